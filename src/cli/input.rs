@@ -1,0 +1,51 @@
+//! What a command looks at: a payload in a file, or a sample.
+
+use std::path::Path;
+
+use super::Failure;
+use crate::event::Event;
+use crate::source::{PROVIDERS, Provider, Sample, provider};
+
+/// The provider that a command means: the one that it names, or the first.
+pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Failure> {
+    let kinds: Vec<_> = PROVIDERS.iter().map(|provider| provider.kind).collect();
+    let kind = kind.unwrap_or(kinds[0]);
+    provider(kind).ok_or_else(|| {
+        let help = crate::problem::nearest(kind, kinds.iter().copied());
+        let help =
+            help.map_or_else(|| format!("kinds: {}", kinds.join(", ")), |near| format!("did you mean `{near}`?"));
+        Failure::Usage(format!("`{kind}` is no kind of source; {help}"))
+    })
+}
+
+/// The sample of this name.
+pub(super) fn sample(provider: &'static Provider, name: &str) -> Result<&'static Sample, Failure> {
+    provider.sample(name).ok_or_else(|| {
+        let near = crate::problem::nearest(name, provider.samples.iter().map(|sample| sample.name));
+        let help = near.map_or_else(
+            || "`hookbell sample list` shows them all".to_owned(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        Failure::Usage(format!("there is no sample `{name}`; {help}"))
+    })
+}
+
+/// The events of a payload's file, whose host called them `key`, or of a sample.
+pub(super) fn events(provider: &'static Provider, payload: &str, key: Option<&str>) -> Result<Vec<Event>, Failure> {
+    let path = Path::new(payload);
+    let (key, body) = if path.exists() {
+        let body = std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
+        let key = key.ok_or_else(|| {
+            let example = provider.samples.first().map_or("", |sample| sample.key);
+            Failure::Usage(format!("what does the host call `{payload}`? add `--event KEY`, as in `--event {example}`"))
+        })?;
+        (key, body)
+    } else if payload.contains(['/', '\\']) || payload.ends_with(".json") {
+        return Err(Failure::Usage(format!("there is no file `{payload}`")));
+    } else {
+        let sample = sample(provider, payload)?;
+        (key.unwrap_or(sample.key), sample.body.as_bytes().to_vec())
+    };
+    let parsed = provider.parse(key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))?;
+    Ok(parsed.events)
+}

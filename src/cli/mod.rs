@@ -1,0 +1,108 @@
+//! The command line: one file a subcommand, none with logic that a user of the library would miss.
+
+mod check;
+mod input;
+mod render;
+mod sample;
+mod serve;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::{Problem, Severity};
+
+/// A notification bot for code hosts: webhooks in, messages in chats out.
+#[derive(Parser)]
+#[command(
+    version,
+    arg_required_else_help = false,
+    after_help = "Without a command, Hookbell serves. Try it: start `hookbell`, and in a second terminal run\n\
+                  `hookbell sample send push`.\n\n\
+                  Exit codes: 0 fine, 1 the thing looked at is not fine, 2 wrong usage or config."
+)]
+struct Arguments {
+    /// The config file; paths in it are relative to it.
+    #[arg(long, global = true, value_name = "FILE", env = "HOOKBELL_CONFIG", default_value = "config.toml")]
+    config: PathBuf,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service: take webhooks in, send messages out.
+    Serve,
+    /// Look at the config and the templates, and say all that is wrong with them.
+    Check,
+    /// Built-in realistic webhooks, to try things out with.
+    #[command(subcommand)]
+    Sample(sample::Sample),
+    /// Show the message that an event becomes.
+    Render(render::Render),
+}
+
+/// How a command ended badly.
+enum Failure {
+    /// The thing looked at is not fine, and this says why.
+    NotFine(String),
+    /// Wrong usage, or a wrong config.
+    Usage(String),
+    /// The same, with positions.
+    Problems(Vec<Problem>),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::run(&arguments.config),
+        Command::Check => check::run(&arguments.config),
+        Command::Sample(sample) => sample.run(&arguments.config),
+        Command::Render(render) => render.run(&arguments.config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::NotFine(message)) => {
+            complain(&message);
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(message)) => {
+            complain(&message);
+            ExitCode::from(2)
+        }
+        Err(Failure::Problems(problems)) => {
+            report(&problems);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn complain(message: &str) {
+    anstream::eprintln!("{}error:{} {message}", ERROR.render(), ERROR.render_reset());
+}
+
+const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
+
+/// Shows problems on standard error.
+fn report(problems: &[Problem]) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    for problem in problems {
+        anstream::eprintln!("{}\n", problem.render(colour));
+    }
+}
+
+/// `2 errors and 1 warning`.
+fn tally(problems: &[Problem]) -> String {
+    let count = |severity: Severity| problems.iter().filter(|problem| problem.severity == severity).count();
+    let words = |n: usize, word: &str| (n > 0).then(|| plural(n, word));
+    let parts = [words(count(Severity::Error), "error"), words(count(Severity::Warning), "warning")];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+fn plural(n: usize, word: &str) -> String {
+    format!("{n} {word}{}", if n == 1 { "" } else { "s" })
+}

@@ -1,0 +1,78 @@
+//! `hookbell render`.
+
+use std::path::Path;
+
+use clap::{Args, ValueEnum};
+
+use super::input::{events, named_provider};
+use super::{Failure, report};
+use crate::chat::Chat;
+use crate::chat::console::Console;
+use crate::config;
+use crate::problem::Severity;
+use crate::template::Library;
+
+/// `hookbell render …`
+#[derive(Args)]
+pub(super) struct Render {
+    /// A sample's name, or the file of a webhook's body.
+    #[arg(value_name = "SAMPLE|PAYLOAD")]
+    payload: String,
+    /// The chat to draw for.
+    #[arg(long)]
+    chat: ChatKind,
+    /// What the host calls it, for a file: `repo:push`.
+    #[arg(long, value_name = "KEY")]
+    event: Option<String>,
+    /// The kind of source that it comes from [default: bitbucket-cloud].
+    #[arg(long, value_name = "KIND")]
+    source: Option<String>,
+    /// The template to use first, as a route's `template` would.
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ChatKind {
+    /// As the terminal shows it.
+    Console,
+}
+
+impl Render {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let provider = named_provider(self.source.as_deref())?;
+        let events = events(provider, &self.payload, self.event.as_deref())?;
+        let library = library(config)?;
+        if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
+            let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            return Err(Failure::Usage(format!("there is no template `{name}`{near}")));
+        }
+        if events.is_empty() {
+            anstream::eprintln!("nothing to say: `{}` holds no event", self.payload);
+        }
+        for event in events {
+            let json = serde_json::to_value(&event).map_err(|error| Failure::NotFine(error.to_string()))?;
+            let rendered = library.render(event.kind, &json, self.template.as_deref());
+            for failure in &rendered.failures {
+                anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
+            }
+            match self.chat {
+                ChatKind::Console => anstream::println!("{}", Console::default().encode(&rendered.message).0),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The config's templates, or the built-in ones where there is no config file.
+fn library(config: &Path) -> Result<Library, Failure> {
+    if !config.exists() {
+        return Ok(Library::built_in());
+    }
+    let (library, problems) = config::templates(config);
+    report(&problems);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(Failure::NotFine("the templates have errors".to_owned()));
+    }
+    Ok(library)
+}

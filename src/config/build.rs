@@ -1,0 +1,325 @@
+//! What runs, built from what the config says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::value::Dict;
+
+use super::document::Document;
+use super::section::{Notes, Section, Taken};
+use super::{Secrets, Settings, SourceEntry, secret};
+use crate::chat::{self, Chat, console};
+use crate::event::{ChannelName, SourceName};
+use crate::problem::{Problem, nearest};
+use crate::routing::pattern::{Patterns, Style};
+use crate::routing::{Condition, Conditions, Key, Mute, Route, Router, SETS, event_condition};
+use crate::source::{self, SourceSettings};
+use crate::template::Library;
+
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const STORE: &str = "hookbell.db";
+
+/// Builds settings as far as they can be, and gathers all that is wrong.
+pub(super) fn settings(document: &Document, directory: &Path, secrets: Secrets) -> (Option<Settings>, Vec<Problem>) {
+    let values = match document.values() {
+        Ok(values) => values,
+        Err(problem) => return (None, vec![problem]),
+    };
+    let hash = document.hash(&values);
+    let notes = Notes::new(document);
+    let settings = Builder { directory, secrets }.build(&notes, values, hash);
+    (Some(settings), notes.into_problems())
+}
+
+/// The templates alone.
+pub(super) fn templates(document: &Document, directory: &Path) -> (Library, Vec<Problem>) {
+    let values = match document.values() {
+        Ok(values) => values,
+        Err(problem) => return (Library::built_in(), vec![problem]),
+    };
+    let notes = Notes::new(document);
+    let builder = Builder { directory, secrets: Secrets::Leave };
+    let library = builder.templates(&mut Section::root(&notes, values));
+    (library, notes.into_problems())
+}
+
+struct Builder<'a> {
+    directory: &'a Path,
+    secrets: Secrets,
+}
+
+impl Builder<'_> {
+    fn build(&self, notes: &Notes<'_>, values: Dict, hash: String) -> Settings {
+        let mut root = Section::root(notes, values);
+        let mut server = root.table("server");
+        let listen = server.string("listen").map_or(LISTEN, |text| address(&server, &text));
+        server.finish();
+        let store = self.store(&mut root);
+        let sources = self.sources(&mut root);
+        let templates = self.templates(&mut root);
+        let (channels, guards) = channels(&mut root);
+        let names = Names { channels: channels.keys().map(ChannelName::as_str).collect(), templates: &templates };
+        let mutes = mutes(&mut root);
+        let routes = names.routes(&mut root);
+        let router = Router { routes, mutes, guards };
+        unrouted(&root, &names, &router);
+        root.finish();
+        Settings { listen, store, sources, channels, router, templates, hash }
+    }
+
+    fn store(&self, root: &mut Section<'_>) -> PathBuf {
+        let mut section = root.table("store");
+        let url = section.string("url");
+        let path = match url.as_ref().map(|url| url.value.strip_prefix("sqlite:")) {
+            None => STORE,
+            Some(Some(path)) if !path.is_empty() => path,
+            Some(_) => {
+                let problem = url.as_ref().map(|url| {
+                    Problem::error(format!("`{}` is no store", url.value), url.place.clone())
+                        .help("write `sqlite:` and a file: `sqlite:hookbell.db`")
+                });
+                problem.into_iter().for_each(|problem| section.note(problem));
+                STORE
+            }
+        };
+        let path = self.directory.join(path);
+        section.finish();
+        path
+    }
+
+    fn sources(&self, root: &mut Section<'_>) -> BTreeMap<SourceName, SourceEntry> {
+        let mut sources = BTreeMap::new();
+        for (name, mut section) in root.named("sources") {
+            if let Some(entry) = self.source(&mut section, &name) {
+                sources.insert(SourceName::from(name), entry);
+            }
+            section.finish();
+        }
+        if sources.is_empty() {
+            let problem = Problem::warning("there are no sources, so no webhook can come in", root.place());
+            root.note(problem.help("add `[sources.bitbucket]` with `kind` and `secret`"));
+        }
+        sources
+    }
+
+    fn source(&self, section: &mut Section<'_>, name: &str) -> Option<SourceEntry> {
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
+            let problem = Problem::error(format!("`{name}` cannot be a source's name"), section.place());
+            section.note(problem.help("use letters, digits, `-` and `_`: the name stands in the webhook's URL"));
+        }
+        let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
+        let kind = kind(section, "source", &kinds);
+        let secrets = match section.any("secret") {
+            Some(taken) => secret::read(&taken, self.directory, self.secrets).unwrap_or_else(|problem| {
+                section.note(problem);
+                vec![]
+            }),
+            None => {
+                let problem = Problem::error(format!("source `{name}` has no `secret`"), section.place());
+                let help =
+                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and give the same to the webhook";
+                section.note(problem.help(help));
+                vec![]
+            }
+        };
+        let repo = section.strings("repo").map_or_else(
+            || patterns(section, vec![Taken { value: "**".to_owned(), place: section.place() }], Key::Repo.style()),
+            |texts| patterns(section, texts, Key::Repo.style()),
+        );
+        let bots = section.strings("bots").unwrap_or_default();
+        let bots = patterns(section, bots, Style { separator: false, ignore_case: true });
+        let provider = source::provider(kind?)?;
+        let source = (provider.build)(SourceSettings { secrets: secrets.clone(), bots });
+        Some(SourceEntry { provider, source, repo, secrets })
+    }
+
+    fn templates(&self, root: &mut Section<'_>) -> Library {
+        let Some(taken) = root.string("templates") else { return Library::built_in() };
+        let (library, problems) = Library::load(&self.directory.join(&taken.value), &taken.value);
+        problems.into_iter().for_each(|problem| root.note(problem));
+        library
+    }
+}
+
+fn address(section: &Section<'_>, text: &Taken<String>) -> SocketAddr {
+    text.value.parse().unwrap_or_else(|_| {
+        let problem = Problem::error(format!("`{}` is no address", text.value), text.place.clone());
+        section.note(problem.help("write an IP address and a port: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::]:8080`"));
+        LISTEN
+    })
+}
+
+/// The `kind` of a source or channel.
+fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option<&'static str> {
+    let Some(taken) = section.string("kind") else {
+        let problem = Problem::error(format!("this {what} has no `kind`"), section.place());
+        section.note(problem.help(format!("kinds: {}", kinds.join(", "))));
+        return None;
+    };
+    let found = kinds.iter().find(|kind| **kind == taken.value).copied();
+    if found.is_none() {
+        let near = nearest(&taken.value, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let problem = Problem::error(format!("`{}` is no kind of {what}", taken.value), taken.place);
+        section.note(problem.help(near.unwrap_or_else(|| format!("kinds: {}", kinds.join(", ")))));
+    }
+    found
+}
+
+type Channels = BTreeMap<ChannelName, Box<dyn Chat>>;
+
+fn channels(root: &mut Section<'_>) -> (Channels, Vec<(ChannelName, Conditions)>) {
+    let (mut channels, mut guards) = (Channels::new(), vec![]);
+    for (name, mut section) in root.named("channels") {
+        let name = ChannelName::from(name);
+        if kind(&mut section, "channel", chat::KINDS) == Some(console::KIND) {
+            channels.insert(name.clone(), Box::new(console::Console::default()));
+        }
+        let mut accept = section.table("accept");
+        let accepts = conditions(&mut accept);
+        accept.finish();
+        if !accepts.is_empty() {
+            guards.push((name, accepts));
+        }
+        section.finish();
+    }
+    (channels, guards)
+}
+
+fn mutes(root: &mut Section<'_>) -> Vec<Mute> {
+    let mut mutes: Vec<Mute> = vec![];
+    for (n, mut section) in root.list("mutes").into_iter().enumerate() {
+        let name = unique_name(&mut section, n, "mute", mutes.iter().map(|mute| mute.name.as_str()));
+        let conditions = conditions(&mut section);
+        if conditions.is_empty() {
+            let problem = Problem::error(format!("mute `{name}` would silence everything"), section.place());
+            section.note(problem.help("say what it silences: `actor_kind = \"bot\"`"));
+        }
+        mutes.push(Mute { name, conditions });
+        section.finish();
+    }
+    mutes
+}
+
+/// What routes may name.
+struct Names<'a> {
+    channels: Vec<&'a str>,
+    templates: &'a Library,
+}
+
+impl Names<'_> {
+    fn routes(&self, root: &mut Section<'_>) -> Vec<Route> {
+        let mut routes: Vec<Route> = vec![];
+        for (n, mut section) in root.list("routes").into_iter().enumerate() {
+            let route = self.route(&mut section, n, &routes);
+            routes.push(route);
+            section.finish();
+        }
+        routes
+    }
+
+    fn route(&self, section: &mut Section<'_>, n: usize, before: &[Route]) -> Route {
+        let name = unique_name(section, n, "route", before.iter().map(|route| route.name.as_str()));
+        let otherwise = section.flag("otherwise");
+        let is_final = section.flag("final");
+        let conditions = conditions(section);
+        if conditions.is_empty() {
+            let problem = Problem::error(format!("route `{name}` has no matcher"), section.place());
+            section.note(problem.help("say what it is for, `event = \"@calm\"`; `event = \"@all\"` means everything"));
+        }
+        let to = self.to(section, &name);
+        let template = section.string("template").and_then(|template| self.template(section, template));
+        Route { name, conditions, to, template, is_final, otherwise }
+    }
+
+    fn to(&self, section: &mut Section<'_>, name: &str) -> Vec<ChannelName> {
+        let Some(texts) = section.strings("to") else {
+            let problem = Problem::error(format!("route `{name}` leads nowhere"), section.place());
+            section.note(problem.help("add `to = \"CHANNEL\"`; to silence something, use `[[mutes]]`"));
+            return vec![];
+        };
+        let mut to = vec![];
+        for text in texts {
+            if self.channels.contains(&text.value.as_str()) {
+                to.push(ChannelName::from(text.value));
+            } else {
+                let near = nearest(&text.value, self.channels.iter().copied());
+                let help = near.map(|near| format!("did you mean `{near}`?"));
+                let missing = format!("add `[channels.{}]`", text.value);
+                let problem = Problem::error(format!("there is no channel `{}`", text.value), text.place);
+                section.note(problem.help(help.unwrap_or(missing)));
+            }
+        }
+        to
+    }
+
+    fn template(&self, section: &Section<'_>, template: Taken<String>) -> Option<String> {
+        if self.templates.contains(&template.value) {
+            return Some(template.value);
+        }
+        let near = self.templates.nearest(&template.value).map(|near| format!("did you mean `{near}`?"));
+        let problem = Problem::error(format!("there is no template `{}`", template.value), template.place);
+        section.note(problem.maybe_help(near.or_else(|| Some(format!("create `{}.md.hbs`", template.value)))));
+        None
+    }
+}
+
+/// A channel that nobody routes to is probably a slip.
+fn unrouted(root: &Section<'_>, names: &Names<'_>, router: &Router) {
+    let routed = |name: &str| router.routes.iter().any(|route| route.to.iter().any(|to| to.as_str() == name));
+    for name in names.channels.iter().filter(|name| !routed(name)) {
+        let problem = Problem::warning(format!("no route leads to channel `{name}`"), root.place());
+        root.note(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));
+    }
+}
+
+fn unique_name<'a>(
+    section: &mut Section<'_>,
+    n: usize,
+    what: &str,
+    mut taken: impl Iterator<Item = &'a str>,
+) -> String {
+    let Some(name) = section.string("name") else { return format!("{what} {}", n + 1) };
+    if taken.any(|other| other == name.value) {
+        let problem = Problem::error(format!("two {what}s are called `{}`", name.value), name.place);
+        section.note(problem.help("give each a name of its own: answers and logs tell them apart by it"));
+    }
+    name.value
+}
+
+fn conditions(section: &mut Section<'_>) -> Conditions {
+    let mut conditions = vec![];
+    for &key in Key::ALL {
+        let Some(texts) = section.strings(key.as_str()) else { continue };
+        if key == Key::Event {
+            conditions.extend(event(section, texts));
+        } else {
+            conditions.push(Condition::Value(key, patterns(section, texts, key.style())));
+        }
+    }
+    Conditions::new(conditions)
+}
+
+fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> {
+    let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
+    match event_condition(&values) {
+        Ok(condition) => Some(condition),
+        Err((n, reason)) => {
+            let bare = values[n].trim_start_matches('!');
+            let sets: Vec<_> = SETS.iter().map(|set| format!("@{}", set.name)).collect();
+            let known = crate::event::Kind::ALL.iter().map(|kind| kind.as_str()).chain(sets.iter().map(String::as_str));
+            let near = nearest(bare, known).map(|near| format!("did you mean `{near}`?"));
+            let list = format!("sets: {}; kinds: push, pull_request.opened, …", sets.join(", "));
+            section.note(Problem::error(reason, places[n].clone()).help(near.unwrap_or(list)));
+            None
+        }
+    }
+}
+
+fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: Style) -> Patterns {
+    let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
+    Patterns::new(&values, style).unwrap_or_else(|(n, reason)| {
+        section.note(Problem::error(format!("`{}` is no pattern: {reason}", values[n]), places[n].clone()));
+        Patterns::default()
+    })
+}

@@ -1,0 +1,115 @@
+//! The config as typed: its values by figment (the file, overridden by the environment), and where each stands.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use figment::value::{Dict, Tag};
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::problem::{Place, Problem, SourceFile};
+
+/// What the names of environment variables that override the file begin with. Two underscores: Kubernetes sets
+/// `HOOKBELL_PORT` and the like for a service of that name.
+const PREFIX: &str = "HOOKBELL__";
+
+/// The file and the environment, read.
+pub(super) struct Document {
+    file: Arc<SourceFile>,
+    figment: Figment,
+}
+
+/// A step on the way to a value.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+impl Document {
+    pub(super) fn parse(path: String, text: String) -> Result<Self, Problem> {
+        let file = Arc::new(SourceFile { path, text });
+        if let Err(error) = DeTable::parse(&file.text) {
+            let place = Place::Span(file.clone(), error.span().unwrap_or(0..0));
+            return Err(Problem::error(format!("not valid TOML: {}", error.message()), place));
+        }
+        let figment = Figment::new().merge(Toml::string(&file.text)).merge(Env::prefixed(PREFIX).split("__"));
+        Ok(Self { file, figment })
+    }
+
+    /// All values.
+    pub(super) fn values(&self) -> Result<Dict, Problem> {
+        use figment::Provider;
+        let data = self.figment.data().map_err(|error| {
+            Problem::error(format!("cannot read the config: {error}"), Place::Named(self.file.path.clone()))
+        })?;
+        Ok(data.into_iter().next().map(|(_, values)| values).unwrap_or_default())
+    }
+
+    /// Where a value stands: in the file, or in a variable.
+    pub(super) fn place(&self, path: &[Step], tag: Tag, what: Part) -> Place {
+        let from_file = self.figment.get_metadata(tag).is_none_or(|metadata| !metadata.name.contains("environment"));
+        if from_file {
+            return Place::Span(self.file.clone(), self.span(path, what));
+        }
+        let names: Vec<String> = path.iter().map(Step::to_string).collect();
+        Place::Named(format!("environment variable {PREFIX}{}", names.join("__").to_uppercase()))
+    }
+
+    /// The bytes of the file that hold a value or its key; of the nearest table around it where there is none.
+    fn span(&self, path: &[Step], what: Part) -> Range<usize> {
+        let Ok(root) = DeTable::parse(&self.file.text) else { return 0..0 };
+        let mut span = 0..0;
+        let mut key_span = None;
+        let mut here: Option<&DeValue<'_>> = None;
+        for step in path {
+            let found: Option<(Option<Range<usize>>, &Spanned<DeValue<'_>>)> = match (step, here) {
+                (Step::Key(key), None) => root.get_ref().get_key_value(key.as_str()).map(|(k, v)| (Some(k.span()), v)),
+                (Step::Key(key), Some(DeValue::Table(table))) => {
+                    table.get_key_value(key.as_str()).map(|(k, v)| (Some(k.span()), v))
+                }
+                (Step::Index(n), Some(DeValue::Array(items))) => items.get(*n).map(|item| (None, item)),
+                _ => None,
+            };
+            let Some((key, value)) = found else { break };
+            span = value.span();
+            key_span = key;
+            here = Some(value.get_ref());
+        }
+        match (what, key_span) {
+            (Part::Key, Some(key)) => key,
+            _ => first_line(&self.file.text, span),
+        }
+    }
+
+    /// A short name for what the file and the environment say.
+    pub(super) fn hash(&self, values: &Dict) -> String {
+        let text = serde_json::to_string(values).unwrap_or_default();
+        hex::encode(&Sha256::digest(text.as_bytes())[..6])
+    }
+}
+
+/// What to point at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Key,
+    Value,
+}
+
+/// A whole table is too much to point at; its first line is enough.
+fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
+    let end = text.get(span.clone()).and_then(|part| part.find('\n')).map_or(span.end, |at| span.start + at);
+    span.start..end
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key),
+            Self::Index(n) => write!(f, "{n}"),
+        }
+    }
+}

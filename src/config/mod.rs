@@ -1,0 +1,105 @@
+//! What the config file says, checked and compiled into [`Settings`]; every problem with its position.
+//!
+//! Parse low, build high: `document` knows where each value stands, `section` takes values out of tables and
+//! notes what is wrong or unknown, `build` makes of them what runs. Nothing outside this folder knows figment.
+
+mod build;
+mod document;
+mod secret;
+mod section;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::chat::Chat;
+use crate::event::{ChannelName, SourceName};
+use crate::problem::{Place, Problem, Severity};
+use crate::routing::Router;
+use crate::routing::pattern::Patterns;
+use crate::source::{Provider, Source};
+use crate::template::Library;
+
+/// All that runs, compiled. Immutable: a changed config makes a new one.
+pub struct Settings {
+    /// Where webhooks and health checks come in.
+    pub listen: SocketAddr,
+    /// The SQLite file.
+    pub store: PathBuf,
+    /// `[sources.NAME]`.
+    pub sources: BTreeMap<SourceName, SourceEntry>,
+    /// `[channels.NAME]`.
+    pub channels: BTreeMap<ChannelName, Box<dyn Chat>>,
+    /// `[[routes]]`, `[[mutes]]` and the channels' guards.
+    pub router: Router,
+    /// The templates.
+    pub templates: Library,
+    /// Names this config: decisions are stored with it.
+    pub hash: String,
+}
+
+/// One `[sources.NAME]`.
+pub struct SourceEntry {
+    /// The code host.
+    pub provider: &'static Provider,
+    /// Verifies and parses its requests.
+    pub source: Box<dyn Source>,
+    /// The repositories that it may speak for.
+    pub repo: Patterns,
+    /// Its secrets, for signing samples.
+    pub secrets: Vec<SecretString>,
+}
+
+/// What reading a config gave: settings, unless one of the problems is an error.
+pub struct Loaded {
+    /// What runs.
+    pub settings: Option<Settings>,
+    /// What is wrong; warnings too.
+    pub problems: Vec<Problem>,
+}
+
+/// What to do where a secret is to be generated and is not there yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// Generate it.
+    Generate,
+    /// Leave it: somebody is only looking.
+    Leave,
+}
+
+/// Reads the config file and what it names: templates, secrets.
+pub fn load(path: &Path, secrets: Secrets) -> Loaded {
+    let shown = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let problem = Problem::error(format!("cannot read the config file: {error}"), Place::Named(shown))
+                .help("name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell");
+            return Loaded { settings: None, problems: vec![problem] };
+        }
+    };
+    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
+    let (settings, problems) = match document::Document::parse(shown, text) {
+        Ok(document) => build::settings(&document, &directory, secrets),
+        Err(problem) => (None, vec![problem]),
+    };
+    let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
+    Loaded { settings: settings.filter(|_| !fatal), problems }
+}
+
+/// Reads of the config what templates need, whatever is wrong with the rest.
+pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
+    let shown = path.display().to_string();
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let read = std::fs::read_to_string(path)
+        .map_err(|error| Problem::error(format!("cannot read the config file: {error}"), Place::Named(shown.clone())));
+    match read.and_then(|text| document::Document::parse(shown, text)) {
+        Ok(document) => build::templates(&document, directory),
+        Err(problem) => (Library::built_in(), vec![problem]),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! Refs that moved.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Account;
+
+/// One ref that was created, moved or deleted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Push {
+    /// Whether it is a branch or a tag.
+    pub ref_kind: RefKind,
+    /// The branch's name, if it is one.
+    pub branch: Option<String>,
+    /// The tag's name, if it is one.
+    pub tag: Option<String>,
+    /// The full hash that the ref pointed at before; `null` if it is new.
+    pub old: Option<String>,
+    /// The full hash that it points at now; `null` if it was deleted.
+    pub new: Option<String>,
+    /// The ref is new.
+    pub created: bool,
+    /// The ref is gone.
+    pub deleted: bool,
+    /// History was rewritten: the new commit does not follow from the old one.
+    pub forced: bool,
+    /// The host sent only the newest commits, and there are more.
+    pub truncated: bool,
+    /// The commits that the host sent, newest first.
+    pub commits: Vec<Commit>,
+    /// How many commits: exact as it stands, or "at least" where `truncated`.
+    pub count: usize,
+    /// What the ref points at now, or pointed at before it was deleted.
+    pub head: Option<Commit>,
+    /// The page of the ref.
+    pub url: Option<String>,
+    /// The page that compares old and new.
+    pub compare_url: Option<String>,
+    /// The page that lists the commits.
+    pub commits_url: Option<String>,
+    /// An annotated tag's own message.
+    pub message: Option<String>,
+}
+
+impl Push {
+    /// The ref's name, of either kind.
+    pub fn name(&self) -> Option<&str> {
+        self.branch.as_deref().or(self.tag.as_deref())
+    }
+}
+
+/// The kind of a ref.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RefKind {
+    /// A branch.
+    Branch,
+    /// A tag.
+    Tag,
+}
+
+/// A commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The full hash; 12 characters where the host shortens it.
+    pub hash: String,
+    /// The whole message; its first line is the subject.
+    pub message: String,
+    /// Who wrote it. Never an e-mail address.
+    pub author: Option<Account>,
+    /// The commit's page.
+    pub url: Option<String>,
+    /// When it was written.
+    pub time: Option<Timestamp>,
+}

@@ -1,0 +1,516 @@
+//! Markdown into the message's tree, with shielded values turned back in its leaves.
+//!
+//! Two sorts of Markdown come here: what a template says, whose values are shielded, and what a host's users
+//! wrote (descriptions, comments), which a template passes on with the `markdown` helper. The first may say
+//! anything. Of the second, images become links, headings bold text, and a link whose text is another address
+//! shows both, so that nobody is led where they did not mean to go. Raw HTML is text in both.
+
+use pulldown_cmark::{Event, Options, Parser, Tag};
+
+use super::shield::{CLOSE, OPEN, SEPARATOR, shield, unshield};
+use super::{Block, Inline, is_blank, link, plain_text};
+
+/// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splice<'a> {
+    /// Code within a line.
+    Code(&'a str),
+    /// A text that leads somewhere.
+    Link {
+        /// Where to.
+        url: &'a str,
+        /// The text.
+        text: &'a str,
+    },
+    /// Markdown that a host's user wrote.
+    Markdown(&'a str),
+}
+
+impl Splice<'_> {
+    /// The form in which it passes through the parser.
+    pub fn shielded(self) -> String {
+        let (tag, parts) = match self {
+            Self::Code(text) => ('c', vec![text]),
+            Self::Link { url, text } => ('l', vec![url, text]),
+            Self::Markdown(text) => ('m', vec![text]),
+        };
+        let parts: Vec<String> = parts.into_iter().map(shield).collect();
+        format!("{OPEN}{tag}{}{CLOSE}", parts.join(&SEPARATOR.to_string()))
+    }
+}
+
+/// Parses what a template's body rendered to.
+pub fn blocks(rendered: &str) -> Vec<Block> {
+    Tree::parse(rendered, Author::Template).blocks()
+}
+
+/// Parses what one line of a template rendered to. Blocks fold into one run; line ends become spaces.
+pub fn line(rendered: &str) -> Vec<Inline> {
+    let mut inlines = flatten(blocks(rendered.trim()));
+    spaces_for_breaks(&mut inlines);
+    tidy(inlines)
+}
+
+/// Parses what a template's inline slot, such as a field's value, rendered to. Line ends stay.
+pub fn inlines(rendered: &str) -> Vec<Inline> {
+    tidy(flatten(blocks(rendered.trim())))
+}
+
+/// What a plain text slot rendered to: shielded values turned back, helpers' markup reduced to its text, in one line.
+pub fn plain(rendered: &str) -> String {
+    let mut text = String::new();
+    for piece in pieces(rendered) {
+        match piece {
+            Piece::Text(shielded) => text.push_str(&unshield(shielded)),
+            Piece::Splice(tree) => text.push_str(&plain_text(&flatten(tree))),
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Who wrote the Markdown.
+#[derive(Clone, Copy, PartialEq)]
+enum Author {
+    Template,
+    Stranger,
+}
+
+/// How deep blocks and runs may nest; what is nested deeper joins its parent. Nobody reads a seventeenth quote
+/// within quotes, and no text from outside may make the program's stack as deep as it likes.
+const DEEPEST: usize = 16;
+
+/// A tree in the making: a stack of open containers.
+struct Tree {
+    author: Author,
+    stack: Vec<Open>,
+}
+
+/// What an open container will become.
+enum Container {
+    Root,
+    Paragraph,
+    Heading,
+    Item,
+    List(Option<u64>),
+    Quote,
+    Code,
+    Html,
+    Table,
+    Row,
+    Cell,
+    Strong,
+    Emphasis,
+    Strike,
+    Link(String),
+    /// Something that has no form of its own here; what is in it stays.
+    Other,
+}
+
+struct Open {
+    container: Container,
+    blocks: Vec<Block>,
+    inlines: Vec<Inline>,
+    items: Vec<Vec<Block>>,
+    rows: Vec<Vec<Vec<Inline>>>,
+    cells: Vec<Vec<Inline>>,
+}
+
+impl Open {
+    fn new(container: Container) -> Self {
+        Self { container, blocks: vec![], inlines: vec![], items: vec![], rows: vec![], cells: vec![] }
+    }
+
+    /// Text that stands in a container of blocks without a paragraph of its own (as in a tight list).
+    fn close_loose_text(&mut self) {
+        let inlines = tidy(std::mem::take(&mut self.inlines));
+        if !is_blank(&inlines) {
+            self.blocks.push(Block::Paragraph(inlines));
+        }
+    }
+
+    fn into_blocks(mut self) -> Vec<Block> {
+        self.close_loose_text();
+        self.blocks
+    }
+}
+
+impl Tree {
+    fn parse(markdown: &str, author: Author) -> Self {
+        let mut options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
+        if author == Author::Stranger {
+            options |= Options::ENABLE_TASKLISTS;
+        }
+        let mut tree = Self { author, stack: vec![Open::new(Container::Root)] };
+        for event in Parser::new_ext(markdown, options) {
+            tree.take(event);
+        }
+        tree
+    }
+
+    fn blocks(mut self) -> Vec<Block> {
+        while self.stack.len() > 1 {
+            self.close();
+        }
+        self.stack.pop().map(Open::into_blocks).unwrap_or_default()
+    }
+
+    fn take(&mut self, event: Event<'_>) {
+        match event {
+            Event::Start(tag) => {
+                let container = if self.stack.len() < DEEPEST { container(tag) } else { Container::Other };
+                self.stack.push(Open::new(container));
+            }
+            Event::End(_) => self.close(),
+            Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
+            Event::Code(text) => self.inline(Inline::Code(one_line(&unshield_all(&text)))),
+            Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
+            Event::SoftBreak => match self.author {
+                Author::Template => self.inline(Inline::Text(" ".into())),
+                // Hosts show a user's line ends as they are.
+                Author::Stranger => self.inline(Inline::Break),
+            },
+            Event::HardBreak => self.inline(Inline::Break),
+            Event::Rule => self.block(Block::Rule),
+            Event::TaskListMarker(done) => self.text(if done { "☑ " } else { "☐ " }),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        if matches!(self.top().container, Container::Code) {
+            let text = unshield_all(text);
+            self.inline(Inline::Text(text));
+            return;
+        }
+        for piece in pieces(text) {
+            match piece {
+                Piece::Text(shielded) => self.plain(&unshield(shielded)),
+                Piece::Splice(tree) => self.splice(tree),
+            }
+        }
+    }
+
+    /// Text in which a line end means a line end.
+    fn plain(&mut self, text: &str) {
+        for (n, line) in text.split('\n').enumerate() {
+            if n > 0 {
+                self.inline(Inline::Break);
+            }
+            if !line.is_empty() {
+                self.inline(Inline::Text(line.replace('\t', " ")));
+            }
+        }
+    }
+
+    /// A helper's tree: as blocks where it stands alone, else folded into the text around it.
+    fn splice(&mut self, tree: Vec<Block>) {
+        match <[Block; 1]>::try_from(tree) {
+            Ok([Block::Paragraph(inlines)]) => inlines.into_iter().for_each(|inline| self.inline(inline)),
+            Ok([block]) => self.splice_blocks(vec![block]),
+            Err(blocks) => self.splice_blocks(blocks),
+        }
+    }
+
+    fn splice_blocks(&mut self, blocks: Vec<Block>) {
+        let in_paragraph = matches!(self.top().container, Container::Paragraph | Container::Item);
+        let alone = is_blank(&self.top().inlines);
+        if in_paragraph && alone {
+            self.top().inlines.clear();
+            self.top().blocks.extend(blocks);
+        } else {
+            flatten(blocks).into_iter().for_each(|inline| self.inline(inline));
+        }
+    }
+
+    fn top(&mut self) -> &mut Open {
+        if self.stack.is_empty() {
+            self.stack.push(Open::new(Container::Root));
+        }
+        let last = self.stack.len() - 1;
+        &mut self.stack[last]
+    }
+
+    fn inline(&mut self, inline: Inline) {
+        self.top().inlines.push(inline);
+    }
+
+    fn block(&mut self, block: Block) {
+        let top = self.top();
+        top.close_loose_text();
+        top.blocks.push(block);
+    }
+
+    fn close(&mut self) {
+        let Some(mut open) = self.stack.pop() else { return };
+        match std::mem::replace(&mut open.container, Container::Other) {
+            // A paragraph gives way to blocks that a helper spliced into it.
+            Container::Paragraph | Container::Root => {
+                for block in open.into_blocks() {
+                    self.block(block);
+                }
+            }
+            Container::Heading => {
+                let inlines = tidy(open.inlines);
+                self.block(match self.author {
+                    Author::Template => Block::Heading(inlines),
+                    Author::Stranger => Block::Paragraph(vec![Inline::Strong(inlines)]),
+                });
+            }
+            Container::Item => {
+                let item = open.into_blocks();
+                self.top().items.push(item);
+            }
+            Container::List(start) => self.block(Block::List { start, items: open.items }),
+            Container::Quote => {
+                let blocks = open.into_blocks();
+                self.block(Block::Quote(blocks));
+            }
+            Container::Code => {
+                let code =
+                    open.inlines.iter().map(|inline| plain_text(std::slice::from_ref(inline))).collect::<String>();
+                self.block(Block::Code(code.trim_end_matches('\n').to_owned()));
+            }
+            Container::Table => self.block(Block::Table(open.rows)),
+            Container::Row => self.top().rows.push(open.cells),
+            Container::Cell => self.top().cells.push(tidy(open.inlines)),
+            Container::Strong => self.wrapped(open.inlines, Inline::Strong),
+            Container::Emphasis => self.wrapped(open.inlines, Inline::Emphasis),
+            Container::Strike => self.wrapped(open.inlines, Inline::Strike),
+            Container::Link(target) => self.link(&target, open.inlines),
+            Container::Html => {
+                let comment = self.author == Author::Stranger && is_comment(&plain_text(&open.inlines));
+                if !comment {
+                    open.into_blocks().into_iter().for_each(|block| self.block(block));
+                }
+            }
+            Container::Other => self.join(open),
+        }
+    }
+
+    /// Gives what a container holds to its parent.
+    fn join(&mut self, mut open: Open) {
+        open.blocks.extend(std::mem::take(&mut open.items).into_iter().flatten());
+        open.inlines.extend(std::mem::take(&mut open.rows).into_iter().flat_map(table_row));
+        for cell in std::mem::take(&mut open.cells) {
+            open.inlines.extend(cell);
+            open.inlines.push(Inline::Text(" ".into()));
+        }
+        if open.blocks.is_empty() {
+            open.inlines.into_iter().for_each(|inline| self.inline(inline));
+        } else {
+            open.into_blocks().into_iter().for_each(|block| self.block(block));
+        }
+    }
+
+    fn wrapped(&mut self, inlines: Vec<Inline>, wrap: fn(Vec<Inline>) -> Inline) {
+        if !is_blank(&inlines) {
+            self.inline(wrap(inlines));
+        }
+    }
+
+    fn link(&mut self, target: &str, text: Vec<Inline>) {
+        let Some(url) = link(&unshield_all(target)) else {
+            text.into_iter().for_each(|inline| self.inline(inline));
+            return;
+        };
+        let shown = plain_text(&text);
+        if self.author == Author::Stranger && names_another_host(&shown, &url) {
+            text.into_iter().for_each(|inline| self.inline(inline));
+            self.inline(Inline::Text(format!(" ({url})")));
+        } else if shown.trim().is_empty() {
+            let text = vec![Inline::Text(url.to_string())];
+            self.inline(Inline::Link { url, text });
+        } else {
+            self.inline(Inline::Link { url, text: without_links(text) });
+        }
+    }
+}
+
+fn container(tag: Tag<'_>) -> Container {
+    match tag {
+        Tag::Paragraph => Container::Paragraph,
+        Tag::Heading { .. } => Container::Heading,
+        Tag::BlockQuote(_) => Container::Quote,
+        Tag::CodeBlock(_) => Container::Code,
+        Tag::List(start) => Container::List(start),
+        Tag::Item => Container::Item,
+        Tag::Table(_) => Container::Table,
+        Tag::TableHead | Tag::TableRow => Container::Row,
+        Tag::TableCell => Container::Cell,
+        Tag::Strong => Container::Strong,
+        Tag::Emphasis => Container::Emphasis,
+        Tag::Strikethrough => Container::Strike,
+        Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => Container::Link(dest_url.into_string()),
+        Tag::HtmlBlock => Container::Html,
+        _ => Container::Other,
+    }
+}
+
+/// A part of a leaf's text.
+enum Piece<'a> {
+    Text(&'a str),
+    Splice(Vec<Block>),
+}
+
+/// Splits a leaf's text at the markup that helpers wrote.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = vec![];
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(OPEN) {
+        let (inside, after) = after.split_once(CLOSE).unwrap_or((after, ""));
+        pieces.push(Piece::Text(before));
+        pieces.push(Piece::Splice(spliced(inside)));
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    pieces
+}
+
+/// The tree of one helper's markup.
+fn spliced(inside: &str) -> Vec<Block> {
+    let mut chars = inside.chars();
+    let tag = chars.next();
+    let parts: Vec<String> = chars.as_str().split(SEPARATOR).map(unshield).collect();
+    match (tag, parts.as_slice()) {
+        (Some('c'), [text]) if !text.trim().is_empty() => vec![Block::Paragraph(vec![Inline::Code(one_line(text))])],
+        (Some('l'), [url, text]) => {
+            let text = if text.trim().is_empty() { url } else { text };
+            let text = vec![Inline::Text(one_line(text))];
+            let inline = match link(url) {
+                Some(url) => vec![Inline::Link { url, text }],
+                None => text,
+            };
+            vec![Block::Paragraph(inline)]
+        }
+        (Some('m'), [markdown]) => Tree::parse(markdown, Author::Stranger).blocks(),
+        _ => vec![],
+    }
+}
+
+/// The plain text of a leaf that can hold no markup: code, an address.
+fn unshield_all(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for piece in pieces(text) {
+        match piece {
+            Piece::Text(shielded) => plain.push_str(&unshield(shielded)),
+            Piece::Splice(tree) => plain.push_str(&plain_text(&flatten(tree))),
+        }
+    }
+    plain
+}
+
+/// A comment in HTML is a note of its author to themselves (pull request templates are full of them).
+fn is_comment(html: &str) -> bool {
+    let html = html.trim();
+    html.starts_with("<!--") && html.ends_with("-->")
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\t'], " ")
+}
+
+/// A link's text cannot hold a link of its own.
+fn without_links(inlines: Vec<Inline>) -> Vec<Inline> {
+    let mut flat = vec![];
+    for inline in inlines {
+        match inline {
+            Inline::Link { text, .. } => flat.extend(without_links(text)),
+            Inline::Strong(c) => flat.push(Inline::Strong(without_links(c))),
+            Inline::Emphasis(c) => flat.push(Inline::Emphasis(without_links(c))),
+            Inline::Strike(c) => flat.push(Inline::Strike(without_links(c))),
+            Inline::Break => flat.push(Inline::Text(" ".into())),
+            leaf @ (Inline::Text(_) | Inline::Code(_)) => flat.push(leaf),
+        }
+    }
+    flat
+}
+
+/// Whether a link's text reads like an address, and one of another host than the link's.
+fn names_another_host(shown: &str, url: &url::Url) -> bool {
+    shown.split_whitespace().any(|word| {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let host = word.split_once("://").map_or(word, |(_, rest)| rest);
+        let host = host.split(['/', '?', '#', ':']).next().unwrap_or_default();
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host).to_lowercase();
+        let looks_like_one = word.contains("://")
+            || host
+                .rsplit_once('.')
+                .is_some_and(|(name, end)| !name.is_empty() && end.len() >= 2 && end.chars().all(char::is_alphabetic));
+        looks_like_one && url.host_str() != Some(host.as_str())
+    })
+}
+
+/// Folds blocks into one run of text.
+pub fn flatten(blocks: Vec<Block>) -> Vec<Inline> {
+    let mut inlines: Vec<Inline> = vec![];
+    for block in blocks {
+        let run = match block {
+            Block::Paragraph(run) | Block::Heading(run) => run,
+            Block::List { items, .. } => items
+                .into_iter()
+                .flat_map(|item| {
+                    let mut run = vec![Inline::Text("• ".into())];
+                    run.extend(flatten(item));
+                    run.push(Inline::Break);
+                    run
+                })
+                .collect(),
+            Block::Quote(blocks) => flatten(blocks),
+            Block::Code(code) => vec![Inline::Code(one_line(&code))],
+            Block::Table(rows) => rows.into_iter().flat_map(table_row).collect(),
+            Block::Rule => continue,
+        };
+        if !inlines.is_empty() && !matches!(inlines.last(), Some(Inline::Break)) {
+            inlines.push(Inline::Break);
+        }
+        inlines.extend(run);
+    }
+    while matches!(inlines.last(), Some(Inline::Break)) {
+        inlines.pop();
+    }
+    inlines
+}
+
+fn table_row(cells: Vec<Vec<Inline>>) -> Vec<Inline> {
+    let mut run = vec![];
+    for (n, cell) in cells.into_iter().enumerate() {
+        if n > 0 {
+            run.push(Inline::Text(" · ".into()));
+        }
+        run.extend(cell);
+    }
+    run.push(Inline::Break);
+    run
+}
+
+fn spaces_for_breaks(inlines: &mut [Inline]) {
+    for inline in inlines {
+        match inline {
+            Inline::Break => *inline = Inline::Text(" ".into()),
+            Inline::Strong(c) | Inline::Emphasis(c) | Inline::Strike(c) | Inline::Link { text: c, .. } => {
+                spaces_for_breaks(c);
+            }
+            Inline::Text(_) | Inline::Code(_) => {}
+        }
+    }
+}
+
+/// Joins neighbouring texts and drops what is empty.
+fn tidy(inlines: Vec<Inline>) -> Vec<Inline> {
+    let mut tidied: Vec<Inline> = vec![];
+    for inline in inlines {
+        match (tidied.last_mut(), inline) {
+            (_, Inline::Text(text) | Inline::Code(text)) if text.is_empty() => {}
+            (Some(Inline::Text(before)), Inline::Text(text)) => before.push_str(&text),
+            (_, Inline::Strong(c)) => tidied.push(Inline::Strong(tidy(c))),
+            (_, Inline::Emphasis(c)) => tidied.push(Inline::Emphasis(tidy(c))),
+            (_, Inline::Strike(c)) => tidied.push(Inline::Strike(tidy(c))),
+            (_, Inline::Link { url, text }) => tidied.push(Inline::Link { url, text: tidy(text) }),
+            (_, inline) => tidied.push(inline),
+        }
+    }
+    tidied
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,170 @@
+//! The chat-neutral message: what a template says, before a chat draws it.
+//!
+//! Text in the tree is plain: it holds no markup of any chat, no control character and no shielded character
+//! (see [`shield`]). Drawing it safely in a slot of its own format is each chat's job.
+
+pub mod markdown;
+pub mod shield;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// A message, as every chat gets it.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Message {
+    /// The whole in one line: notifications, digests, and all there is where a channel wants lines.
+    pub line: Vec<Inline>,
+    /// The headline, plain text.
+    pub title: Option<String>,
+    /// Where the headline leads.
+    pub url: Option<Url>,
+    /// What sort of news it is.
+    pub accent: Accent,
+    /// The text.
+    pub body: Vec<Block>,
+    /// Short facts beside the text.
+    pub fields: Vec<Field>,
+    /// Links to act on.
+    pub buttons: Vec<Button>,
+    /// When it happened.
+    pub time: Option<Timestamp>,
+}
+
+/// A named fact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Its name, plain text.
+    pub name: String,
+    /// Its value.
+    pub value: Vec<Inline>,
+}
+
+/// A link to act on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Button {
+    /// What it says, plain text.
+    pub label: String,
+    /// Where it leads.
+    pub url: Url,
+}
+
+/// What sort of news a message is; chats show it as a colour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accent {
+    /// Something began or goes on.
+    Info,
+    /// Something ended well.
+    Success,
+    /// Somebody should look.
+    Warning,
+    /// Something broke.
+    Danger,
+    /// None of these.
+    #[default]
+    Neutral,
+}
+
+impl Accent {
+    /// Every accent, in the order in which documents list them.
+    pub const ALL: &'static [Self] = &[Self::Info, Self::Success, Self::Warning, Self::Danger, Self::Neutral];
+
+    /// The text form that templates use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Success => "success",
+            Self::Warning => "warning",
+            Self::Danger => "danger",
+            Self::Neutral => "neutral",
+        }
+    }
+
+    /// The accent of this text form.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|accent| accent.as_str() == name)
+    }
+}
+
+/// A block of text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Block {
+    /// Running text.
+    Paragraph(Vec<Inline>),
+    /// A heading within the text; chats draw all levels alike.
+    Heading(Vec<Inline>),
+    /// A list; numbered from `start`, or with bullets.
+    List {
+        /// The first number; bullets where there is none.
+        start: Option<u64>,
+        /// The items.
+        items: Vec<Vec<Block>>,
+    },
+    /// Something quoted.
+    Quote(Vec<Block>),
+    /// Code, or anything whose spaces and line ends matter.
+    Code(String),
+    /// Rows of cells; the first row is the head.
+    Table(Vec<Vec<Vec<Inline>>>),
+    /// A line across.
+    Rule,
+}
+
+/// A run of text within a block.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Inline {
+    /// Plain text, without line ends.
+    Text(String),
+    /// Code within a line.
+    Code(String),
+    /// Important text.
+    Strong(Vec<Inline>),
+    /// Stressed text.
+    Emphasis(Vec<Inline>),
+    /// Text that no longer holds.
+    Strike(Vec<Inline>),
+    /// Text that leads somewhere.
+    Link {
+        /// Where to: http or https.
+        url: Url,
+        /// The text.
+        text: Vec<Inline>,
+    },
+    /// A line end.
+    Break,
+}
+
+/// The plain text of a run: what a reader reads, without any drawing. Line ends become spaces.
+pub fn plain_text(inlines: &[Inline]) -> String {
+    fn collect(inlines: &[Inline], text: &mut String) {
+        for inline in inlines {
+            match inline {
+                Inline::Text(t) | Inline::Code(t) => text.push_str(t),
+                Inline::Strong(c) | Inline::Emphasis(c) | Inline::Strike(c) | Inline::Link { text: c, .. } => {
+                    collect(c, text);
+                }
+                Inline::Break => text.push(' '),
+            }
+        }
+    }
+    let mut text = String::new();
+    collect(inlines, &mut text);
+    text
+}
+
+/// Whether a reader would see nothing.
+pub fn is_blank(inlines: &[Inline]) -> bool {
+    plain_text(inlines).trim().is_empty()
+}
+
+/// An address that a message may link to: `http` or `https`, percent-encoded where needed, and short enough for
+/// every chat. `None` for anything else: it is left out rather than trusted.
+pub fn link(text: &str) -> Option<Url> {
+    /// Discord's limit for an address is the lowest of all chats'
+    /// (<https://discord.com/developers/docs/resources/message#embed-object>).
+    const LONGEST: usize = 2048;
+    let url = Url::parse(text.trim()).ok()?;
+    let safe = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= LONGEST;
+    safe.then_some(url)
+}

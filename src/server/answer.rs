@@ -1,0 +1,30 @@
+//! Answers: one line of JSON each.
+
+use poem::Response;
+use poem::http::{StatusCode, header};
+use serde_json::{Value, json};
+
+/// An answer of this status.
+pub(super) fn answer(status: StatusCode, body: Value) -> Response {
+    Response::builder().status(status).content_type("application/json").body(format!("{body}\n"))
+}
+
+/// An answer that says what is wrong.
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
+    answer(status, json!({ "error": message }))
+}
+
+/// `405`, with the method that is allowed.
+pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
+    let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("only {allowed} is understood here"));
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(allowed));
+    response
+}
+
+/// The answer to what never reached an endpoint of ours.
+pub(super) fn of_error(cause: &poem::Error) -> Response {
+    match cause.status() {
+        StatusCode::NOT_FOUND => error(StatusCode::NOT_FOUND, "nothing is here: webhooks go to /hooks/SOURCE"),
+        status => error(status, status.canonical_reason().unwrap_or("this request cannot be served")),
+    }
+}

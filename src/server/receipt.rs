@@ -1,0 +1,86 @@
+//! What a host is told of a request that was stored. Hosts show it to those who look after the webhook, so that
+//! they see where an event went, or why nowhere. Never an address or a secret.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::event::{ChannelName, Event, RequestId};
+use crate::routing::{Decision, Held, Router, Verdict};
+
+/// The most bytes that a receipt may have.
+const LARGEST: usize = 4 * 1024;
+
+/// How many routes that nearly matched are named.
+const NEAR: usize = 10;
+
+/// What is told of one event.
+#[derive(Serialize)]
+pub(super) struct EventReceipt {
+    kind: &'static str,
+    key: String,
+    routes: Vec<RouteReceipt>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<Held>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    near: Vec<NearReceipt>,
+}
+
+#[derive(Serialize)]
+struct RouteReceipt {
+    route: String,
+    channels: Vec<ChannelName>,
+}
+
+#[derive(Serialize)]
+struct NearReceipt {
+    route: String,
+    why: String,
+}
+
+/// What is told of one event.
+pub(super) fn of_event(event: &Event, decision: &Decision, router: &Router) -> EventReceipt {
+    let judged = || router.routes.iter().zip(&decision.verdicts);
+    let routes = judged().filter(|(_, verdict)| **verdict == Verdict::Matched).map(|(route, _)| RouteReceipt {
+        route: route.name.clone(),
+        channels: decision.sends.iter().filter(|s| s.route == route.name).map(|s| s.channel.clone()).collect(),
+    });
+    let near = judged().filter_map(|(route, verdict)| match verdict {
+        Verdict::Failed(mismatch) if mismatch.is_near() => {
+            Some(NearReceipt { route: route.name.clone(), why: mismatch.to_string() })
+        }
+        _ => None,
+    });
+    EventReceipt {
+        kind: event.kind.as_str(),
+        key: event.key.clone(),
+        routes: routes.collect(),
+        muted: decision.muted.clone(),
+        held: decision.held.clone(),
+        near: near.take(NEAR).collect(),
+    }
+}
+
+/// The whole receipt, as JSON. What does not fit is left out from its least telling part on.
+pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>) -> Value {
+    let total = events.len();
+    loop {
+        let mut receipt = json!({ "request": id.as_str(), "events": &events });
+        if events.is_empty() && total == 0 {
+            receipt["note"] = "nothing happened that could be told".into();
+        } else if events.len() < total {
+            receipt["more_events"] = (total - events.len()).into();
+        }
+        if receipt.to_string().len() <= LARGEST {
+            return receipt;
+        }
+        let spare = events.iter_mut().rev().find(|event| !event.near.is_empty() || !event.held.is_empty());
+        if let Some(event) = spare {
+            event.near.clear();
+            event.held.clear();
+        } else if events.pop().is_none() {
+            return json!({ "request": id.as_str(), "more_events": total });
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The objects that all payloads share: accounts, repositories, commits.
+
+use serde_json::Value;
+
+use super::Reader;
+use super::json::{page, text, time, without_braces};
+use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility};
+
+impl Reader<'_> {
+    /// An account, whatever is left of it. `username` is a last resort: since 2019 only teams have one
+    /// (<https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>).
+    pub(super) fn account(&self, account: &Value) -> Account {
+        let nickname = text(&account["nickname"]);
+        let shown = text(&account["display_name"]).or_else(|| nickname.clone()).or_else(|| text(&account["username"]));
+        let name = shown.unwrap_or_else(|| Account::UNKNOWN.to_owned());
+        let bot =
+            self.settings.bots.matches(&name) || nickname.as_deref().is_some_and(|n| self.settings.bots.matches(n));
+        let kind = match account["type"].as_str() {
+            _ if bot => AccountKind::Bot,
+            Some("team") => AccountKind::Team,
+            Some("app_user") => AccountKind::App,
+            _ => AccountKind::User,
+        };
+        Account {
+            id: text(&account["account_id"]).or_else(|| text(&account["uuid"]).map(|uuid| without_braces(&uuid))),
+            name,
+            nickname,
+            kind,
+            url: page(account),
+            avatar: text(&account["links"]["avatar"]["href"]),
+        }
+    }
+
+    pub(super) fn repository(&self, repository: &Value) -> Option<Repository> {
+        if !repository.is_object() {
+            return None;
+        }
+        let full_name = text(&repository["full_name"]);
+        let of_full_name = || full_name.as_deref()?.split_once('/').map(|(workspace, _)| workspace.to_owned());
+        let project = &repository["project"];
+        Some(Repository {
+            id: text(&repository["uuid"]).map(|uuid| without_braces(&uuid)),
+            name: text(&repository["name"]),
+            workspace: text(&repository["workspace"]["slug"]).or_else(of_full_name),
+            project: project.is_object().then(|| Project { key: text(&project["key"]), name: text(&project["name"]) }),
+            url: page(repository),
+            visibility: repository["is_private"].as_bool().map(|private| match private {
+                true => Visibility::Private,
+                false => Visibility::Public,
+            }),
+            fork: repository.get("parent").map(Value::is_object),
+            full_name,
+        })
+    }
+
+    pub(super) fn commit(&self, commit: &Value) -> Option<Commit> {
+        Some(Commit {
+            hash: text(&commit["hash"])?,
+            message: text(&commit["message"]).unwrap_or_default(),
+            author: self.commit_author(&commit["author"]),
+            url: page(commit),
+            time: time(&commit["date"]),
+        })
+    }
+
+    /// A commit's author: an account, or where the e-mail address matches none, the name beside the address.
+    fn commit_author(&self, author: &Value) -> Option<Account> {
+        if author["user"].is_object() {
+            return Some(self.account(&author["user"]));
+        }
+        let raw = text(&author["raw"])?;
+        let name = raw.split('<').next().unwrap_or_default().trim();
+        let address = name.is_empty() || name.contains('@');
+        (!address).then(|| Account { name: name.to_owned(), ..self.account(&Value::Null) })
+    }
+}

@@ -1,0 +1,61 @@
+//! `repo:push`: one event for each ref that was created, moved or deleted.
+
+use serde_json::Value;
+
+use super::Reader;
+use super::json::{flag, items, page, text};
+use crate::event::{Commit, Event, Kind, Push, RefKind};
+use crate::source::Refusal;
+
+impl Reader<'_> {
+    pub(super) fn push_events(&self) -> Result<Vec<Event>, Refusal> {
+        let changes = items(&self.required("push")?["changes"]);
+        Ok(changes.iter().filter_map(|change| self.change(change)).collect())
+    }
+
+    /// One changed ref. `None` where neither the old nor the new one is there.
+    fn change(&self, change: &Value) -> Option<Event> {
+        let (old, new) = (&change["old"], &change["new"]);
+        let there = if new.is_object() { new } else { old };
+        let name = text(&there["name"])?;
+        // Mercurial's kinds of branches went with Mercurial itself.
+        let ref_kind = if there["type"] == "tag" { RefKind::Tag } else { RefKind::Branch };
+        let (created, deleted) = (!old.is_object(), !new.is_object());
+        let kind = match (ref_kind, created, deleted) {
+            (RefKind::Branch, false, false) => Kind::Push,
+            (RefKind::Branch, _, false) => Kind::BranchCreated,
+            (RefKind::Branch, ..) => Kind::BranchDeleted,
+            (RefKind::Tag, _, false) => Kind::TagCreated,
+            (RefKind::Tag, ..) => Kind::TagDeleted,
+        };
+        let commits: Vec<Commit> = items(&change["commits"]).iter().filter_map(|c| self.commit(c)).collect();
+        let mut event = self.event(kind);
+        let repository_url = event.repository.as_ref().and_then(|repository| repository.url.clone());
+        event.push = Some(Push {
+            old: text(&old["target"]["hash"]),
+            new: text(&new["target"]["hash"]),
+            created,
+            deleted,
+            // A tag that was there before and points elsewhere now was moved by force, whatever the flag says.
+            forced: flag(&change["forced"]) || (ref_kind == RefKind::Tag && !created && !deleted),
+            truncated: flag(&change["truncated"]),
+            count: commits.len(),
+            commits,
+            head: self.commit(&there["target"]),
+            url: if deleted { None } else { page(new) },
+            // For forced pushes and new branches this link leads to the branch.
+            compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
+            commits_url: repository_url.filter(|_| ref_kind == RefKind::Branch).map(|url| commits_page(&url, &name)),
+            message: text(&new["message"]).filter(|_| ref_kind == RefKind::Tag),
+            branch: (ref_kind == RefKind::Branch).then(|| name.clone()),
+            tag: (ref_kind == RefKind::Tag).then(|| name.clone()),
+            ref_kind,
+        });
+        Some(event)
+    }
+}
+
+/// The page that lists a branch's commits; the payload links only to the API's list.
+fn commits_page(repository_url: &str, branch: &str) -> String {
+    format!("{}/commits/branch/{}", repository_url.trim_end_matches('/'), branch.replace('%', "%25"))
+}

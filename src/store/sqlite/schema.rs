@@ -1,0 +1,36 @@
+//! The tables, and the steps that lead from any older shape of them to today's.
+
+use rusqlite::Connection;
+
+/// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
+const STEPS: &[&str] = &[include_str!("0001.sql")];
+
+/// Why a file's tables cannot be used.
+#[derive(Debug)]
+pub(super) enum SchemaError {
+    /// A newer Hookbell made the file.
+    Newer { found: usize, known: usize },
+    /// The database says no.
+    Database(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for SchemaError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Takes the steps that the file has not taken yet.
+pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
+    let found: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > STEPS.len() {
+        return Err(SchemaError::Newer { found, known: STEPS.len() });
+    }
+    for (n, step) in STEPS.iter().enumerate().skip(found) {
+        let transaction = db.transaction()?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "user_version", n + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
