@@ -11,7 +11,7 @@ use super::section::{Notes, Section, Taken};
 use super::{Secrets, Settings, SourceEntry, secret};
 use crate::chat::{self, Chat, console};
 use crate::event::{ChannelName, SourceName};
-use crate::problem::{Problem, nearest};
+use crate::problem::{Place, Problem, nearest};
 use crate::routing::pattern::{Patterns, Style};
 use crate::routing::{Condition, Conditions, Key, Mute, Route, Router, SETS, event_condition};
 use crate::source::{self, SourceSettings};
@@ -58,13 +58,15 @@ impl Builder<'_> {
         let store = self.store(&mut root);
         let sources = self.sources(&mut root);
         let templates = self.templates(&mut root);
-        let (channels, guards) = channels(&mut root);
-        let names = Names { channels: channels.keys().map(ChannelName::as_str).collect(), templates: &templates };
+        let (channels, guards, places) = channels(&mut root);
+        let names = Names { channels: places.iter().map(|(name, _)| name.as_str()).collect(), templates: &templates };
         let mutes = mutes(&mut root);
         let routes = names.routes(&mut root);
         let router = Router { routes, mutes, guards };
-        unrouted(&root, &names, &router);
         root.finish();
+        if !notes.any() {
+            unrouted(notes, &places, &router);
+        }
         Settings { listen, store, sources, channels, router, templates, hash }
     }
 
@@ -96,7 +98,7 @@ impl Builder<'_> {
             }
             section.finish();
         }
-        if sources.is_empty() {
+        if sources.is_empty() && !root.is_noted() {
             let problem = Problem::warning("there are no sources, so no webhook can come in", root.place());
             root.note(problem.help("add `[sources.bitbucket]` with `kind` and `secret`"));
         }
@@ -168,22 +170,26 @@ fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option
 
 type Channels = BTreeMap<ChannelName, Box<dyn Chat>>;
 
-fn channels(root: &mut Section<'_>) -> (Channels, Vec<(ChannelName, Conditions)>) {
-    let (mut channels, mut guards) = (Channels::new(), vec![]);
+type Guards = Vec<(ChannelName, Conditions)>;
+type Places = Vec<(ChannelName, Place)>;
+
+fn channels(root: &mut Section<'_>) -> (Channels, Guards, Places) {
+    let (mut channels, mut guards, mut places) = (Channels::new(), vec![], vec![]);
     for (name, mut section) in root.named("channels") {
         let name = ChannelName::from(name);
+        places.push((name.clone(), section.place()));
         if kind(&mut section, "channel", chat::KINDS) == Some(console::KIND) {
             channels.insert(name.clone(), Box::new(console::Console::default()));
         }
         let mut accept = section.table("accept");
-        let accepts = conditions(&mut accept);
+        let accepts = conditions(&mut accept).unwrap_or_default();
         accept.finish();
         if !accepts.is_empty() {
             guards.push((name, accepts));
         }
         section.finish();
     }
-    (channels, guards)
+    (channels, guards, places)
 }
 
 fn mutes(root: &mut Section<'_>) -> Vec<Mute> {
@@ -191,11 +197,11 @@ fn mutes(root: &mut Section<'_>) -> Vec<Mute> {
     for (n, mut section) in root.list("mutes").into_iter().enumerate() {
         let name = unique_name(&mut section, n, "mute", mutes.iter().map(|mute| mute.name.as_str()));
         let conditions = conditions(&mut section);
-        if conditions.is_empty() {
+        if conditions.is_none() {
             let problem = Problem::error(format!("mute `{name}` would silence everything"), section.place());
             section.note(problem.help("say what it silences: `actor_kind = \"bot\"`"));
         }
-        mutes.push(Mute { name, conditions });
+        mutes.push(Mute { name, conditions: conditions.unwrap_or_default() });
         section.finish();
     }
     mutes
@@ -223,13 +229,13 @@ impl Names<'_> {
         let otherwise = section.flag("otherwise");
         let is_final = section.flag("final");
         let conditions = conditions(section);
-        if conditions.is_empty() {
+        if conditions.is_none() {
             let problem = Problem::error(format!("route `{name}` has no matcher"), section.place());
             section.note(problem.help("say what it is for, `event = \"@calm\"`; `event = \"@all\"` means everything"));
         }
         let to = self.to(section, &name);
         let template = section.string("template").and_then(|template| self.template(section, template));
-        Route { name, conditions, to, template, is_final, otherwise }
+        Route { name, conditions: conditions.unwrap_or_default(), to, template, is_final, otherwise }
     }
 
     fn to(&self, section: &mut Section<'_>, name: &str) -> Vec<ChannelName> {
@@ -265,11 +271,12 @@ impl Names<'_> {
 }
 
 /// A channel that nobody routes to is probably a slip.
-fn unrouted(root: &Section<'_>, names: &Names<'_>, router: &Router) {
-    let routed = |name: &str| router.routes.iter().any(|route| route.to.iter().any(|to| to.as_str() == name));
-    for name in names.channels.iter().filter(|name| !routed(name)) {
-        let problem = Problem::warning(format!("no route leads to channel `{name}`"), root.place());
-        root.note(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));
+fn unrouted(notes: &Notes<'_>, channels: &Places, router: &Router) {
+    for (name, place) in channels {
+        if !router.routes.iter().any(|route| route.to.contains(name)) {
+            let problem = Problem::warning(format!("no route leads to channel `{name}`"), place.clone());
+            notes.add(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));
+        }
     }
 }
 
@@ -287,17 +294,20 @@ fn unique_name<'a>(
     name.value
 }
 
-fn conditions(section: &mut Section<'_>) -> Conditions {
+/// The conditions of a rule; `None` where it has none, not even a wrong one.
+fn conditions(section: &mut Section<'_>) -> Option<Conditions> {
+    let mut any = false;
     let mut conditions = vec![];
     for &key in Key::ALL {
         let Some(texts) = section.strings(key.as_str()) else { continue };
+        any = true;
         if key == Key::Event {
             conditions.extend(event(section, texts));
         } else {
             conditions.push(Condition::Value(key, patterns(section, texts, key.style())));
         }
     }
-    Conditions::new(conditions)
+    any.then(|| Conditions::new(conditions))
 }
 
 fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> {

@@ -1,11 +1,12 @@
 //! The config as typed: its values by figment (the file, overridden by the environment), and where each stands.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use figment::value::{Dict, Tag};
+use regex::Regex;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -31,13 +32,19 @@ pub(super) enum Step {
 
 impl Document {
     pub(super) fn parse(path: String, text: String) -> Result<Self, Problem> {
-        let file = Arc::new(SourceFile { path, text });
-        if let Err(error) = DeTable::parse(&file.text) {
-            let place = Place::Span(file.clone(), error.span().unwrap_or(0..0));
-            return Err(Problem::error(format!("not valid TOML: {}", error.message()), place));
+        match DeTable::parse(&text) {
+            Ok(root) => {
+                let shown = masked(&text, &secrets(root.get_ref()));
+                let figment = Figment::new().merge(Toml::string(&text)).merge(Env::prefixed(PREFIX).split("__"));
+                Ok(Self { file: Arc::new(SourceFile { path, text: shown }), figment })
+            }
+            Err(error) => {
+                let spans: Vec<_> = QUOTED_SECRET.find_iter(&text).map(|found| found.range()).collect();
+                let file = Arc::new(SourceFile { path, text: masked(&text, &spans) });
+                let place = Place::Span(file, error.span().unwrap_or(0..0));
+                Err(Problem::error(format!("not valid TOML: {}", error.message()), place))
+            }
         }
-        let figment = Figment::new().merge(Toml::string(&file.text)).merge(Env::prefixed(PREFIX).split("__"));
-        Ok(Self { file, figment })
     }
 
     /// All values.
@@ -90,6 +97,47 @@ impl Document {
         let text = serde_json::to_string(values).unwrap_or_default();
         hex::encode(&Sha256::digest(text.as_bytes())[..6])
     }
+}
+
+/// Keys whose values, where they are written out, no text of ours may show.
+const SECRETS: &[&str] = &["secret"];
+
+/// The rest of a line that sets such a key, for text that is no TOML.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static QUOTED_SECRET: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(&format!(r"(?:{})\s*=[^\n]*", SECRETS.join("|"))).expect("a valid pattern"));
+
+/// Where secrets are written out.
+fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
+    /// The keys of a secret's table, whose values are none.
+    const WAYS: &[&str] = &["file", "env", "generate"];
+    fn walk(value: &Spanned<DeValue<'_>>, is_secret: bool, spans: &mut Vec<Range<usize>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                for (key, value) in table {
+                    let key = key.get_ref().as_ref();
+                    walk(value, SECRETS.contains(&key) || (is_secret && !WAYS.contains(&key)), spans);
+                }
+            }
+            DeValue::Array(items) => items.iter().for_each(|item| walk(item, is_secret, spans)),
+            _ if is_secret => spans.push(value.span()),
+            _ => {}
+        }
+    }
+    let mut spans = vec![];
+    for (key, value) in table {
+        walk(value, SECRETS.contains(&key.get_ref().as_ref()), &mut spans);
+    }
+    spans
+}
+
+/// The text with these bytes made illegible; all others stay where they are.
+fn masked(text: &str, spans: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for span in spans {
+        bytes[span.clone()].iter_mut().filter(|byte| **byte != b'\n' && **byte != b'"').for_each(|byte| *byte = b'*');
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// What to point at.

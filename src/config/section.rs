@@ -23,6 +23,10 @@ impl<'a> Notes<'a> {
         self.problems.borrow_mut().push(problem);
     }
 
+    pub(super) fn any(&self) -> bool {
+        !self.problems.borrow().is_empty()
+    }
+
     pub(super) fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
@@ -51,6 +55,11 @@ impl<'a> Section<'a> {
     /// The table's own place.
     pub(super) fn place(&self) -> Place {
         self.notes.document.place(&self.path, self.tag, Part::Value)
+    }
+
+    /// Whether anything is wrong so far, here or elsewhere.
+    pub(super) fn is_noted(&self) -> bool {
+        self.notes.any()
     }
 
     pub(super) fn note(&self, problem: Problem) {

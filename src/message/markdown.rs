@@ -157,7 +157,9 @@ impl Tree {
     fn take(&mut self, event: Event<'_>) {
         match event {
             Event::Start(tag) => {
-                let container = if self.stack.len() < DEEPEST { container(tag) } else { Container::Other };
+                // Items and cells stay what they are: their parents count on them.
+                let part = matches!(tag, Tag::Item | Tag::TableHead | Tag::TableRow | Tag::TableCell);
+                let container = if part || self.stack.len() < DEEPEST { container(tag) } else { Container::Other };
                 self.stack.push(Open::new(container));
             }
             Event::End(_) => self.close(),

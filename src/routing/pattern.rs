@@ -114,7 +114,7 @@ fn compile(text: &str, style: Style) -> Result<Matcher, String> {
         builder.case_insensitive(style.ignore_case).size_limit(LARGEST_REGEX);
         return builder.build().map(Matcher::Regex).map_err(|error| {
             let text = error.to_string();
-            format!("not a regular expression: {}", text.lines().last().unwrap_or(&text).trim())
+            format!("not a regular expression: {}", text.lines().last().unwrap_or(&text).trim_start_matches("error: "))
         });
     }
     GlobBuilder::new(text)

@@ -8,6 +8,7 @@ mod file;
 mod helpers;
 mod lint;
 mod portable;
+mod syntax;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -9,7 +9,7 @@ use handlebars::{Context, Handlebars, Template};
 use thiserror::Error;
 use toml::Spanned;
 
-use super::{file, lint};
+use super::{file, lint, syntax};
 use crate::message::{Accent, Button, Field, Message, is_blank, link, markdown};
 use crate::problem::{Place, Problem, SourceFile};
 
@@ -173,11 +173,9 @@ impl Compiler<'_> {
                 self.registry.register_template(&name, template);
             }
             Err(error) => {
-                let span = self.within(&span, text, error.pos());
-                let reason = error.reason().to_string();
-                let reason = reason.trim_start_matches("invalid handlebars syntax: ").trim();
-                let place = Place::Span(self.file.clone(), span);
-                self.problems.push(Problem::error(format!("`{what}` is not valid Handlebars: {reason}"), place));
+                let (message, position) = syntax::explain(text, &error);
+                let place = Place::Span(self.file.clone(), self.within(&span, text, position));
+                self.problems.push(Problem::error(message, place));
             }
         }
         Slot(name)

@@ -277,3 +277,6 @@ const fn code_style() -> Style {
 fn inert(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
+
+#[cfg(test)]
+mod tests;

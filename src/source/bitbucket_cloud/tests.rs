@@ -1,1 +1,286 @@
+use proptest::prelude::*;
+use serde_json::json;
 
+use super::*;
+use crate::event::{AccountKind, PullRequestState, RefKind, Vote};
+use crate::routing::pattern::{Patterns, Style};
+use crate::source::Sample;
+
+fn source() -> Box<dyn Source> {
+    let style = Style { separator: false, ignore_case: true };
+    let bots = Patterns::new(&["renovate*".to_owned()], style).unwrap();
+    (PROVIDER.build)(SourceSettings { secrets: vec!["s".to_owned().into()], bots })
+}
+
+fn parse(key: &str, body: &Value) -> Result<Parsed, Refusal> {
+    source().parse(&headers(key, "r"), body.to_string().as_bytes())
+}
+
+fn events(key: &str, body: &Value) -> Vec<Event> {
+    parse(key, body).unwrap().events
+}
+
+fn sample(name: &str) -> (&'static Sample, Value) {
+    let sample = PROVIDER.sample(name).unwrap();
+    (sample, serde_json::from_str(sample.body).unwrap())
+}
+
+fn sampled(name: &str) -> Event {
+    let (sample, body) = sample(name);
+    events(sample.key, &body).remove(0)
+}
+
+#[test]
+fn each_sample_is_named_after_the_kind_of_its_events() {
+    for sample in samples::ALL {
+        let body = serde_json::from_str(sample.body).unwrap();
+        let kind = events(sample.key, &body)[0].kind.as_str();
+        let expected = match sample.name {
+            "tag.moved" => "tag.created",
+            name => name,
+        };
+        assert!(expected.starts_with(kind), "{}: {kind}", sample.name);
+    }
+}
+
+#[test]
+fn a_push_is_read_whole() {
+    let event = sampled("push");
+    let push = event.push.unwrap();
+    assert_eq!((push.branch.as_deref(), push.ref_kind, push.count), (Some("main"), RefKind::Branch, 3));
+    assert!(!(push.created || push.deleted || push.forced || push.truncated));
+    assert!(push.compare_url.unwrap().contains("/branches/compare/"));
+    assert_eq!(push.commits[1].author.as_ref().unwrap().name, "Bo Lindqvist");
+    assert_eq!(push.new.as_deref(), Some(push.commits[0].hash.as_str()));
+    let repository = event.repository.unwrap();
+    assert_eq!((repository.full_name.as_deref(), repository.workspace.as_deref()), (Some("acme/api"), Some("acme")));
+    assert_eq!(repository.visibility, Some(crate::event::Visibility::Private));
+    assert_eq!(repository.project.unwrap().key.as_deref(), Some("PLAT"));
+}
+
+#[test]
+fn every_shape_of_a_push_is_told_apart() {
+    let flags = |name: &str| {
+        let push = sampled(name).push.unwrap();
+        (push.created, push.deleted, push.forced, push.truncated, push.commits.len(), push.compare_url.is_some())
+    };
+    assert_eq!(flags("push.forced"), (false, false, true, false, 1, false));
+    assert_eq!(flags("push.truncated"), (false, false, false, true, 5, true));
+    assert_eq!(flags("branch.created"), (true, false, false, false, 1, false));
+    assert_eq!(flags("branch.deleted"), (false, true, false, false, 0, false));
+    assert_eq!(flags("tag.created"), (true, false, false, false, 0, false));
+    assert_eq!(flags("tag.moved"), (false, false, true, false, 1, true));
+    assert_eq!(flags("tag.deleted"), (false, true, false, false, 0, false));
+    let (several, body) = sample("push.several_refs");
+    let kinds: Vec<_> = events(several.key, &body).iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::Push, Kind::BranchCreated, Kind::TagCreated]);
+}
+
+#[test]
+fn a_push_that_moved_nothing_holds_no_event() {
+    for changes in [json!([]), json!([{ "old": null, "new": null }]), json!(null), json!({}), json!([1, "x", null])] {
+        assert_eq!(events("repo:push", &json!({ "push": { "changes": changes } })).len(), 0, "{changes}");
+    }
+}
+
+#[test]
+fn a_pull_request_is_read_whole() {
+    let event = sampled("pull_request.approved");
+    assert_eq!(event.actor.unwrap().name, "Bo Lindqvist");
+    let pr = event.pull_request.unwrap();
+    assert_eq!(
+        (pr.id, pr.title.as_deref(), pr.state),
+        (Some(482), Some("Add rate limits"), Some(PullRequestState::Open))
+    );
+    assert_eq!((pr.approvals, pr.reviewer_count, pr.tasks, pr.draft), (1, 2, Some(1), Some(false)));
+    assert_eq!(pr.reviewers[0].vote, Some(Vote::Approved));
+    assert_eq!((pr.source.branch.as_deref(), pr.target.branch.as_deref()), (Some("feature/limits"), Some("main")));
+    let merged = sampled("pull_request.merged").pull_request.unwrap();
+    assert_eq!(merged.merge_commit.unwrap().len(), 12);
+    assert!(merged.merge_commit_url.is_some());
+    assert_eq!(sampled("pull_request.declined").pull_request.unwrap().reason.as_deref(), Some("superseded by #490"));
+    let comment = sampled("pull_request.comment_added.inline").comment.unwrap();
+    assert_eq!((comment.path.as_deref(), comment.line), (Some("src/limit.rs"), Some(88)));
+}
+
+#[test]
+fn a_comment_on_a_removed_line_has_the_old_files_line() {
+    let (sample, mut body) = sample("pull_request.comment_added.inline");
+    body["comment"]["inline"]["to"] = Value::Null;
+    body["comment"]["inline"]["from"] = 12.into();
+    body["comment"]["parent"] = json!({ "id": 99 });
+    let comment = events(sample.key, &body).remove(0).comment.unwrap();
+    assert_eq!((comment.line, comment.reply_to), (Some(12), Some(99)));
+}
+
+#[test]
+fn whoever_acts_has_a_name_and_a_kind() {
+    let actor = |actor: Value| {
+        let body = json!({ "actor": actor, "push": { "changes": [{ "new": { "name": "x" } }] } });
+        let account = events("repo:push", &body).remove(0).actor.unwrap();
+        (account.name, account.kind, account.id)
+    };
+    let known = |name: &str, kind, id: Option<&str>| (name.to_owned(), kind, id.map(ToOwned::to_owned));
+    assert_eq!(
+        actor(json!({ "type": "user", "display_name": "Ana", "account_id": "712020:x", "uuid": "{u}" })),
+        known("Ana", AccountKind::User, Some("712020:x"))
+    );
+    assert_eq!(
+        actor(json!({ "type": "team", "username": "acme", "uuid": "{u-1}" })),
+        known("acme", AccountKind::Team, Some("u-1"))
+    );
+    assert_eq!(
+        actor(json!({ "type": "app_user", "display_name": "Deploys" })),
+        known("Deploys", AccountKind::App, None)
+    );
+    assert_eq!(
+        actor(json!({ "type": "user", "nickname": "Renovate-bot" })),
+        known("Renovate-bot", AccountKind::Bot, None)
+    );
+    for nobody in [json!(null), json!({}), json!([]), json!("ana"), json!({ "display_name": 7, "type": {} })] {
+        let name = actor(nobody.clone()).0;
+        assert!(name == "Someone" || name == "7", "{nobody}: {name}");
+    }
+}
+
+#[test]
+fn an_e_mail_address_never_becomes_a_name() {
+    let author = |raw: &str| {
+        let target = json!({ "hash": "abc", "author": { "raw": raw } });
+        let body = json!({ "push": { "changes": [{ "new": { "name": "x", "target": target } }] } });
+        events("repo:push", &body).remove(0).push.unwrap().head.unwrap().author.map(|account| account.name)
+    };
+    assert_eq!(author("Cy Okafor <cy@acme.example>").as_deref(), Some("Cy Okafor"));
+    for raw in ["<cy@acme.example>", "cy@acme.example", "cy@acme.example <cy@acme.example>", "", " "] {
+        assert_eq!(author(raw), None, "{raw}");
+    }
+}
+
+#[test]
+fn the_ends_of_a_pull_request_may_be_gone() {
+    let (sample, mut body) = sample("pull_request.declined");
+    body["pullrequest"]["source"]["repository"] = Value::Null;
+    body["pullrequest"]["source"]["commit"] = Value::Null;
+    body["pullrequest"]["destination"]["commit"] = Value::Null;
+    let pr = events(sample.key, &body).remove(0).pull_request.unwrap();
+    assert_eq!((pr.source.repository, pr.source.commit, pr.target.commit), (None, None, None));
+    assert_eq!(pr.source.branch.as_deref(), Some("feature/limits"));
+}
+
+#[test]
+fn a_key_never_seen_is_other() {
+    let parsed = parse("repo:invented", &json!({ "actor": { "display_name": "Ana" } })).unwrap();
+    assert_eq!((parsed.events[0].kind, parsed.events[0].key.as_str()), (Kind::Other, "repo:invented"));
+}
+
+#[test]
+fn a_body_must_fit_its_key() {
+    let (_, comment) = sample("pull_request.comment_added");
+    let (_, approval) = sample("pull_request.approved");
+    let (_, push) = sample("push");
+    let said = |key: &str, body: &Value| parse(key, body).unwrap_err().to_string();
+    assert_eq!(said("repo:push", &approval), "not a repo:push body: it has no `push` object");
+    assert_eq!(said("pullrequest:created", &push), "not a pullrequest:created body: it has no `pullrequest` object");
+    assert_eq!(said("pullrequest:fulfilled", &comment), "not a pullrequest:fulfilled body: it has a `comment`");
+    assert_eq!(said("pullrequest:fulfilled", &approval), "not a pullrequest:fulfilled body: it has a `approval`");
+    assert_eq!(said("pullrequest:approved", &comment), "not a pullrequest:approved body: it has no `approval` object");
+}
+
+#[test]
+fn what_is_no_json_object_is_refused_with_the_reason() {
+    let said = |body: &[u8]| source().parse(&headers("repo:push", "r"), body).unwrap_err().to_string();
+    assert!(said(b"").starts_with("the body is not valid JSON: "), "{}", said(b""));
+    assert!(said(b"{\"a\":").starts_with("the body is not valid JSON: "));
+    assert!(said(b"\xff\xfe{}").starts_with("the body is not valid JSON: "));
+    assert!(said("[".repeat(100_000).as_bytes()).starts_with("the body is not valid JSON: "));
+    assert_eq!(said(b"[1]"), "the body is not a JSON object");
+    let no_key = source().parse(&HeaderMap::new(), b"{}").unwrap_err().to_string();
+    assert_eq!(no_key, "no X-Event-Key header: is this a Bitbucket webhook?");
+}
+
+#[test]
+fn ids_are_the_same_with_and_without_braces() {
+    let mut headers = headers("repo:push", "{r-1}");
+    headers.insert(HOOK, HeaderValue::from_static("{h-1}"));
+    let parsed = source().parse(&headers, br#"{"push":{"changes":[]}}"#).unwrap();
+    assert_eq!((parsed.request_key.as_deref(), parsed.hook.as_deref()), (Some("r-1"), Some("h-1")));
+}
+
+#[test]
+fn only_a_right_signature_verifies() {
+    let source = source();
+    let body = b"{}";
+    let mut headers = headers("repo:push", "r");
+    assert_eq!(source.verify(&headers, body), Err(Refusal::Unsigned { header: SIGNATURE }));
+    let (name, value) = (PROVIDER.sign)(&"s".to_owned().into(), body);
+    headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
+    assert_eq!(source.verify(&headers, body), Ok(()));
+    assert_eq!(source.verify(&headers, b"{} "), Err(Refusal::WrongSignature));
+}
+
+/// Every value within a payload, by its JSON pointer.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| (key.replace('~', "~0").replace('/', "~1"), value)).collect()
+        }
+        Value::Array(items) => items.iter().enumerate().map(|(n, value)| (n.to_string(), value)).collect(),
+        _ => vec![],
+    };
+    for (key, child) in children {
+        let pointer = format!("{at}/{key}");
+        found.push(pointer.clone());
+        pointers(child, &pointer, found);
+    }
+}
+
+/// An event, perhaps a poor one, or a reason.
+fn survives(key: &str, payload: &Value, what: &str) {
+    let settings = SourceSettings { secrets: vec![], bots: Patterns::default() };
+    match (Reader { key, payload, settings: &settings }).events() {
+        Ok(events) => {
+            for event in events {
+                assert!(!serde_json::to_string(&event).unwrap().is_empty());
+            }
+        }
+        Err(refusal) => assert!(!refusal.to_string().is_empty(), "{what}"),
+    }
+}
+
+#[test]
+fn any_field_may_be_missing_null_or_of_another_type() {
+    let others = [Value::Null, json!(7), json!("text"), json!([1]), json!({ "new": 1 }), json!(true)];
+    let mut cases = 0_usize;
+    for sample in samples::ALL {
+        let mut body: Value = serde_json::from_str(sample.body).unwrap();
+        let mut found = vec![];
+        pointers(&body, "", &mut found);
+        for pointer in found {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            let key = key.replace("~1", "/").replace("~0", "~");
+            let parent_before = body.pointer(parent).unwrap().clone();
+            match body.pointer_mut(parent).unwrap() {
+                Value::Object(map) => drop(map.remove(&key)),
+                Value::Array(items) => drop(items.remove(key.parse().unwrap())),
+                _ => unreachable!(),
+            }
+            survives(sample.key, &body, &pointer);
+            *body.pointer_mut(parent).unwrap() = parent_before;
+            let before = body.pointer(&pointer).unwrap().clone();
+            for other in &others {
+                *body.pointer_mut(&pointer).unwrap() = other.clone();
+                survives(sample.key, &body, &pointer);
+                cases += 1;
+            }
+            *body.pointer_mut(&pointer).unwrap() = before;
+        }
+    }
+    assert!(cases > 10_000, "{cases} cases");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = source().parse(&headers("repo:push", "r"), &bytes);
+    }
+}
