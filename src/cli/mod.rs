@@ -21,11 +21,20 @@ use crate::problem::{Problem, Severity};
     arg_required_else_help = false,
     after_help = "Without a command, Hookbell serves. Try it: start `hookbell`, and in a second terminal run\n\
                   `hookbell sample send push`.\n\n\
+                  Environment: HOOKBELL_CONFIG names the config file; HOOKBELL__SERVER__LISTEN and the like\n\
+                  override it; HOOKBELL_LOG=debug logs more.\n\
                   Exit codes: 0 fine, 1 the thing looked at is not fine, 2 wrong usage or config."
 )]
 struct Arguments {
     /// The config file; paths in it are relative to it.
-    #[arg(long, global = true, value_name = "FILE", env = "HOOKBELL_CONFIG", default_value = "config.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "HOOKBELL_CONFIG",
+        hide_env = true,
+        default_value = "config.toml"
+    )]
     config: PathBuf,
 
     #[command(subcommand)]

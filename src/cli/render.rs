@@ -18,7 +18,7 @@ pub(super) struct Render {
     /// A sample's name, or the file of a webhook's body.
     #[arg(value_name = "SAMPLE|PAYLOAD")]
     payload: String,
-    /// The chat to draw for.
+    /// The chat to draw for: `console` as the terminal shows it.
     #[arg(long)]
     chat: ChatKind,
     /// What the host calls it, for a file: `repo:push`.
@@ -34,7 +34,6 @@ pub(super) struct Render {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ChatKind {
-    /// As the terminal shows it.
     Console,
 }
 

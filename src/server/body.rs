@@ -7,8 +7,8 @@ use poem::Body;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-/// How long a body may take to arrive.
-const LONGEST: Duration = Duration::from_secs(20);
+/// How long a body may take to arrive; hosts wait no longer for an answer.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// How much of a body that is too large is read and dropped, so that its sender gets to read the answer: closing
 /// while it still writes would reset the connection.

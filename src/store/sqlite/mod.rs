@@ -1,6 +1,6 @@
 //! The embedded store: SQLite, in a file beside the config.
 //!
-//! One thread writes ([`writer`]), another moves what is in the write-ahead log into the database ([`checkpoint`]),
+//! One thread writes (`writer`), another moves what is in the write-ahead log into the database (`checkpoint`),
 //! so that no request waits for that; readers have connections of their own. A lock file keeps a second Hookbell
 //! away, so leases of a process that was killed end when the next one starts.
 

@@ -1,0 +1,108 @@
+use crate::program::{EVERYTHING, Home};
+
+#[test]
+fn the_help_reads_well() {
+    let home = Home::new("");
+    let (code, help, _) = home.run(&["--help"]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("help", help);
+    insta::assert_snapshot!("help_sample", home.run(&["sample", "--help"]).1);
+    insta::assert_snapshot!("help_render", home.run(&["render", "--help"]).1);
+}
+
+#[test]
+fn samples_are_listed_and_shown() {
+    let home = Home::new("");
+    let (code, list, _) = home.run(&["sample", "list"]);
+    assert_eq!(code, 0);
+    insta::assert_snapshot!("sample_list", list);
+    let (code, shown, _) = home.run(&["sample", "show", "push"]);
+    assert_eq!((code, shown.starts_with('{')), (0, true));
+    let (code, _, error) = home.run(&["sample", "show", "pusch"]);
+    assert_eq!((code, error.as_str()), (2, "error: there is no sample `pusch`; did you mean `push`?\n"));
+}
+
+#[test]
+fn a_sample_is_sent_with_the_configs_secret() {
+    let home = Home::new(
+        &EVERYTHING.replace("secret = \"the tests' own secret\"", "secret = { file = \"b.secret\", generate = true }"),
+    );
+    let (code, _, error) = home.run(&["sample", "send", "push"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("source `bitbucket` has no secret yet: start Hookbell once"), "{error}");
+    let mut service = home.serve();
+    let url = service.url("/hooks/bitbucket");
+    let (code, answer, error) = home.run(&["sample", "send", "push", "--to", &url]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(answer.contains("  push (repo:push) → screen by route `everything`\n"), "{answer}");
+    assert!(service.next_messages(1)[0].contains("Ana Ruiz pushed 3 commits"));
+    let (code, _, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/other")]);
+    assert_eq!(code, 1);
+    assert!(error.contains("answered 404: there is no such source"), "{error}");
+    service.stop("TERM");
+    let (code, _, error) = home.run(&["sample", "send", "push", "--to", &url]);
+    assert_eq!(code, 1);
+    assert!(error.contains("is Hookbell running?"), "{error}");
+}
+
+#[test]
+fn render_needs_no_config_and_draws_what_the_console_shows() {
+    let home = Home::new("");
+    std::fs::remove_file(home.path().join("config.toml")).unwrap();
+    let (code, drawn, error) = home.run(&["render", "pull_request.opened", "--chat", "console"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    insta::assert_snapshot!("render_console", drawn);
+    std::fs::write(home.path().join("empty.json"), r#"{"push":{"changes":[]}}"#).unwrap();
+    let (code, drawn, error) = home.run(&["render", "empty.json", "--event", "repo:push", "--chat", "console"]);
+    assert_eq!((code, drawn.as_str(), error.as_str()), (0, "", "nothing to say: `empty.json` holds no event\n"));
+    let (code, _, error) = home.run(&["render", "empty.json", "--chat", "console"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("add `--event KEY`, as in `--event repo:push`"), "{error}");
+    let (code, _, error) = home.run(&["render", "nowhere.json", "--chat", "console"]);
+    assert_eq!((code, error.as_str()), (2, "error: there is no file `nowhere.json`\n"));
+}
+
+#[test]
+fn render_and_check_use_the_configs_templates() {
+    let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
+    let template = home.path().join("mine/push.md.hbs");
+    std::fs::create_dir(home.path().join("mine")).unwrap();
+    std::fs::write(&template, "+++\nline = 'x'\ntitle = 'My {{push.branch}}'\n+++\n").unwrap();
+    let (code, drawn, _) = home.run(&["render", "push", "--chat", "console"]);
+    assert_eq!((code, drawn.trim_end()), (0, "▌ My main"));
+    let (code, said, _) = home.run(&["check"]);
+    assert_eq!(code, 0);
+    assert!(said.starts_with("config.toml: fine (1 route, 1 channel, "), "{said}");
+
+    std::fs::write(&template, "+++\nline = 'x'\n+++\n{{trunctate push.branch 3}}\n").unwrap();
+    let (code, _, error) = home.run(&["check"]);
+    assert_eq!(code, 1);
+    insta::assert_snapshot!("check_template", error);
+    std::fs::write(&template, "+++\nline = 'x'\n+++\n{{truncate push.branch push.branch}}\n").unwrap();
+    let (code, _, error) = home.run(&["check"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("argument 2 must be a whole number, not \"main\" (sample `push`)"), "{error}");
+}
+
+#[test]
+fn a_wrong_config_stops_the_service_with_every_problem() {
+    let home = Home::new(&EVERYTHING.replace("@all", "@al").replace("[server]", "[server]\nlisen = 3"));
+    let (code, _, error) = home.run(&[]);
+    assert_eq!(code, 2);
+    insta::assert_snapshot!("serve_wrong_config", error);
+    let home = Home::new(EVERYTHING);
+    let mut command = home.command(&["check"]);
+    let output = command.env("HOOKBELL__SERVER__LISTEN", "nowhere").output().unwrap();
+    insta::assert_snapshot!("check_wrong_variable", String::from_utf8(output.stderr).unwrap());
+}
+
+#[test]
+fn an_address_in_use_is_told_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let home = Home::new(&EVERYTHING.replace("127.0.0.1:0", &address));
+    let (code, _, error) = home.run(&[]);
+    assert_eq!(code, 1);
+    assert!(error.contains(&format!("cannot listen on {address}: ")), "{error}");
+    assert!(error.contains("change `listen` in `[server]`"), "{error}");
+}

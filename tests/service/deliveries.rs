@@ -1,0 +1,180 @@
+use serde_json::json;
+
+use crate::program::{EVERYTHING, Home, Service, bitbucket, post, sample};
+
+fn titled(n: usize) -> (&'static str, serde_json::Value) {
+    let (key, mut body) = sample("pull_request.opened");
+    body["pullrequest"]["title"] = format!("number {n:04}").into();
+    (key, body)
+}
+
+/// The numbers that messages made of [`titled`] show.
+fn numbers(messages: &[String]) -> Vec<usize> {
+    let number = |message: &String| message.split("number ").nth(1).unwrap()[..4].parse().unwrap();
+    messages.iter().map(number).collect()
+}
+
+#[tokio::test]
+async fn every_sample_becomes_its_messages_in_order() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let mut expected = vec![];
+    for (n, sample) in bitbucket().samples.iter().enumerate() {
+        let body = serde_json::from_str(sample.body).unwrap();
+        let (status, answer) = post(&service, sample.key, &format!("request-{n}"), &body).await;
+        assert_eq!(status, 202, "{answer}");
+        for event in answer["events"].as_array().unwrap() {
+            assert_eq!(event["routes"], json!([{ "route": "everything", "channels": ["screen"] }]));
+            expected.push(event["kind"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(expected.len(), bitbucket().samples.len() + 2, "one sample holds three events");
+    let messages = service.next_messages(expected.len());
+    insta::assert_snapshot!(messages.join("\n"));
+    let (status, rest) = service.stop("TERM");
+    assert!(status.success(), "{status}");
+    assert_eq!(rest, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_request_sent_twice_at_once_is_one_event_with_the_same_answer() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    for round in 0..20 {
+        let (key, body) = titled(round);
+        let id = format!("request-{round}");
+        let (one, two) = tokio::join!(post(&service, key, &id, &body), post(&service, key, &id, &body));
+        let ((mut first, mut second), mut statuses) = ((one.1, two.1), [one.0, two.0]);
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 202]);
+        let duplicates =
+            [first.as_object_mut(), second.as_object_mut()].map(|answer| answer.unwrap().remove("duplicate"));
+        assert_eq!(duplicates.iter().flatten().count(), 1);
+        assert_eq!(first, second);
+        let (status, later) = post(&service, key, &id, &body).await;
+        assert_eq!((status, &later["duplicate"], &later["request"]), (200, &json!(true), &first["request"]));
+    }
+    assert_eq!(numbers(&service.next_messages(20)), (0..20).collect::<Vec<_>>());
+    assert_eq!(service.stop("INT").1, Vec::<String>::new());
+}
+
+/// Sends so much that the console, which nobody reads, blocks in the middle of it.
+async fn flood(service: &Service, count: usize) {
+    for n in 0..count {
+        let (key, body) = titled(n);
+        let (status, answer) = post(service, key, &format!("request-{n}"), &body).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_arrives_after_a_kill() {
+    const COUNT: usize = 250;
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    flood(&service, COUNT).await;
+    let (_, before) = service.stop("KILL");
+    let before = numbers(&before);
+    assert_eq!(before, (0..before.len()).collect::<Vec<_>>(), "in order before the kill");
+    assert!(before.len() < COUNT, "the console was to block before the end");
+
+    let mut service = home.serve();
+    // At least the last one is still to come; what was shown when the kill came may be shown once more.
+    let mut after = vec![];
+    while after.last() != Some(&(COUNT - 1)) {
+        after.extend(numbers(&service.next_messages(1)));
+    }
+    let first = after[0];
+    assert!(first <= before.len() && first + 1 >= before.len(), "{} shown, then {first}", before.len());
+    assert_eq!(after, (first..COUNT).collect::<Vec<_>>(), "in order after the kill");
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_channel_that_leaves_the_config_keeps_what_waits_until_it_is_back() {
+    const COUNT: usize = 250;
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    flood(&service, COUNT).await;
+    let shown = service.stop("KILL").1.len();
+
+    let other = EVERYTHING.replace("screen", "another");
+    std::fs::write(home.path().join("config.toml"), other).unwrap();
+    let mut service = home.serve();
+    let (key, body) = titled(9_999);
+    post(&service, key, "request-new", &body).await;
+    assert_eq!(numbers(&service.next_messages(1)), [9_999], "what waits for the channel that is gone does not come");
+    assert!(service.stop("TERM").0.success());
+
+    std::fs::write(home.path().join("config.toml"), EVERYTHING).unwrap();
+    let mut service = home.serve();
+    let rest = numbers(&service.next_messages(COUNT - shown - 1));
+    assert!(rest[0] == shown || rest[0] == shown + 1 || rest[0] + 1 == shown, "{shown} shown, then {}", rest[0]);
+}
+
+#[tokio::test]
+async fn routes_decide_and_the_answer_says_why() {
+    let config = format!("{EVERYTHING}\n[[mutes]]\nname = \"drafts\"\ndraft = \"true\"\n",)
+        .replace("event = \"@all\"", "event = \"pull_request.*\"\ntarget_branch = \"release/**\"");
+    let home = Home::new(&config);
+    let service = home.serve();
+    let answer = |name: &'static str| {
+        let service = &service;
+        async move {
+            let (key, body) = sample(name);
+            post(service, key, name, &body).await.1["events"][0].clone()
+        }
+    };
+    insta::assert_json_snapshot!(answer("pull_request.opened").await, @r#"
+    {
+      "kind": "pull_request.opened",
+      "key": "pullrequest:created",
+      "routes": [],
+      "near": [
+        {
+          "route": "everything",
+          "why": "`target_branch`: `main` is not `release/**`"
+        }
+      ]
+    }
+    "#);
+    insta::assert_json_snapshot!(answer("pull_request.opened.draft").await, @r#"
+    {
+      "kind": "pull_request.opened",
+      "key": "pullrequest:created",
+      "routes": [],
+      "muted": "drafts"
+    }
+    "#);
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn hostile_text_in_every_string_breaks_nothing() {
+    let hostile =
+        "\u{1b}[2J<!channel> @everyone [x](https://evil.example) `a` **b**\n# c\r\n| d |\u{202e}{{e}} ${f} \u{9b}";
+    fn poison(value: &mut serde_json::Value, with: &str) {
+        match value {
+            serde_json::Value::String(text) => *text = with.to_owned(),
+            serde_json::Value::Array(items) => items.iter_mut().for_each(|item| poison(item, with)),
+            serde_json::Value::Object(map) => map.values_mut().for_each(|item| poison(item, with)),
+            _ => {}
+        }
+    }
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let mut count = 0;
+    for sample in bitbucket().samples {
+        let mut body = serde_json::from_str(sample.body).unwrap();
+        poison(&mut body, hostile);
+        let (status, answer) = post(&service, sample.key, sample.name, &body).await;
+        assert_eq!(status, 202, "{answer}");
+        count += answer["events"].as_array().unwrap().len();
+    }
+    for message in service.next_messages(count) {
+        assert!(!message.chars().any(|c| c.is_control() && c != '\n'), "{message:?}");
+        assert!(message.lines().all(|line| line.starts_with('▌')), "{message}");
+        assert!(!message.contains('\u{202e}'));
+    }
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new());
+}

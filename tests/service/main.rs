@@ -1,0 +1,8 @@
+//! The real program, over real sockets and with its real store: what goes in as webhooks comes out as messages.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod answers;
+mod command_line;
+mod deliveries;
+mod program;

@@ -1,0 +1,204 @@
+//! The program as a child process, with a directory, a config and a secret of its own.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use hookbell::source::{Provider, provider};
+use reqwest::Client;
+use serde_json::Value;
+
+/// How long anything may take before a test has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) const SECRET: &str = "the tests' own secret";
+
+/// A config that sends everything to the console.
+pub(crate) const EVERYTHING: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+
+[sources.bitbucket]
+kind = "bitbucket-cloud"
+secret = "the tests' own secret"
+
+[channels.screen]
+kind = "console"
+
+[[routes]]
+name = "everything"
+event = "@all"
+to = "screen"
+"#;
+
+pub(crate) fn bitbucket() -> &'static Provider {
+    provider("bitbucket-cloud").unwrap()
+}
+
+/// A sample's body, as JSON to change.
+pub(crate) fn sample(name: &str) -> (&'static str, Value) {
+    let sample = bitbucket().sample(name).unwrap();
+    (sample.key, serde_json::from_str(sample.body).unwrap())
+}
+
+/// A directory with a config file.
+pub(crate) struct Home(tempfile::TempDir);
+
+impl Home {
+    pub(crate) fn new(config: &str) -> Self {
+        let home = Self(tempfile::tempdir().unwrap());
+        std::fs::write(home.path().join("config.toml"), config).unwrap();
+        home
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A command of the program, run here.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookbell"));
+        command.args(arguments).current_dir(self.path()).env_remove("HOOKBELL_CONFIG").env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs a command to its end: its exit code, and what it printed to each of its outputs.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Starts the service, and waits until it says where it listens.
+    pub(crate) fn serve(&self) -> Service {
+        let mut child = self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (told, log) = channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = told.send(line);
+            }
+        });
+        let mut service = Service { child, log, said: String::new(), address: None, messages: None };
+        let address = service.wait_for_log("/hooks/");
+        let address = address.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+        service.address = Some(address.parse().unwrap());
+        service
+    }
+}
+
+/// The running service. It is killed when the test ends.
+pub(crate) struct Service {
+    child: Child,
+    log: Receiver<String>,
+    said: String,
+    address: Option<SocketAddr>,
+    messages: Option<Receiver<String>>,
+}
+
+impl Service {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address())
+    }
+
+    /// Waits for a line of the log that holds `text`.
+    pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.log.recv_timeout(left) else { panic!("no `{text}` in the log:\n{}", self.said) };
+            let _ = writeln!(self.said, "{line}");
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads messages from now on; until this is called nobody reads them, and the console blocks when its pipe is
+    /// full.
+    fn messages(&mut self) -> &Receiver<String> {
+        if self.messages.is_none() {
+            let (told, messages) = channel();
+            let stdout = BufReader::new(self.child.stdout.take().unwrap());
+            std::thread::spawn(move || {
+                let mut message = String::new();
+                for line in stdout.lines().map_while(Result::ok) {
+                    if line.is_empty() {
+                        let _ = told.send(std::mem::take(&mut message));
+                    } else {
+                        let _ = writeln!(message, "{line}");
+                    }
+                }
+            });
+            self.messages = Some(messages);
+        }
+        self.messages.as_ref().unwrap()
+    }
+
+    /// The next messages, in order.
+    pub(crate) fn next_messages(&mut self, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let messages = self.messages();
+        let next = |n| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            messages.recv_timeout(left).unwrap_or_else(|_| panic!("{n} of {count} messages came"))
+        };
+        (0..count).map(next).collect()
+    }
+
+    /// Stops the service and returns how it ended, with the messages that nobody had read yet.
+    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, Vec<String>) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
+        assert!(sent.success());
+        let mut rest = VecDeque::new();
+        if self.messages.is_none() {
+            let mut text = String::new();
+            self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+            // A kill may have cut the last one off.
+            let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
+            rest.extend(whole.split("\n\n").filter(|message| !message.is_empty()).map(ToOwned::to_owned));
+        }
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the service did not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(messages) = &self.messages {
+            rest.extend(messages.iter());
+        }
+        (status, rest.into())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A signed request.
+pub(crate) fn request(client: &Client, url: &str, key: &str, id: &str, body: &str) -> reqwest::RequestBuilder {
+    let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), body.as_bytes());
+    client.post(url).headers((bitbucket().headers)(key, id)).header(header, signature).body(body.to_owned())
+}
+
+/// Sends a signed request: the status and the answer.
+pub(crate) async fn post(service: &Service, key: &str, id: &str, body: &Value) -> (u16, Value) {
+    let url = service.url("/hooks/bitbucket");
+    let response = request(&Client::new(), &url, key, id, &body.to_string()).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
