@@ -1,14 +1,26 @@
 //! Where messages go: drawing one in a chat's own format, and sending it there.
 //!
-//! Each chat is a folder of its own, all of one shape: `mod.rs` (its [`Chat`]), a file that draws. Nothing
-//! outside a chat's folder knows it, but for the list [`KINDS`].
+//! Each chat is a folder of its own, all of one shape: `mod.rs` (its [`Chat`], its limits with their sources),
+//! `draw.rs` (the message in its format), `answer.rs` (what its answers mean). Nothing outside a chat's folder knows
+//! it, but for the list [`KINDS`].
 
 pub mod console;
+pub mod discord;
+mod http;
+mod pace;
+pub mod slack;
+pub mod teams;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
+
+pub use http::{Http, HttpSettings, is_exposed};
+pub use pace::{Pace, Pacer};
 
 /// A destination for messages.
 #[async_trait]
@@ -16,6 +28,9 @@ pub trait Chat: Send + Sync {
     /// What tells this destination from all others. Channels that share one share a lane. It is stored, so it
     /// holds no secret: a chat with a secret address gives a hash of it.
     fn destination(&self) -> String;
+
+    /// How fast messages may follow each other there.
+    fn pace(&self) -> Pace;
 
     /// Draws a message, within all of the chat's limits.
     fn encode(&self, message: &Message) -> Body;
@@ -31,26 +46,83 @@ pub struct Body(pub String);
 /// What became of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The chat has it.
-    Delivered {
-        /// The chat's name for the message, where it gives one.
-        message_id: Option<String>,
-    },
-    /// It may pass: try again.
+    /// The chat shows it.
+    Delivered(Receipt),
+    /// The chat has taken it, and does not say whether it will show it.
+    Accepted,
+    /// It may pass: try again, after the time that the chat asks for, if it does.
     Retry {
         /// Why.
-        reason: Reason,
-        /// What the chat, or the system, said.
-        said: String,
+        failure: Failure,
+        /// How long the chat asks to wait.
+        after: Option<Duration>,
     },
+    /// The chat will never take this message.
+    Rejected(Failure),
+    /// The chat will take no message here any more, until somebody does something about it.
+    Closed(Failure),
+    /// It was sent, and no answer came: it may or may not be there.
+    Unknown(Failure),
+}
+
+/// What a chat says of a message that it shows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The chat's name for the message, where it gives one.
+    pub message_id: Option<String>,
+    /// How long the chat asks to wait before the next one.
+    pub pause: Option<Duration>,
+    /// What somebody should know all the same.
+    pub note: Option<String>,
+}
+
+/// Why an attempt did not deliver.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// In one of few words.
+    pub reason: Reason,
+    /// What the chat, or the system, said; without secrets.
+    pub said: String,
+    /// What to do about it.
+    pub remedy: Option<&'static str>,
+}
+
+impl Failure {
+    /// A failure without a known remedy.
+    pub fn new(reason: Reason, said: impl Into<String>) -> Self {
+        Self { reason, said: said.into(), remedy: None }
+    }
+
+    /// A failure, and what to do about it.
+    pub fn with_remedy(reason: Reason, said: impl Into<String>, remedy: &'static str) -> Self {
+        Self { remedy: Some(remedy), ..Self::new(reason, said) }
+    }
 }
 
 /// Why an attempt did not deliver. A metric's label, so there are few.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It could not be written.
+    /// It could not be written to where it belongs.
     Io,
+    /// There is no way to the chat.
+    Network,
+    /// The chat did not answer in time.
+    Timeout,
+    /// Too many messages.
+    RateLimited,
+    /// The chat has trouble of its own.
+    ServerError,
+    /// The chat does not take this message's form.
+    InvalidMessage,
+    /// The chat's rules forbid this message.
+    Blocked,
+    /// The destination is gone, or was never there.
+    Gone,
+    /// The destination does not take messages from us.
+    Forbidden,
+    /// An answer that nobody has seen yet.
+    Unexpected,
 }
 
 impl Reason {
@@ -58,9 +130,89 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Io => "io",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::ServerError => "server_error",
+            Self::InvalidMessage => "invalid_message",
+            Self::Blocked => "blocked",
+            Self::Gone => "gone",
+            Self::Forbidden => "forbidden",
+            Self::Unexpected => "unexpected",
         }
     }
 }
 
-/// What `kind = "…"` in `[channels.NAME]` may say.
-pub const KINDS: &[&str] = &[console::KIND];
+/// How much of a message a channel or a route wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Style {
+    /// All of it.
+    #[default]
+    Full,
+    /// Its line alone.
+    Line,
+}
+
+impl Style {
+    /// The text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Line => "line",
+        }
+    }
+
+    /// The style of this text form.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Full, Self::Line].into_iter().find(|style| style.as_str() == name)
+    }
+
+    /// The message as this style has it.
+    pub fn of(self, message: Message) -> Message {
+        match self {
+            Self::Full => message,
+            Self::Line => message.into_line(),
+        }
+    }
+}
+
+/// A kind of chat: what `kind = "…"` in `[channels.NAME]` may say.
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    /// Makes the channel. `None` for the console, which has no address.
+    pub build: Option<fn(Address) -> Result<Box<dyn Chat>, AddressError>>,
+    /// Draws a message as it would be sent.
+    pub draw: fn(&Message) -> String,
+}
+
+/// What a channel with an address needs.
+pub struct Address {
+    /// The webhook's address: a secret.
+    pub url: SecretString,
+    /// The client that all channels share.
+    pub http: Http,
+    /// How fast messages may follow each other, where the config says so.
+    pub pace: Option<Pace>,
+}
+
+/// Why an address cannot be one of this chat. Neither text holds the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    /// What is wrong.
+    pub message: String,
+    /// The way out.
+    pub help: &'static str,
+}
+
+/// How requests name themselves where a chat asks for nothing else.
+const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
+
+/// Every kind of chat.
+pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, console::KIND];
+
+/// The kind of this name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}

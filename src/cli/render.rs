@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::PossibleValuesParser;
 
 use super::input::{events, named_provider};
 use super::{Failure, report};
-use crate::chat::Chat;
-use crate::chat::console::Console;
+use crate::chat::{self, Style};
 use crate::config;
 use crate::problem::Severity;
 use crate::template::Library;
@@ -18,9 +18,12 @@ pub(super) struct Render {
     /// A sample's name, or the file of a webhook's body.
     #[arg(value_name = "SAMPLE|PAYLOAD")]
     payload: String,
-    /// The chat to draw for: `console` as the terminal shows it.
-    #[arg(long)]
-    chat: ChatKind,
+    /// The chat to draw for: the exact body of the request, one a line; `console` as the terminal shows it.
+    #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name)))]
+    chat: String,
+    /// How much of the message: `full` or `line`, as a channel's or a route's `style` would.
+    #[arg(long, default_value = "full", value_parser = PossibleValuesParser::new(["full", "line"]))]
+    style: String,
     /// What the host calls it, for a file: `repo:push`.
     #[arg(long, value_name = "KEY")]
     event: Option<String>,
@@ -32,11 +35,6 @@ pub(super) struct Render {
     template: Option<String>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum ChatKind {
-    Console,
-}
-
 impl Render {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let provider = named_provider(self.source.as_deref())?;
@@ -46,6 +44,8 @@ impl Render {
             let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(Failure::Usage(format!("there is no template `{name}`{near}")));
         }
+        let style = Style::parse(&self.style).unwrap_or_default();
+        let chat = chat::kind(&self.chat).ok_or_else(|| Failure::Usage(format!("there is no chat `{}`", self.chat)))?;
         if events.is_empty() {
             anstream::eprintln!("nothing to say: `{}` holds no event", self.payload);
         }
@@ -55,9 +55,7 @@ impl Render {
             for failure in &rendered.failures {
                 anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
             }
-            match self.chat {
-                ChatKind::Console => anstream::println!("{}", Console::default().encode(&rendered.message).0),
-            }
+            anstream::println!("{}", (chat.draw)(&style.of(rendered.message)));
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use figment::value::Dict;
 
 use super::document::Document;
 use super::section::{Notes, Section, Taken};
-use super::{Secrets, Settings, SourceEntry, secret};
-use crate::chat::{self, Chat, console};
+use super::{Channel, Secrets, Settings, SourceEntry, secret};
+use crate::chat::{self, Address, Http, HttpSettings, Pace, Style as MessageStyle, console};
 use crate::event::{ChannelName, SourceName};
 use crate::problem::{Place, Problem, nearest};
 use crate::routing::pattern::{Patterns, Style};
@@ -58,7 +58,8 @@ impl Builder<'_> {
         let store = self.store(&mut root);
         let sources = self.sources(&mut root);
         let templates = self.templates(&mut root);
-        let (channels, guards, places) = channels(&mut root);
+        let http = self.http(&mut root);
+        let (channels, guards, places) = self.channels(&mut root, &http);
         let names = Names { channels: places.iter().map(|(name, _)| name.as_str()).collect(), templates: &templates };
         let mutes = mutes(&mut root);
         let routes = names.routes(&mut root);
@@ -168,28 +169,97 @@ fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option
     found
 }
 
-type Channels = BTreeMap<ChannelName, Box<dyn Chat>>;
-
+type Channels = BTreeMap<ChannelName, Channel>;
 type Guards = Vec<(ChannelName, Conditions)>;
 type Places = Vec<(ChannelName, Place)>;
 
-fn channels(root: &mut Section<'_>) -> (Channels, Guards, Places) {
-    let (mut channels, mut guards, mut places) = (Channels::new(), vec![], vec![]);
-    for (name, mut section) in root.named("channels") {
-        let name = ChannelName::from(name);
-        places.push((name.clone(), section.place()));
-        if kind(&mut section, "channel", chat::KINDS) == Some(console::KIND) {
-            channels.insert(name.clone(), Box::new(console::Console::default()));
-        }
-        let mut accept = section.table("accept");
-        let accepts = conditions(&mut accept).unwrap_or_default();
-        accept.finish();
-        if !accepts.is_empty() {
-            guards.push((name, accepts));
-        }
+impl Builder<'_> {
+    /// `[http]`: how requests to chats go out.
+    fn http(&self, root: &mut Section<'_>) -> Option<Http> {
+        let mut section = root.table("http");
+        let proxy = section.string("proxy").map(|proxy| proxy.value);
+        let ca = section.strings("ca").unwrap_or_default();
+        let ca = ca.into_iter().map(|path| self.directory.join(path.value)).collect();
+        let http = Http::new(&HttpSettings { proxy, ca });
+        let http = http.map_err(|message| section.note(Problem::error(message, section.place()))).ok();
         section.finish();
+        http
     }
-    (channels, guards, places)
+
+    fn channels(&self, root: &mut Section<'_>, http: &Option<Http>) -> (Channels, Guards, Places) {
+        let (mut channels, mut guards, mut places) = (Channels::new(), vec![], vec![]);
+        for (name, mut section) in root.named("channels") {
+            let name = ChannelName::from(name);
+            places.push((name.clone(), section.place()));
+            if let Some(channel) = self.channel(&mut section, &name, http.as_ref()) {
+                channels.insert(name.clone(), channel);
+            }
+            let mut accept = section.table("accept");
+            let accepts = conditions(&mut accept).unwrap_or_default();
+            accept.finish();
+            if !accepts.is_empty() {
+                guards.push((name, accepts));
+            }
+            section.finish();
+        }
+        (channels, guards, places)
+    }
+
+    fn channel(&self, section: &mut Section<'_>, name: &ChannelName, http: Option<&Http>) -> Option<Channel> {
+        let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
+        let kind = kind(section, "channel", &kinds).and_then(chat::kind);
+        let style = style(section).unwrap_or_default();
+        let Some(build) = kind?.build else {
+            return Some(Channel { chat: Box::new(console::Console::default()), style });
+        };
+        let pace = pace(section);
+        let insecure = section.flag("insecure");
+        let Some(taken) = section.any("webhook_url") else {
+            let problem = Problem::error(format!("channel `{name}` has no `webhook_url`"), section.place());
+            section.note(
+                problem.help("add `webhook_url = { env = \"NAME\" }`, or `{ file = \"…\" }`, or the address itself"),
+            );
+            return None;
+        };
+        let url = match secret::read(&taken, self.directory, Secrets::Leave) {
+            Ok(secrets) => secrets.into_iter().next()?,
+            Err(problem) => {
+                section.note(problem);
+                return None;
+            }
+        };
+        if !insecure && chat::is_exposed(&url) {
+            let problem = Problem::error("the webhook's address is not encrypted (`http://`)", taken.place.clone());
+            section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
+        }
+        match build(Address { url, http: http?.clone(), pace }) {
+            Ok(chat) => Some(Channel { chat, style }),
+            Err(error) => {
+                section.note(Problem::error(error.message, taken.place).help(error.help));
+                None
+            }
+        }
+    }
+}
+
+fn style(section: &mut Section<'_>) -> Option<MessageStyle> {
+    let taken = section.string("style")?;
+    let style = MessageStyle::parse(&taken.value);
+    if style.is_none() {
+        let problem = Problem::error(format!("`{}` is no style", taken.value), taken.place);
+        section.note(problem.help("styles: full, line"));
+    }
+    style
+}
+
+fn pace(section: &mut Section<'_>) -> Option<Pace> {
+    let taken = section.string("pace")?;
+    let pace = Pace::parse(&taken.value);
+    if pace.is_none() {
+        let problem = Problem::error(format!("`{}` is no pace", taken.value), taken.place);
+        section.note(problem.help("write a number within a time: `5/s`, `30/min`, `100/h`"));
+    }
+    pace
 }
 
 fn mutes(root: &mut Section<'_>) -> Vec<Mute> {
@@ -235,7 +305,8 @@ impl Names<'_> {
         }
         let to = self.to(section, &name);
         let template = section.string("template").and_then(|template| self.template(section, template));
-        Route { name, conditions: conditions.unwrap_or_default(), to, template, is_final, otherwise }
+        let style = style(section);
+        Route { name, conditions: conditions.unwrap_or_default(), to, template, style, is_final, otherwise }
     }
 
     fn to(&self, section: &mut Section<'_>, name: &str) -> Vec<ChannelName> {

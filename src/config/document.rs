@@ -100,7 +100,7 @@ impl Document {
 }
 
 /// Keys whose values, where they are written out, no text of ours may show.
-const SECRETS: &[&str] = &["secret"];
+const SECRETS: &[&str] = &["secret", "webhook_url"];
 
 /// The rest of a line that sets such a key, for text that is no TOML.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use crate::chat::Chat;
+use crate::chat::{Chat, Style};
 use crate::event::{ChannelName, SourceName};
 use crate::problem::{Place, Problem, Severity};
 use crate::routing::Router;
@@ -31,13 +31,21 @@ pub struct Settings {
     /// `[sources.NAME]`.
     pub sources: BTreeMap<SourceName, SourceEntry>,
     /// `[channels.NAME]`.
-    pub channels: BTreeMap<ChannelName, Box<dyn Chat>>,
+    pub channels: BTreeMap<ChannelName, Channel>,
     /// `[[routes]]`, `[[mutes]]` and the channels' guards.
     pub router: Router,
     /// The templates.
     pub templates: Library,
     /// Names this config: decisions are stored with it.
     pub hash: String,
+}
+
+/// One `[channels.NAME]`.
+pub struct Channel {
+    /// Draws and sends.
+    pub chat: Box<dyn Chat>,
+    /// How much of a message it wants, where a route says nothing.
+    pub style: Style,
 }
 
 /// One `[sources.NAME]`.

@@ -1,14 +1,14 @@
 //! One lane at work.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::backoff;
-use crate::chat::{Body, Chat, Outcome};
-use crate::config::Settings;
+use crate::chat::{Body, Chat, Failure, Outcome, Pacer, Receipt, Style};
+use crate::config::{Channel, Settings};
 use crate::event::Kind;
 use crate::store::{Delivery, Finished, Lane, Millis, Next, Store, now};
 
@@ -29,6 +29,7 @@ pub(super) struct Worker {
     pub(super) store: Arc<dyn Store>,
     pub(super) wake: Arc<Notify>,
     pub(super) stopped: watch::Receiver<bool>,
+    pub(super) pacer: Pacer,
 }
 
 /// The lane is not ours, or not any more, or the service stops.
@@ -69,17 +70,26 @@ impl Worker {
     /// Delivers one message, however long it takes.
     async fn deliver(&mut self, mut delivery: Delivery) -> Result<(), Leave> {
         let settings = self.settings.clone();
-        let Some(chat) = settings.channels.get(&delivery.channel) else { return Err(Leave) };
+        let Some(channel) = settings.channels.get(&delivery.channel) else { return Err(Leave) };
         let mut wait = delivery.wait;
         loop {
             self.pause(wait).await?;
-            let body = draw(&settings, chat.as_ref(), &delivery);
-            let finished = attempt(chat.as_ref(), &delivery, &body).await;
-            let next = finished.next.clone();
+            self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
+            let body = draw(&settings, channel, &delivery);
+            self.pacer.sent();
+            let (finished, after) = attempt(channel.chat.as_ref(), &delivery, &body).await;
             self.finish(finished).await?;
-            match next {
-                Next::Delivered { .. } => return Ok(()),
-                Next::Retry { after } => wait = duration(after),
+            match after {
+                After::Next { pause } => {
+                    self.pacer.pause(pause);
+                    return Ok(());
+                }
+                After::Again { wait: time } => wait = time,
+                After::Closed => {
+                    // Nothing goes there before somebody does something about it, and then the service starts anew.
+                    let _ = self.stopped.wait_for(|stopped| *stopped).await;
+                    return Err(Leave);
+                }
             }
             delivery.attempts += 1;
         }
@@ -147,38 +157,77 @@ impl Worker {
 }
 
 /// Renders a delivery's event, now: a template that was mended since it was stored serves it.
-fn draw(settings: &Settings, chat: &dyn Chat, delivery: &Delivery) -> Body {
+fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery) -> Body {
     let kind = delivery.event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
     let rendered = settings.templates.render(kind, &delivery.event, delivery.template.as_deref());
     for failure in &rendered.failures {
         tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
     }
-    chat.encode(&rendered.message)
+    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
+    channel.chat.encode(&style.of(rendered.message))
 }
 
-async fn attempt(chat: &dyn Chat, delivery: &Delivery, body: &Body) -> Finished {
+/// What the lane does after an attempt.
+enum After {
+    /// The next message, after a pause that the chat may have asked for.
+    Next { pause: Duration },
+    /// The same one again.
+    Again { wait: Duration },
+    /// Nothing: the destination is gone.
+    Closed,
+}
+
+async fn attempt(chat: &dyn Chat, delivery: &Delivery, body: &Body) -> (Finished, After) {
     let (at, began) = (now(), Instant::now());
     let outcome = chat.send(body).await;
     let took = millis(began.elapsed());
-    let (name, said, next) = match outcome {
-        Outcome::Delivered { message_id } => {
-            tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, took, "delivered");
-            ("delivered", None, Next::Delivered { message_id })
+    let (id, channel) = (&delivery.id, &delivery.channel);
+    let next_at_once = || After::Next { pause: Duration::ZERO };
+    let again = |asked: Option<Duration>| {
+        let wait = asked.unwrap_or_else(|| backoff(delivery.attempts + 1, rand::random()));
+        (Next::Retry { after: millis(wait) }, After::Again { wait })
+    };
+    let (name, said, (next, after)) = match outcome {
+        Outcome::Delivered(Receipt { message_id, pause, note }) => {
+            tracing::debug!(delivery = %id, %channel, took, "delivered");
+            if let Some(note) = &note {
+                tracing::warn!(delivery = %id, %channel, note, "delivered, but not as drawn");
+            }
+            let after = After::Next { pause: pause.unwrap_or_default() };
+            ("delivered", note, (Next::Delivered { message_id }, after))
         }
-        Outcome::Retry { reason, said } => {
-            let after = millis(backoff(delivery.attempts + 1, rand::random()));
-            let reason = reason.as_str();
-            tracing::warn!(delivery = %delivery.id, channel = %delivery.channel, reason, said, after, "will try again");
-            (reason, Some(said), Next::Retry { after })
+        Outcome::Accepted => {
+            tracing::debug!(delivery = %id, %channel, took, "accepted");
+            ("accepted", None, (Next::Accepted, next_at_once()))
+        }
+        Outcome::Retry { failure, after } => {
+            let (next, then) = again(after);
+            tell(&failure, delivery, "will try again");
+            (failure.reason.as_str(), Some(failure.said), (next, then))
+        }
+        Outcome::Unknown(failure) => {
+            let (next, then) = again(None);
+            tell(&failure, delivery, "no answer, so it may be there; will try again");
+            ("unknown", Some(failure.said), (next, then))
+        }
+        Outcome::Rejected(failure) => {
+            tell(&failure, delivery, "the chat will never take this message; it is dead");
+            ("rejected", Some(failure.said), (Next::Dead, next_at_once()))
+        }
+        Outcome::Closed(failure) => {
+            tell(&failure, delivery, "the destination is closed; its messages wait");
+            ("closed", Some(failure.said), (Next::Retry { after: 0 }, After::Closed))
         }
     };
-    Finished { delivery: delivery.id.clone(), at, took, outcome: name, said, next, body: body.0.clone() }
+    (Finished { delivery: id.clone(), at, took, outcome: name, said, next, body: body.0.clone() }, after)
+}
+
+fn tell(failure: &Failure, delivery: &Delivery, what: &str) {
+    let (id, channel, reason) = (&delivery.id, &delivery.channel, failure.reason.as_str());
+    let remedy = failure.remedy.unwrap_or("none known");
+    tracing::warn!(delivery = %id, %channel, reason, said = failure.said, remedy, "{what}");
 }
 
 fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
-}
-
-fn duration(millis: Millis) -> Duration {
-    Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }

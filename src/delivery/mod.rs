@@ -12,6 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
+use crate::chat::Pacer;
 use crate::config::Settings;
 use crate::event::ChannelName;
 use crate::store::{Lane, Store, StoreError};
@@ -27,7 +28,7 @@ pub struct Dispatcher {
 
 /// The lane of each channel.
 pub fn lanes(settings: &Settings) -> BTreeMap<ChannelName, Lane> {
-    settings.channels.iter().map(|(name, chat)| (name.clone(), Lane(chat.destination()))).collect()
+    settings.channels.iter().map(|(name, channel)| (name.clone(), Lane(channel.chat.destination()))).collect()
 }
 
 impl Dispatcher {
@@ -40,7 +41,7 @@ impl Dispatcher {
         store.assign(channels.clone()).await?;
         let (stop, stopped) = watch::channel(false);
         let mut dispatcher = Self { lanes: BTreeMap::new(), stop, tasks: JoinSet::new() };
-        for lane in channels.values() {
+        for (name, lane) in channels {
             if dispatcher.lanes.contains_key(lane) {
                 continue;
             }
@@ -52,6 +53,7 @@ impl Dispatcher {
                 store: store.clone(),
                 wake: wake.clone(),
                 stopped: stopped.clone(),
+                pacer: Pacer::new(&settings.channels.get(name).map(|channel| channel.chat.pace()).unwrap_or_default()),
             };
             dispatcher.tasks.spawn(worker.run());
             dispatcher.lanes.insert(lane.clone(), wake);

@@ -8,7 +8,7 @@
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use super::shield::{CLOSE, OPEN, SEPARATOR, shield, unshield};
-use super::{Block, Inline, is_blank, link, plain_text};
+use super::{Block, Inline, is_blank, link, plain_text, without_links};
 
 /// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,9 +46,7 @@ pub fn blocks(rendered: &str) -> Vec<Block> {
 
 /// Parses what one line of a template rendered to. Blocks fold into one run; line ends become spaces.
 pub fn line(rendered: &str) -> Vec<Inline> {
-    let mut inlines = flatten(blocks(rendered.trim()));
-    spaces_for_breaks(&mut inlines);
-    tidy(inlines)
+    tidy(spaced(flatten(blocks(rendered.trim()))))
 }
 
 /// Parses what a template's inline slot, such as a field's value, rendered to. Line ends stay.
@@ -323,7 +321,8 @@ impl Tree {
             let text = vec![Inline::Text(url.to_string())];
             self.inline(Inline::Link { url, text });
         } else {
-            self.inline(Inline::Link { url, text: without_links(text) });
+            let text = spaced(without_links(&text));
+            self.inline(Inline::Link { url, text });
         }
     }
 }
@@ -411,22 +410,6 @@ fn one_line(text: &str) -> String {
     text.replace(['\n', '\t'], " ")
 }
 
-/// A link's text cannot hold a link of its own.
-fn without_links(inlines: Vec<Inline>) -> Vec<Inline> {
-    let mut flat = vec![];
-    for inline in inlines {
-        match inline {
-            Inline::Link { text, .. } => flat.extend(without_links(text)),
-            Inline::Strong(c) => flat.push(Inline::Strong(without_links(c))),
-            Inline::Emphasis(c) => flat.push(Inline::Emphasis(without_links(c))),
-            Inline::Strike(c) => flat.push(Inline::Strike(without_links(c))),
-            Inline::Break => flat.push(Inline::Text(" ".into())),
-            leaf @ (Inline::Text(_) | Inline::Code(_)) => flat.push(leaf),
-        }
-    }
-    flat
-}
-
 /// Whether a link's text reads like an address, and one of another host than the link's.
 fn names_another_host(shown: &str, url: &url::Url) -> bool {
     shown.split_whitespace().any(|word| {
@@ -483,6 +466,11 @@ fn table_row(cells: Vec<Vec<Inline>>) -> Vec<Inline> {
     }
     run.push(Inline::Break);
     run
+}
+
+fn spaced(mut inlines: Vec<Inline>) -> Vec<Inline> {
+    spaces_for_breaks(&mut inlines);
+    inlines
 }
 
 fn spaces_for_breaks(inlines: &mut [Inline]) {

@@ -3,8 +3,10 @@
 //! Text in the tree is plain: it holds no markup of any chat, no control character and no shielded character
 //! (see [`shield`]). Drawing it safely in a slot of its own format is each chat's job.
 
+pub mod fit;
 pub mod markdown;
 pub mod shield;
+pub mod table;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,10 @@ pub struct Message {
     pub url: Option<Url>,
     /// What sort of news it is.
     pub accent: Accent,
+    /// Who or what it comes from, above the headline; plain text.
+    pub author: Option<String>,
+    /// Small print below; plain text.
+    pub footer: Option<String>,
     /// The text.
     pub body: Vec<Block>,
     /// Short facts beside the text.
@@ -29,6 +35,20 @@ pub struct Message {
     pub buttons: Vec<Button>,
     /// When it happened.
     pub time: Option<Timestamp>,
+    /// What the items of the body's lists are called, for saying how many were left out: `commits`.
+    pub items: Option<String>,
+}
+
+impl Message {
+    /// The message in one line alone, for channels and routes of that style.
+    pub fn into_line(self) -> Self {
+        Self { line: self.line, accent: self.accent, url: self.url, time: self.time, ..Self::default() }
+    }
+
+    /// Whether there is more to it than its line.
+    pub fn is_line(&self) -> bool {
+        self.title.is_none() && self.body.is_empty() && self.fields.is_empty() && self.buttons.is_empty()
+    }
 }
 
 /// A named fact.
@@ -156,6 +176,21 @@ pub fn plain_text(inlines: &[Inline]) -> String {
 /// Whether a reader would see nothing.
 pub fn is_blank(inlines: &[Inline]) -> bool {
     plain_text(inlines).trim().is_empty()
+}
+
+/// The same run without links; their texts stay.
+pub fn without_links(inlines: &[Inline]) -> Vec<Inline> {
+    let mut flat = vec![];
+    for inline in inlines {
+        match inline {
+            Inline::Link { text, .. } => flat.extend(without_links(text)),
+            Inline::Strong(inner) => flat.push(Inline::Strong(without_links(inner))),
+            Inline::Emphasis(inner) => flat.push(Inline::Emphasis(without_links(inner))),
+            Inline::Strike(inner) => flat.push(Inline::Strike(without_links(inner))),
+            leaf @ (Inline::Text(_) | Inline::Code(_) | Inline::Break) => flat.push(leaf.clone()),
+        }
+    }
+    flat
 }
 
 /// An address that a message may link to: `http` or `https`, percent-encoded where needed, and short enough for

@@ -6,6 +6,7 @@ mod set;
 
 use serde::Serialize;
 
+use crate::chat::Style;
 use crate::event::ChannelName;
 
 pub use rule::{Condition, Conditions, Key, Mismatch, Subject, event_condition};
@@ -33,6 +34,8 @@ pub struct Route {
     pub to: Vec<ChannelName>,
     /// The template that it asks for.
     pub template: Option<String>,
+    /// How much of the message it asks for; where it says nothing, the channel does.
+    pub style: Option<Style>,
     /// Nothing below is read once it matched.
     pub is_final: bool,
     /// It matches only what no route above sent anywhere.
@@ -83,6 +86,8 @@ pub struct Send {
     pub route: String,
     /// The template that the route asks for.
     pub template: Option<String>,
+    /// How much of the message the route asks for.
+    pub style: Option<Style>,
 }
 
 /// A channel that does not accept an event.
@@ -134,6 +139,7 @@ impl Router {
                     channel: channel.clone(),
                     route: route.name.clone(),
                     template: route.template.clone(),
+                    style: route.style,
                 }),
             }
         }

@@ -19,6 +19,7 @@ fn route(name: &str, to: &[&str], keys: &[(Key, &[&str])]) -> Route {
         conditions: conditions(keys),
         to: to.iter().map(|&name| name.into()).collect(),
         template: None,
+        style: None,
         is_final: false,
         otherwise: false,
     }

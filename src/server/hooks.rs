@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::answer::{answer, error, method_not_allowed};
 use super::body::{self, BodyError};
 use super::{App, receipt};
+use crate::chat::Style;
 use crate::config::{Settings, SourceEntry};
 use crate::event::{DeliveryId, Event, EventId, RequestId, SourceName};
 use crate::routing::{Decision, Subject};
@@ -152,6 +153,7 @@ fn decide(app: &App, source: SourceName, id: RequestId, events: Vec<Event>, rece
                     channel: send.channel,
                     route: send.route,
                     template: send.template,
+                    style: send.style.map(Style::as_str),
                 });
             }
             decided.events.push(stored);

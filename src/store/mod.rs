@@ -120,6 +120,8 @@ pub struct NewDelivery {
     pub route: String,
     /// The template that the route asks for.
     pub template: Option<String>,
+    /// The style that the route asks for.
+    pub style: Option<&'static str>,
 }
 
 /// The queue of one destination; channels that share the destination share it.
@@ -152,6 +154,8 @@ pub struct Delivery {
     pub channel: ChannelName,
     /// The template that its route asks for.
     pub template: Option<String>,
+    /// The style that its route asks for.
+    pub style: Option<String>,
     /// The event as templates see it.
     pub event: Value,
     /// How often it was tried.
@@ -187,7 +191,11 @@ pub enum Next {
         /// The chat's name for the message.
         message_id: Option<String>,
     },
-    /// Try again after this long.
+    /// Done as far as anybody can tell: the chat took it, and does not say what became of it.
+    Accepted,
+    /// It will never be delivered; the attempt says why.
+    Dead,
+    /// It waits on, to be tried again after this long.
     Retry {
         /// In milliseconds.
         after: Millis,

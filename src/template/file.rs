@@ -20,6 +20,9 @@ pub(super) struct FrontMatter {
     pub(super) title: Option<Spanned<String>>,
     pub(super) url: Option<Spanned<String>>,
     pub(super) accent: Option<Spanned<String>>,
+    pub(super) author: Option<Spanned<String>>,
+    pub(super) footer: Option<Spanned<String>>,
+    pub(super) items: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) fields: Vec<FieldKeys>,
     #[serde(default)]
@@ -83,14 +86,15 @@ fn closing_fence(text: &str, from: usize) -> Option<(usize, usize)> {
 
 /// A TOML error in our own words where we have better ones.
 fn explain(file: &Arc<SourceFile>, offset: usize, error: &toml::de::Error) -> Problem {
-    const KEYS: &[&str] = &["line", "title", "url", "accent", "fields", "buttons", "name", "value", "label"];
+    const KEYS: &[&str] =
+        &["line", "title", "url", "accent", "author", "footer", "items", "fields", "buttons", "name", "value", "label"];
     let span = error.span().map_or(0..0, |span| span.start + offset..span.end + offset);
     let message = error.message();
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     let place = Place::Span(file.clone(), span);
     match unknown {
         Some(key) => {
-            let known = "known keys: line, title, url, accent, fields (name, value), buttons (label, url)";
+            let known = "known keys: line, title, url, accent, author, footer, items, fields (name, value), buttons (label, url)";
             let help = nearest(key, KEYS.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             Problem::error(format!("unknown key `{key}` in the front matter"), place)
                 .help(help.unwrap_or_else(|| known.to_owned()))

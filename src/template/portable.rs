@@ -24,6 +24,9 @@ pub(super) struct Portable {
     title: Option<Slot>,
     url: Option<Slot>,
     accent: Option<Slot>,
+    author: Option<Slot>,
+    footer: Option<Slot>,
+    items: Option<Slot>,
     fields: Vec<(Slot, Slot)>,
     buttons: Vec<(Slot, Slot)>,
     body: Slot,
@@ -59,6 +62,9 @@ impl Portable {
         let title = front.title.as_ref().map(|text| slot("title", text));
         let url = front.url.as_ref().map(|text| slot("url", text));
         let accent = front.accent.as_ref().map(|text| slot("accent", text));
+        let author = front.author.as_ref().map(|text| slot("author", text));
+        let footer = front.footer.as_ref().map(|text| slot("footer", text));
+        let items = front.items.as_ref().map(|text| slot("items", text));
         let fields = (front.fields.iter().enumerate())
             .map(|(n, f)| (slot(&format!("fields.{n}.name"), &f.name), slot(&format!("fields.{n}.value"), &f.value)));
         let fields = fields.collect();
@@ -82,7 +88,7 @@ impl Portable {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { name: name.to_owned(), line, title, url, accent, fields, buttons, body, file })
+        Ok(Self { name: name.to_owned(), line, title, url, accent, author, footer, items, fields, buttons, body, file })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -93,13 +99,16 @@ impl Portable {
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, RenderFailure> {
         let render = |slot: &Slot| self.slot(slot, registry, context);
         let plain = |slot: &Slot| render(slot).map(|text| markdown::plain(&text));
+        let optional = |slot: &Option<Slot>| {
+            let text = slot.as_ref().map(plain).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
         let url = |slot: &Slot| plain(slot).map(|text| link(&text));
 
         let line = markdown::line(&render(&self.line)?);
         if is_blank(&line) {
             return Err(self.failure("`line` rendered to nothing".to_owned()));
         }
-        let title = self.title.as_ref().map(plain).transpose()?.filter(|title| !title.is_empty());
         let accent = match &self.accent {
             None => Accent::Neutral,
             Some(slot) => {
@@ -110,7 +119,10 @@ impl Portable {
         };
         let mut message = Message {
             line,
-            title,
+            title: optional(&self.title)?,
+            author: optional(&self.author)?,
+            footer: optional(&self.footer)?,
+            items: optional(&self.items)?,
             url: self.url.as_ref().map(url).transpose()?.flatten(),
             accent,
             body: markdown::blocks(&render(&self.body)?),

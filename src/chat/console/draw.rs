@@ -22,12 +22,14 @@ pub fn draw(message: &Message, layout: Layout) -> String {
         }
         None => runs(&message.line, Style::new(), None),
     };
+    page.small(message.author.as_deref());
     page.wrapped(&title, "", "");
     page.blocks(&message.body, "");
     if message.body.len() > 1 && !(message.fields.is_empty() && message.buttons.is_empty()) {
         page.lines.push(String::new());
     }
     page.fields(message);
+    page.small(message.footer.as_deref());
     page.links(message);
     page.finish()
 }
@@ -127,6 +129,13 @@ impl Page {
             let mut line = vec![Run { text: format!("{name}{gap}"), style: Style::new().dimmed(), url: None }];
             line.extend(runs(&field.value, Style::new(), None));
             self.wrapped(&line, "", &" ".repeat(column + 2));
+        }
+    }
+
+    /// Small print.
+    fn small(&mut self, text: Option<&str>) {
+        if let Some(text) = text {
+            self.wrapped(&[Run { text: inert(text), style: Style::new().dimmed(), url: None }], "", "");
         }
     }
 

@@ -6,13 +6,13 @@ use std::io::Write;
 
 use async_trait::async_trait;
 
-use super::{Body, Chat, Outcome, Reason};
+use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Receipt};
 use crate::message::Message;
 
 pub use draw::draw;
 
-/// Its name in the config.
-pub const KIND: &str = "console";
+/// The console, for the list of chats.
+pub const KIND: Kind = Kind { name: "console", build: None, draw: |message| draw(message, Layout::of_stdout()) };
 
 /// The widest that a message is laid out: longer lines are hard to read.
 const WIDEST: usize = 100;
@@ -53,7 +53,11 @@ pub struct Console {
 #[async_trait]
 impl Chat for Console {
     fn destination(&self) -> String {
-        KIND.to_owned()
+        KIND.name.to_owned()
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::default()
     }
 
     fn encode(&self, message: &Message) -> Body {
@@ -68,9 +72,13 @@ impl Chat for Console {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         });
         match written.await {
-            Ok(Ok(())) => Outcome::Delivered { message_id: None },
-            Ok(Err(error)) => Outcome::Retry { reason: Reason::Io, said: error.to_string() },
-            Err(stopped) => Outcome::Retry { reason: Reason::Io, said: stopped.to_string() },
+            Ok(Ok(())) => Outcome::Delivered(Receipt::default()),
+            Ok(Err(error)) => retry(error.to_string()),
+            Err(stopped) => retry(stopped.to_string()),
         }
     }
+}
+
+fn retry(said: String) -> Outcome {
+    Outcome::Retry { failure: Failure::new(Reason::Io, said), after: None }
 }

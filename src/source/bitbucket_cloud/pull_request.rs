@@ -7,9 +7,6 @@ use super::json::{items, number, page, text, time};
 use crate::event::{Comment, Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
 use crate::source::Refusal;
 
-/// The objects that tell one key's bodies from another's, beside `pullrequest`, which they all have.
-const DISTINCTIVE: &[&str] = &["approval", "comment", "changes_request"];
-
 /// What a key means, where it is about a pull request.
 pub(super) fn kind(key: &str) -> Option<Kind> {
     Some(match key {
@@ -24,8 +21,8 @@ pub(super) fn kind(key: &str) -> Option<Kind> {
     })
 }
 
-/// The distinctive object that bodies of a kind have.
-fn distinctive(kind: Kind) -> Option<&'static str> {
+/// The object that bodies of a kind have beside `pullrequest`.
+fn beside(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::PullRequestApproved | Kind::PullRequestApprovalWithdrawn => Some("approval"),
         Kind::PullRequestCommentAdded => Some("comment"),
@@ -36,16 +33,16 @@ fn distinctive(kind: Kind) -> Option<&'static str> {
 impl Reader<'_> {
     pub(super) fn pull_request_event(&self, kind: Kind) -> Result<Event, Refusal> {
         let pull_request = self.pull_request(self.required("pullrequest")?);
-        for name in DISTINCTIVE {
-            if distinctive(kind) == Some(name) {
-                self.required(name)?;
-            } else {
-                self.forbidden(name)?;
-            }
+        if let Some(name) = beside(kind) {
+            self.required(name)?;
+        }
+        // Declined pull requests have been seen with an `approval`; a `comment` is of comments alone.
+        if beside(kind) != Some("comment") {
+            self.forbidden("comment")?;
         }
         let mut event = self.event(kind);
         event.time = pull_request.updated;
-        if let approval @ Value::Object(_) = &self.payload["approval"] {
+        if let (Some("approval"), approval) = (beside(kind), &self.payload["approval"]) {
             event.time = time(&approval["date"]).or(event.time);
             if approval["user"].is_object() {
                 event.actor = Some(self.account(&approval["user"]));

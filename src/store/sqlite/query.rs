@@ -70,8 +70,8 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
 }
 
 fn insert_deliveries(db: &Connection, decided: &Decided, due: Millis) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO deliveries (id, event, lane, channel, route, template, state, due)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'waiting', ?7)";
+    let sql = "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8)";
     let mut insert = db.prepare_cached(sql)?;
     for delivery in &decided.deliveries {
         insert.execute(params![
@@ -81,6 +81,7 @@ fn insert_deliveries(db: &Connection, decided: &Decided, due: Millis) -> rusqlit
             delivery.channel.as_str(),
             delivery.route,
             delivery.template,
+            delivery.style,
             due,
         ])?;
     }
@@ -136,7 +137,7 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
 }
 
 pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize, now: Millis) -> rusqlite::Result<Vec<Delivery>> {
-    let sql = "SELECT deliveries.id, channel, template, events.json, attempts, due, backoff
+    let sql = "SELECT deliveries.id, channel, template, events.json, attempts, due, backoff, style
                FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE lane = ?1 AND state = 'waiting' ORDER BY seq LIMIT ?2";
     let mut select = db.prepare_cached(sql)?;
@@ -147,6 +148,7 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize, now: Millis) -> 
             id: row.get::<_, String>(0)?.into(),
             channel: row.get::<_, String>(1)?.into(),
             template: row.get(2)?,
+            style: row.get(7)?,
             event: serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or(Value::Null),
             attempts: row.get(4)?,
             wait: Duration::from_millis(u64::try_from(wait).unwrap_or_default()),
@@ -169,6 +171,8 @@ pub(super) fn finish(
     let id = finished.delivery.as_str();
     let (state, message_id, after) = match &finished.next {
         Next::Delivered { message_id } => ("delivered", message_id.as_deref(), 0),
+        Next::Accepted => ("accepted", None, 0),
+        Next::Dead => ("dead", None, 0),
         Next::Retry { after } => ("waiting", None, *after),
     };
     let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, due = ?4, backoff = ?5,

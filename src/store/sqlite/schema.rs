@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
-const STEPS: &[&str] = &[include_str!("0001.sql")];
+const STEPS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
 
 /// Why a file's tables cannot be used.
 #[derive(Debug)]

@@ -50,6 +50,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
             lane: lane(channel),
             route: "r".to_owned(),
             template: None,
+            style: None,
         });
         Decided {
             receipt: format!("receipt of {text}"),

@@ -20,7 +20,9 @@ fn message() -> Message {
             Field { name: "By".into(), value: vec![Inline::Text("Bo".into())] },
         ],
         buttons: vec![Button { label: "Review".into(), url: link("https://x.example/482").unwrap() }],
-        time: None,
+        author: Some("Ana".into()),
+        footer: Some("small print".into()),
+        ..Message::default()
     }
 }
 

@@ -1,0 +1,318 @@
+//! A message as a Discord embed (<https://discord.com/developers/docs/resources/message#embed-object>).
+//!
+//! Discord's Markdown has backslash escapes, but not in the label of a link and not in code: there, what could be
+//! markup is replaced by characters that look alike. Nothing pings: `allowed_mentions` allows nothing.
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::limits;
+use crate::message::fit::{run_that_fits, text_that_fits, units};
+use crate::message::table::as_text;
+use crate::message::{Accent, Block, Field, Inline, Message};
+
+/// No embeds for what a line links to.
+const SUPPRESS_EMBEDS: u32 = 1 << 2;
+
+/// A drawn message, and what of it Discord counts.
+pub(super) struct Drawn {
+    pub(super) json: String,
+    description: usize,
+    all: usize,
+}
+
+impl Drawn {
+    pub(super) fn fits(&self) -> bool {
+        self.description <= limits::DESCRIPTION && self.all <= limits::ALL
+    }
+}
+
+#[derive(Default, Serialize)]
+struct Embed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<Name>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    color: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<EmbedField>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footer: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Name {
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Text {
+    text: String,
+}
+
+#[derive(Serialize)]
+struct EmbedField {
+    name: String,
+    value: String,
+    inline: bool,
+}
+
+impl Embed {
+    fn counted(&self) -> usize {
+        let fields: usize = self.fields.iter().map(|field| units(&field.name) + units(&field.value)).sum();
+        let optional = |text: Option<&String>| text.map_or(0, |text| units(text));
+        let names = optional(self.author.as_ref().map(|author| &author.name));
+        let footer = optional(self.footer.as_ref().map(|footer| &footer.text));
+        optional(self.title.as_ref()) + units(&self.description) + fields + names + footer
+    }
+}
+
+/// Draws a message. It may be too large; [`Drawn::fits`] says so.
+pub(super) fn draw(message: &Message) -> Drawn {
+    if message.is_line() {
+        return line(message);
+    }
+    let mut description = blocks(&message.body, "");
+    let buttons = message.buttons.iter().map(|button| {
+        let label = vec![Inline::Text(button.label.clone())];
+        format!("**{}**", inlines(&[Inline::Link { url: button.url.clone(), text: label }]))
+    });
+    let buttons = buttons.collect::<Vec<_>>().join(" · ");
+    if !buttons.is_empty() {
+        description =
+            [description, buttons].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+    }
+    if message.title.is_none() {
+        description = format!("{}\n\n{description}", inlines(&message.line));
+    }
+    let embed = Embed {
+        author: message.author.as_deref().map(|name| Name { name: plain(name, limits::AUTHOR) }),
+        title: message.title.as_deref().map(title),
+        url: message.url.as_ref().map(ToString::to_string),
+        description: description.trim().to_owned(),
+        color: colour(message.accent),
+        fields: message.fields.iter().take(limits::FIELDS).filter_map(field).collect(),
+        footer: message.footer.as_deref().map(|text| Text { text: plain(text, limits::FOOTER) }),
+        timestamp: message.time.map(|time| time.to_string()),
+    };
+    let (description, all) = (units(&embed.description), embed.counted());
+    let json = json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } }).to_string();
+    Drawn { json, description, all }
+}
+
+/// A message that is a line alone: text, without an embed.
+fn line(message: &Message) -> Drawn {
+    let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= limits::CONTENT);
+    let payload = json!({
+        "content": inlines(&fitting),
+        "flags": SUPPRESS_EMBEDS,
+        "allowed_mentions": { "parse": [] },
+    });
+    Drawn { json: payload.to_string(), description: 0, all: 0 }
+}
+
+const fn colour(accent: Accent) -> u32 {
+    match accent {
+        Accent::Info => 0x58_65_F2,
+        Accent::Success => 0x23_A5_5A,
+        Accent::Warning => 0xF0_B2_32,
+        Accent::Danger => 0xF2_3F_43,
+        Accent::Neutral => 0x80_84_8E,
+    }
+}
+
+fn title(text: &str) -> String {
+    escape(&text_that_fits(text, |text| units(&escape(text)) <= limits::TITLE))
+}
+
+/// Plain text for a place that knows no markup.
+fn plain(text: &str, longest: usize) -> String {
+    crate::message::fit::cut_text(text, longest)
+}
+
+fn field(field: &Field) -> Option<EmbedField> {
+    let name = escape(&text_that_fits(&field.name, |name| units(&escape(name)) <= limits::FIELD_NAME));
+    let value = run_that_fits(&field.value, |value| units(inlines(value).trim()) <= limits::FIELD_VALUE);
+    let value = inlines(&value).trim().to_owned();
+    // Short facts stand beside each other.
+    let inline = units(&value) <= 60;
+    (!name.trim().is_empty() && !value.is_empty()).then_some(EmbedField { name, value, inline })
+}
+
+fn blocks(blocks: &[Block], prefix: &str) -> String {
+    let mut text = String::new();
+    for (n, block) in blocks.iter().enumerate() {
+        let drawn = match block {
+            Block::Paragraph(run) => prefixed(&inlines(run), prefix),
+            Block::Heading(run) => prefixed(&format!("**{}**", inlines(run)), prefix),
+            Block::List { start, items } => list(*start, items, prefix),
+            Block::Quote(inner) => quote(inner, prefix),
+            Block::Code(code) => fence(code, prefix),
+            Block::Table(rows) => fence(&as_text(rows), prefix),
+            Block::Rule => String::new(),
+        };
+        if drawn.trim().is_empty() {
+            continue;
+        }
+        if !text.is_empty() {
+            // A list belongs to the text above it.
+            let gap = if matches!(block, Block::List { .. }) || n == 0 { "\n" } else { "\n\n" };
+            text.push_str(&if prefix.is_empty() { gap.to_owned() } else { gap.replace('\n', &format!("\n{prefix}")) });
+            text.truncate(text.len() - prefix.len());
+        }
+        text.push_str(&drawn);
+    }
+    text
+}
+
+/// Every line with what must stand before it.
+fn prefixed(text: &str, prefix: &str) -> String {
+    text.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Discord knows quotes of one depth.
+fn quote(inner: &[Block], prefix: &str) -> String {
+    if prefix.contains('>') { blocks(inner, prefix) } else { blocks(inner, &format!("{prefix}> ")) }
+}
+
+fn list(start: Option<u64>, items: &[Vec<Block>], prefix: &str) -> String {
+    let mut lines = vec![];
+    for (n, item) in items.iter().enumerate() {
+        let marker = start.map_or("- ".to_owned(), |first| format!("{}. ", first + n as u64));
+        let hanging = " ".repeat(marker.len());
+        let drawn = blocks(item, "");
+        for (n, line) in drawn.lines().filter(|line| !line.is_empty()).enumerate() {
+            lines.push(format!("{prefix}{}{line}", if n == 0 { &marker } else { &hanging }));
+        }
+    }
+    lines.join("\n")
+}
+
+fn fence(code: &str, prefix: &str) -> String {
+    if code.trim().is_empty() {
+        return String::new();
+    }
+    prefixed(&format!("```\n{}\n```", code.replace('`', LIKE_BACKTICK)), prefix)
+}
+
+/// What stands for a backtick where none may stand.
+const LIKE_BACKTICK: &str = "ˋ";
+
+fn inlines(run: &[Inline]) -> String {
+    let mut text = String::new();
+    for inline in run {
+        match inline {
+            Inline::Text(plain) => text.push_str(&escape(plain)),
+            Inline::Code(code) => text.push_str(&code_span(code)),
+            Inline::Strong(inner) => text.push_str(&wrapped("**", &inlines(inner))),
+            Inline::Emphasis(inner) => text.push_str(&wrapped("*", &inlines(inner))),
+            Inline::Strike(inner) => text.push_str(&wrapped("~~", &inlines(inner))),
+            Inline::Link { url, text: label } => {
+                let target = url.as_str().replace('(', "%28").replace(')', "%29");
+                text.push_str(&format!("[{}](<{target}>)", self::label(label)));
+            }
+            Inline::Break => text.push('\n'),
+        }
+    }
+    text
+}
+
+/// Markup that has spaces within its marks is none.
+fn wrapped(mark: &str, inner: &str) -> String {
+    let core = inner.trim();
+    if core.is_empty() {
+        return inner.to_owned();
+    }
+    let (before, after) = (inner.len() - inner.trim_start().len(), inner.trim_end().len());
+    format!("{}{mark}{core}{mark}{}", &inner[..before], &inner[after..])
+}
+
+fn code_span(code: &str) -> String {
+    let code = code.replace('`', LIKE_BACKTICK);
+    if code.trim().is_empty() { code } else { format!("`{code}`") }
+}
+
+/// A link's text. Escapes do not work there (<https://github.com/discord/discord-api-docs/issues/6185>).
+fn label(run: &[Inline]) -> String {
+    let mut text = String::new();
+    for inline in run {
+        match inline {
+            Inline::Text(plain) => text.extend(plain.chars().map(look_alike)),
+            Inline::Code(code) => text.push_str(&code_span(&code.chars().map(look_alike).collect::<String>())),
+            Inline::Strong(inner)
+            | Inline::Emphasis(inner)
+            | Inline::Strike(inner)
+            | Inline::Link { text: inner, .. } => {
+                text.push_str(&label(inner));
+            }
+            Inline::Break => text.push(' '),
+        }
+    }
+    text
+}
+
+/// The nearest character that is no markup.
+const fn look_alike(c: char) -> char {
+    match c {
+        '[' => '［',
+        ']' => '］',
+        '(' => '（',
+        ')' => '）',
+        '*' => '∗',
+        '_' => 'ˍ',
+        '`' => 'ˋ',
+        '~' => '∼',
+        '|' => '∣',
+        '\\' => '∖',
+        '<' => '‹',
+        '>' => '›',
+        c => c,
+    }
+}
+
+/// Plain text for a place where Markdown is understood. An address stays as it is, for within one an escape would
+/// show, and be part of where it leads.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for (n, word) in text.split(' ').enumerate() {
+        if n > 0 {
+            escaped.push(' ');
+        }
+        if is_address(word) {
+            escaped.push_str(word);
+            continue;
+        }
+        for c in word.chars() {
+            if matches!(
+                c,
+                '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '#' | '-' | '[' | ']' | '(' | ')' | '<' | '@' | ':'
+            ) {
+                escaped.push('\\');
+            }
+            escaped.push(c);
+        }
+        // `1.` at the beginning of a line begins a list.
+        if n == 0 && word.ends_with('.') && word.len() > 1 && word[..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
+        {
+            escaped.insert(escaped.len() - 1, '\\');
+        }
+    }
+    escaped
+}
+
+/// A bare address, of characters that cannot be markup within one.
+fn is_address(word: &str) -> bool {
+    let rest = word.strip_prefix("https://").or_else(|| word.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._-/?#=&%+,;@!$'".contains(c) || c == ':' || c == '~')
+            && !rest.contains("__")
+            && !rest.contains("~~")
+    })
+}

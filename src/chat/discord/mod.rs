@@ -1,0 +1,106 @@
+//! Discord, by webhooks (<https://discord.com/developers/docs/resources/webhook>).
+
+mod answer;
+mod draw;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::http::{Http, Target};
+use super::pace::Limit;
+use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
+use crate::message::Message;
+use crate::message::fit::fit;
+
+/// Discord, for the list of chats.
+pub const KIND: Kind = Kind {
+    name: "discord",
+    build: Some(|address| Ok(Box::new(Discord::new(address)?))),
+    draw: |message| encode(message),
+};
+
+/// What Discord takes, in UTF-16 units
+/// (<https://discord.com/developers/docs/resources/message#embed-object-embed-limits>).
+mod limits {
+    /// `content`: a message without an embed.
+    pub(super) const CONTENT: usize = 2_000;
+    /// An embed's title.
+    pub(super) const TITLE: usize = 256;
+    /// An embed's text.
+    pub(super) const DESCRIPTION: usize = 4_096;
+    /// How many fields.
+    pub(super) const FIELDS: usize = 25;
+    /// A field's name.
+    pub(super) const FIELD_NAME: usize = 256;
+    /// A field's value.
+    pub(super) const FIELD_VALUE: usize = 1_024;
+    /// The footer.
+    pub(super) const FOOTER: usize = 2_048;
+    /// The author.
+    pub(super) const AUTHOR: usize = 256;
+    /// All of these together.
+    pub(super) const ALL: usize = 6_000;
+}
+
+/// Five in two seconds for a webhook, as its headers say, and thirty a minute for a channel, which they do not
+/// (<https://github.com/discord/discord-api-docs/issues/367>).
+const PACE: [Limit; 2] =
+    [Limit { messages: 5, within: Duration::from_secs(2) }, Limit { messages: 30, within: Duration::from_secs(60) }];
+
+/// Discord blocks agents that do not name themselves so
+/// (<https://discord.com/developers/docs/reference#user-agent>).
+const USER_AGENT: &str = concat!("DiscordBot (https://crates.io/crates/hookbell, ", env!("CARGO_PKG_VERSION"), ")");
+
+/// A channel's webhook.
+struct Discord {
+    target: Target,
+    http: Http,
+    pace: Pace,
+}
+
+impl Discord {
+    fn new(address: Address) -> Result<Self, AddressError> {
+        let target = Target::parse(&address.url)?;
+        if target.path().trim_end_matches('/').ends_with("/slack")
+            || target.path().trim_end_matches('/').ends_with("/github")
+        {
+            return Err(AddressError {
+                message: "this is the address of Discord's Slack or GitHub emulation".to_owned(),
+                help: "leave out what stands behind the webhook's token: `/slack` or `/github`",
+            });
+        }
+        // Without `wait`, Discord does not say whether the message was taken.
+        let target = target.with_parameter("wait", "true");
+        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(PACE.to_vec())) })
+    }
+}
+
+fn encode(message: &Message) -> String {
+    fit(message, draw::draw, draw::Drawn::fits).json
+}
+
+#[async_trait]
+impl Chat for Discord {
+    fn destination(&self) -> String {
+        self.target.destination(KIND.name)
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace.clone()
+    }
+
+    fn encode(&self, message: &Message) -> Body {
+        Body(encode(message))
+    }
+
+    async fn send(&self, body: &Body) -> Outcome {
+        match self.http.post(&self.target, USER_AGENT, body.0.clone()).await {
+            Ok(answer) => answer::outcome(&answer),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

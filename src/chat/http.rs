@@ -1,0 +1,218 @@
+//! Sending over HTTP: one client for all chats, with an end to every wait and to every answer's size.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{AddressError, Failure, Outcome, Reason};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long the chat may be silent, before its answer and within.
+const SILENT: Duration = Duration::from_secs(10);
+
+/// How long sending may take in all.
+const WHOLE: Duration = Duration::from_secs(20);
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The most bytes of an answer that are read; chats answer in a few hundred.
+const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// The longest wait that a chat may ask for: what is beyond it is a mistake, and the chat says so again.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the config says of outgoing requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// The proxy that requests go through; none, whatever the environment says, where there is none here.
+    pub proxy: Option<String>,
+    /// Files of certificates (PEM) that are trusted beside the system's.
+    pub ca: Vec<PathBuf>,
+}
+
+/// The client that all channels share.
+#[derive(Clone)]
+pub struct Http(Arc<Client>);
+
+/// What a chat answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    /// The beginning of the body, as text.
+    pub(super) text: String,
+}
+
+impl Http {
+    /// Makes the client. An error says what of the settings is wrong.
+    pub fn new(settings: &HttpSettings) -> Result<Self, String> {
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENT)
+            .timeout(WHOLE)
+            .pool_idle_timeout(IDLE)
+            // An address is a secret; nobody may send it elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy();
+        if let Some(proxy) = &settings.proxy {
+            let proxy = Proxy::all(proxy).map_err(|_| "`proxy` is no proxy's address".to_owned())?;
+            builder = builder.proxy(proxy.no_proxy(NoProxy::from_string("localhost,127.0.0.0/8,::1")));
+        }
+        for path in &settings.ca {
+            let shown = path.display();
+            let pem = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
+            let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| format!("`{shown}` is no PEM file"))?;
+            if certificates.is_empty() {
+                return Err(format!("`{shown}` holds no certificate"));
+            }
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder.build().map(|client| Self(Arc::new(client))).map_err(|error| error.without_url().to_string())
+    }
+
+    /// Posts JSON. The error is the outcome that no answer means.
+    pub(super) async fn post(&self, target: &Target, user_agent: &str, body: String) -> Result<Answer, Outcome> {
+        let request = self
+            .0
+            .post(target.0.clone())
+            .header(reqwest::header::USER_AGENT, user_agent)
+            .header(reqwest::header::CONTENT_TYPE, "application/json; charset=utf-8")
+            .body(body);
+        let mut response = request.send().await.map_err(|error| unanswered(&error))?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let mut bytes = vec![];
+        // What breaks off within the answer's body leaves its status; that is enough to go by.
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = LARGEST_ANSWER.saturating_sub(bytes.len());
+            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if bytes.len() >= LARGEST_ANSWER {
+                break;
+            }
+        }
+        Ok(Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() })
+    }
+}
+
+/// What it means that there was no answer. The text holds no address.
+fn unanswered(error: &reqwest::Error) -> Outcome {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    let said = if cause.is::<reqwest::Error>() { "no answer".to_owned() } else { cause.to_string() };
+    if error.is_connect() {
+        let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
+        return Outcome::Retry { failure: Failure::new(reason, said), after: None };
+    }
+    // The request was on its way, so the message may be there.
+    let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
+    Outcome::Unknown(Failure::new(reason, said))
+}
+
+impl Answer {
+    /// How long the chat asks to wait, by `Retry-After`: seconds, or a date.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        let wait = match value.parse::<f64>() {
+            Ok(seconds) => seconds_of(seconds)?,
+            Err(_) => {
+                let at = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+                Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default()
+            }
+        };
+        Some(wait.min(LONGEST_WAIT))
+    }
+
+    /// What the chat said, short enough to be kept and shown.
+    pub(super) fn said(&self) -> String {
+        let text: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = crate::message::fit::cut_text(text.trim(), 300);
+        if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
+    }
+
+    /// What answers mean that all chats have in common; `None` for a chat's own.
+    pub(super) fn common(&self) -> Option<Outcome> {
+        let said = self.said();
+        match self.status {
+            429 => Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() }),
+            500..=599 | 408 | 425 => {
+                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
+            }
+            300..=399 => Some(Outcome::Closed(Failure::with_remedy(
+                Reason::Unexpected,
+                said,
+                "the address leads elsewhere, and a secret address is not followed: set the new one",
+            ))),
+            _ => None,
+        }
+    }
+}
+
+/// A number of seconds, if it is one.
+pub(super) fn seconds_of(seconds: f64) -> Option<Duration> {
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// A webhook's address, checked.
+#[derive(Clone)]
+pub(super) struct Target(Url);
+
+impl Target {
+    /// Checks an address. `http` is for this machine alone, unless the config says otherwise.
+    pub(super) fn parse(url: &SecretString) -> Result<Self, AddressError> {
+        let wrong = |message: &str, help| Err(AddressError { message: message.to_owned(), help });
+        let Ok(url) = Url::parse(url.expose_secret()) else {
+            return wrong("the webhook's address is no URL", "copy it whole: it begins with `https://`");
+        };
+        if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
+            return wrong("the webhook's address is not one of the web", "copy it whole: it begins with `https://`");
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether messages would cross a network unencrypted.
+    pub(super) fn is_exposed(&self) -> bool {
+        let loopback = match self.0.host() {
+            Some(url::Host::Domain(name)) => name == "localhost",
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        self.0.scheme() == "http" && !loopback
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    pub(super) fn path(&self) -> &str {
+        self.0.path()
+    }
+
+    /// The same address with one more parameter.
+    pub(super) fn with_parameter(&self, name: &str, value: &str) -> Self {
+        let mut url = self.0.clone();
+        if !url.query_pairs().any(|(known, _)| known == name) {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        Self(url)
+    }
+
+    /// A name for the destination that tells nothing of the address.
+    pub(super) fn destination(&self, kind: &str) -> String {
+        format!("{kind}:{}", hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..8]))
+    }
+}
+
+/// Whether a channel of this address needs `insecure = true`.
+pub fn is_exposed(url: &SecretString) -> bool {
+    Target::parse(url).is_ok_and(|target| target.is_exposed())
+}

@@ -1,0 +1,387 @@
+//! A message in Slack's Block Kit (<https://docs.slack.dev/reference/block-kit>).
+//!
+//! The headline stands in the message itself, the rest in an attachment, for the bar in the accent's colour. All text
+//! is in `rich_text` and `plain_text`, which Slack does not search for markup: there is no way to escape `*` and `_`
+//! in its `mrkdwn`. Only `text`, for notifications, is `mrkdwn`; there `&`, `<` and `>` are escaped, so that nothing in
+//! it mentions or links.
+
+use serde::Serialize;
+use url::Url;
+
+use super::limits;
+use crate::message::fit::{cut_text, text_that_fits, units};
+use crate::message::markdown::flatten;
+use crate::message::table::as_text;
+use crate::message::{Accent, Block, Field, Inline, Message, plain_text};
+
+/// A drawn message, and what of it Slack counts.
+pub(super) struct Drawn {
+    pub(super) json: String,
+    blocks: usize,
+    all_texts: usize,
+    longest_text: usize,
+}
+
+impl Drawn {
+    pub(super) fn fits(&self) -> bool {
+        self.blocks <= limits::BLOCKS
+            && self.longest_text <= limits::TEXT
+            && self.all_texts <= limits::ALL_TEXTS
+            && self.json.len() <= limits::BYTES
+    }
+}
+
+#[derive(Serialize)]
+struct Payload {
+    text: String,
+    unfurl_links: bool,
+    unfurl_media: bool,
+    blocks: Vec<Layout>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attachments: Vec<Attachment>,
+}
+
+#[derive(Serialize)]
+struct Attachment {
+    color: &'static str,
+    fallback: String,
+    blocks: Vec<Layout>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Layout {
+    RichText { elements: Vec<Rich> },
+    Section { text: Plain },
+    Context { elements: Vec<Plain> },
+    Actions { elements: Vec<Button> },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Rich {
+    RichTextSection {
+        elements: Vec<Leaf>,
+    },
+    RichTextQuote {
+        elements: Vec<Leaf>,
+    },
+    RichTextPreformatted {
+        elements: Vec<Leaf>,
+    },
+    RichTextList {
+        style: &'static str,
+        indent: u8,
+        #[serde(skip_serializing_if = "is_zero")]
+        offset: u64,
+        elements: Vec<Rich>,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Leaf {
+    Text {
+        text: String,
+        #[serde(skip_serializing_if = "Look::is_plain")]
+        style: Look,
+    },
+    Link {
+        url: Url,
+        text: String,
+        #[serde(skip_serializing_if = "Look::is_plain")]
+        style: Look,
+    },
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Serialize)]
+struct Look {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bold: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    italic: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strike: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    code: bool,
+}
+
+impl Look {
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    const BOLD: Self = Self { bold: true, italic: false, strike: false, code: false };
+}
+
+#[derive(Serialize)]
+struct Plain {
+    r#type: &'static str,
+    text: String,
+    emoji: bool,
+}
+
+impl Plain {
+    /// `emoji: false`: what strangers write between colons stays that.
+    fn new(text: String) -> Self {
+        Self { r#type: "plain_text", text, emoji: false }
+    }
+}
+
+#[derive(Serialize)]
+struct Button {
+    r#type: &'static str,
+    action_id: String,
+    text: Plain,
+    url: Url,
+}
+
+/// Draws a message. It may be too large; [`Drawn::fits`] says so.
+pub(super) fn draw(message: &Message) -> Drawn {
+    let mut headline = vec![];
+    headline.extend(message.author.clone().map(context));
+    headline.push(match &message.title {
+        Some(title) => section(vec![titled(title, message.url.as_ref())]),
+        None => section(leaves(&message.line)),
+    });
+    let mut rest = vec![];
+    rest.extend(rich(body(&message.body)));
+    rest.extend(rich(message.fields.iter().map(field).collect()));
+    rest.extend(buttons(message));
+    rest.extend(message.footer.clone().map(context));
+    let notification = notification(message);
+    let blocks = headline.len().max(rest.len());
+    let counted = Counted::of(headline.iter().chain(&rest));
+    let attachment = Attachment { color: colour(message.accent), fallback: notification.clone(), blocks: rest };
+    let attachments = if attachment.blocks.is_empty() { vec![] } else { vec![attachment] };
+    let payload =
+        Payload { text: notification, unfurl_links: false, unfurl_media: false, blocks: headline, attachments };
+    let json = serde_json::to_string(&payload).unwrap_or_default();
+    Drawn { json, blocks, all_texts: counted.all, longest_text: counted.longest }
+}
+
+/// The same message as plain text, made of what was drawn before.
+pub(super) fn plain(drawn: &str) -> Option<String> {
+    let payload: serde_json::Value = serde_json::from_str(drawn).ok()?;
+    let text = payload["text"].as_str()?.to_owned();
+    // Outside `mrkdwn` nothing is escaped.
+    let shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let section = Layout::Section { text: Plain::new(cut_text(&shown, limits::TEXT)) };
+    let plain = Payload { text, unfurl_links: false, unfurl_media: false, blocks: vec![section], attachments: vec![] };
+    serde_json::to_string(&plain).ok()
+}
+
+/// What a phone shows, and a screen reader reads.
+fn notification(message: &Message) -> String {
+    let line = plain_text(&message.line);
+    let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    escape(&text_that_fits(line.trim(), |text| units(&escape(text)) <= limits::NOTIFICATION))
+}
+
+const fn colour(accent: Accent) -> &'static str {
+    match accent {
+        Accent::Info => "#1264A3",
+        Accent::Success => "#2EB67D",
+        Accent::Warning => "#ECB22E",
+        Accent::Danger => "#E01E5A",
+        Accent::Neutral => "#8D8D8D",
+    }
+}
+
+fn titled(title: &str, url: Option<&Url>) -> Leaf {
+    let (text, style) = (title.to_owned(), Look::BOLD);
+    match url {
+        Some(url) => Leaf::Link { url: url.clone(), text, style },
+        None => Leaf::Text { text, style },
+    }
+}
+
+fn section(elements: Vec<Leaf>) -> Layout {
+    Layout::RichText { elements: vec![Rich::RichTextSection { elements }] }
+}
+
+fn rich(elements: Vec<Rich>) -> Option<Layout> {
+    (!elements.is_empty()).then_some(Layout::RichText { elements })
+}
+
+fn context(text: String) -> Layout {
+    Layout::Context { elements: vec![Plain::new(text)] }
+}
+
+fn body(blocks: &[Block]) -> Vec<Rich> {
+    let mut elements = vec![];
+    for (n, block) in blocks.iter().enumerate() {
+        match block {
+            Block::Paragraph(inlines) => elements.push(paragraph(leaves(inlines), blocks.get(n + 1))),
+            Block::Heading(inlines) => {
+                let bold = vec![Inline::Strong(inlines.clone())];
+                elements.push(Rich::RichTextSection { elements: leaves(&bold) });
+            }
+            Block::List { start, items } => list(*start, items, 0, &mut elements),
+            Block::Quote(inner) => {
+                let elements_of = leaves(&flatten(inner.clone()));
+                elements.push(Rich::RichTextQuote { elements: elements_of });
+            }
+            Block::Code(code) => elements.extend(preformatted(code)),
+            Block::Table(rows) => elements.extend(preformatted(&as_text(rows))),
+            Block::Rule => {}
+        }
+    }
+    elements.retain(|element| !is_empty(element));
+    elements
+}
+
+/// A paragraph. Slack puts no space between two of them.
+fn paragraph(mut elements: Vec<Leaf>, next: Option<&Block>) -> Rich {
+    if !elements.is_empty() && matches!(next, Some(Block::Paragraph(_) | Block::Heading(_))) {
+        elements.push(Leaf::Text { text: "\n".to_owned(), style: Look::default() });
+    }
+    Rich::RichTextSection { elements }
+}
+
+fn preformatted(code: &str) -> Option<Rich> {
+    let text = code.to_owned();
+    let leaf = Leaf::Text { text, style: Look::default() };
+    (!code.trim().is_empty()).then(|| Rich::RichTextPreformatted { elements: vec![leaf] })
+}
+
+/// Slack's lists hold sections alone: a list within an item is a list of its own, indented, after which the outer one
+/// goes on.
+fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec<Rich>) {
+    let style = if start.is_some() { "ordered" } else { "bullet" };
+    let first = start.unwrap_or(1).max(1) - 1;
+    let mut open: Vec<Rich> = vec![];
+    let mut offset = first;
+    for (n, item) in items.iter().enumerate() {
+        let is_list = |block: &&Block| matches!(block, Block::List { .. });
+        let text: Vec<Block> = item.iter().filter(|block| !is_list(block)).cloned().collect();
+        let section = leaves(&flatten(text));
+        if !section.is_empty() {
+            open.push(Rich::RichTextSection { elements: section });
+        }
+        for inner in item {
+            let Block::List { start, items } = inner else { continue };
+            if !open.is_empty() {
+                elements.push(Rich::RichTextList { style, indent, offset, elements: std::mem::take(&mut open) });
+            }
+            list(*start, items, (indent + 1).min(8), elements);
+            offset = if start.is_some() || style == "ordered" { first + n as u64 + 1 } else { 0 };
+        }
+    }
+    if !open.is_empty() {
+        elements.push(Rich::RichTextList { style, indent, offset, elements: open });
+    }
+}
+
+fn field(field: &Field) -> Rich {
+    let mut elements = vec![
+        Leaf::Text { text: field.name.clone(), style: Look::BOLD },
+        Leaf::Text { text: "  ".to_owned(), style: Look::default() },
+    ];
+    elements.extend(leaves(&field.value));
+    Rich::RichTextSection { elements }
+}
+
+fn buttons(message: &Message) -> Option<Layout> {
+    let button = |(n, button): (usize, &crate::message::Button)| Button {
+        r#type: "button",
+        action_id: format!("open_{n}"),
+        text: Plain::new(cut_text(&button.label, limits::LABEL)),
+        url: button.url.clone(),
+    };
+    let elements: Vec<_> = message.buttons.iter().take(limits::BUTTONS).enumerate().map(button).collect();
+    (!elements.is_empty()).then_some(Layout::Actions { elements })
+}
+
+fn leaves(inlines: &[Inline]) -> Vec<Leaf> {
+    let mut drawn = vec![];
+    collect(inlines, Look::default(), None, &mut drawn);
+    drawn
+}
+
+fn collect(inlines: &[Inline], style: Look, url: Option<&Url>, drawn: &mut Vec<Leaf>) {
+    for inline in inlines {
+        let (text, style) = match inline {
+            Inline::Text(text) => (text.as_str(), style),
+            Inline::Code(text) => (text.as_str(), Look { code: true, ..style }),
+            Inline::Break => ("\n", Look::default()),
+            Inline::Strong(inner) => {
+                collect(inner, Look { bold: true, ..style }, url, drawn);
+                continue;
+            }
+            Inline::Emphasis(inner) => {
+                collect(inner, Look { italic: true, ..style }, url, drawn);
+                continue;
+            }
+            Inline::Strike(inner) => {
+                collect(inner, Look { strike: true, ..style }, url, drawn);
+                continue;
+            }
+            Inline::Link { url, text } => {
+                collect(text, style, Some(url), drawn);
+                continue;
+            }
+        };
+        if text.is_empty() {
+            continue;
+        }
+        let text = text.to_owned();
+        drawn.push(match url {
+            Some(url) if text != "\n" => Leaf::Link { url: url.clone(), text, style },
+            _ => Leaf::Text { text, style },
+        });
+    }
+}
+
+fn is_empty(element: &Rich) -> bool {
+    match element {
+        Rich::RichTextSection { elements }
+        | Rich::RichTextQuote { elements }
+        | Rich::RichTextPreformatted { elements } => elements.is_empty(),
+        Rich::RichTextList { elements, .. } => elements.is_empty(),
+    }
+}
+
+/// The texts of blocks, as Slack counts them.
+#[derive(Default)]
+struct Counted {
+    all: usize,
+    longest: usize,
+}
+
+impl Counted {
+    fn of<'a>(blocks: impl Iterator<Item = &'a Layout>) -> Self {
+        let mut counted = Self::default();
+        for block in blocks {
+            match block {
+                Layout::RichText { elements } => elements.iter().for_each(|element| counted.rich(element)),
+                Layout::Section { text } => counted.text(&text.text),
+                Layout::Context { elements } => elements.iter().for_each(|text| counted.text(&text.text)),
+                Layout::Actions { elements } => elements.iter().for_each(|button| counted.text(&button.text.text)),
+            }
+        }
+        counted
+    }
+
+    fn rich(&mut self, element: &Rich) {
+        match element {
+            Rich::RichTextSection { elements }
+            | Rich::RichTextQuote { elements }
+            | Rich::RichTextPreformatted { elements } => elements.iter().for_each(|leaf| match leaf {
+                Leaf::Text { text, .. } | Leaf::Link { text, .. } => self.text(text),
+            }),
+            Rich::RichTextList { elements, .. } => elements.iter().for_each(|element| self.rich(element)),
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        let units = units(text);
+        self.all += units;
+        self.longest = self.longest.max(units);
+    }
+}

@@ -1,0 +1,102 @@
+//! Slack, by incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>).
+
+mod answer;
+mod draw;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::http::{Http, Target};
+use super::pace::Limit;
+use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace, Reason};
+use crate::message::Message;
+use crate::message::fit::fit;
+
+/// Slack, for the list of chats.
+pub const KIND: Kind =
+    Kind { name: "slack", build: Some(|address| Ok(Box::new(Slack::new(address)?))), draw: |message| encode(message) };
+
+/// What Slack takes. Lengths are UTF-16 units.
+mod limits {
+    /// Blocks of a message (<https://docs.slack.dev/reference/block-kit/blocks>).
+    pub(super) const BLOCKS: usize = 50;
+    /// One text object (<https://docs.slack.dev/reference/block-kit/composition-objects/text-object>).
+    pub(super) const TEXT: usize = 3_000;
+    /// All texts of all blocks: not documented, refused with `msg_blocks_too_long` from some 11,000 on
+    /// (<https://github.com/slackapi/bolt-js/issues/2509>, <https://github.com/slackapi/bolt-js/issues/2867>).
+    pub(super) const ALL_TEXTS: usize = 9_000;
+    /// All of a message as JSON, in bytes: the same reports.
+    pub(super) const BYTES: usize = 15_000;
+    /// `text`, which is for notifications here; Slack cuts it at 40,000.
+    pub(super) const NOTIFICATION: usize = 3_000;
+    /// A button's label; about 30 of it are shown (<https://docs.slack.dev/reference/block-kit/block-elements/button-element>).
+    pub(super) const LABEL: usize = 75;
+    /// Buttons in one row (<https://docs.slack.dev/reference/block-kit/blocks/actions-block>).
+    pub(super) const BUTTONS: usize = 25;
+}
+
+/// One a second, and short bursts (<https://docs.slack.dev/apis/web-api/rate-limits>).
+const PACE: Limit = Limit { messages: 3, within: Duration::from_secs(3) };
+
+/// A channel's incoming webhook.
+struct Slack {
+    target: Target,
+    http: Http,
+    pace: Pace,
+}
+
+impl Slack {
+    fn new(address: Address) -> Result<Self, AddressError> {
+        let target = Target::parse(&address.url)?;
+        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(vec![PACE])) })
+    }
+
+    async fn post(&self, body: String) -> Outcome {
+        match self.http.post(&self.target, super::USER_AGENT, body).await {
+            Ok(answer) => answer::outcome(&answer),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+fn encode(message: &Message) -> String {
+    fit(message, draw::draw, draw::Drawn::fits).json
+}
+
+#[async_trait]
+impl Chat for Slack {
+    fn destination(&self) -> String {
+        self.target.destination(KIND.name)
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace.clone()
+    }
+
+    fn encode(&self, message: &Message) -> Body {
+        Body(encode(message))
+    }
+
+    /// Where Slack refuses the blocks, the message is sent once more as plain text: better that than not at all.
+    async fn send(&self, body: &Body) -> Outcome {
+        let outcome = self.post(body.0.clone()).await;
+        let Outcome::Rejected(refused) = &outcome else { return outcome };
+        if refused.reason != Reason::InvalidMessage {
+            return outcome;
+        }
+        let Some(plain) = draw::plain(&body.0) else { return outcome };
+        match self.post(plain).await {
+            Outcome::Delivered(receipt) => {
+                let note = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
+                Outcome::Delivered(super::Receipt { note: Some(note), ..receipt })
+            }
+            // The first refusal says more than the second.
+            Outcome::Rejected(_) => outcome,
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! A message as an Adaptive Card, version 1.4 (<https://adaptivecards.io/explorer/>), for a flow to post.
+//!
+//! Text stands in text runs, which parse no Markdown; only facts do, and there it is escaped. `{{` and `${`, which
+//! renderers and flows would evaluate, are broken up by a character without width.
+
+use serde::Serialize;
+use url::Url;
+
+use super::limits;
+use crate::message::table::as_text;
+use crate::message::{Accent, Block, Field, Inline, Message, plain_text};
+
+/// Whether a drawn message is small enough. What is not ASCII counts twice, because Teams re-encodes it.
+#[expect(clippy::ptr_arg, reason = "the form that fitting asks for")]
+pub(super) fn fits(json: &String) -> bool {
+    json.len() + json.bytes().filter(|byte| !byte.is_ascii()).count() <= limits::BYTES
+}
+
+#[derive(Serialize)]
+struct Payload {
+    r#type: &'static str,
+    attachments: [Attachment; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attachment {
+    content_type: &'static str,
+    content_url: Option<&'static str>,
+    content: Card,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Card {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    r#type: &'static str,
+    version: &'static str,
+    fallback_text: String,
+    body: Vec<Element>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    actions: Vec<OpenUrl>,
+    msteams: Width,
+}
+
+#[derive(Serialize)]
+struct Width {
+    width: &'static str,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type")]
+enum Element {
+    Container {
+        style: &'static str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        bleed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spacing: Option<&'static str>,
+        items: Vec<Element>,
+    },
+    RichTextBlock {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spacing: Option<&'static str>,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        separator: bool,
+        inlines: Vec<Run>,
+    },
+    FactSet {
+        spacing: &'static str,
+        facts: Vec<Fact>,
+    },
+}
+
+#[derive(Serialize)]
+struct Fact {
+    title: String,
+    value: String,
+}
+
+#[derive(Clone, Default, Serialize)]
+#[serde(tag = "type", rename = "TextRun", rename_all = "camelCase")]
+struct Run {
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    italic: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    strikethrough: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_subtle: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    font_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    select_action: Option<OpenUrl>,
+}
+
+#[derive(Clone, Serialize)]
+struct OpenUrl {
+    r#type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    url: String,
+}
+
+impl OpenUrl {
+    fn new(url: &Url, title: Option<String>) -> Self {
+        // Braces are legal in a query, and would be evaluated.
+        let url = url.as_str().replace('{', "%7B").replace('}', "%7D");
+        Self { r#type: "Action.OpenUrl", title, url }
+    }
+}
+
+/// Draws a message. It may be too large; [`fits`] says so.
+pub(super) fn draw(message: &Message) -> String {
+    let mut page = Page { elements: vec![] };
+    let headline = match &message.title {
+        Some(title) => vec![Run {
+            text: inert(title),
+            size: Some("Medium"),
+            weight: Some("Bolder"),
+            select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
+            ..Run::default()
+        }],
+        None => runs(&message.line, &Run::default()),
+    };
+    let mut top = Page { elements: vec![] };
+    if let Some(author) = &message.author {
+        top.line(vec![Run { text: inert(author), is_subtle: true, ..Run::default() }], None);
+    }
+    top.line(headline, (!top.elements.is_empty()).then_some("None"));
+    page.elements.push(Element::Container {
+        style: style(message.accent),
+        bleed: true,
+        spacing: None,
+        items: top.elements,
+    });
+    page.blocks(&message.body, "Small", 0);
+    if !message.fields.is_empty() {
+        let facts = message.fields.iter().map(fact).collect();
+        page.elements.push(Element::FactSet { spacing: "Medium", facts });
+    }
+    if let Some(footer) = &message.footer {
+        page.line(vec![Run { text: inert(footer), size: Some("Small"), is_subtle: true, ..Run::default() }], None);
+    }
+    let button = |button: &crate::message::Button| OpenUrl::new(&button.url, Some(inert(&button.label)));
+    let card = Card {
+        schema: "http://adaptivecards.io/schemas/adaptive-card.json",
+        r#type: "AdaptiveCard",
+        version: "1.4",
+        fallback_text: inert(plain_text(&message.line).trim()),
+        body: page.elements,
+        actions: message.buttons.iter().take(limits::BUTTONS).map(button).collect(),
+        msteams: Width { width: "Full" },
+    };
+    let content_type = "application/vnd.microsoft.card.adaptive";
+    let attachments = [Attachment { content_type, content_url: None, content: card }];
+    serde_json::to_string(&Payload { r#type: "message", attachments }).unwrap_or_default()
+}
+
+const fn style(accent: Accent) -> &'static str {
+    match accent {
+        Accent::Info => "accent",
+        Accent::Success => "good",
+        Accent::Warning => "warning",
+        Accent::Danger => "attention",
+        Accent::Neutral => "emphasis",
+    }
+}
+
+/// Elements below each other.
+struct Page {
+    elements: Vec<Element>,
+}
+
+impl Page {
+    fn line(&mut self, inlines: Vec<Run>, spacing: Option<&'static str>) {
+        if inlines.iter().any(|run| !run.text.trim().is_empty()) {
+            self.elements.push(Element::RichTextBlock { spacing, separator: false, inlines });
+        }
+    }
+
+    /// A run that may hold line ends, which text runs do not show: each line is a block of its own.
+    fn lines(&mut self, drawn: Vec<Run>, spacing: &'static str) {
+        let mut first = true;
+        for line in drawn.split(|run| run.text == "\n") {
+            self.line(line.to_vec(), Some(if first { spacing } else { "None" }));
+            first = false;
+        }
+    }
+
+    fn blocks(&mut self, blocks: &[Block], first_spacing: &'static str, depth: usize) {
+        let mut separated = false;
+        for (n, block) in blocks.iter().enumerate() {
+            let spacing = if n == 0 { first_spacing } else { "Default" };
+            let before = self.elements.len();
+            match block {
+                Block::Paragraph(inlines) => self.lines(indented(depth, runs(inlines, &Run::default())), spacing),
+                Block::Heading(inlines) => {
+                    let bold = Run { weight: Some("Bolder"), ..Run::default() };
+                    self.lines(indented(depth, runs(inlines, &bold)), spacing);
+                }
+                Block::List { start, items } => self.list(*start, items, depth),
+                Block::Quote(inner) => {
+                    let mut quote = Self { elements: vec![] };
+                    quote.blocks(inner, "None", 0);
+                    if !quote.elements.is_empty() {
+                        let (style, items) = ("emphasis", quote.elements);
+                        self.elements.push(Element::Container { style, bleed: false, spacing: Some(spacing), items });
+                    }
+                }
+                Block::Code(code) => self.code(code, spacing),
+                Block::Table(rows) => self.code(&as_text(rows), spacing),
+                Block::Rule => {
+                    separated = true;
+                    continue;
+                }
+            }
+            if separated && let Some(Element::RichTextBlock { separator, .. }) = self.elements.get_mut(before) {
+                *separator = true;
+                separated = false;
+            }
+        }
+    }
+
+    fn list(&mut self, start: Option<u64>, items: &[Vec<Block>], depth: usize) {
+        for (n, item) in items.iter().enumerate() {
+            let marker = start.map_or("• ".to_owned(), |first| format!("{}. ", first + n as u64));
+            let (text, rest) = match item.split_first() {
+                Some((Block::Paragraph(inlines), rest)) => (runs(inlines, &Run::default()), rest),
+                _ => (vec![], item.as_slice()),
+            };
+            let mut line = vec![Run { text: marker, ..Run::default() }];
+            line.extend(text);
+            self.lines(indented(depth, line), if n == 0 && depth == 0 { "Small" } else { "None" });
+            self.blocks(rest, "None", depth + 1);
+        }
+    }
+
+    fn code(&mut self, code: &str, spacing: &'static str) {
+        let mut lines = Self { elements: vec![] };
+        for line in code.lines() {
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            // Spaces at the beginning would vanish, and so would an empty line.
+            let text = format!("{}{}", "\u{a0}".repeat(indent.max(usize::from(line.is_empty()))), &line[indent..]);
+            let run = Run { text: inert(&text), font_type: Some("Monospace"), ..Run::default() };
+            lines.elements.push(Element::RichTextBlock { spacing: Some("None"), separator: false, inlines: vec![run] });
+        }
+        if !code.trim().is_empty() {
+            let (style, items) = ("emphasis", lines.elements);
+            self.elements.push(Element::Container { style, bleed: false, spacing: Some(spacing), items });
+        }
+    }
+}
+
+/// Runs moved to the right, as far as a list's depth asks.
+fn indented(depth: usize, mut runs: Vec<Run>) -> Vec<Run> {
+    if depth > 0 {
+        runs.insert(0, Run { text: "\u{a0}".repeat(4 * depth.min(6)), ..Run::default() });
+    }
+    runs
+}
+
+fn runs(inlines: &[Inline], look: &Run) -> Vec<Run> {
+    let mut drawn = vec![];
+    collect(inlines, look, &mut drawn);
+    drawn
+}
+
+fn collect(inlines: &[Inline], look: &Run, drawn: &mut Vec<Run>) {
+    for inline in inlines {
+        match inline {
+            Inline::Text(text) if text.is_empty() => {}
+            Inline::Text(text) => drawn.push(Run { text: inert(text), ..look.clone() }),
+            Inline::Code(text) => {
+                drawn.push(Run { text: inert(text), font_type: Some("Monospace"), ..look.clone() });
+            }
+            Inline::Strong(inner) => collect(inner, &Run { weight: Some("Bolder"), ..look.clone() }, drawn),
+            Inline::Emphasis(inner) => collect(inner, &Run { italic: true, ..look.clone() }, drawn),
+            Inline::Strike(inner) => collect(inner, &Run { strikethrough: true, ..look.clone() }, drawn),
+            Inline::Link { url, text } => {
+                collect(text, &Run { select_action: Some(OpenUrl::new(url, None)), ..look.clone() }, drawn);
+            }
+            Inline::Break => drawn.push(Run { text: "\n".to_owned(), ..Run::default() }),
+        }
+    }
+}
+
+fn fact(field: &Field) -> Fact {
+    Fact { title: escaped(&field.name), value: markdown(&field.value) }
+}
+
+/// The Markdown that facts understand: links, bold, italic.
+fn markdown(inlines: &[Inline]) -> String {
+    let mut text = String::new();
+    for inline in inlines {
+        match inline {
+            Inline::Text(plain) | Inline::Code(plain) => text.push_str(&escaped(plain)),
+            Inline::Strong(inner) => text.push_str(&format!("**{}**", markdown(inner))),
+            Inline::Emphasis(inner) => text.push_str(&format!("_{}_", markdown(inner))),
+            Inline::Strike(inner) => text.push_str(&markdown(inner)),
+            Inline::Link { url, text: label } => {
+                let url = OpenUrl::new(url, None).url.replace('(', "%28").replace(')', "%29");
+                text.push_str(&format!("[{}]({url})", markdown(label)));
+            }
+            Inline::Break => text.push_str("\n\n"),
+        }
+    }
+    text
+}
+
+/// Plain text for a place where Markdown is understood.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    let mut before = None;
+    let mut rest = inert(text).chars().collect::<Vec<_>>().into_iter().peekable();
+    while let Some(c) = rest.next() {
+        let next = rest.peek().copied();
+        let within_word = before.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphanumeric);
+        let is_markup = match c {
+            '\\' | '*' | '[' | ']' | '`' | '<' | '~' | '!' => true,
+            '_' => !within_word,
+            // What begins a heading, a list, a quote or a table can do so only at the beginning.
+            '#' | '-' | '+' | '>' | '|' | '=' => before.is_none(),
+            '.' | ')' => escaped.chars().all(|c| c.is_ascii_digit()) && before.is_some(),
+            '&' => next.is_some_and(|next| next.is_alphanumeric() || next == '#'),
+            _ => false,
+        };
+        if is_markup {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+        before = Some(c);
+    }
+    escaped
+}
+
+/// Text in which nothing is evaluated.
+fn inert(text: &str) -> String {
+    text.replace("{{", "{\u{200b}{").replace("${", "$\u{200b}{")
+}

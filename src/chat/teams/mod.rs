@@ -1,0 +1,87 @@
+//! Microsoft Teams, by Workflows: a flow whose trigger is "When a Teams webhook request is received"
+//! (<https://support.microsoft.com/office/create-incoming-webhooks-with-workflows-for-microsoft-teams-8ae491c7-0394-4861-ba59-055e33f75498>).
+
+mod answer;
+mod draw;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::http::{Http, Target};
+use super::pace::Limit;
+use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
+use crate::message::Message;
+use crate::message::fit::fit;
+
+/// Teams, for the list of chats.
+pub const KIND: Kind =
+    Kind { name: "teams", build: Some(|address| Ok(Box::new(Teams::new(address)?))), draw: |message| encode(message) };
+
+/// What Teams takes.
+mod limits {
+    /// All of a message as JSON, in bytes. Teams takes 28 KB after it has re-encoded the message, which adds some 18 %
+    /// and more for what is not ASCII (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>); what is too large
+    /// vanishes without a word.
+    pub(super) const BYTES: usize = 20_000;
+    /// Buttons of a card: `maxActions` of Microsoft's host config for Teams.
+    pub(super) const BUTTONS: usize = 6;
+}
+
+/// A flow's connection takes some 100 calls a minute, a channel fewer; nothing says which, so this keeps well below.
+const PACE: [Limit; 2] =
+    [Limit { messages: 2, within: Duration::from_secs(2) }, Limit { messages: 30, within: Duration::from_secs(60) }];
+
+/// Where the connectors that Microsoft retired in 2026 had their webhooks.
+const RETIRED: [&str; 2] = [".webhook.office.com", "outlook.office.com"];
+
+/// A channel's flow.
+struct Teams {
+    target: Target,
+    http: Http,
+    pace: Pace,
+}
+
+impl Teams {
+    fn new(address: Address) -> Result<Self, AddressError> {
+        let target = Target::parse(&address.url)?;
+        let host = format!(".{}", target.host());
+        if RETIRED.iter().any(|retired| host.ends_with(&format!(".{}", retired.trim_start_matches('.')))) {
+            return Err(AddressError {
+                message: "this is the address of an Office 365 connector, and Microsoft has retired those".to_owned(),
+                help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
+                       and set the address that it gives you",
+            });
+        }
+        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(PACE.to_vec())) })
+    }
+}
+
+fn encode(message: &Message) -> String {
+    fit(message, draw::draw, draw::fits)
+}
+
+#[async_trait]
+impl Chat for Teams {
+    fn destination(&self) -> String {
+        self.target.destination(KIND.name)
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace.clone()
+    }
+
+    fn encode(&self, message: &Message) -> Body {
+        Body(encode(message))
+    }
+
+    async fn send(&self, body: &Body) -> Outcome {
+        match self.http.post(&self.target, super::USER_AGENT, body.0.clone()).await {
+            Ok(answer) => answer::outcome(&answer),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,2 @@
+-- How much of the message its route wants; where it says nothing, the channel does.
+ALTER TABLE deliveries ADD COLUMN style TEXT;
