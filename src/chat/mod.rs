@@ -216,3 +216,6 @@ pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, console::
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
+
+#[cfg(test)]
+mod testing;

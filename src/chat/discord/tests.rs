@@ -1,1 +1,153 @@
+use std::sync::LazyLock;
 
+use regex::Regex;
+use serde_json::Value;
+
+use super::*;
+use crate::chat::testing::{
+    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, utf16,
+};
+
+fn texts(body: &Value) -> Vec<&str> {
+    let embed = &body["embeds"][0];
+    let fields = embed["fields"].as_array().into_iter().flatten();
+    let fields = fields.flat_map(|field| [&field["name"], &field["value"]]);
+    let rest = [&embed["title"], &embed["description"], &embed["footer"]["text"], &embed["author"]["name"]];
+    fields.chain(rest).chain([&body["content"]]).filter_map(Value::as_str).collect()
+}
+
+/// What Discord refuses, by its documents; not by the table that drawing goes by.
+fn check(body: &Value, what: &str) {
+    assert_clean(body, what);
+    assert_eq!(body["allowed_mentions"], serde_json::json!({ "parse": [] }), "{what}");
+    if body["embeds"].is_null() {
+        let content = body["content"].as_str().unwrap();
+        assert!(!content.trim().is_empty() && utf16(content) <= 2_000, "{what}: {}", utf16(content));
+        return;
+    }
+    let embed = &body["embeds"][0];
+    let within = |value: &Value, longest: usize| {
+        value.as_str().is_none_or(|text| !text.trim().is_empty() && utf16(text) <= longest)
+    };
+    assert!(within(&embed["title"], 256) && within(&embed["description"], 4_096), "{what}: {embed}");
+    assert!(within(&embed["footer"]["text"], 2_048) && within(&embed["author"]["name"], 256), "{what}");
+    let fields = embed["fields"].as_array().map_or(&[][..], Vec::as_slice);
+    assert!(fields.len() <= 25, "{what}");
+    assert!(
+        fields.iter().all(|field| within(&field["name"], 256) && within(&field["value"], 1_024)),
+        "{what}: {embed}"
+    );
+    let total: usize = texts(body).into_iter().map(utf16).sum();
+    assert!(total > 0 && total <= 6_000, "{what}: {total}");
+}
+
+/// A mention, an emoji or a time that is not escaped.
+static MENTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|[^\\(])<(?:@|#|!|:|a:|t:|at>|id:)").unwrap());
+
+/// Code, in which nothing is looked for.
+static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]+`").unwrap());
+
+#[test]
+fn what_strangers_write_is_text() {
+    hold_against_strangers(encode, |body, what| {
+        check(body, what);
+        for text in texts(body) {
+            assert!(!MENTION.is_match(&CODE.replace_all(text, "")), "{what}: {text}");
+            for found in markup(text) {
+                assert!(
+                    !leads_astray(&found) && !found.contains("Image") && !found.contains("Table"),
+                    "{what}: {found} in {text}"
+                );
+                assert!(!found.contains("Heading") && !found.contains("rule"), "{what}: {found} in {text}");
+            }
+        }
+    });
+}
+
+#[test]
+fn whatever_comes_fits() {
+    hold_against_sizes(encode, check);
+}
+
+#[test]
+fn drawn_samples() {
+    for name in ["push", "pull_request.opened", "pull_request.merged", "pull_request.comment_added"] {
+        let body: Value = serde_json::from_str(&encode(&sample(name))).unwrap();
+        insta::assert_json_snapshot!(format!("discord_{name}"), body);
+    }
+    let line: Value = serde_json::from_str(&encode(&sample("push").into_line())).unwrap();
+    insta::assert_json_snapshot!("discord_line", line);
+}
+
+#[test]
+fn what_the_escapes_cannot_reach_looks_alike() {
+    use crate::message::{Inline, link};
+    let url = link("https://x.example/a_(b)").unwrap();
+    let text = vec![Inline::Text("fix(api): [1] a_b".into()), Inline::Code("c`d".into())];
+    let message = Message { line: vec![Inline::Link { url, text }], ..Message::default() };
+    let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+    assert_eq!(body["content"], "[fix（api）: ［1］ aˍb`cˋd`](<https://x.example/a_%28b%29>)");
+    let message = Message {
+        line: vec![Inline::Text("see https://x.example/a_b_c, 1_2 and [y](z)".into())],
+        ..Message::default()
+    };
+    let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+    assert_eq!(body["content"], r"see https://x.example/a_b_c, 1\_2 and \[y\]\(z\)");
+}
+
+#[test]
+fn every_answer_leads_where_it_should() {
+    let code = |code: u64| format!(r#"{{"code": {code}, "message": "Said so"}}"#);
+    let cases = [
+        (200, r#"{"id": "123"}"#.to_owned(), r#"delivered Some("123") None"#),
+        (204, String::new(), "delivered None None"),
+        (404, code(10015), "closed gone"),
+        (404, code(10003), "closed gone"),
+        (401, code(50027), "closed forbidden"),
+        (403, code(50013), "closed forbidden"),
+        (403, code(50001), "closed forbidden"),
+        (400, code(50083), "closed forbidden"),
+        (400, code(160_005), "closed forbidden"),
+        (400, code(220_001), "closed forbidden"),
+        (400, code(200_000), "rejected blocked"),
+        (400, code(200_001), "rejected blocked"),
+        (400, code(50035), "rejected invalid_message"),
+        (400, code(50006), "rejected invalid_message"),
+        (413, code(40005), "rejected invalid_message"),
+        (500, "x".to_owned(), "retry server_error None"),
+        (429, r#"{"message":"x","retry_after":64.57,"global":false}"#.to_owned(), "retry rate_limited Some(64.57s)"),
+        (429, "<html>banned</html>".to_owned(), "retry rate_limited None"),
+        (404, "<html>".to_owned(), "closed gone"),
+        (403, "<html>".to_owned(), "closed forbidden"),
+        (400, "{}".to_owned(), "rejected invalid_message"),
+        (418, "{}".to_owned(), "rejected unexpected"),
+    ];
+    for (status, text, expected) in cases {
+        assert_eq!(short(&answer::outcome(&answer(status, &[], &text))), expected, "{status} {text}");
+    }
+    let html = answer(429, &[("retry-after", "3600")], "<html>banned</html>");
+    assert_eq!(short(&answer::outcome(&html)), "retry rate_limited Some(3600s)");
+    let bucket = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "1.25")];
+    assert_eq!(short(&answer::outcome(&answer(200, &bucket, "{}"))), "delivered None Some(1.25s)");
+    let bucket = [("x-ratelimit-remaining", "4"), ("x-ratelimit-reset-after", "1.25")];
+    assert_eq!(short(&answer::outcome(&answer(200, &bucket, "{}"))), "delivered None None");
+}
+
+#[test]
+fn what_discord_said_names_the_fault() {
+    let text = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":[{"code":"BASE_TYPE_MAX_LENGTH"}]}}}}}"#;
+    let Outcome::Rejected(failure) = answer::outcome(&answer(400, &[], text)) else { panic!("not rejected") };
+    assert!(failure.said.starts_with("status 400 50035: Invalid Form Body {\"embeds\""), "{}", failure.said);
+}
+
+#[test]
+fn the_address_asks_for_an_answer_once() {
+    let made = |url: &str| {
+        let http = Http::new(&crate::chat::HttpSettings::default()).unwrap();
+        Discord::new(Address { url: url.to_owned().into(), http, pace: None })
+    };
+    let one = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2").unwrap().destination();
+    let two = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2&wait=true").unwrap().destination();
+    assert_eq!(one, two);
+    assert!(made("https://discord.com/api/webhooks/1/x/slack").is_err());
+}

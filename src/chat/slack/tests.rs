@@ -1,1 +1,110 @@
+use serde_json::Value;
 
+use super::*;
+use crate::chat::testing::{
+    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, sample, short, texts, utf16,
+};
+
+/// What Slack refuses, by its documents; not by the table that drawing goes by.
+fn check(body: &Value, what: &str) {
+    assert_clean(body, what);
+    let text = body["text"].as_str().unwrap();
+    assert!(!text.trim().is_empty() && utf16(text) <= 4_000, "{what}: {text:?}");
+    let mut blocks: Vec<&Value> = body["blocks"].as_array().unwrap().iter().collect();
+    for attachment in body["attachments"].as_array().into_iter().flatten() {
+        let inner = attachment["blocks"].as_array().unwrap();
+        assert!(!inner.is_empty() && inner.len() <= 50, "{what}");
+        blocks.extend(inner);
+    }
+    let all: usize = blocks.iter().flat_map(|block| texts(block, "text")).map(utf16).sum();
+    assert!(all <= 9_000, "{what}: {all}");
+    assert!(body.to_string().len() <= 16_000, "{what}: {} bytes", body.to_string().len());
+    for block in &blocks {
+        for text in texts(block, "text") {
+            assert!(!text.is_empty() && utf16(text) <= 3_000, "{what}: {text:?}");
+        }
+        let kind = block["type"].as_str().unwrap();
+        assert!(matches!(kind, "rich_text" | "actions" | "context"), "{what}: {kind}");
+        assert!(!block["elements"].as_array().unwrap().is_empty(), "{what}");
+        for element in block["elements"].as_array().unwrap() {
+            if kind == "actions" {
+                assert!(utf16(element["text"]["text"].as_str().unwrap()) <= 75, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_strangers_write_is_text() {
+    hold_against_strangers(encode, |body, what| {
+        check(body, what);
+        let notification = body["text"].as_str().unwrap();
+        assert!(!notification.contains(['<', '>']), "{what}: {notification}");
+        assert!(!body.to_string().contains("mrkdwn"), "{what}");
+        for url in texts(body, "url") {
+            assert!(!leads_astray(url), "{what}: {url}");
+        }
+    });
+}
+
+#[test]
+fn whatever_comes_fits() {
+    hold_against_sizes(encode, check);
+}
+
+#[test]
+fn drawn_samples() {
+    for name in ["push", "pull_request.opened", "pull_request.merged"] {
+        let body: Value = serde_json::from_str(&encode(&sample(name))).unwrap();
+        insta::assert_json_snapshot!(format!("slack_{name}"), body);
+    }
+    let line: Value = serde_json::from_str(&encode(&sample("push").into_line())).unwrap();
+    insta::assert_json_snapshot!("slack_line", line);
+}
+
+#[test]
+fn what_slack_refuses_goes_out_as_plain_text() {
+    let plain: Value = serde_json::from_str(&draw::plain(&encode(&sample("push"))).unwrap()).unwrap();
+    insta::assert_json_snapshot!("slack_plain", plain);
+}
+
+#[test]
+fn every_word_leads_where_it_should() {
+    let cases = [
+        (200, "ok", "delivered None None"),
+        (200, "ok\n", "delivered None None"),
+        (200, "no_service", "closed gone"),
+        (404, "no_service", "closed gone"),
+        (404, "no_active_hooks", "closed gone"),
+        (404, "no_team", "closed gone"),
+        (403, "invalid_token", "closed gone"),
+        (404, "channel_not_found", "closed gone"),
+        (410, "channel_is_archived", "closed gone"),
+        (403, "action_prohibited", "closed forbidden"),
+        (403, "posting_to_general_channel_denied", "closed forbidden"),
+        (400, "user_not_found", "closed gone"),
+        (400, "invalid_payload", "rejected invalid_message"),
+        (400, "invalid_blocks", "rejected invalid_message"),
+        (400, "no_text", "rejected invalid_message"),
+        (400, "missing_text_or_fallback_or_attachments", "rejected invalid_message"),
+        (400, "too_many_attachments", "rejected invalid_message"),
+        (500, "rollup_error", "retry server_error None"),
+        (400, "rollup_error", "retry server_error None"),
+        (500, "", "retry server_error None"),
+        (503, "<html>", "retry server_error None"),
+        (429, "", "retry rate_limited None"),
+        (404, "something new", "closed gone"),
+        (400, "something new", "rejected unexpected"),
+        (200, "<html>login</html>", "rejected unexpected"),
+        (302, "", "closed unexpected"),
+    ];
+    for (status, word, expected) in cases {
+        assert_eq!(short(&answer::outcome(&answer(status, &[], word))), expected, "{status} {word}");
+    }
+    let waits = |value: &str| short(&answer::outcome(&answer(429, &[("retry-after", value)], "")));
+    assert_eq!(waits("30"), "retry rate_limited Some(30s)");
+    assert_eq!(waits("1.5"), "retry rate_limited Some(1.5s)");
+    assert_eq!(waits("Fri, 20 Nov 2020 10:00:00 GMT"), "retry rate_limited Some(0ns)");
+    assert_eq!(waits("999999999"), "retry rate_limited Some(86400s)");
+    assert_eq!(waits("soon"), "retry rate_limited None");
+}

@@ -1,1 +1,98 @@
+use serde_json::Value;
 
+use super::*;
+use crate::chat::testing::{
+    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, texts,
+};
+
+/// What Teams refuses, or loses without a word.
+fn check(body: &Value, what: &str) {
+    assert_clean(body, what);
+    assert!(body.to_string().len() <= 20_000, "{what}: {} bytes", body.to_string().len());
+    let card = &body["attachments"][0]["content"];
+    assert!(!card["body"].as_array().unwrap().is_empty(), "{what}");
+    for text in texts(card, "text") {
+        assert!(!text.is_empty(), "{what}");
+    }
+    let mut lists = vec![];
+    for name in ["items", "inlines", "facts", "actions"] {
+        all(card, name, &mut lists);
+    }
+    assert!(lists.iter().all(|list| !list.as_array().unwrap().is_empty()), "{what}: {card}");
+    assert!(card["actions"].as_array().is_none_or(|actions| actions.len() <= 6), "{what}");
+}
+
+#[test]
+fn what_strangers_write_is_text() {
+    hold_against_strangers(encode, |body, what| {
+        check(body, what);
+        let whole = body.to_string();
+        assert!(!whole.contains("{{") && !whole.contains("${"), "{what}: {whole}");
+        assert!(!whole.contains("\"TextBlock\""), "{what}: text runs alone parse no Markdown");
+        for url in texts(body, "url") {
+            assert!(!leads_astray(url), "{what}: {url}");
+        }
+        for fact in texts(body, "title").into_iter().chain(texts(body, "value")) {
+            assert_eq!(markup(fact), Vec::<String>::new(), "{what}: {fact:?}");
+        }
+    });
+}
+
+#[test]
+fn whatever_comes_fits() {
+    hold_against_sizes(encode, check);
+}
+
+#[test]
+fn drawn_samples() {
+    for name in ["push", "pull_request.opened", "pull_request.merged"] {
+        let body: Value = serde_json::from_str(&encode(&sample(name))).unwrap();
+        insta::assert_json_snapshot!(format!("teams_{name}"), body);
+    }
+    let line: Value = serde_json::from_str(&encode(&sample("push").into_line())).unwrap();
+    insta::assert_json_snapshot!("teams_line", line);
+}
+
+#[test]
+fn every_answer_leads_where_it_should() {
+    let sign_in =
+        r#"{"error":{"code":"DirectApiAuthorizationRequired","message":"The OAuth authorization scheme is required"}}"#;
+    let cases = [
+        (202, "", "accepted"),
+        (200, "", "accepted"),
+        (400, r#"{"error":{"code":"TriggerInputSchemaMismatch"}}"#, "rejected invalid_message"),
+        (413, "", "rejected invalid_message"),
+        (401, sign_in, "closed forbidden"),
+        (401, "", "closed forbidden"),
+        (403, "", "closed forbidden"),
+        (404, "", "closed gone"),
+        (410, "", "closed gone"),
+        (429, "", "retry rate_limited None"),
+        (500, "", "retry server_error None"),
+        (502, "<html>", "retry server_error None"),
+        (504, "", "retry server_error None"),
+        (308, "", "closed unexpected"),
+        (418, "", "rejected unexpected"),
+    ];
+    for (status, text, expected) in cases {
+        assert_eq!(short(&answer::outcome(&answer(status, &[], text))), expected, "{status} {text}");
+    }
+    let Outcome::Closed(failure) = answer::outcome(&answer(401, &[], sign_in)) else { panic!("not closed") };
+    assert!(failure.remedy.unwrap().contains("\"Anyone\""));
+}
+
+#[test]
+fn a_retired_connector_is_refused_with_the_way_out() {
+    let made = |url: &str| {
+        let http = Http::new(&crate::chat::HttpSettings::default()).unwrap();
+        Teams::new(Address { url: url.to_owned().into(), http, pace: None }).map(|_| ()).map_err(|error| error.message)
+    };
+    let retired = "this is the address of an Office 365 connector, and Microsoft has retired those";
+    assert_eq!(made("https://acme.webhook.office.com/webhookb2/x"), Err(retired.to_owned()));
+    assert_eq!(made("https://outlook.office.com/webhook/x"), Err(retired.to_owned()));
+    let workflow = "https://1.2.environment.api.powerplatform.com:443/powerautomate/x/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a_b-c";
+    assert_eq!(made(workflow), Ok(()));
+    assert_eq!(made("https://prod-1.westeurope.logic.azure.com:443/workflows/x?sig=y"), Ok(()));
+    assert_eq!(made("nonsense"), Err("the webhook's address is no URL".to_owned()));
+    assert_eq!(made("ftp://x"), Err("the webhook's address is not one of the web".to_owned()));
+}

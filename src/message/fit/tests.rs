@@ -61,9 +61,9 @@ fn the_longest_text_is_cut_first_and_to_what_fits() {
 fn lists_lose_their_end_and_say_how_much_where_the_rest_can_be_read() {
     let items: String = (1..=30).map(|n| format!("- commit number {n} with some text\n")).collect();
     let message = message(&format!("intro\n\n{items}"));
-    let text = fitted(&message, 200);
+    let text = fitted(&message, 175);
     assert!(text.contains("- commit number 3 with some text\n- … and 27 more commits\nBranch: main"), "{text}");
-    let kept = fit(&message, Clone::clone, |message| units(&drawn(message)) <= 200);
+    let kept = fit(&message, Clone::clone, |message| units(&drawn(message)) <= 175);
     let Block::List { items, .. } = &kept.body[1] else { panic!("{:?}", kept.body) };
     let [Block::Paragraph(more)] = items[3].as_slice() else { panic!("{items:?}") };
     assert!(matches!(&more[0], Inline::Link { url, .. } if url.as_str() == "https://x.example/all"));

@@ -1,6 +1,7 @@
 //! `repo:push`: one event for each ref that was created, moved or deleted.
 
 use serde_json::Value;
+use url::Url;
 
 use super::Reader;
 use super::json::{flag, items, page, text};
@@ -45,7 +46,9 @@ impl Reader<'_> {
             url: if deleted { None } else { page(new) },
             // For forced pushes and new branches this link leads to the branch.
             compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
-            commits_url: repository_url.filter(|_| ref_kind == RefKind::Branch).map(|url| commits_page(&url, &name)),
+            commits_url: repository_url
+                .filter(|_| ref_kind == RefKind::Branch)
+                .and_then(|url| commits_page(&url, &name)),
             message: text(&new["message"]).filter(|_| ref_kind == RefKind::Tag),
             branch: (ref_kind == RefKind::Branch).then(|| name.clone()),
             tag: (ref_kind == RefKind::Tag).then(|| name.clone()),
@@ -56,6 +59,8 @@ impl Reader<'_> {
 }
 
 /// The page that lists a branch's commits; the payload links only to the API's list.
-fn commits_page(repository_url: &str, branch: &str) -> String {
-    format!("{}/commits/branch/{}", repository_url.trim_end_matches('/'), branch.replace('%', "%25"))
+fn commits_page(repository_url: &str, branch: &str) -> Option<String> {
+    let mut url = Url::parse(repository_url).ok()?;
+    url.path_segments_mut().ok()?.pop_if_empty().extend(["commits", "branch"]).extend(branch.split('/'));
+    Some(url.into())
 }

@@ -1,0 +1,213 @@
+//! What every chat's drawing is held to: samples with hostile text or far too much of it in every string.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::chat::Style;
+use crate::message::Message;
+use crate::source::PROVIDERS;
+use crate::template::Library;
+
+/// What strangers write, in one text.
+pub(crate) const HOSTILE: &[&str] = &[
+    "<!channel> <!here|x> <@U1> <#C1> <!subteam^S1> <!date^0^{time}|x>",
+    "@everyone @here <@1> <@&2> <#3> <t:1:R> <:a:1> :smile:",
+    "<at>x</at> {{DATE(2026-01-01T00:00:00Z,SHORT)}} ${x} {{#if x}}",
+    "[x](https://evil.example) ![y](https://evil.example/y.png) <https://evil.example|z>",
+    "[a]: https://evil.example\n\n[a]",
+    "*a* _b_ **c** __d__ ~e~ ~~f~~ ||g|| `h` ```i``` \\",
+    "# a\n## b\n> c\n- d\n+ e\n* f\n1. g\n1) h\n-# i\n>>> j\n--- \n===\n| k | l |\n|---|---|",
+    "a\nb\r\nc\td\u{202e}e\u{2066}f\u{200f}g\u{1b}[31mh\u{9b}i\u{0}j",
+    "&amp; &lt; &#42; &nbsp; \" ' \\n \\u0041",
+    "fix(api): [JIRA-1] a_b_c d*e*f `g`",
+    " ",
+    "",
+    "。「日本語」 – “quoted” 👩‍👩‍👧 é",
+];
+
+/// The messages of a payload, with the built-in templates.
+pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
+    let library = Library::built_in();
+    let parsed = PROVIDERS[0].parse(key, payload.to_string().as_bytes());
+    let events = parsed.map(|parsed| parsed.events).unwrap_or_default();
+    let render =
+        |event: &crate::event::Event| library.render(event.kind, &serde_json::to_value(event).unwrap(), None).message;
+    events.iter().map(render).collect()
+}
+
+/// The message of a sample's first event.
+pub(crate) fn sample(name: &str) -> Message {
+    let sample = PROVIDERS[0].sample(name).unwrap();
+    messages(sample.key, &serde_json::from_str(sample.body).unwrap()).remove(0)
+}
+
+/// Puts a text into every string, but for addresses, and for Markdown of users, in which links are meant.
+fn poison(value: &mut Value, with: &str, key: &str) {
+    match value {
+        Value::String(text) if key != "raw" && key != "description" && key != "type" && !text.starts_with("http") => {
+            *text = with.to_owned();
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| poison(item, with, key)),
+        Value::Object(map) => map.iter_mut().for_each(|(key, item)| poison(item, with, key)),
+        _ => {}
+    }
+}
+
+/// Draws every sample with every hostile text in every string, in both styles, and checks the drawing.
+pub(crate) fn hold_against_strangers(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
+    for sample in PROVIDERS[0].samples {
+        for hostile in HOSTILE {
+            let mut payload = serde_json::from_str(sample.body).unwrap();
+            poison(&mut payload, hostile, "");
+            for message in messages(sample.key, &payload) {
+                for style in [Style::Full, Style::Line] {
+                    let body = serde_json::from_str(&draw(&style.of(message.clone()))).unwrap();
+                    check(&body, &format!("{} with {hostile:?}", sample.name));
+                }
+            }
+        }
+    }
+}
+
+/// Draws samples with far too much, or nothing, in one string after the other, and checks the drawing.
+pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
+    let names: Vec<_> = PROVIDERS[0].samples.iter().map(|sample| sample.name).collect();
+    let unit =
+        prop::sample::select(vec!["a", "word ", "é", "😀", "*", "<", "\"", "{{", "\n", "漢", "- x\n", "> ", "`"]);
+    let size = prop::sample::select(vec![0_usize, 1, 100, 255, 257, 1_100, 3_001, 9_000, 30_000, 200_000, 1_000_000]);
+    let strategy = (prop::sample::select(names), any::<prop::sample::Index>(), unit, size, any::<bool>());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
+    let result = runner.run(&strategy, |(name, index, unit, size, line)| {
+        let sample = PROVIDERS[0].sample(name).unwrap();
+        let mut payload: Value = serde_json::from_str(sample.body).unwrap();
+        let mut strings = vec![];
+        pointers(&payload, "", &mut strings);
+        let pointer = index.get(&strings);
+        *payload.pointer_mut(pointer).unwrap() = unit.repeat(size / unit.len()).into();
+        for message in messages(sample.key, &payload) {
+            let style = if line { Style::Line } else { Style::Full };
+            let body = serde_json::from_str(&draw(&style.of(message))).unwrap();
+            check(&body, &format!("{name}{pointer}: {size} of {unit:?}"));
+        }
+        Ok(())
+    });
+    result.unwrap();
+    // And everything at once: a push with as many commits as fit into a request, each with a long message.
+    for (commits, length) in [(2_000, 100), (50, 3_000), (5, 20_000)] {
+        let sample = PROVIDERS[0].sample("push").unwrap();
+        let mut payload: Value = serde_json::from_str(sample.body).unwrap();
+        let mut commit = payload["push"]["changes"][0]["commits"][0].take();
+        commit["message"] = "é😀<*".repeat(length / 4).into();
+        payload["push"]["changes"][0]["commits"] = vec![commit; commits].into();
+        for message in messages(sample.key, &payload) {
+            check(&serde_json::from_str(&draw(&message)).unwrap(), &format!("{commits} commits of {length}"));
+        }
+    }
+}
+
+/// Every string that a message may show.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::String(_) => found.push(at.to_owned()),
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, v)| pointers(v, &format!("{at}/{n}"), found)),
+        Value::Object(map) => {
+            map.iter().filter(|(key, _)| *key != "type").for_each(|(k, v)| pointers(v, &format!("{at}/{k}"), found));
+        }
+        _ => {}
+    }
+}
+
+/// Every value under a key of this name, wherever it stands.
+pub(crate) fn all<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| all(item, name, found)),
+        Value::Object(map) => {
+            for (key, item) in map {
+                if key == name {
+                    found.push(item);
+                }
+                all(item, name, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Every text under a key of this name.
+pub(crate) fn texts<'a>(value: &'a Value, name: &str) -> Vec<&'a str> {
+    let mut found = vec![];
+    all(value, name, &mut found);
+    found.into_iter().filter_map(Value::as_str).collect()
+}
+
+/// What Markdown's own parser finds in a text beside text: addresses of links and images, and other markup.
+pub(crate) fn markup(text: &str) -> Vec<String> {
+    use pulldown_cmark::{Event, Options, Parser, Tag};
+    let mut found = vec![];
+    for event in Parser::new_ext(text, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES) {
+        match event {
+            Event::Start(Tag::Paragraph) => {}
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => found.push(dest_url.to_string()),
+            Event::Start(tag) => found.push(format!("{tag:?}")),
+            Event::Html(html) | Event::InlineHtml(html) => found.push(html.to_string()),
+            Event::Rule => found.push("rule".to_owned()),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether an address leads to the strangers' host.
+pub(crate) fn leads_astray(url: &str) -> bool {
+    url::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(|host| host.contains("evil")))
+}
+
+/// The length that chats count.
+pub(crate) fn utf16(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+/// What no chat shows.
+pub(crate) fn assert_clean(body: &Value, what: &str) {
+    fn walk(value: &Value, what: &str) {
+        match value {
+            Value::String(text) => {
+                let bad = |c: char| {
+                    (c.is_control() && c != '\n')
+                        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+                        || u32::from(c) >= 0xF_0000
+                };
+                assert!(!text.contains(bad), "{what}: {text:?}");
+            }
+            Value::Array(items) => items.iter().for_each(|item| walk(item, what)),
+            Value::Object(map) => map.values().for_each(|item| walk(item, what)),
+            _ => {}
+        }
+    }
+    walk(body, what);
+}
+
+/// An answer, for what it means.
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> super::http::Answer {
+    let mut map = reqwest::header::HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(reqwest::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+    }
+    super::http::Answer { status, headers: map, text: text.to_owned() }
+}
+
+/// An outcome in a few words: what, why, and how long to wait.
+pub(crate) fn short(outcome: &super::Outcome) -> String {
+    use super::Outcome;
+    match outcome {
+        Outcome::Delivered(receipt) => format!("delivered {:?} {:?}", receipt.message_id, receipt.pause),
+        Outcome::Accepted => "accepted".to_owned(),
+        Outcome::Retry { failure, after } => format!("retry {} {after:?}", failure.reason.as_str()),
+        Outcome::Rejected(failure) => format!("rejected {}", failure.reason.as_str()),
+        Outcome::Closed(failure) => {
+            assert!(failure.remedy.is_some(), "closed without a remedy: {failure:?}");
+            format!("closed {}", failure.reason.as_str())
+        }
+        Outcome::Unknown(failure) => format!("unknown {}", failure.reason.as_str()),
+    }
+}
