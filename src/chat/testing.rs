@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::chat::Style;
 use crate::message::Message;
 use crate::source::PROVIDERS;
-use crate::template::Library;
+use crate::template::{Context, Library};
 
 /// What strangers write, in one text.
 pub(crate) const HOSTILE: &[&str] = &[
@@ -30,9 +30,7 @@ pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
     let library = Library::built_in();
     let parsed = PROVIDERS[0].parse(key, payload.to_string().as_bytes());
     let events = parsed.map(|parsed| parsed.events).unwrap_or_default();
-    let render =
-        |event: &crate::event::Event| library.render(event.kind, &serde_json::to_value(event).unwrap(), None).message;
-    events.iter().map(render).collect()
+    events.iter().map(|event| library.render(&Context::of(event), None).message).collect()
 }
 
 /// The message of a sample's first event.

@@ -6,6 +6,7 @@ use super::{Failure, plural, report, tally};
 use crate::config::{self, Secrets, Settings};
 use crate::problem::Severity;
 use crate::source::PROVIDERS;
+use crate::template::Context;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
     let loaded = config::load(config, Secrets::Leave);
@@ -39,9 +40,9 @@ fn render_samples(settings: &Settings) -> Result<usize, Failure> {
         for sample in provider.samples {
             let parsed = provider.parse(sample.key, sample.body.as_bytes());
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {
-                let json = serde_json::to_value(&event).map_err(|error| Failure::NotFine(error.to_string()))?;
+                let context = Context::of(&event);
                 for template in &asked {
-                    let made = settings.templates.render(event.kind, &json, *template);
+                    let made = settings.templates.render(&context, *template);
                     failures
                         .extend(made.failures.iter().map(|failure| format!("{failure} (sample `{}`)", sample.name)));
                     rendered += 1;

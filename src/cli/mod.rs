@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, none with logic that a user of the library would miss.
 
+mod channels;
 mod check;
 mod input;
 mod render;
@@ -52,6 +53,9 @@ enum Command {
     Sample(sample::Sample),
     /// Show the message that an event becomes.
     Render(render::Render),
+    /// Try a channel out.
+    #[command(subcommand)]
+    Channels(channels::Channels),
 }
 
 /// How a command ended badly.
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),
         Command::Render(render) => render.run(&arguments.config),
+        Command::Channels(channels) => channels.run(&arguments.config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

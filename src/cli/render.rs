@@ -10,7 +10,7 @@ use super::{Failure, report};
 use crate::chat::{self, Style};
 use crate::config;
 use crate::problem::Severity;
-use crate::template::Library;
+use crate::template::{Context, Library};
 
 /// `hookbell render …`
 #[derive(Args)]
@@ -50,8 +50,7 @@ impl Render {
             anstream::eprintln!("nothing to say: `{}` holds no event", self.payload);
         }
         for event in events {
-            let json = serde_json::to_value(&event).map_err(|error| Failure::NotFine(error.to_string()))?;
-            let rendered = library.render(event.kind, &json, self.template.as_deref());
+            let rendered = library.render(&Context::of(&event), self.template.as_deref());
             for failure in &rendered.failures {
                 anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
             }

@@ -222,7 +222,12 @@ impl Builder<'_> {
             return None;
         };
         let url = match secret::read(&taken, self.directory, Secrets::Leave) {
-            Ok(secrets) => secrets.into_iter().next()?,
+            Ok(secrets) if secrets.len() == 1 => secrets[0].clone(),
+            Ok(_) => {
+                let problem = Problem::error("`webhook_url` must be one address, which is there", taken.place);
+                section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the address itself"));
+                return None;
+            }
             Err(problem) => {
                 section.note(problem);
                 return None;

@@ -112,7 +112,18 @@ fn mistakes_are_told_where_they_are() {
         ("channel_without_route", format!("{FINE}[channels.other]\nkind = \"console\"\n")),
         ("missing_templates", with("templates = \"nowhere\"")),
     ];
-    for (name, text) in cases {
+    let channel = |keys: &str| format!("{FINE}[[routes]]\nevent = \"push\"\nto = \"team\"\n[channels.team]\n{keys}\n");
+    let channels = [
+        ("channel_without_address", channel("kind = \"slack\"")),
+        ("channel_without_encryption", channel("kind = \"slack\"\nwebhook_url = \"http://chat.example/s3cret\"")),
+        ("channel_address_is_no_url", channel("kind = \"discord\"\nwebhook_url = \"s3cret\"")),
+        ("retired_connector", channel("kind = \"teams\"\nwebhook_url = \"https://x.webhook.office.com/s3cret\"")),
+        ("unknown_style", channel("kind = \"console\"\nstyle = \"lines\"")),
+        ("unknown_pace", channel("kind = \"slack\"\nwebhook_url = \"https://x.example\"\npace = \"5\"")),
+        ("wrong_proxy", with("[http]\nproxy = \"::\"")),
+        ("missing_ca", with("[http]\nca = \"/nowhere/ca.pem\"")),
+    ];
+    for (name, text) in cases.into_iter().chain(channels) {
         insta::assert_snapshot!(name, said(&text));
     }
 }

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::backoff;
 use crate::chat::{Body, Chat, Failure, Outcome, Pacer, Receipt, Style};
 use crate::config::{Channel, Settings};
-use crate::event::Kind;
 use crate::store::{Delivery, Finished, Lane, Millis, Next, Store, now};
+use crate::template::Context;
 
 /// How many heads are read ahead.
 const BATCH: usize = 32;
@@ -158,8 +158,8 @@ impl Worker {
 
 /// Renders a delivery's event, now: a template that was mended since it was stored serves it.
 fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery) -> Body {
-    let kind = delivery.event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
-    let rendered = settings.templates.render(kind, &delivery.event, delivery.template.as_deref());
+    let event = Context::new(delivery.event.clone());
+    let rendered = settings.templates.render(&event, delivery.template.as_deref());
     for failure in &rendered.failures {
         tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
     }

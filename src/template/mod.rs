@@ -18,7 +18,7 @@ use handlebars::Handlebars;
 use rust_embed::RustEmbed;
 use serde_json::Value;
 
-use crate::event::Kind;
+use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message};
 use crate::problem::{Place, Problem, SourceFile, nearest};
@@ -41,6 +41,26 @@ pub struct Library {
     registry: Handlebars<'static>,
     files: BTreeMap<String, Portable>,
     built_in: BTreeMap<String, Portable>,
+}
+
+/// An event as templates see it; made once, and used for all of its messages.
+pub struct Context {
+    kind: Kind,
+    context: handlebars::Context,
+}
+
+impl Context {
+    /// Of the JSON that [`Event`](crate::event::Event) serialises to.
+    pub fn new(mut event: Value) -> Self {
+        cap(&mut event);
+        let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
+        Self { kind, context: handlebars::Context::from(event) }
+    }
+
+    /// Of an event.
+    pub fn of(event: &Event) -> Self {
+        Self::new(serde_json::to_value(event).unwrap_or_default())
+    }
 }
 
 /// What rendering an event gave.
@@ -127,21 +147,19 @@ impl Library {
         nearest(name, self.names())
     }
 
-    /// Renders an event, given as the JSON that [`Event`](crate::event::Event) serialises to.
-    ///
-    /// `route` is the template that the route asks for. There is a message whatever happens.
-    pub fn render(&self, kind: Kind, event: &Value, route: Option<&str>) -> Rendered {
-        let context = handlebars::Context::from(capped(event.clone()));
+    /// Renders an event. `route` is the template that the route asks for. There is a message whatever happens.
+    pub fn render(&self, event: &Context, route: Option<&str>) -> Rendered {
+        let Context { kind, context } = event;
         let mut failures = vec![];
         let names = route.into_iter().chain([kind.as_str(), kind.family(), "event"]);
         let layers = names.flat_map(|name| [self.files.get(name), self.built_in.get(name)]);
         for template in layers.flatten() {
-            match template.render(&self.registry, &context) {
+            match template.render(&self.registry, context) {
                 Ok(message) => return Rendered { message, template: template.name().to_owned(), failures },
                 Err(failure) => failures.push(failure),
             }
         }
-        Rendered { message: last_resort(event), template: "none".to_owned(), failures }
+        Rendered { message: last_resort(context.data()), template: "none".to_owned(), failures }
     }
 }
 
@@ -160,22 +178,15 @@ fn last_resort(event: &Value) -> Message {
 }
 
 /// Cuts lists to [`LONGEST_LIST`], so that loops over them have an end in sight.
-fn capped(mut value: Value) -> Value {
-    match &mut value {
+fn cap(value: &mut Value) {
+    match value {
         Value::Array(items) => {
             items.truncate(LONGEST_LIST);
-            for item in items {
-                *item = capped(item.take());
-            }
+            items.iter_mut().for_each(cap);
         }
-        Value::Object(map) => {
-            for (_, item) in map.iter_mut() {
-                *item = capped(item.take());
-            }
-        }
+        Value::Object(map) => map.values_mut().for_each(cap),
         _ => {}
     }
-    value
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::event::Event;
 use crate::message::plain_text;
 use crate::source::PROVIDERS;
 
@@ -17,11 +16,17 @@ fn problems(text: &str) -> String {
     problems.iter().map(|problem| problem.render(false)).collect::<Vec<_>>().join("\n\n")
 }
 
+/// The same, as the event of a push.
+fn pushed(mut event: Value) -> Value {
+    event["kind"] = "push".into();
+    event
+}
+
 /// What a template's `line` says of a context.
 fn line_of(line: &str, context: &Value) -> String {
     let (library, problems) = compile(&format!("+++\nline = '''{line}'''\n+++\n"));
     assert!(problems.is_empty(), "{}", problems[0].render(false));
-    let rendered = library.render(Kind::Push, context, None);
+    let rendered = library.render(&Context::new(pushed(context.clone())), None);
     assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
     plain_text(&rendered.message.line)
 }
@@ -50,7 +55,7 @@ fn every_sample_has_a_message_from_its_first_template() {
     for provider in PROVIDERS {
         for sample in provider.samples {
             for event in provider.parse(sample.key, sample.body.as_bytes()).unwrap().events {
-                let rendered = library.render(event.kind, &serde_json::to_value(&event).unwrap(), None);
+                let rendered = library.render(&Context::of(&event), None);
                 assert!(rendered.failures.is_empty(), "{}: {:?}", sample.name, rendered.failures);
                 assert_eq!(rendered.template, event.kind.as_str(), "{}", sample.name);
             }
@@ -62,13 +67,12 @@ fn every_sample_has_a_message_from_its_first_template() {
 fn an_event_of_which_nothing_is_known_has_a_message_all_the_same() {
     let library = Library::built_in();
     for &kind in Kind::ALL {
-        let event = serde_json::to_value(Event::new(kind, "some:key")).unwrap();
-        let rendered = library.render(kind, &event, None);
+        let rendered = library.render(&Context::of(&Event::new(kind, "some:key")), None);
         assert!(rendered.failures.is_empty(), "{kind}: {:?}", rendered.failures);
         let line = plain_text(&rendered.message.line);
         assert!(!line.trim().is_empty() && !line.contains("null"), "{kind}: {line}");
     }
-    let rendered = library.render(Kind::Push, &Value::Null, None);
+    let rendered = library.render(&Context::new(Value::Null), None);
     assert!(!plain_text(&rendered.message.line).trim().is_empty());
 }
 
@@ -83,15 +87,15 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
     write("special", "{{truncate title 'ten'}}");
     let (library, problems) = Library::load(directory.path(), "templates");
     assert!(problems.is_empty(), "{}", problems[0].render(false));
-    let event = serde_json::to_value(Event::new(Kind::PullRequestMerged, "pullrequest:fulfilled")).unwrap();
+    let event = Context::of(&Event::new(Kind::PullRequestMerged, "pullrequest:fulfilled"));
 
-    let rendered = library.render(Kind::PullRequestMerged, &event, None);
+    let rendered = library.render(&event, None);
     assert_eq!(plain_text(&rendered.message.line), "a file for the kind");
-    let rendered = library.render(Kind::PullRequestMerged, &event, Some("special"));
+    let rendered = library.render(&event, Some("special"));
     assert_eq!(rendered.template, "pull_request.merged");
     let failure = rendered.failures[0].to_string();
     assert!(failure.contains("special.md.hbs") && failure.contains("argument 2 must be a whole number"), "{failure}");
-    let rendered = library.render(Kind::PullRequestMerged, &event, Some("no such thing"));
+    let rendered = library.render(&event, Some("no such thing"));
     assert_eq!(plain_text(&rendered.message.line), "a file for the kind");
 }
 
@@ -144,7 +148,7 @@ fn what_renders_blank_is_left_out() {
          [[buttons]]\nlabel = 'B'\nurl = 'javascript:{{e}}'\n+++\n{{#if f}}text{{/if}}\n",
     );
     assert!(problems.is_empty());
-    let message = library.render(Kind::Push, &json!({}), None).message;
+    let message = library.render(&Context::new(pushed(json!({}))), None).message;
     assert_eq!(message, Message { line: vec![Inline::Text("x".into())], ..Message::default() });
 }
 
@@ -155,7 +159,7 @@ fn output_without_end_is_refused_and_the_next_template_used() {
     assert!(problems.is_empty());
     let commits = vec![json!({ "hash": "a" }); 5_000];
     let event = json!({ "kind": "push", "key": "repo:push", "push": { "commits": commits, "count": 5000 } });
-    let rendered = library.render(Kind::Push, &event, None);
+    let rendered = library.render(&Context::new(event), None);
     assert!(rendered.failures[0].reason.contains("more than 256 KB"), "{}", rendered.failures[0]);
     assert_eq!(rendered.template, "push");
 }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod answers;
+mod chats;
 mod command_line;
 mod deliveries;
+mod fakes;
 mod program;

@@ -151,7 +151,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     });
     let mut rest = vec![];
     rest.extend(rich(body(&message.body)));
-    rest.extend(rich(message.fields.iter().map(field).collect()));
+    rest.extend(fields(&message.fields));
     rest.extend(buttons(message));
     rest.extend(message.footer.clone().map(context));
     let notification = notification(message);
@@ -213,15 +213,14 @@ fn context(text: String) -> Layout {
     Layout::Context { elements: vec![Plain::new(text)] }
 }
 
+/// The text. Slack puts neither a line end nor space between two sections, so paragraphs that follow each other are
+/// one section, with both in it.
 fn body(blocks: &[Block]) -> Vec<Rich> {
     let mut elements = vec![];
-    for (n, block) in blocks.iter().enumerate() {
+    for block in blocks {
         match block {
-            Block::Paragraph(inlines) => elements.push(paragraph(leaves(inlines), blocks.get(n + 1))),
-            Block::Heading(inlines) => {
-                let bold = vec![Inline::Strong(inlines.clone())];
-                elements.push(Rich::RichTextSection { elements: leaves(&bold) });
-            }
+            Block::Paragraph(inlines) => paragraph(leaves(inlines), &mut elements),
+            Block::Heading(inlines) => paragraph(leaves(&[Inline::Strong(inlines.clone())]), &mut elements),
             Block::List { start, items } => list(*start, items, 0, &mut elements),
             Block::Quote(inner) => {
                 let elements_of = leaves(&flatten(inner.clone()));
@@ -236,12 +235,18 @@ fn body(blocks: &[Block]) -> Vec<Rich> {
     elements
 }
 
-/// A paragraph. Slack puts no space between two of them.
-fn paragraph(mut elements: Vec<Leaf>, next: Option<&Block>) -> Rich {
-    if !elements.is_empty() && matches!(next, Some(Block::Paragraph(_) | Block::Heading(_))) {
-        elements.push(Leaf::Text { text: "\n".to_owned(), style: Look::default() });
+fn paragraph(text: Vec<Leaf>, elements: &mut Vec<Rich>) {
+    match elements.last_mut() {
+        Some(Rich::RichTextSection { elements }) if !text.is_empty() => {
+            elements.push(plain_leaf("\n\n"));
+            elements.extend(text);
+        }
+        _ => elements.push(Rich::RichTextSection { elements: text }),
     }
-    Rich::RichTextSection { elements }
+}
+
+fn plain_leaf(text: &str) -> Leaf {
+    Leaf::Text { text: text.to_owned(), style: Look::default() }
 }
 
 fn preformatted(code: &str) -> Option<Rich> {
@@ -278,13 +283,18 @@ fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec
     }
 }
 
-fn field(field: &Field) -> Rich {
-    let mut elements = vec![
-        Leaf::Text { text: field.name.clone(), style: Look::BOLD },
-        Leaf::Text { text: "  ".to_owned(), style: Look::default() },
-    ];
-    elements.extend(leaves(&field.value));
-    Rich::RichTextSection { elements }
+/// Facts, a line each.
+fn fields(fields: &[Field]) -> Option<Layout> {
+    let mut elements = vec![];
+    for field in fields {
+        if !elements.is_empty() {
+            elements.push(plain_leaf("\n"));
+        }
+        elements.push(Leaf::Text { text: field.name.clone(), style: Look::BOLD });
+        elements.push(plain_leaf("  "));
+        elements.extend(leaves(&field.value));
+    }
+    (!elements.is_empty()).then(|| section(elements))
 }
 
 fn buttons(message: &Message) -> Option<Layout> {

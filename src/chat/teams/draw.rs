@@ -58,6 +58,8 @@ enum Element {
         bleed: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         spacing: Option<&'static str>,
+        #[serde(rename = "selectAction", skip_serializing_if = "Option::is_none")]
+        select_action: Option<OpenUrl>,
         items: Vec<Element>,
     },
     RichTextBlock {
@@ -119,13 +121,7 @@ impl OpenUrl {
 pub(super) fn draw(message: &Message) -> String {
     let mut page = Page { elements: vec![] };
     let headline = match &message.title {
-        Some(title) => vec![Run {
-            text: inert(title),
-            size: Some("Medium"),
-            weight: Some("Bolder"),
-            select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
-            ..Run::default()
-        }],
+        Some(title) => vec![Run { text: inert(title), size: Some("Medium"), weight: Some("Bolder"), ..Run::default() }],
         None => runs(&message.line, &Run::default()),
     };
     let mut top = Page { elements: vec![] };
@@ -137,6 +133,8 @@ pub(super) fn draw(message: &Message) -> String {
         style: style(message.accent),
         bleed: true,
         spacing: None,
+        // All of it leads on: a link's own colour is hard to read on some accents.
+        select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
         items: top.elements,
     });
     page.blocks(&message.body, "Small", 0);
@@ -210,7 +208,13 @@ impl Page {
                     quote.blocks(inner, "None", 0);
                     if !quote.elements.is_empty() {
                         let (style, items) = ("emphasis", quote.elements);
-                        self.elements.push(Element::Container { style, bleed: false, spacing: Some(spacing), items });
+                        self.elements.push(Element::Container {
+                            style,
+                            bleed: false,
+                            spacing: Some(spacing),
+                            select_action: None,
+                            items,
+                        });
                     }
                 }
                 Block::Code(code) => self.code(code, spacing),
@@ -252,7 +256,13 @@ impl Page {
         }
         if !code.trim().is_empty() {
             let (style, items) = ("emphasis", lines.elements);
-            self.elements.push(Element::Container { style, bleed: false, spacing: Some(spacing), items });
+            self.elements.push(Element::Container {
+                style,
+                bleed: false,
+                spacing: Some(spacing),
+                select_action: None,
+                items,
+            });
         }
     }
 }

@@ -2,7 +2,7 @@ use super::*;
 use crate::message::markdown::blocks;
 use crate::message::{Button, Field, link};
 use crate::source::PROVIDERS;
-use crate::template::Library;
+use crate::template::{Context, Library};
 
 const PLAIN: Layout = Layout { width: 72, colour: false };
 
@@ -44,10 +44,7 @@ fn samples() {
     for provider in PROVIDERS {
         for sample in provider.samples {
             let events = provider.parse(sample.key, sample.body.as_bytes()).unwrap().events;
-            let drawn = events.iter().map(|event| {
-                let json = serde_json::to_value(event).unwrap();
-                draw(&library.render(event.kind, &json, None).message, PLAIN)
-            });
+            let drawn = events.iter().map(|event| draw(&library.render(&Context::of(event), None).message, PLAIN));
             insta::assert_snapshot!(format!("sample_{}", sample.name), drawn.collect::<Vec<_>>().join("\n"));
         }
     }

@@ -1,0 +1,57 @@
+//! What an event costs on its way through: parsing its request, and rendering its message for each chat.
+//!
+//! `cargo bench --bench render`; a name after `--` picks some.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use hookbell::chat;
+use hookbell::source::provider;
+use hookbell::template::{Context, Library};
+use serde_json::Value;
+
+/// A push of twenty commits: the sample's, each with a hash and a message of its own.
+fn push_of_twenty() -> Context {
+    let bitbucket = provider("bitbucket-cloud").unwrap();
+    let sample = bitbucket.sample("push").unwrap();
+    let mut body: Value = serde_json::from_str(sample.body).unwrap();
+    let commit = body["push"]["changes"][0]["commits"][0].clone();
+    let commits = (0..20).map(|n| {
+        let mut commit = commit.clone();
+        commit["hash"] = format!("{n:040x}").into();
+        commit["message"] = format!("Change number {n} of twenty, which fixes something in `src/main.rs`\n").into();
+        commit
+    });
+    body["push"]["changes"][0]["commits"] = commits.collect();
+    let event = bitbucket.parse(sample.key, body.to_string().as_bytes()).unwrap().events.remove(0);
+    Context::of(&event)
+}
+
+fn rendering(criterion: &mut Criterion) {
+    let (library, event) = (Library::built_in(), push_of_twenty());
+    let mut group = criterion.benchmark_group("push of 20 commits");
+    group.bench_function("template", |bencher| {
+        bencher.iter(|| library.render(&event, None));
+    });
+    for kind in chat::KINDS {
+        group.bench_function(kind.name, |bencher| {
+            bencher.iter(|| (kind.draw)(&library.render(&event, None).message));
+        });
+    }
+    group.finish();
+}
+
+fn parsing(criterion: &mut Criterion) {
+    let bitbucket = provider("bitbucket-cloud").unwrap();
+    let mut group = criterion.benchmark_group("parse");
+    for name in ["push", "pull_request.opened"] {
+        let sample = bitbucket.sample(name).unwrap();
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| bitbucket.parse(sample.key, sample.body.as_bytes()).unwrap());
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rendering, parsing);
+criterion_main!(benches);

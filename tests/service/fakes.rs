@@ -1,0 +1,239 @@
+//! Slack, Teams and Discord as the service meets them: servers over real HTTP, with a memory, that refuse what the
+//! real ones refuse and can be told to fail.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use poem::listener::TcpAcceptor;
+use poem::{Endpoint, EndpointExt, Request, Response, Route, Server};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::program::PATIENCE;
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Slack,
+    Teams,
+    Discord,
+}
+
+/// What the next request meets in place of an answer of the chat's own.
+#[derive(Clone)]
+pub(crate) enum Fault {
+    /// This answer.
+    Says(u16, Vec<(&'static str, String)>, String),
+    /// Half an answer, and then silence.
+    Stalls,
+    /// An answer of this many bytes.
+    Huge(usize),
+}
+
+impl Fault {
+    pub(crate) fn status(status: u16) -> Self {
+        Self::Says(status, vec![], String::new())
+    }
+
+    pub(crate) fn word(status: u16, word: &str) -> Self {
+        Self::Says(status, vec![], word.to_owned())
+    }
+}
+
+struct State {
+    kind: Kind,
+    /// What is shown in the channel.
+    shown: Vec<Value>,
+    /// Everything that came, with when.
+    came: Vec<(Instant, Value)>,
+    faults: VecDeque<Fault>,
+    refused: Vec<String>,
+}
+
+/// A fake chat with one channel.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    state: Arc<Mutex<State>>,
+    pub(crate) url: String,
+}
+
+impl Fake {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        let state = State { kind, shown: vec![], came: vec![], faults: VecDeque::new(), refused: vec![] };
+        let state = Arc::new(Mutex::new(state));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let path = match kind {
+            Kind::Slack => "/services/T0/B0/s3cret",
+            Kind::Teams => "/workflows/w/triggers/manual/paths/invoke",
+            Kind::Discord => "/api/v10/webhooks/1/s3cret",
+        };
+        let query = if kind == Kind::Teams { "?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig=s3cret_-" } else { "" };
+        let endpoint = Route::new().at(path, Serve(state.clone())).map_to_response();
+        tokio::spawn(Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap()).run(endpoint));
+        Self { state, url: format!("http://{address}{path}{query}") }
+    }
+
+    /// Lets the next requests fail, in this order.
+    pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.state.lock().unwrap().faults.extend(faults);
+    }
+
+    /// What is shown in the channel.
+    pub(crate) fn shown(&self) -> Vec<Value> {
+        self.state.lock().unwrap().shown.clone()
+    }
+
+    /// How many requests came, shown or not.
+    pub(crate) fn came(&self) -> Vec<(Instant, Value)> {
+        self.state.lock().unwrap().came.clone()
+    }
+
+    /// Waits until so many messages are shown; none may have been refused for its form.
+    pub(crate) async fn wait_for(&self, count: usize) -> Vec<Value> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let state = self.state.lock().unwrap();
+            assert_eq!(state.refused, Vec::<String>::new());
+            if state.shown.len() >= count {
+                return state.shown.clone();
+            }
+            assert!(Instant::now() < deadline, "{} of {count} messages came", state.shown.len());
+            drop(state);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+struct Serve(Arc<Mutex<State>>);
+
+impl Endpoint for Serve {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let body = request.take_body().into_bytes().await.unwrap();
+        let message: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let fault = {
+            let mut state = self.0.lock().unwrap();
+            state.came.push((Instant::now(), message.clone()));
+            state.faults.pop_front()
+        };
+        match fault {
+            Some(Fault::Says(status, headers, text)) => {
+                let mut response = Response::builder().status(status.try_into().unwrap());
+                for (name, value) in headers {
+                    response = response.header(name, value);
+                }
+                return Ok(response.body(text));
+            }
+            Some(Fault::Stalls) => {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                return Ok(Response::builder().body("late"));
+            }
+            Some(Fault::Huge(bytes)) => return Ok(Response::builder().body(vec![b'x'; bytes])),
+            None => {}
+        }
+        let mut state = self.0.lock().unwrap();
+        let faulty = match state.kind {
+            Kind::Slack => slack(&request, &message),
+            Kind::Teams => teams(&request, &body),
+            Kind::Discord => discord(&request, &message, state.shown.len()),
+        };
+        match faulty {
+            Ok(response) => {
+                state.shown.push(message);
+                Ok(response)
+            }
+            Err(response) => {
+                state.refused.push(message.to_string());
+                Ok(response)
+            }
+        }
+    }
+}
+
+fn says(status: u16, text: impl Into<String>) -> Response {
+    Response::builder().status(status.try_into().unwrap()).body(text.into())
+}
+
+fn is_json(request: &Request) -> bool {
+    request.content_type().is_some_and(|kind| kind.starts_with("application/json"))
+}
+
+fn utf16(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+        Value::Object(map) => map.iter().for_each(|(key, item)| match item {
+            Value::String(text) if key == "text" => found.push(text),
+            item => texts(item, found),
+        }),
+        _ => {}
+    }
+}
+
+fn slack(request: &Request, message: &Value) -> Result<Response, Response> {
+    if !is_json(request) || !message.is_object() {
+        return Err(says(400, "invalid_payload"));
+    }
+    if message["text"].as_str().is_none_or(str::is_empty) && message["blocks"].is_null() {
+        return Err(says(400, "no_text"));
+    }
+    let blocks = message["blocks"].as_array().map_or(&[][..], Vec::as_slice);
+    let attached = message["attachments"].as_array().into_iter().flatten();
+    let attached: Vec<_> =
+        attached.flat_map(|attachment| attachment["blocks"].as_array().into_iter().flatten()).collect();
+    let mut found = vec![];
+    blocks.iter().chain(attached.iter().copied()).for_each(|block| texts(block, &mut found));
+    if blocks.len() > 50 || attached.len() > 50 || found.iter().any(|text| text.is_empty() || utf16(text) > 3_000) {
+        return Err(says(400, "invalid_blocks"));
+    }
+    if found.iter().map(|text| utf16(text)).sum::<usize>() > 11_000 {
+        return Err(says(400, "msg_blocks_too_long"));
+    }
+    Ok(says(200, "ok"))
+}
+
+/// A flow takes whatever is JSON of its form; what is too large is lost behind its back.
+fn teams(request: &Request, body: &[u8]) -> Result<Response, Response> {
+    let query = request.uri().query().unwrap_or_default();
+    if query != "api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig=s3cret_-" {
+        return Err(says(401, "the signature is not right"));
+    }
+    let message: Value = serde_json::from_slice(body).unwrap_or_default();
+    if message["type"] != "message" || message["attachments"][0]["content"]["type"] != "AdaptiveCard" {
+        return Err(says(400, "TriggerInputSchemaMismatch"));
+    }
+    if body.len() * 118 / 100 > 28_672 { Err(says(202, "")) } else { Ok(says(202, "")) }
+}
+
+fn discord(request: &Request, message: &Value, shown: usize) -> Result<Response, Response> {
+    if !request.header("user-agent").is_some_and(|agent| agent.starts_with("DiscordBot (https://")) {
+        return Err(says(403, "<html>blocked</html>"));
+    }
+    let invalid = |what: &str| {
+        Err(says(400, json!({ "code": 50035, "message": "Invalid Form Body", "errors": { what: {} } }).to_string()))
+    };
+    if !is_json(request) || !message.is_object() {
+        return invalid("content_type");
+    }
+    let within = |value: &Value, longest: usize| {
+        value.is_null() || value.as_str().is_some_and(|text| !text.trim().is_empty() && utf16(text.trim()) <= longest)
+    };
+    let embed = &message["embeds"][0];
+    if !within(&embed["title"], 256) || !within(&embed["description"], 4_096) || !within(&message["content"], 2_000) {
+        return invalid("embeds");
+    }
+    if embed.is_null() && message["content"].is_null() {
+        return Err(says(400, json!({ "code": 50006, "message": "Cannot send an empty message" }).to_string()));
+    }
+    if !request.uri().query().is_some_and(|query| query.contains("wait=true")) {
+        return Err(says(204, ""));
+    }
+    let id = json!({ "id": format!("{}", 1_000 + shown) }).to_string();
+    let response = Response::builder().header("x-ratelimit-remaining", "4").header("x-ratelimit-reset-after", "0.4");
+    Ok(response.content_type("application/json").body(id))
+}
