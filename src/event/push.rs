@@ -64,10 +64,16 @@ pub enum RefKind {
 pub struct Commit {
     /// The full hash; 12 characters where the host shortens it.
     pub hash: String,
-    /// The whole message; its first line is the subject.
+    /// Its first seven characters.
+    pub short: String,
+    /// The whole message.
     pub message: String,
+    /// The message's first line.
+    pub subject: String,
     /// Who wrote it. Never an e-mail address.
     pub author: Option<Account>,
+    /// The author's name, if it is another than who pushed.
+    pub by: Option<String>,
     /// The commit's page.
     pub url: Option<String>,
     /// When it was written.

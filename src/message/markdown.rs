@@ -184,14 +184,20 @@ impl Tree {
         }
         for piece in pieces(text) {
             match piece {
-                Piece::Text(shielded) => self.plain(&unshield(shielded)),
+                Piece::Text(shielded) => self.plain(unshield(shielded)),
                 Piece::Splice(tree) => self.splice(tree),
             }
         }
     }
 
     /// Text in which a line end means a line end.
-    fn plain(&mut self, text: &str) {
+    fn plain(&mut self, text: String) {
+        if !text.contains(['\n', '\t']) {
+            if !text.is_empty() {
+                self.inline(Inline::Text(text));
+            }
+            return;
+        }
         for (n, line) in text.split('\n').enumerate() {
             if n > 0 {
                 self.inline(Inline::Break);

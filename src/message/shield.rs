@@ -36,18 +36,25 @@ pub(crate) const CLOSE: char = '\u{100003}';
 /// Carriage returns become line feeds; control characters, bidirectional formatting and private characters of
 /// planes 15 and 16 are dropped; an empty value becomes a mark that [`unshield`] removes.
 pub fn shield(value: &str) -> String {
-    let mut shielded = String::with_capacity(value.len() + value.len() / 4);
-    let mut rest = value.chars().peekable();
-    while let Some(c) = rest.next() {
+    let mut shielded = String::with_capacity(value.len() * 2 + 4);
+    let mut rest = value;
+    loop {
+        // Most of a value is letters and digits, a run at a time.
+        let run = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+        shielded.push_str(&rest[..run]);
+        let mut chars = rest[run..].chars();
+        let Some(c) = chars.next() else { break };
+        rest = chars.as_str();
         let c = match c {
-            '\r' if rest.peek() == Some(&'\n') => continue,
+            '\r' if rest.starts_with('\n') => continue,
             '\r' => '\n',
             c => c,
         };
-        if is_dropped(c) {
-            continue;
+        if c.is_alphanumeric() {
+            shielded.push(c);
+        } else if !is_dropped(c) {
+            shielded.push(away(c));
         }
-        shielded.push(if c.is_alphanumeric() { c } else { away(c) });
     }
     if shielded.is_empty() {
         shielded.push(EMPTY);
@@ -57,7 +64,18 @@ pub fn shield(value: &str) -> String {
 
 /// Turns shielded text back into what it was. Marks of our own vanish.
 pub fn unshield(text: &str) -> String {
-    text.chars().filter_map(back).collect()
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        // Planes 15 and 16 begin with these bytes, and nothing else does but the end of plane 12 and planes 13 and 14.
+        let run = rest.bytes().position(|byte| byte >= 0xF3).unwrap_or(rest.len());
+        plain.push_str(&rest[..run]);
+        let mut chars = rest[run..].chars();
+        let Some(c) = chars.next() else { break };
+        rest = chars.as_str();
+        plain.extend(back(c));
+    }
+    plain
 }
 
 /// What a text from outside may never bring into a message.

@@ -54,10 +54,17 @@ impl Reader<'_> {
     }
 
     pub(super) fn commit(&self, commit: &Value) -> Option<Commit> {
+        let hash = text(&commit["hash"])?;
+        let message = text(&commit["message"]).unwrap_or_default();
+        let author = self.commit_author(&commit["author"]);
+        let pusher = self.account(&self.payload["actor"]).name;
         Some(Commit {
-            hash: text(&commit["hash"])?,
-            message: text(&commit["message"]).unwrap_or_default(),
-            author: self.commit_author(&commit["author"]),
+            by: author.as_ref().map(|author| author.name.clone()).filter(|name| *name != pusher),
+            short: hash.chars().take(7).collect(),
+            subject: message.trim().lines().next().unwrap_or_default().trim_end().to_owned(),
+            hash,
+            message,
+            author,
             url: page(commit),
             time: time(&commit["date"]),
         })
