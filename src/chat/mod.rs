@@ -182,10 +182,13 @@ pub struct Kind {
     /// Its name.
     pub name: &'static str,
     /// Makes the channel. `None` for the console, which has no address.
-    pub build: Option<fn(Address) -> Result<Box<dyn Chat>, AddressError>>,
+    pub build: Option<Build>,
     /// Draws a message as it would be sent.
     pub draw: fn(&Message) -> String,
 }
+
+/// Makes a channel of an address.
+pub type Build = fn(Address) -> Result<Box<dyn Chat>, AddressError>;
 
 /// What a channel with an address needs.
 pub struct Address {

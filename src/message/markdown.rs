@@ -163,7 +163,7 @@ impl Tree {
             Event::End(_) => self.close(),
             Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
-            Event::Code(text) => self.inline(Inline::Code(one_line(&unshield_all(&text)))),
+            Event::Code(text) => self.inline(Inline::Code(one_line(unshield_all(&text)))),
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
             Event::SoftBreak => match self.author {
                 Author::Template => self.inline(Inline::Text(" ".into())),
@@ -180,6 +180,10 @@ impl Tree {
         if matches!(self.top().container, Container::Code) {
             let text = unshield_all(text);
             self.inline(Inline::Text(text));
+            return;
+        }
+        if !text.contains(OPEN) {
+            self.plain(unshield(text));
             return;
         }
         for piece in pieces(text) {
@@ -319,15 +323,14 @@ impl Tree {
             text.into_iter().for_each(|inline| self.inline(inline));
             return;
         };
-        let shown = plain_text(&text);
-        if self.author == Author::Stranger && names_another_host(&shown, &url) {
+        if self.author == Author::Stranger && names_another_host(&plain_text(&text), &url) {
             text.into_iter().for_each(|inline| self.inline(inline));
             self.inline(Inline::Text(format!(" ({url})")));
-        } else if shown.trim().is_empty() {
+        } else if is_blank(&text) {
             let text = vec![Inline::Text(url.to_string())];
             self.inline(Inline::Link { url, text });
         } else {
-            let text = spaced(without_links(&text));
+            let text = if text.iter().all(is_leaf) { text } else { spaced(without_links(&text)) };
             self.inline(Inline::Link { url, text });
         }
     }
@@ -379,10 +382,12 @@ fn spliced(inside: &str) -> Vec<Block> {
     let tag = chars.next();
     let parts: Vec<String> = chars.as_str().split(SEPARATOR).map(unshield).collect();
     match (tag, parts.as_slice()) {
-        (Some('c'), [text]) if !text.trim().is_empty() => vec![Block::Paragraph(vec![Inline::Code(one_line(text))])],
+        (Some('c'), [text]) if !text.trim().is_empty() => {
+            vec![Block::Paragraph(vec![Inline::Code(one_line(text.clone()))])]
+        }
         (Some('l'), [url, text]) => {
             let text = if text.trim().is_empty() { url } else { text };
-            let text = vec![Inline::Text(one_line(text))];
+            let text = vec![Inline::Text(one_line(text.clone()))];
             let inline = match link(url) {
                 Some(url) => vec![Inline::Link { url, text }],
                 None => text,
@@ -394,8 +399,15 @@ fn spliced(inside: &str) -> Vec<Block> {
     }
 }
 
+fn is_leaf(inline: &Inline) -> bool {
+    matches!(inline, Inline::Text(_) | Inline::Code(_))
+}
+
 /// The plain text of a leaf that can hold no markup: code, an address.
 fn unshield_all(text: &str) -> String {
+    if !text.contains(OPEN) {
+        return unshield(text);
+    }
     let mut plain = String::with_capacity(text.len());
     for piece in pieces(text) {
         match piece {
@@ -412,8 +424,8 @@ fn is_comment(html: &str) -> bool {
     html.starts_with("<!--") && html.ends_with("-->")
 }
 
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\t'], " ")
+fn one_line(text: String) -> String {
+    if text.contains(['\n', '\t']) { text.replace(['\n', '\t'], " ") } else { text }
 }
 
 /// Whether a link's text reads like an address, and one of another host than the link's.
@@ -447,7 +459,7 @@ pub fn flatten(blocks: Vec<Block>) -> Vec<Inline> {
                 })
                 .collect(),
             Block::Quote(blocks) => flatten(blocks),
-            Block::Code(code) => vec![Inline::Code(one_line(&code))],
+            Block::Code(code) => vec![Inline::Code(one_line(code))],
             Block::Table(rows) => rows.into_iter().flat_map(table_row).collect(),
             Block::Rule => continue,
         };
@@ -493,6 +505,15 @@ fn spaces_for_breaks(inlines: &mut [Inline]) {
 
 /// Joins neighbouring texts and drops what is empty.
 fn tidy(inlines: Vec<Inline>) -> Vec<Inline> {
+    let is_tidy = |pair: &[Inline]| !matches!(pair, [Inline::Text(_), Inline::Text(_)]);
+    let holds = |inline: &Inline| match inline {
+        Inline::Text(text) | Inline::Code(text) => !text.is_empty(),
+        Inline::Link { text, .. } => text.iter().all(is_leaf),
+        inline => matches!(inline, Inline::Break),
+    };
+    if inlines.iter().all(holds) && inlines.windows(2).all(is_tidy) {
+        return inlines;
+    }
     let mut tidied: Vec<Inline> = vec![];
     for inline in inlines {
         match (tidied.last_mut(), inline) {

@@ -175,7 +175,13 @@ pub fn plain_text(inlines: &[Inline]) -> String {
 
 /// Whether a reader would see nothing.
 pub fn is_blank(inlines: &[Inline]) -> bool {
-    plain_text(inlines).trim().is_empty()
+    inlines.iter().all(|inline| match inline {
+        Inline::Text(text) | Inline::Code(text) => text.trim().is_empty(),
+        Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) | Inline::Link { text: inner, .. } => {
+            is_blank(inner)
+        }
+        Inline::Break => true,
+    })
 }
 
 /// The same run without links; their texts stay.

@@ -27,6 +27,18 @@ impl Drawn {
     }
 }
 
+#[derive(Serialize)]
+struct Payload {
+    embeds: [Embed; 1],
+    allowed_mentions: Mentions,
+}
+
+/// Which mentions may ping: none.
+#[derive(Serialize)]
+struct Mentions {
+    parse: [&'static str; 0],
+}
+
 #[derive(Default, Serialize)]
 struct Embed {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +114,8 @@ pub(super) fn draw(message: &Message) -> Drawn {
         timestamp: message.time.map(|time| time.to_string()),
     };
     let (description, all) = (units(&embed.description), embed.counted());
-    let json = json!({ "embeds": [embed], "allowed_mentions": { "parse": [] } }).to_string();
+    let payload = Payload { embeds: [embed], allowed_mentions: Mentions { parse: [] } };
+    let json = serde_json::to_string(&payload).unwrap_or_default();
     Drawn { json, description, all }
 }
 
@@ -119,11 +132,11 @@ fn line(message: &Message) -> Drawn {
 
 const fn colour(accent: Accent) -> u32 {
     match accent {
-        Accent::Info => 0x58_65_F2,
-        Accent::Success => 0x23_A5_5A,
-        Accent::Warning => 0xF0_B2_32,
-        Accent::Danger => 0xF2_3F_43,
-        Accent::Neutral => 0x80_84_8E,
+        Accent::Info => 0x0058_65F2,
+        Accent::Success => 0x0023_A55A,
+        Accent::Warning => 0x00F0_B232,
+        Accent::Danger => 0x00F2_3F43,
+        Accent::Neutral => 0x0080_848E,
     }
 }
 
@@ -214,8 +227,17 @@ fn inlines(run: &[Inline]) -> String {
             Inline::Emphasis(inner) => text.push_str(&wrapped("*", &inlines(inner))),
             Inline::Strike(inner) => text.push_str(&wrapped("~~", &inlines(inner))),
             Inline::Link { url, text: label } => {
-                let target = url.as_str().replace('(', "%28").replace(')', "%29");
-                text.push_str(&format!("[{}](<{target}>)", self::label(label)));
+                text.push('[');
+                text.push_str(&self::label(label));
+                text.push_str("](<");
+                for c in url.as_str().chars() {
+                    match c {
+                        '(' => text.push_str("%28"),
+                        ')' => text.push_str("%29"),
+                        c => text.push(c),
+                    }
+                }
+                text.push_str(">)");
             }
             Inline::Break => text.push('\n'),
         }

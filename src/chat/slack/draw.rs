@@ -58,18 +58,16 @@ enum Layout {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Rich {
-    RichTextSection {
-        elements: Vec<Leaf>,
-    },
-    RichTextQuote {
-        elements: Vec<Leaf>,
-    },
-    RichTextPreformatted {
-        elements: Vec<Leaf>,
-    },
-    RichTextList {
+    #[serde(rename = "rich_text_section")]
+    Section { elements: Vec<Leaf> },
+    #[serde(rename = "rich_text_quote")]
+    Quote { elements: Vec<Leaf> },
+    #[serde(rename = "rich_text_preformatted")]
+    Preformatted { elements: Vec<Leaf> },
+    #[serde(rename = "rich_text_list")]
+    List {
         style: &'static str,
         indent: u8,
         #[serde(skip_serializing_if = "is_zero")]
@@ -202,7 +200,7 @@ fn titled(title: &str, url: Option<&Url>) -> Leaf {
 }
 
 fn section(elements: Vec<Leaf>) -> Layout {
-    Layout::RichText { elements: vec![Rich::RichTextSection { elements }] }
+    Layout::RichText { elements: vec![Rich::Section { elements }] }
 }
 
 fn rich(elements: Vec<Rich>) -> Option<Layout> {
@@ -224,7 +222,7 @@ fn body(blocks: &[Block]) -> Vec<Rich> {
             Block::List { start, items } => list(*start, items, 0, &mut elements),
             Block::Quote(inner) => {
                 let elements_of = leaves(&flatten(inner.clone()));
-                elements.push(Rich::RichTextQuote { elements: elements_of });
+                elements.push(Rich::Quote { elements: elements_of });
             }
             Block::Code(code) => elements.extend(preformatted(code)),
             Block::Table(rows) => elements.extend(preformatted(&as_text(rows))),
@@ -237,11 +235,11 @@ fn body(blocks: &[Block]) -> Vec<Rich> {
 
 fn paragraph(text: Vec<Leaf>, elements: &mut Vec<Rich>) {
     match elements.last_mut() {
-        Some(Rich::RichTextSection { elements }) if !text.is_empty() => {
+        Some(Rich::Section { elements }) if !text.is_empty() => {
             elements.push(plain_leaf("\n\n"));
             elements.extend(text);
         }
-        _ => elements.push(Rich::RichTextSection { elements: text }),
+        _ => elements.push(Rich::Section { elements: text }),
     }
 }
 
@@ -252,7 +250,7 @@ fn plain_leaf(text: &str) -> Leaf {
 fn preformatted(code: &str) -> Option<Rich> {
     let text = code.to_owned();
     let leaf = Leaf::Text { text, style: Look::default() };
-    (!code.trim().is_empty()).then(|| Rich::RichTextPreformatted { elements: vec![leaf] })
+    (!code.trim().is_empty()).then(|| Rich::Preformatted { elements: vec![leaf] })
 }
 
 /// Slack's lists hold sections alone: a list within an item is a list of its own, indented, after which the outer one
@@ -263,23 +261,27 @@ fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec
     let mut open: Vec<Rich> = vec![];
     let mut offset = first;
     for (n, item) in items.iter().enumerate() {
-        let is_list = |block: &&Block| matches!(block, Block::List { .. });
-        let text: Vec<Block> = item.iter().filter(|block| !is_list(block)).cloned().collect();
-        let section = leaves(&flatten(text));
+        let section = match item.as_slice() {
+            [Block::Paragraph(inlines)] => leaves(inlines),
+            blocks => {
+                let is_list = |block: &&Block| matches!(block, Block::List { .. });
+                leaves(&flatten(blocks.iter().filter(|block| !is_list(block)).cloned().collect()))
+            }
+        };
         if !section.is_empty() {
-            open.push(Rich::RichTextSection { elements: section });
+            open.push(Rich::Section { elements: section });
         }
         for inner in item {
             let Block::List { start, items } = inner else { continue };
             if !open.is_empty() {
-                elements.push(Rich::RichTextList { style, indent, offset, elements: std::mem::take(&mut open) });
+                elements.push(Rich::List { style, indent, offset, elements: std::mem::take(&mut open) });
             }
             list(*start, items, (indent + 1).min(8), elements);
             offset = if start.is_some() || style == "ordered" { first + n as u64 + 1 } else { 0 };
         }
     }
     if !open.is_empty() {
-        elements.push(Rich::RichTextList { style, indent, offset, elements: open });
+        elements.push(Rich::List { style, indent, offset, elements: open });
     }
 }
 
@@ -350,10 +352,8 @@ fn collect(inlines: &[Inline], style: Look, url: Option<&Url>, drawn: &mut Vec<L
 
 fn is_empty(element: &Rich) -> bool {
     match element {
-        Rich::RichTextSection { elements }
-        | Rich::RichTextQuote { elements }
-        | Rich::RichTextPreformatted { elements } => elements.is_empty(),
-        Rich::RichTextList { elements, .. } => elements.is_empty(),
+        Rich::Section { elements } | Rich::Quote { elements } | Rich::Preformatted { elements } => elements.is_empty(),
+        Rich::List { elements, .. } => elements.is_empty(),
     }
 }
 
@@ -380,12 +380,12 @@ impl Counted {
 
     fn rich(&mut self, element: &Rich) {
         match element {
-            Rich::RichTextSection { elements }
-            | Rich::RichTextQuote { elements }
-            | Rich::RichTextPreformatted { elements } => elements.iter().for_each(|leaf| match leaf {
-                Leaf::Text { text, .. } | Leaf::Link { text, .. } => self.text(text),
-            }),
-            Rich::RichTextList { elements, .. } => elements.iter().for_each(|element| self.rich(element)),
+            Rich::Section { elements } | Rich::Quote { elements } | Rich::Preformatted { elements } => {
+                elements.iter().for_each(|leaf| match leaf {
+                    Leaf::Text { text, .. } | Leaf::Link { text, .. } => self.text(text),
+                })
+            }
+            Rich::List { elements, .. } => elements.iter().for_each(|element| self.rich(element)),
         }
     }
 

@@ -112,7 +112,10 @@ struct OpenUrl {
 impl OpenUrl {
     fn new(url: &Url, title: Option<String>) -> Self {
         // Braces are legal in a query, and would be evaluated.
-        let url = url.as_str().replace('{', "%7B").replace('}', "%7D");
+        let url = match url.as_str() {
+            url if url.contains(['{', '}']) => url.replace('{', "%7B").replace('}', "%7D"),
+            url => url.to_owned(),
+        };
         Self { r#type: "Action.OpenUrl", title, url }
     }
 }
@@ -351,5 +354,8 @@ fn escaped(text: &str) -> String {
 
 /// Text in which nothing is evaluated.
 fn inert(text: &str) -> String {
+    if !text.contains('{') {
+        return text.to_owned();
+    }
     text.replace("{{", "{\u{200b}{").replace("${", "$\u{200b}{")
 }
