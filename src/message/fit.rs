@@ -18,7 +18,7 @@ pub fn units(text: &str) -> usize {
 
 /// Draws a message so that the drawing fits.
 ///
-/// `fits` must hold for a headline of [`SHORTEST`] units with nothing else; every chat has room for that.
+/// `fits` must hold for a headline of a hundred units with nothing else; every chat has room for that.
 pub fn fit<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> T {
     let whole = draw(message);
     if fits(&whole) {

@@ -50,7 +50,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// Of the JSON that [`Event`](crate::event::Event) serialises to.
+    /// Of the JSON that [`Event`] serialises to.
     pub fn new(mut event: Value) -> Self {
         cap(&mut event);
         let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);

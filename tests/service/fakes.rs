@@ -93,15 +93,18 @@ impl Fake {
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let state = self.state.lock().unwrap();
-            assert_eq!(state.refused, Vec::<String>::new());
-            if state.shown.len() >= count {
-                return state.shown.clone();
+            let shown = self.shown();
+            assert_eq!(self.refused(), Vec::<String>::new());
+            if shown.len() >= count {
+                return shown;
             }
-            assert!(Instant::now() < deadline, "{} of {count} messages came", state.shown.len());
-            drop(state);
+            assert!(Instant::now() < deadline, "{} of {count} messages came", shown.len());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    fn refused(&self) -> Vec<String> {
+        self.state.lock().unwrap().refused.clone()
     }
 }
 
@@ -134,22 +137,32 @@ impl Endpoint for Serve {
             None => {}
         }
         let mut state = self.0.lock().unwrap();
-        let faulty = match state.kind {
+        let answer = match state.kind {
             Kind::Slack => slack(&request, &message),
             Kind::Teams => teams(&request, &body),
             Kind::Discord => discord(&request, &message, state.shown.len()),
         };
-        match faulty {
-            Ok(response) => {
-                state.shown.push(message);
-                Ok(response)
-            }
-            Err(response) => {
-                state.refused.push(message.to_string());
-                Ok(response)
-            }
+        if answer.is_shown {
+            state.shown.push(message);
+        } else {
+            state.refused.push(message.to_string());
         }
+        Ok(answer.response)
     }
+}
+
+/// What a chat answers, and whether it shows the message.
+struct Answer {
+    response: Response,
+    is_shown: bool,
+}
+
+fn shows(response: Response) -> Answer {
+    Answer { response, is_shown: true }
+}
+
+fn refuses(response: Response) -> Answer {
+    Answer { response, is_shown: false }
 }
 
 fn says(status: u16, text: impl Into<String>) -> Response {
@@ -175,12 +188,12 @@ fn texts<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
     }
 }
 
-fn slack(request: &Request, message: &Value) -> Result<Response, Response> {
+fn slack(request: &Request, message: &Value) -> Answer {
     if !is_json(request) || !message.is_object() {
-        return Err(says(400, "invalid_payload"));
+        return refuses(says(400, "invalid_payload"));
     }
     if message["text"].as_str().is_none_or(str::is_empty) && message["blocks"].is_null() {
-        return Err(says(400, "no_text"));
+        return refuses(says(400, "no_text"));
     }
     let blocks = message["blocks"].as_array().map_or(&[][..], Vec::as_slice);
     let attached = message["attachments"].as_array().into_iter().flatten();
@@ -189,33 +202,33 @@ fn slack(request: &Request, message: &Value) -> Result<Response, Response> {
     let mut found = vec![];
     blocks.iter().chain(attached.iter().copied()).for_each(|block| texts(block, &mut found));
     if blocks.len() > 50 || attached.len() > 50 || found.iter().any(|text| text.is_empty() || utf16(text) > 3_000) {
-        return Err(says(400, "invalid_blocks"));
+        return refuses(says(400, "invalid_blocks"));
     }
     if found.iter().map(|text| utf16(text)).sum::<usize>() > 11_000 {
-        return Err(says(400, "msg_blocks_too_long"));
+        return refuses(says(400, "msg_blocks_too_long"));
     }
-    Ok(says(200, "ok"))
+    shows(says(200, "ok"))
 }
 
 /// A flow takes whatever is JSON of its form; what is too large is lost behind its back.
-fn teams(request: &Request, body: &[u8]) -> Result<Response, Response> {
+fn teams(request: &Request, body: &[u8]) -> Answer {
     let query = request.uri().query().unwrap_or_default();
     if query != "api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig=s3cret_-" {
-        return Err(says(401, "the signature is not right"));
+        return refuses(says(401, "the signature is not right"));
     }
     let message: Value = serde_json::from_slice(body).unwrap_or_default();
     if message["type"] != "message" || message["attachments"][0]["content"]["type"] != "AdaptiveCard" {
-        return Err(says(400, "TriggerInputSchemaMismatch"));
+        return refuses(says(400, "TriggerInputSchemaMismatch"));
     }
-    if body.len() * 118 / 100 > 28_672 { Err(says(202, "")) } else { Ok(says(202, "")) }
+    if body.len() * 118 / 100 > 28_672 { refuses(says(202, "")) } else { shows(says(202, "")) }
 }
 
-fn discord(request: &Request, message: &Value, shown: usize) -> Result<Response, Response> {
+fn discord(request: &Request, message: &Value, shown: usize) -> Answer {
     if !request.header("user-agent").is_some_and(|agent| agent.starts_with("DiscordBot (https://")) {
-        return Err(says(403, "<html>blocked</html>"));
+        return refuses(says(403, "<html>blocked</html>"));
     }
     let invalid = |what: &str| {
-        Err(says(400, json!({ "code": 50035, "message": "Invalid Form Body", "errors": { what: {} } }).to_string()))
+        refuses(says(400, json!({ "code": 50035, "message": "Invalid Form Body", "errors": { what: {} } }).to_string()))
     };
     if !is_json(request) || !message.is_object() {
         return invalid("content_type");
@@ -228,12 +241,12 @@ fn discord(request: &Request, message: &Value, shown: usize) -> Result<Response,
         return invalid("embeds");
     }
     if embed.is_null() && message["content"].is_null() {
-        return Err(says(400, json!({ "code": 50006, "message": "Cannot send an empty message" }).to_string()));
+        return refuses(says(400, json!({ "code": 50006, "message": "Cannot send an empty message" }).to_string()));
     }
     if !request.uri().query().is_some_and(|query| query.contains("wait=true")) {
-        return Err(says(204, ""));
+        return refuses(says(204, ""));
     }
     let id = json!({ "id": format!("{}", 1_000 + shown) }).to_string();
     let response = Response::builder().header("x-ratelimit-remaining", "4").header("x-ratelimit-reset-after", "0.4");
-    Ok(response.content_type("application/json").body(id))
+    shows(response.content_type("application/json").body(id))
 }
