@@ -10,6 +10,10 @@ use hookbell::source::provider;
 use hookbell::template::{Context, Library};
 use serde_json::Value;
 
+/// The program's own allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A push of twenty commits: the sample's, each with a hash and a message of its own.
 fn push_of_twenty() -> Context {
     let bitbucket = provider("bitbucket-cloud").unwrap();

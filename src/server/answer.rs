@@ -1,11 +1,13 @@
 //! Answers: one line of JSON each.
 
+use std::fmt::Display;
+
 use poem::Response;
 use poem::http::{StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// An answer of this status.
-pub(super) fn answer(status: StatusCode, body: Value) -> Response {
+pub(super) fn answer(status: StatusCode, body: impl Display) -> Response {
     Response::builder().status(status).content_type("application/json").body(format!("{body}\n"))
 }
 

@@ -94,13 +94,13 @@ async fn store(app: &App, source: SourceName, parsed: Parsed, headers: &HeaderMa
         Ok(Ok(Accepted::Stored { receipt, lanes })) => {
             tracing::info!(request = %id, %source, key = summary.0, events = summary.1, "accepted");
             lanes.iter().for_each(|lane| app.dispatcher.wake(lane));
-            answer(StatusCode::ACCEPTED, parse(&receipt))
+            answer(StatusCode::ACCEPTED, &receipt)
         }
         Ok(Ok(Accepted::Duplicate { receipt })) => {
             let mut receipt = parse(&receipt);
             receipt["duplicate"] = true.into();
             tracing::info!(request = %receipt["request"], %source, key = summary.0, "seen before");
-            answer(StatusCode::OK, receipt)
+            answer(StatusCode::OK, &receipt)
         }
         Ok(Err(cause)) => unavailable(&cause.to_string()),
         Err(_) => unavailable(&StoreError::Busy.to_string()),
@@ -158,7 +158,7 @@ fn decide(app: &App, source: SourceName, id: RequestId, events: Vec<Event>, rece
             }
             decided.events.push(stored);
         }
-        decided.receipt = receipt::of_request(&id, receipts).to_string();
+        decided.receipt = receipt::of_request(&id, receipts);
         decided
     })
 }

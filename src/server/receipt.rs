@@ -2,7 +2,6 @@
 //! they see where an event went, or why nowhere. Never an address or a secret.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::event::{ChannelName, Event, RequestId};
 use crate::routing::{Decision, Held, Router, Verdict};
@@ -62,25 +61,38 @@ pub(super) fn of_event(event: &Event, decision: &Decision, router: &Router) -> E
     }
 }
 
+/// What is told of a request.
+#[derive(Serialize)]
+struct RequestReceipt<'a> {
+    request: &'a str,
+    events: &'a [EventReceipt],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+    /// How many events there is no room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    more_events: Option<usize>,
+}
+
 /// The whole receipt, as JSON. What does not fit is left out from its least telling part on.
-pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>) -> Value {
+pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>) -> String {
     let total = events.len();
     loop {
-        let mut receipt = json!({ "request": id.as_str(), "events": &events });
-        if events.is_empty() && total == 0 {
-            receipt["note"] = "nothing happened that could be told".into();
-        } else if events.len() < total {
-            receipt["more_events"] = (total - events.len()).into();
-        }
-        if receipt.to_string().len() <= LARGEST {
-            return receipt;
+        let receipt = RequestReceipt {
+            request: id.as_str(),
+            events: &events,
+            note: (total == 0).then_some("nothing happened that could be told"),
+            more_events: Some(total - events.len()).filter(|more| *more > 0),
+        };
+        let json = serde_json::to_string(&receipt).unwrap_or_default();
+        if json.len() <= LARGEST || events.is_empty() {
+            return json;
         }
         let spare = events.iter_mut().rev().find(|event| !event.near.is_empty() || !event.held.is_empty());
         if let Some(event) = spare {
             event.near.clear();
             event.held.clear();
-        } else if events.pop().is_none() {
-            return json!({ "request": id.as_str(), "more_events": total });
+        } else {
+            events.pop();
         }
     }
 }

@@ -32,8 +32,13 @@ pub(super) struct Portable {
     body: Slot,
 }
 
-/// One string of a template: its name in the registry.
-struct Slot(String);
+/// One string of a template.
+enum Slot {
+    /// Without expressions: what it says.
+    Plain(String),
+    /// Its name in the registry.
+    Template(String),
+}
 
 /// Why a template gave no message.
 #[derive(Clone, Debug, Error)]
@@ -77,7 +82,7 @@ impl Portable {
                 let place = Place::Span(file.clone(), 0..file.text.find('\n').unwrap_or(0));
                 let problem = Problem::error("the front matter has no `line`", place);
                 compiler.problems.push(problem.help("add `line = '…'`: the message in one line, for notifications"));
-                Slot(String::new())
+                Slot::Plain(String::new())
             }
         };
         let body = compiler.compile("body", &file.text[parts.body.clone()], parts.body);
@@ -145,9 +150,13 @@ impl Portable {
     }
 
     fn slot(&self, slot: &Slot, registry: &Handlebars<'_>, context: &Context) -> Result<String, RenderFailure> {
-        let mut output = Capped(vec![]);
-        registry.render_with_context_to_write(&slot.0, context, &mut output).map_err(|error| {
-            let slot = slot.0.rsplit(':').next().unwrap_or_default();
+        let name = match slot {
+            Slot::Plain(text) => return Ok(text.clone()),
+            Slot::Template(name) => name,
+        };
+        let mut output = Capped(Vec::with_capacity(1024));
+        registry.render_with_context_to_write(name, context, &mut output).map_err(|error| {
+            let slot = name.rsplit(':').next().unwrap_or_default();
             self.failure(format!("in `{slot}`: {error}"))
         })?;
         String::from_utf8(output.0).map_err(|error| self.failure(error.to_string()))
@@ -190,7 +199,7 @@ impl Compiler<'_> {
                 self.problems.push(Problem::error(message, place));
             }
         }
-        Slot(name)
+        if text.contains("{{") { Slot::Template(name) } else { Slot::Plain(text.to_owned()) }
     }
 
     /// The place in the file of a line and column (both from 1) of a slot's text. A string of the front matter

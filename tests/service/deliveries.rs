@@ -127,23 +127,23 @@ async fn routes_decide_and_the_answer_says_why() {
     };
     insta::assert_json_snapshot!(answer("pull_request.opened").await, @r#"
     {
-      "kind": "pull_request.opened",
       "key": "pullrequest:created",
-      "routes": [],
+      "kind": "pull_request.opened",
       "near": [
         {
           "route": "everything",
           "why": "`target_branch`: `main` is not `release/**`"
         }
-      ]
+      ],
+      "routes": []
     }
     "#);
     insta::assert_json_snapshot!(answer("pull_request.opened.draft").await, @r#"
     {
-      "kind": "pull_request.opened",
       "key": "pullrequest:created",
-      "routes": [],
-      "muted": "drafts"
+      "kind": "pull_request.opened",
+      "muted": "drafts",
+      "routes": []
     }
     "#);
     assert_eq!(service.stop("TERM").1, Vec::<String>::new());

@@ -198,6 +198,12 @@ fn list(start: Option<u64>, items: &[Vec<Block>], prefix: &str) -> String {
     let mut lines = vec![];
     for (n, item) in items.iter().enumerate() {
         let marker = start.map_or("- ".to_owned(), |first| format!("{}. ", first + n as u64));
+        if let [Block::Paragraph(run)] = item.as_slice()
+            && !run.contains(&Inline::Break)
+        {
+            lines.push(format!("{prefix}{marker}{}", inlines(run)));
+            continue;
+        }
         let hanging = " ".repeat(marker.len());
         let drawn = blocks(item, "");
         for (n, line) in drawn.lines().filter(|line| !line.is_empty()).enumerate() {
@@ -218,17 +224,17 @@ fn fence(code: &str, prefix: &str) -> String {
 const LIKE_BACKTICK: &str = "ˋ";
 
 fn inlines(run: &[Inline]) -> String {
-    let mut text = String::new();
+    let mut text = String::with_capacity(256);
     for inline in run {
         match inline {
-            Inline::Text(plain) => text.push_str(&escape(plain)),
+            Inline::Text(plain) => escape_into(plain, &mut text),
             Inline::Code(code) => text.push_str(&code_span(code)),
             Inline::Strong(inner) => text.push_str(&wrapped("**", &inlines(inner))),
             Inline::Emphasis(inner) => text.push_str(&wrapped("*", &inlines(inner))),
             Inline::Strike(inner) => text.push_str(&wrapped("~~", &inlines(inner))),
             Inline::Link { url, text: label } => {
                 text.push('[');
-                text.push_str(&self::label(label));
+                label_into(label, &mut text);
                 text.push_str("](<");
                 for c in url.as_str().chars() {
                     match c {
@@ -261,22 +267,25 @@ fn code_span(code: &str) -> String {
 }
 
 /// A link's text. Escapes do not work there (<https://github.com/discord/discord-api-docs/issues/6185>).
-fn label(run: &[Inline]) -> String {
-    let mut text = String::new();
+fn label_into(run: &[Inline], text: &mut String) {
     for inline in run {
         match inline {
             Inline::Text(plain) => text.extend(plain.chars().map(look_alike)),
-            Inline::Code(code) => text.push_str(&code_span(&code.chars().map(look_alike).collect::<String>())),
+            Inline::Code(code) if code.trim().is_empty() => text.push_str(code),
+            Inline::Code(code) => {
+                text.push('`');
+                text.extend(code.chars().map(look_alike));
+                text.push('`');
+            }
             Inline::Strong(inner)
             | Inline::Emphasis(inner)
             | Inline::Strike(inner)
             | Inline::Link { text: inner, .. } => {
-                text.push_str(&label(inner));
+                label_into(inner, text);
             }
             Inline::Break => text.push(' '),
         }
     }
-    text
 }
 
 /// The nearest character that is no markup.
@@ -302,6 +311,11 @@ const fn look_alike(c: char) -> char {
 /// show, and be part of where it leads.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
+    escape_into(text, &mut escaped);
+    escaped
+}
+
+fn escape_into(text: &str, escaped: &mut String) {
     for (n, word) in text.split(' ').enumerate() {
         if n > 0 {
             escaped.push(' ');
@@ -325,7 +339,6 @@ fn escape(text: &str) -> String {
             escaped.insert(escaped.len() - 1, '\\');
         }
     }
-    escaped
 }
 
 /// A bare address, of characters that cannot be markup within one.

@@ -187,6 +187,10 @@ impl Page {
 
     /// A run that may hold line ends, which text runs do not show: each line is a block of its own.
     fn lines(&mut self, drawn: Vec<Run>, spacing: &'static str) {
+        if drawn.iter().all(|run| run.text != "\n") {
+            self.line(drawn, Some(spacing));
+            return;
+        }
         let mut first = true;
         for line in drawn.split(|run| run.text == "\n") {
             self.line(line.to_vec(), Some(if first { spacing } else { "None" }));
