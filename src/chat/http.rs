@@ -48,6 +48,10 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     /// The beginning of the body, as text.
     pub(super) text: String,
+    /// Whether the body ended as it should, or was larger than anybody wants to know.
+    pub(super) whole: bool,
+    /// What of the address an answer may echo and nobody may see.
+    pub(super) secrets: Vec<String>,
 }
 
 impl Http {
@@ -89,15 +93,21 @@ impl Http {
         let mut response = request.send().await.map_err(|error| unanswered(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut bytes = vec![];
-        // What breaks off within the answer's body leaves its status; that is enough to go by.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            let room = LARGEST_ANSWER.saturating_sub(bytes.len());
-            bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-            if bytes.len() >= LARGEST_ANSWER {
-                break;
+        let whole = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => {
+                    let room = LARGEST_ANSWER.saturating_sub(bytes.len());
+                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                    if bytes.len() >= LARGEST_ANSWER {
+                        break true;
+                    }
+                }
+                Ok(None) => break true,
+                Err(_) => break false,
             }
-        }
-        Ok(Answer { status, headers, text: String::from_utf8_lossy(&bytes).into_owned() })
+        };
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { status, headers, text, whole, secrets: target.secrets() })
     }
 }
 
@@ -133,15 +143,34 @@ impl Answer {
 
     /// What the chat said, short enough to be kept and shown.
     pub(super) fn said(&self) -> String {
-        let text: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        self.saying(&self.text)
+    }
+
+    /// The same, of what somebody made of the chat's words. Whatever it echoes of the address is made illegible: that is
+    /// a secret, and pages that say "not found" like to repeat it.
+    pub(super) fn saying(&self, text: &str) -> String {
+        let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        for secret in &self.secrets {
+            text = text.replace(secret.as_str(), "***");
+        }
         let text = crate::message::fit::cut_text(text.trim(), 300);
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
+    }
+
+    /// What an answer means that nobody has seen yet: no more than that it is not the one that was hoped for.
+    pub(super) fn unexpected(&self) -> Outcome {
+        let failure = Failure::new(Reason::Unexpected, self.said());
+        match self.status {
+            400 | 413 | 422 => Outcome::Rejected(failure),
+            _ => Outcome::Retry { failure, after: self.retry_after() },
+        }
     }
 
     /// What answers mean that all chats have in common; `None` for a chat's own.
     pub(super) fn common(&self) -> Option<Outcome> {
         let said = self.said();
         match self.status {
+            200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "the answer broke off"))),
             429 => Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() }),
             500..=599 | 408 | 425 => {
                 Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
@@ -187,6 +216,21 @@ impl Target {
             None => false,
         };
         self.0.scheme() == "http" && !loopback
+    }
+
+    /// What of the address may not be shown: its path and query, whole and in parts, as typed and decoded.
+    fn secrets(&self) -> Vec<String> {
+        /// Shorter parts are words that stand elsewhere too.
+        const SHORTEST: usize = 6;
+        let query = self.0.query().unwrap_or_default();
+        let mut secrets: Vec<String> = [self.0.path(), query].map(ToOwned::to_owned).into();
+        secrets.extend(self.0.path_segments().into_iter().flatten().map(ToOwned::to_owned));
+        secrets.extend(query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
+        secrets.extend(self.0.query_pairs().map(|(_, value)| value.into_owned()));
+        secrets.retain(|secret| secret.len() >= SHORTEST);
+        // The longest first: a part may be within another.
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets
     }
 
     pub(super) fn host(&self) -> &str {

@@ -12,7 +12,7 @@ use crate::template::{Context, Library};
 pub(crate) const HOSTILE: &[&str] = &[
     "<!channel> <!here|x> <@U1> <#C1> <!subteam^S1> <!date^0^{time}|x>",
     "@everyone @here <@1> <@&2> <#3> <t:1:R> <:a:1> :smile:",
-    "<at>x</at> {{DATE(2026-01-01T00:00:00Z,SHORT)}} ${x} {{#if x}}",
+    "<at>x</at> {{DATE(2026-01-01T00:00:00Z,SHORT)}} ${x} {{#if x}} {{{DATE()}}} {{{{a}}}} ${{b}} $${c}",
     "[x](https://evil.example) ![y](https://evil.example/y.png) <https://evil.example|z>",
     "[a]: https://evil.example\n\n[a]",
     "*a* _b_ **c** __d__ ~e~ ~~f~~ ||g|| `h` ```i``` \\",
@@ -191,7 +191,7 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> super
     for (name, value) in headers {
         map.insert(reqwest::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
-    super::http::Answer { status, headers: map, text: text.to_owned() }
+    super::http::Answer { status, headers: map, text: text.to_owned(), whole: true, secrets: vec![] }
 }
 
 /// An outcome in a few words: what, why, and how long to wait.

@@ -39,7 +39,7 @@ impl Document {
                 Ok(Self { file: Arc::new(SourceFile { path, text: shown }), figment })
             }
             Err(error) => {
-                let spans: Vec<_> = QUOTED_SECRET.find_iter(&text).map(|found| found.range()).collect();
+                let spans: Vec<_> = QUOTED.find_iter(&text).map(|found| found.range()).collect();
                 let file = Arc::new(SourceFile { path, text: masked(&text, &spans) });
                 let place = Place::Span(file, error.span().unwrap_or(0..0));
                 Err(Problem::error(format!("not valid TOML: {}", error.message()), place))
@@ -99,34 +99,38 @@ impl Document {
     }
 }
 
-/// Keys whose values, where they are written out, no text of ours may show.
-const SECRETS: &[&str] = &["secret", "webhook_url"];
+/// The tables in which values may be secrets: somebody may have misspelt the key that holds one.
+const WITH_SECRETS: &[&str] = &["sources", "channels", "http"];
 
-/// The rest of a line that sets such a key, for text that is no TOML.
+/// The keys in there whose values are none.
+const HARMLESS: &[&str] =
+    &["kind", "repo", "bots", "style", "pace", "insecure", "accept", "ca", "file", "env", "generate"];
+
+/// Text between quotes; in what is no TOML, any of it may be a secret.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
-static QUOTED_SECRET: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&format!(r"(?:{})\s*=[^\n]*", SECRETS.join("|"))).expect("a valid pattern"));
+static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new("\"[^\"\\n]*\"?|'[^'\\n]*'?").expect("a valid pattern"));
 
-/// Where secrets are written out.
+/// Where strings are that may be secrets.
 fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
-    /// The keys of a secret's table, whose values are none.
-    const WAYS: &[&str] = &["file", "env", "generate"];
-    fn walk(value: &Spanned<DeValue<'_>>, is_secret: bool, spans: &mut Vec<Range<usize>>) {
+    fn walk(value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
         match value.get_ref() {
             DeValue::Table(table) => {
                 for (key, value) in table {
-                    let key = key.get_ref().as_ref();
-                    walk(value, SECRETS.contains(&key) || (is_secret && !WAYS.contains(&key)), spans);
+                    if !HARMLESS.contains(&key.get_ref().as_ref()) {
+                        walk(value, spans);
+                    }
                 }
             }
-            DeValue::Array(items) => items.iter().for_each(|item| walk(item, is_secret, spans)),
-            _ if is_secret => spans.push(value.span()),
+            DeValue::Array(items) => items.iter().for_each(|item| walk(item, spans)),
+            DeValue::String(_) => spans.push(value.span()),
             _ => {}
         }
     }
     let mut spans = vec![];
     for (key, value) in table {
-        walk(value, SECRETS.contains(&key.get_ref().as_ref()), &mut spans);
+        if WITH_SECRETS.contains(&key.get_ref().as_ref()) {
+            walk(value, &mut spans);
+        }
     }
     spans
 }

@@ -150,6 +150,17 @@ fn no_problem_tells_a_secret() {
         let text = said(&FINE.replace("\"s3cret\"", wrong));
         assert!(text.contains("error: ") && !text.contains("\"s3cret"), "{text}");
     }
+    let elsewhere = [
+        "[http]\nproxy = \"http://user:s3cret@proxy\"\ncca = \"x\"",
+        "[channels.x]\nwebhook_urll = \"https://hooks.example/s3cret\"",
+        "\"webhook_url\" = \"https://x/s3cret",
+        "webhook-url = \"https://x/s3cret\" oops",
+        "secret = [\n\"s3cret\"\n",
+    ];
+    for wrong in elsewhere {
+        let text = said(wrong);
+        assert!(text.contains("error: ") && !text.contains("s3cret"), "{text}");
+    }
     let inline = "sources = { b = { kind = \"x\", secret = \"s3cret\" } }";
     let text = said(inline);
     assert!(text.contains("is no kind of source") && !text.contains("s3cret"), "{text}");

@@ -18,6 +18,9 @@ const BATCH: usize = 32;
 /// How long a lease lasts; a lane renews it when half of that is over.
 const LEASE: Duration = Duration::from_secs(60);
 
+/// The shortest wait that a chat's own word is taken for.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
 /// The wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -120,8 +123,9 @@ impl Worker {
             match self.store.finish(&self.lane, &self.owner, finished.clone()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    tracing::warn!(lane = self.lane.0, "lost the lane to somebody else");
-                    return Err(Leave);
+                    tracing::warn!(lane = self.lane.0, "somebody else holds the lane; waiting for it");
+                    self.pause(STORE_PAUSE).await?;
+                    self.lease().await?;
                 }
                 Err(error) => self.after_store_error(&error).await?,
             }
@@ -184,7 +188,9 @@ async fn attempt(chat: &dyn Chat, delivery: &Delivery, body: &Body) -> (Finished
     let (id, channel) = (&delivery.id, &delivery.channel);
     let next_at_once = || After::Next { pause: Duration::ZERO };
     let again = |asked: Option<Duration>| {
-        let wait = asked.unwrap_or_else(|| backoff(delivery.attempts + 1, rand::random()));
+        let own = backoff(delivery.attempts + 1, rand::random());
+        // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
+        let wait = asked.filter(|asked| *asked >= SHORTEST_WAIT).unwrap_or(own);
         (Next::Retry { after: millis(wait) }, After::Again { wait })
     };
     let (name, said, (next, after)) = match outcome {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use ulid::Ulid;
 
-use crate::chat::Pacer;
+use crate::chat::{Pace, Pacer};
 use crate::config::Settings;
 use crate::event::ChannelName;
 use crate::store::{Lane, Store, StoreError};
@@ -41,10 +41,13 @@ impl Dispatcher {
         store.assign(channels.clone()).await?;
         let (stop, stopped) = watch::channel(false);
         let mut dispatcher = Self { lanes: BTreeMap::new(), stop, tasks: JoinSet::new() };
-        for (name, lane) in channels {
+        for lane in channels.values() {
             if dispatcher.lanes.contains_key(lane) {
                 continue;
             }
+            // Channels that share a lane share all of their limits.
+            let sharing = channels.iter().filter(|(_, other)| *other == lane);
+            let paces = sharing.filter_map(|(name, _)| settings.channels.get(name)).flat_map(|c| c.chat.pace().0);
             let wake = Arc::new(Notify::new());
             let worker = lane::Worker {
                 lane: lane.clone(),
@@ -53,7 +56,7 @@ impl Dispatcher {
                 store: store.clone(),
                 wake: wake.clone(),
                 stopped: stopped.clone(),
-                pacer: Pacer::new(&settings.channels.get(name).map(|channel| channel.chat.pace()).unwrap_or_default()),
+                pacer: Pacer::new(&Pace(paces.collect())),
             };
             dispatcher.tasks.spawn(worker.run());
             dispatcher.lanes.insert(lane.clone(), wake);

@@ -49,6 +49,7 @@ fn headline(message: &Message) -> Message {
     Message {
         line: cut_inlines(&super::without_links(&message.line), SHORTEST),
         title: message.title.as_deref().map(|title| cut_text(title, SHORTEST)),
+        url: message.url.clone(),
         accent: message.accent,
         ..Message::default()
     }
@@ -89,6 +90,8 @@ impl Cut {
         let mut kept = message.clone();
         kept.line = cut_inlines(&message.line, self.text);
         kept.title = message.title.as_deref().map(|title| cut_text(title, self.text.max(SHORTEST)));
+        kept.author = message.author.as_deref().map(|author| cut_text(author, self.text));
+        kept.footer = message.footer.as_deref().map(|footer| cut_text(footer, self.text));
         kept.body = self.blocks(&message.body[..self.blocks.min(message.body.len())], message);
         kept.fields.truncate(self.fields);
         for field in &mut kept.fields {
@@ -196,9 +199,9 @@ fn longest_text(message: &Message) -> usize {
     }
     let fields = message.fields.iter().map(|field| units(&field.name).max(of_inlines(&field.value)));
     let labels = message.buttons.iter().map(|button| units(&button.label));
-    let title = message.title.as_deref().map_or(0, units);
-    let rest = [of_blocks(&message.body), of_inlines(&message.line), title];
-    fields.chain(labels).chain(rest).max().unwrap_or(0).max(SHORTEST)
+    let small = [&message.title, &message.author, &message.footer].map(|text| text.as_deref().map_or(0, units));
+    let rest = [of_blocks(&message.body), of_inlines(&message.line)];
+    fields.chain(labels).chain(rest).chain(small).max().unwrap_or(0).max(SHORTEST)
 }
 
 /// A text of at most so many UTF-16 units: cut between characters as readers count them, between words where one ends
@@ -217,6 +220,39 @@ pub fn cut_text(text: &str, longest: usize) -> String {
     let kept = &text[..end];
     let word = kept.rfind(char::is_whitespace).filter(|&at| at * 3 >= end * 2).unwrap_or(end);
     format!("{}…", kept[..word].trim_end())
+}
+
+/// Blocks of at most so many UTF-16 units of text; what comes after is left out, with `…`.
+pub fn cut_blocks(blocks: Vec<Block>, longest: usize) -> Vec<Block> {
+    let mut left = longest;
+    cut_sequence(blocks, &mut left)
+}
+
+fn cut_sequence(blocks: Vec<Block>, left: &mut usize) -> Vec<Block> {
+    let mut kept = vec![];
+    for block in blocks {
+        if *left == 0 {
+            break;
+        }
+        kept.push(match block {
+            Block::Paragraph(inlines) => Block::Paragraph(cut_run(&inlines, left)),
+            Block::Heading(inlines) => Block::Heading(cut_run(&inlines, left)),
+            Block::Code(code) => Block::Code(take(&code, left)),
+            Block::Quote(inner) => Block::Quote(cut_sequence(inner, left)),
+            Block::List { start, items } => {
+                let items = items.into_iter().map_while(|item| (*left > 0).then(|| cut_sequence(item, left)));
+                Block::List { start, items: items.collect() }
+            }
+            Block::Table(rows) => {
+                let rows = rows
+                    .into_iter()
+                    .map_while(|row| (*left > 0).then(|| row.iter().map(|cell| cut_run(cell, left)).collect()));
+                Block::Table(rows.collect())
+            }
+            Block::Rule => Block::Rule,
+        });
+    }
+    kept
 }
 
 /// A run of at most so many UTF-16 units of text, cut as [`cut_text`] does.

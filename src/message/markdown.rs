@@ -7,7 +7,8 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
-use super::shield::{CLOSE, OPEN, SEPARATOR, shield, unshield};
+use super::fit::cut_blocks;
+use super::shield::{CLOSE, OPEN, SEPARATOR, is_dropped, shield, unshield};
 use super::{Block, Inline, is_blank, link, plain_text, without_links};
 
 /// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
@@ -22,8 +23,8 @@ pub enum Splice<'a> {
         /// The text.
         text: &'a str,
     },
-    /// Markdown that a host's user wrote.
-    Markdown(&'a str),
+    /// Markdown that a host's user wrote, of which so many UTF-16 units of text are shown.
+    Markdown(&'a str, usize),
 }
 
 impl Splice<'_> {
@@ -32,7 +33,9 @@ impl Splice<'_> {
         let (tag, parts) = match self {
             Self::Code(text) => ('c', vec![text]),
             Self::Link { url, text } => ('l', vec![url, text]),
-            Self::Markdown(text) => ('m', vec![text]),
+            Self::Markdown(text, longest) => {
+                return format!("{OPEN}m{}{SEPARATOR}{longest}{CLOSE}", shield(text));
+            }
         };
         let parts: Vec<String> = parts.into_iter().map(shield).collect();
         format!("{OPEN}{tag}{}{CLOSE}", parts.join(&SEPARATOR.to_string()))
@@ -120,7 +123,10 @@ impl Open {
 
     /// Text that stands in a container of blocks without a paragraph of its own (as in a tight list).
     fn close_loose_text(&mut self) {
-        let inlines = tidy(std::mem::take(&mut self.inlines));
+        let mut inlines = tidy(std::mem::take(&mut self.inlines));
+        while matches!(inlines.last(), Some(Inline::Break)) {
+            inlines.pop();
+        }
         if !is_blank(&inlines) {
             self.blocks.push(Block::Paragraph(inlines));
         }
@@ -163,7 +169,10 @@ impl Tree {
             Event::End(_) => self.close(),
             Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
-            Event::Code(text) => self.inline(Inline::Code(one_line(unshield_all(&text)))),
+            Event::Code(text) => {
+                let code = one_line(self.harmless(unshield_all(&text)));
+                self.inline(Inline::Code(code));
+            }
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
             Event::SoftBreak => match self.author {
                 Author::Template => self.inline(Inline::Text(" ".into())),
@@ -178,12 +187,13 @@ impl Tree {
 
     fn text(&mut self, text: &str) {
         if matches!(self.top().container, Container::Code) {
-            let text = unshield_all(text);
+            let text = self.harmless(unshield_all(text));
             self.inline(Inline::Text(text));
             return;
         }
         if !text.contains(OPEN) {
-            self.plain(unshield(text));
+            let text = self.harmless(unshield(text));
+            self.plain(text);
             return;
         }
         for piece in pieces(text) {
@@ -230,6 +240,12 @@ impl Tree {
         } else {
             flatten(blocks).into_iter().for_each(|inline| self.inline(inline));
         }
+    }
+
+    /// A stranger has a second way to write any character (`&#27;`), which leads past what shielding drops.
+    fn harmless(&self, text: String) -> String {
+        let safe = self.author == Author::Template || !text.contains(is_dropped);
+        if safe { text } else { text.replace(is_dropped, "") }
     }
 
     fn top(&mut self) -> &mut Open {
@@ -288,10 +304,10 @@ impl Tree {
             Container::Strike => self.wrapped(open.inlines, Inline::Strike),
             Container::Link(target) => self.link(&target, open.inlines),
             Container::Html => {
-                let comment = self.author == Author::Stranger && is_comment(&plain_text(&open.inlines));
-                if !comment {
-                    open.into_blocks().into_iter().for_each(|block| self.block(block));
+                if self.author == Author::Stranger {
+                    open.inlines = without_comments(open.inlines);
                 }
+                open.into_blocks().into_iter().for_each(|block| self.block(block));
             }
             Container::Other => self.join(open),
         }
@@ -394,7 +410,10 @@ fn spliced(inside: &str) -> Vec<Block> {
             };
             vec![Block::Paragraph(inline)]
         }
-        (Some('m'), [markdown]) => Tree::parse(markdown, Author::Stranger).blocks(),
+        (Some('m'), [markdown, longest]) => {
+            let tree = Tree::parse(markdown, Author::Stranger).blocks();
+            cut_blocks(tree, longest.parse().unwrap_or(usize::MAX))
+        }
         _ => vec![],
     }
 }
@@ -420,8 +439,27 @@ fn unshield_all(text: &str) -> String {
 
 /// A comment in HTML is a note of its author to themselves (pull request templates are full of them).
 fn is_comment(html: &str) -> bool {
-    let html = html.trim();
     html.starts_with("<!--") && html.ends_with("-->")
+}
+
+/// What is left of a block of HTML without its comments; one that is not closed goes to the end.
+fn without_comments(inlines: Vec<Inline>) -> Vec<Inline> {
+    let text = |inline: &Inline| match inline {
+        Inline::Text(text) => text.clone(),
+        _ => "\n".to_owned(),
+    };
+    let html: String = inlines.iter().map(text).collect();
+    if !html.contains("<!--") {
+        return inlines;
+    }
+    let (mut left, mut rest) = (String::new(), html.as_str());
+    while let Some((before, comment)) = rest.split_once("<!--") {
+        left.push_str(before);
+        rest = comment.split_once("-->").map_or("", |(_, after)| after);
+    }
+    left.push_str(rest);
+    let lines: Vec<_> = left.trim().lines().map(|line| Inline::Text(line.to_owned())).collect();
+    lines.into_iter().flat_map(|line| [line, Inline::Break]).collect()
 }
 
 fn one_line(text: String) -> String {
@@ -430,16 +468,20 @@ fn one_line(text: String) -> String {
 
 /// Whether a link's text reads like an address, and one of another host than the link's.
 fn names_another_host(shown: &str, url: &url::Url) -> bool {
+    // Characters without width must not hide a name.
+    let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     shown.split_whitespace().any(|word| {
-        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let host = word.split_once("://").map_or(word, |(_, rest)| rest);
-        let host = host.split(['/', '?', '#', ':']).next().unwrap_or_default();
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host).to_lowercase();
-        let looks_like_one = word.contains("://")
-            || host
-                .rsplit_once('.')
-                .is_some_and(|(name, end)| !name.is_empty() && end.len() >= 2 && end.chars().all(char::is_alphabetic));
-        looks_like_one && url.host_str() != Some(host.as_str())
+        let word: String = word.chars().filter(visible).collect::<String>().to_lowercase();
+        let names = word.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-')));
+        let mut hosts = names.map(|name| name.trim_matches(['.', '-'])).filter(|name| {
+            let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+            end.chars().count() >= 2 && end.chars().all(char::is_alphabetic)
+        });
+        // The first name of an address is its host; what looks like one behind it may be of its path.
+        match hosts.next() {
+            Some(host) => url.host_str() != Some(host) || hosts.any(|name| !url.as_str().to_lowercase().contains(name)),
+            None => word.contains("://"),
+        }
     })
 }
 

@@ -79,7 +79,7 @@ pub fn unshield(text: &str) -> String {
 }
 
 /// What a text from outside may never bring into a message.
-fn is_dropped(c: char) -> bool {
+pub(super) fn is_dropped(c: char) -> bool {
     let formatting = matches!(c,
         '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' // bidirectional
         | '\u{2028}' | '\u{2029}' // line ends that only some programs obey

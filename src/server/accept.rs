@@ -129,7 +129,7 @@ fn serve(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(64)
+        .max_concurrent_streams(16)
         .max_header_list_size(LARGEST_HEADERS as u32)
         .keep_alive_interval(HEADERS)
         .keep_alive_timeout(HEADERS);

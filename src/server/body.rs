@@ -1,5 +1,6 @@
 //! Reading a body, with an end to its size and to its time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,9 +15,35 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// while it still writes would reset the connection.
 const DROPPED: usize = 16 * 1024 * 1024;
 
+/// How many bytes of bodies that are still arriving may be held at once, for all connections together. Whoever sends
+/// them is not known before the last one is there.
+const HELD: usize = 64 * 1024 * 1024;
+
+/// How many are held.
+static ARRIVING: AtomicUsize = AtomicUsize::new(0);
+
+/// A share of [`HELD`], given back when it is dropped.
+struct Share(usize);
+
+impl Share {
+    /// Makes the share as large as this. False where there is no room.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.0);
+        self.0 += more;
+        ARRIVING.fetch_add(more, Ordering::Relaxed) + more <= HELD
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        ARRIVING.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
+    NoRoom,
     TooLarge,
     TooSlow,
     Broken,
@@ -29,8 +56,12 @@ pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, BodyError>
 
 async fn collect(body: Body, largest: usize) -> Result<Bytes, BodyError> {
     let mut reader = body.into_async_read();
-    let mut bytes = BytesMut::with_capacity(16 * 1024);
+    let mut bytes = BytesMut::with_capacity(4 * 1024);
+    let mut share = Share(0);
     while bytes.len() <= largest {
+        if !share.grow(bytes.capacity()) {
+            return Err(BodyError::NoRoom);
+        }
         if reader.read_buf(&mut bytes).await.map_err(|_| BodyError::Broken)? == 0 {
             return Ok(bytes.freeze());
         }
@@ -44,4 +75,19 @@ async fn collect(body: Body, largest: usize) -> Result<Bytes, BodyError> {
         }
     }
     Err(BodyError::TooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_given_back() {
+        let mut share = Share(0);
+        assert!(share.grow(1_000) && share.grow(2_000));
+        let mut greedy = Share(0);
+        assert!(!greedy.grow(HELD));
+        drop((share, greedy));
+        assert!(Share(0).grow(HELD));
+    }
 }

@@ -1,5 +1,6 @@
 //! `POST /hooks/{source}`: a webhook's request, verified, parsed, routed, stored, and only then answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use http::HeaderMap;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
 use serde_json::{Map, Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{answer, error, method_not_allowed};
 use super::body::{self, BodyError};
@@ -23,8 +24,11 @@ use crate::store::{Accepted, Decide, Decided, NewDelivery, NewEvent, NewRequest,
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).
 const HELD: Duration = Duration::from_secs(8);
 
+/// How long to wait before the store is asked again.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
 /// Takes a request in.
-pub(super) async fn receive(app: &App, mut request: Request) -> Response {
+pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     if *request.method() != Method::POST {
         return method_not_allowed("POST");
     }
@@ -39,12 +43,16 @@ pub(super) async fn receive(app: &App, mut request: Request) -> Response {
             let message = format!("the body is larger than {} KB", largest / 1024);
             return error(StatusCode::PAYLOAD_TOO_LARGE, &message);
         }
+        Err(BodyError::NoRoom) => return unavailable("too many bodies are arriving at once"),
         Err(BodyError::TooSlow) => return error(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
         Err(BodyError::Broken) => return error(StatusCode::BAD_REQUEST, "the body broke off"),
     };
     let headers = request.headers();
     match understand(entry, headers, &body) {
-        Ok(parsed) => store(app, name, parsed, headers, body).await,
+        Ok(parsed) => {
+            let kept = kept(headers, entry.source.telling_headers());
+            store(app.clone(), name, parsed, kept, body).await
+        }
         Err(refusal) => {
             tracing::warn!(source = %name, %refusal, "refused a request");
             error(status(&refusal), &refusal.to_string())
@@ -75,35 +83,59 @@ fn understand(entry: &SourceEntry, headers: &HeaderMap, body: &[u8]) -> Result<P
     Ok(parsed)
 }
 
-async fn store(app: &App, source: SourceName, parsed: Parsed, headers: &HeaderMap, body: Bytes) -> Response {
+async fn store(app: Arc<App>, source: SourceName, parsed: Parsed, headers: Value, body: Bytes) -> Response {
     let id = RequestId::fresh();
-    let received_at = now();
     let request = NewRequest {
         id: id.clone(),
         source: source.clone(),
         hook: parsed.hook,
         key: parsed.request_key,
-        received_at,
-        headers: kept(headers),
+        received_at: now(),
+        headers,
         body,
         subjects: vec![],
     };
     let summary = (parsed.key, parsed.events.len());
-    let decide = decide(app, source.clone(), id.clone(), parsed.events, received_at);
-    match timeout(HELD, app.store.accept(request, decide)).await {
-        Ok(Ok(Accepted::Stored { receipt, lanes })) => {
+    // A task of its own: whoever asked may hang up, or not be held any longer, and what is stored must be delivered all
+    // the same.
+    let accepted = tokio::spawn(accept(app, request, parsed.events));
+    match timeout(HELD, accepted).await {
+        Ok(Ok(Ok(Accepted::Stored { receipt, .. }))) => {
             tracing::info!(request = %id, %source, key = summary.0, events = summary.1, "accepted");
-            lanes.iter().for_each(|lane| app.dispatcher.wake(lane));
             answer(StatusCode::ACCEPTED, &receipt)
         }
-        Ok(Ok(Accepted::Duplicate { receipt })) => {
+        Ok(Ok(Ok(Accepted::Duplicate { receipt }))) => {
             let mut receipt = parse(&receipt);
             receipt["duplicate"] = true.into();
             tracing::info!(request = %receipt["request"], %source, key = summary.0, "seen before");
             answer(StatusCode::OK, &receipt)
         }
-        Ok(Err(cause)) => unavailable(&cause.to_string()),
+        Ok(Ok(Err(cause))) => unavailable(&cause.to_string()),
+        Ok(Err(stopped)) => unavailable(&stopped.to_string()),
         Err(_) => unavailable(&StoreError::Busy.to_string()),
+    }
+}
+
+/// Has the store take a request in, as often as it takes while somebody waits for the answer, and wakes the lanes.
+async fn accept(app: Arc<App>, request: NewRequest, events: Vec<Event>) -> Result<Accepted, StoreError> {
+    let began = Instant::now();
+    loop {
+        let decide = decide(&app, request.source.clone(), request.id.clone(), events.clone(), request.received_at);
+        match app.store.accept(request.clone(), decide).await {
+            Ok(accepted) => {
+                match &accepted {
+                    Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.dispatcher.wake(lane)),
+                    // Whoever stored it the first time may not have come to wake them.
+                    Accepted::Duplicate { .. } => app.lanes.values().for_each(|lane| app.dispatcher.wake(lane)),
+                }
+                return Ok(accepted);
+            }
+            Err(error) if began.elapsed() + STORE_PAUSE < HELD => {
+                tracing::warn!(%error, "trying again to store a request");
+                sleep(STORE_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -119,12 +151,10 @@ fn parse(receipt: &str) -> Value {
     serde_json::from_str(receipt).unwrap_or_else(|_| json!({}))
 }
 
-/// The headers that are worth keeping: what the host says of its request, nothing that proves who sent it.
-fn kept(headers: &HeaderMap) -> Value {
-    const SECRET: [&str; 4] = ["authorization", "cookie", "proxy-authorization", "x-hub-signature"];
-    let pairs = headers.iter().filter(|(name, _)| !SECRET.contains(&name.as_str()));
-    let pairs = pairs.filter_map(|(name, value)| Some((name.to_string(), Value::from(value.to_str().ok()?))));
-    Value::Object(pairs.collect::<Map<_, _>>())
+/// The headers that are worth keeping; any other may be somebody's secret.
+fn kept(headers: &HeaderMap, telling: &[&str]) -> Value {
+    let kept = telling.iter().filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.into())));
+    Value::Object(kept.collect::<Map<_, _>>())
 }
 
 /// What follows from a request: its events, routed, and who is to hear of them.

@@ -56,7 +56,7 @@ pub async fn serve(
 fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {
     let hooks = poem::endpoint::make(move |request: Request| {
         let app = app.clone();
-        async move { hooks::receive(&app, request).await }
+        async move { hooks::receive(app, request).await }
     });
     let health = poem::endpoint::make_sync(|request: Request| match *request.method() {
         Method::GET | Method::HEAD => answer(StatusCode::OK, json!({ "status": "ok" })),

@@ -18,6 +18,9 @@ pub trait Source: Send + Sync {
     /// The largest body, in bytes, that the host sends.
     fn largest_body(&self) -> usize;
 
+    /// The headers that are kept with a request: what the host says of it, and no secret.
+    fn telling_headers(&self) -> &'static [&'static str];
+
     /// Whether the request comes from whom it says, judged by the raw bytes, in constant time.
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal>;
 

@@ -237,8 +237,10 @@ fn code(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
     Ok(Markup { shielded: Splice::Code(&text).shielded(), text })
 }
 
-/// `{{markdown text}}`: Markdown that a host's user wrote, with what could mislead in it made inert.
+/// `{{markdown text}}`: Markdown that a host's user wrote, with what could mislead in it made inert;
+/// `{{markdown text 400}}`: at most so much of it, in UTF-16 units as chats count.
 fn markdown(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
     let text = arguments.text(0);
-    Ok(Markup { shielded: Splice::Markdown(&text).shielded(), text })
+    let longest = if arguments.value(1).is_null() { usize::MAX } else { arguments.count(1)? };
+    Ok(Markup { shielded: Splice::Markdown(&text, longest).shielded(), text })
 }

@@ -154,7 +154,7 @@ impl Portable {
             Slot::Plain(text) => return Ok(text.clone()),
             Slot::Template(name) => name,
         };
-        let mut output = Capped(Vec::with_capacity(1024));
+        let mut output = Capped(Vec::with_capacity(4096));
         registry.render_with_context_to_write(name, context, &mut output).map_err(|error| {
             let slot = name.rsplit(':').next().unwrap_or_default();
             self.failure(format!("in `{slot}`: {error}"))

@@ -44,7 +44,7 @@ async fn fakes() -> (Fake, Fake, Fake) {
     (Fake::start(Kind::Slack).await, Fake::start(Kind::Teams).await, Fake::start(Kind::Discord).await)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn three_chats_at_once_and_the_one_that_fails_delays_no_other() {
     const COUNT: usize = 12;
     let (slack, teams, discord) = fakes().await;
@@ -65,7 +65,7 @@ async fn three_chats_at_once_and_the_one_that_fails_delays_no_other() {
     assert_eq!((slack.came().len(), teams.came().len(), discord.came().len()), (COUNT + 2, COUNT, COUNT));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_sample_is_taken_by_every_chat() {
     let (slack, teams, discord) = fakes().await;
     let home = Home::new(&config(&[("slack", &slack), ("teams", &teams), ("discord", &discord)], ""));
@@ -80,7 +80,7 @@ async fn every_sample_is_taken_by_every_chat() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn whatever_an_answer_is_nothing_is_lost() {
     let (slack, _, discord) = fakes().await;
     discord.fail([Fault::Stalls]);
@@ -91,16 +91,29 @@ async fn whatever_an_answer_is_nothing_is_lost() {
         Fault::word(200, "<html>not Slack's word</html>"),
     ]);
     let home = Home::new(&config(&[("slack", &slack), ("discord", &discord)], ""));
-    let mut service = home.serve();
+    let service = home.serve();
     send(&service, 0..4).await;
     assert_eq!(numbers(&discord.wait_for(4).await), [0, 1, 2, 3], "a silent chat is asked again");
     assert_eq!(discord.came().len(), 5);
-    // What is 200 and not `ok` is no delivery; Slack will never say `ok` to that message, so the lane goes on.
-    assert_eq!(numbers(&slack.wait_for(2).await), [2, 3]);
-    service.wait_for_log("it is dead");
+    assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 2, 3], "an answer that is not `ok` is no delivery");
+    assert_eq!(slack.came().len(), 8);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_a_chat_will_never_take_is_buried_and_told_without_the_address() {
+    let slack = Fake::start(Kind::Slack).await;
+    let echo = |status| Fault::word(status, "The requested URL /services/T0/B0/s3cret is not to be had");
+    slack.fail([echo(500), echo(400)]);
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let mut service = home.serve();
+    send(&service, 0..2).await;
+    for line in [service.wait_for_log("will try again"), service.wait_for_log("it is dead")] {
+        assert!(line.contains("***") && !line.contains("s3cret"), "{line}");
+    }
+    assert_eq!(numbers(&slack.wait_for(1).await), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_connection_is_tried_again() {
     let fake = Fake::start(Kind::Slack).await;
     let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -125,7 +138,7 @@ async fn a_cut_connection_is_tried_again() {
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_destination_keeps_its_messages_and_delays_no_other() {
     let (slack, _, discord) = fakes().await;
     slack.fail([Fault::word(410, "channel_is_archived")]);
@@ -141,7 +154,7 @@ async fn a_closed_destination_keeps_its_messages_and_delays_no_other() {
     assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 2]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn blocks_that_slack_refuses_go_out_as_plain_text() {
     let slack = Fake::start(Kind::Slack).await;
     slack.fail([Fault::word(400, "invalid_blocks")]);
@@ -155,7 +168,7 @@ async fn blocks_that_slack_refuses_go_out_as_plain_text() {
     service.wait_for_log("delivered, but not as drawn");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_channel_of_lines_gets_lines() {
     let (slack, teams, discord) = fakes().await;
     let channels = [("slack", &slack), ("teams", &teams), ("discord", &discord)];
@@ -172,7 +185,7 @@ async fn a_channel_of_lines_gets_lines() {
     assert_eq!(card["actions"], Value::Null);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pace_of_a_channel_is_kept() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], "").replace("1000/s", "2/s"));

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::program::{EVERYTHING, Home, Service, bitbucket, post, sample};
+use crate::program::{EVERYTHING, Home, SECRET, Service, bitbucket, post, sample};
 
 fn titled(n: usize) -> (&'static str, serde_json::Value) {
     let (key, mut body) = sample("pull_request.opened");
@@ -56,6 +56,34 @@ async fn one_request_sent_twice_at_once_is_one_event_with_the_same_answer() {
     }
     assert_eq!(numbers(&service.next_messages(20)), (0..20).collect::<Vec<_>>());
     assert_eq!(service.stop("INT").1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_stored_is_told_even_if_whoever_sent_it_hung_up() {
+    use std::io::Write;
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (key, body) = titled(0);
+    let body = body.to_string();
+    let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), body.as_bytes());
+    for n in 0..30 {
+        let mut request = format!("POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n", body.len());
+        for (name, value) in &(bitbucket().headers)(key, &n.to_string()) {
+            request.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
+        }
+        request.push_str(&format!("{header}: {signature}\r\n\r\n{body}"));
+        let mut stream = std::net::TcpStream::connect(service.address()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        drop(stream);
+    }
+    // Whatever of it was stored: the host repeats all of it, and each is told once.
+    let mut stored = 0;
+    for n in 0..30 {
+        let (status, _) = post(&service, key, &n.to_string(), &serde_json::from_str(&body).unwrap()).await;
+        stored += usize::from(status == 200);
+    }
+    assert_eq!(service.next_messages(30).len(), 30, "{stored} were stored before");
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new());
 }
 
 /// Sends so much that the console, which nobody reads, blocks in the middle of it.

@@ -19,7 +19,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         let after = asked.max(answer.retry_after());
         return Outcome::Retry { failure: Failure::new(Reason::RateLimited, said(answer, &json)), after };
     }
-    if (200..300).contains(&answer.status) {
+    if (200..300).contains(&answer.status) && answer.whole {
         let message_id = json["id"].as_str().map(ToOwned::to_owned);
         return Outcome::Delivered(Receipt { message_id, pause: pause(answer), note: None });
     }
@@ -41,7 +41,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
             (None, 404) => closed(Reason::Gone, "there is no webhook at this address: make a new one"),
             (None, 401 | 403) => closed(Reason::Forbidden, "Discord does not let this webhook post"),
             (None, 400 | 413) => rejected(Reason::InvalidMessage),
-            (None, _) => rejected(Reason::Unexpected),
+            (None, _) => answer.unexpected(),
         },
     }
 }
@@ -49,12 +49,9 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
 /// What Discord said: its own words, and where in the message the fault is.
 fn said(answer: &Answer, json: &Value) -> String {
     let Some(message) = json["message"].as_str() else { return answer.said() };
-    let code = json["code"].as_u64().map(|code| format!(" {code}")).unwrap_or_default();
-    let mut said = format!("status {}{code}: {message}", answer.status);
-    if json["errors"].is_object() {
-        said.push_str(&format!(" {}", json["errors"]));
-    }
-    crate::message::fit::cut_text(&said, 300)
+    let code = json["code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
+    let errors = if json["errors"].is_object() { format!(" {}", json["errors"]) } else { String::new() };
+    answer.saying(&format!("{message}{code}{errors}"))
 }
 
 /// How long to wait before the next message, where this one was the last that the bucket had room for.

@@ -163,7 +163,7 @@ fn blocks(blocks: &[Block], prefix: &str) -> String {
     for (n, block) in blocks.iter().enumerate() {
         let drawn = match block {
             Block::Paragraph(run) => prefixed(&inlines(run), prefix),
-            Block::Heading(run) => prefixed(&format!("**{}**", inlines(run)), prefix),
+            Block::Heading(run) => prefixed(&inlines(&[Inline::Strong(run.clone())]), prefix),
             Block::List { start, items } => list(*start, items, prefix),
             Block::Quote(inner) => quote(inner, prefix),
             Block::Code(code) => fence(code, prefix),
@@ -225,16 +225,35 @@ const LIKE_BACKTICK: &str = "ˋ";
 
 fn inlines(run: &[Inline]) -> String {
     let mut text = String::with_capacity(256);
+    inlines_into(run, Marks::default(), &mut text);
+    text
+}
+
+/// The marks that are open: one within itself would end it.
+#[derive(Clone, Copy, Default)]
+struct Marks {
+    bold: bool,
+    italic: bool,
+    strike: bool,
+}
+
+fn inlines_into(run: &[Inline], open: Marks, text: &mut String) {
+    let marked = |mark: &str, inner: &[Inline], open: Marks, text: &mut String| {
+        let mut drawn = String::new();
+        inlines_into(inner, open, &mut drawn);
+        text.push_str(&wrapped(mark, &drawn));
+    };
     for inline in run {
         match inline {
-            Inline::Text(plain) => escape_into(plain, &mut text),
+            Inline::Text(plain) => escape_into(plain, text),
             Inline::Code(code) => text.push_str(&code_span(code)),
-            Inline::Strong(inner) => text.push_str(&wrapped("**", &inlines(inner))),
-            Inline::Emphasis(inner) => text.push_str(&wrapped("*", &inlines(inner))),
-            Inline::Strike(inner) => text.push_str(&wrapped("~~", &inlines(inner))),
+            Inline::Strong(inner) if !open.bold => marked("**", inner, Marks { bold: true, ..open }, text),
+            Inline::Emphasis(inner) if !open.italic => marked("*", inner, Marks { italic: true, ..open }, text),
+            Inline::Strike(inner) if !open.strike => marked("~~", inner, Marks { strike: true, ..open }, text),
+            Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) => inlines_into(inner, open, text),
             Inline::Link { url, text: label } => {
                 text.push('[');
-                label_into(label, &mut text);
+                label_into(label, text);
                 text.push_str("](<");
                 for c in url.as_str().chars() {
                     match c {
@@ -248,7 +267,6 @@ fn inlines(run: &[Inline]) -> String {
             Inline::Break => text.push('\n'),
         }
     }
-    text
 }
 
 /// Markup that has spaces within its marks is none.

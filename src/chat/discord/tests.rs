@@ -120,7 +120,7 @@ fn every_answer_leads_where_it_should() {
         (404, "<html>".to_owned(), "closed gone"),
         (403, "<html>".to_owned(), "closed forbidden"),
         (400, "{}".to_owned(), "rejected invalid_message"),
-        (418, "{}".to_owned(), "rejected unexpected"),
+        (418, "{}".to_owned(), "retry unexpected None"),
     ];
     for (status, text, expected) in cases {
         assert_eq!(short(&answer::outcome(&answer(status, &[], &text))), expected, "{status} {text}");
@@ -137,7 +137,7 @@ fn every_answer_leads_where_it_should() {
 fn what_discord_said_names_the_fault() {
     let text = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":[{"code":"BASE_TYPE_MAX_LENGTH"}]}}}}}"#;
     let Outcome::Rejected(failure) = answer::outcome(&answer(400, &[], text)) else { panic!("not rejected") };
-    assert!(failure.said.starts_with("status 400 50035: Invalid Form Body {\"embeds\""), "{}", failure.said);
+    assert!(failure.said.starts_with("status 400: Invalid Form Body (50035) {\"embeds\""), "{}", failure.said);
 }
 
 #[test]

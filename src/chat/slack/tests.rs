@@ -95,7 +95,8 @@ fn every_word_leads_where_it_should() {
         (429, "", "retry rate_limited None"),
         (404, "something new", "closed gone"),
         (400, "something new", "rejected unexpected"),
-        (200, "<html>login</html>", "rejected unexpected"),
+        (200, "<html>login</html>", "retry unexpected None"),
+        (405, "", "retry unexpected None"),
         (302, "", "closed unexpected"),
     ];
     for (status, word, expected) in cases {

@@ -26,7 +26,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
             answer.said(),
             "the flow's trigger does not take this message: it must be \"When a Teams webhook request is received\"",
         )),
-        (None, _) => Outcome::Rejected(Failure::new(Reason::Unexpected, answer.said())),
+        (None, _) => answer.unexpected(),
     }
 }
 

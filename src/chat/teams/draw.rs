@@ -308,21 +308,22 @@ fn collect(inlines: &[Inline], look: &Run, drawn: &mut Vec<Run>) {
 }
 
 fn fact(field: &Field) -> Fact {
-    Fact { title: escaped(&field.name), value: markdown(&field.value) }
+    Fact { title: inert(&escaped(&field.name)), value: inert(&markdown(&field.value, false)) }
 }
 
-/// The Markdown that facts understand: links, bold, italic.
-fn markdown(inlines: &[Inline]) -> String {
+/// The Markdown that facts understand: links and bold. Within bold text, nothing is bold once more.
+fn markdown(inlines: &[Inline], bold: bool) -> String {
     let mut text = String::new();
     for inline in inlines {
         match inline {
             Inline::Text(plain) | Inline::Code(plain) => text.push_str(&escaped(plain)),
-            Inline::Strong(inner) => text.push_str(&format!("**{}**", markdown(inner))),
-            Inline::Emphasis(inner) => text.push_str(&format!("_{}_", markdown(inner))),
-            Inline::Strike(inner) => text.push_str(&markdown(inner)),
+            Inline::Strong(inner) if !bold => text.push_str(&format!("**{}**", markdown(inner, true))),
+            Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) => {
+                text.push_str(&markdown(inner, bold));
+            }
             Inline::Link { url, text: label } => {
                 let url = OpenUrl::new(url, None).url.replace('(', "%28").replace(')', "%29");
-                text.push_str(&format!("[{}]({url})", markdown(label)));
+                text.push_str(&format!("[{}]({url})", markdown(label, bold)));
             }
             Inline::Break => text.push_str("\n\n"),
         }
@@ -334,7 +335,7 @@ fn markdown(inlines: &[Inline]) -> String {
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut before = None;
-    let mut rest = inert(text).chars().collect::<Vec<_>>().into_iter().peekable();
+    let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
         let next = rest.peek().copied();
         let within_word = before.is_some_and(char::is_alphanumeric) && next.is_some_and(char::is_alphanumeric);
@@ -356,10 +357,16 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Text in which nothing is evaluated.
+/// Text in which nothing is evaluated: no `{` follows another, or a `$`, at once.
 fn inert(text: &str) -> String {
-    if !text.contains('{') {
-        return text.to_owned();
+    let mut inert = String::with_capacity(text.len());
+    let mut before = None;
+    for c in text.chars() {
+        if c == '{' && matches!(before, Some('{' | '$')) {
+            inert.push('\u{200b}');
+        }
+        inert.push(c);
+        before = Some(c);
     }
-    text.replace("{{", "{\u{200b}{").replace("${", "$\u{200b}{")
+    inert
 }

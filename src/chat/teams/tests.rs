@@ -72,7 +72,7 @@ fn every_answer_leads_where_it_should() {
         (502, "<html>", "retry server_error None"),
         (504, "", "retry server_error None"),
         (308, "", "closed unexpected"),
-        (418, "", "rejected unexpected"),
+        (418, "", "retry unexpected None"),
     ];
     for (status, text, expected) in cases {
         assert_eq!(short(&answer::outcome(&answer(status, &[], text))), expected, "{status} {text}");

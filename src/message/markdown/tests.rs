@@ -163,7 +163,7 @@ proptest! {
 
     #[test]
     fn strangers_markdown_never_panics_and_links_only_to_the_web(markdown in any::<String>()) {
-        let tree = blocks(&Splice::Markdown(&markdown).shielded());
+        let tree = blocks(&Splice::Markdown(&markdown, usize::MAX).shielded());
         assert_safe(&flatten(tree));
     }
 }
@@ -185,7 +185,7 @@ fn assert_safe(inlines: &[Inline]) {
 }
 
 fn strangers(markdown: &str) -> Vec<Block> {
-    blocks(&Splice::Markdown(markdown).shielded())
+    blocks(&Splice::Markdown(markdown, usize::MAX).shielded())
 }
 
 fn paragraph(text: &str) -> Block {
@@ -219,7 +219,9 @@ fn a_strangers_heading_is_bold_and_their_image_a_link() {
 
 #[test]
 fn a_link_that_names_another_host_shows_where_it_leads() {
-    for label in ["https://bank.example", "bank.example", "see bank.example/login now"] {
+    let labels =
+        ["https://bank.example", "bank.example", "see bank.example/login now", "go:bank.example/x", "a/bank.example"];
+    for label in labels {
         let Some(Block::Paragraph(inlines)) = strangers(&format!("[{label}](https://evil.example/)")).pop() else {
             panic!("no paragraph");
         };
@@ -238,6 +240,8 @@ fn a_link_that_names_another_host_shows_where_it_leads() {
 fn html_is_text_and_comments_vanish() {
     assert_eq!(strangers("<!-- what did you change? -->\n\nMuch."), vec![paragraph("Much.")]);
     assert_eq!(strangers("a <!-- b --> c"), vec![paragraph("a  c")]);
+    assert_eq!(strangers("<!-- x --> Important <!-- y -->"), vec![paragraph("Important")]);
+    assert_eq!(strangers("<!-- never closed\n\nand on"), vec![]);
     assert_eq!(strangers("<b>x</b>"), vec![paragraph("<b>x</b>")]);
     assert_eq!(strangers("<at>all</at>"), vec![paragraph("<at>all</at>")]);
 }
@@ -269,9 +273,34 @@ fn markup_of_helpers_is_spliced_in_where_it_stands() {
     assert!(matches!(&inlines[1], Inline::Link { url, .. } if url.as_str() == "https://x.example/a%20b"));
     assert_eq!(inlines[3], Inline::Strong(vec![Inline::Code("x`y".into())]));
 
-    let quoted = blocks(&format!("> {}", Splice::Markdown("one\n\ntwo").shielded()));
+    let quoted = blocks(&format!("> {}", Splice::Markdown("one\n\ntwo", 99).shielded()));
     assert_eq!(quoted, vec![Block::Quote(vec![paragraph("one"), paragraph("two")])]);
-    let in_a_line = line(&format!("said: {}", Splice::Markdown("one\n\n- two").shielded()));
+    let in_a_line = line(&format!("said: {}", Splice::Markdown("one\n\n- two", 99).shielded()));
     assert_eq!(plain_text(&in_a_line), "said: one • two");
     assert_eq!(plain(&format!("{link} {code}")), "a]b x`y");
+}
+
+#[test]
+fn a_host_hidden_by_characters_without_width_is_seen() {
+    let tree = strangers("[https:\u{200b}//bank.example](https://evil.example/)");
+    let [Block::Paragraph(inlines)] = tree.as_slice() else { panic!("{tree:?}") };
+    assert!(only_text(inlines), "{inlines:?}");
+}
+
+#[test]
+fn character_references_bring_nothing_back_that_shielding_drops() {
+    let markdown = "a&#27;[2J &#x202e;b&#155; `&#27;` &#8232;\n\n```\n&#27;\n```\n\n[&#27;l&#8;](https://x.example)";
+    assert_safe(&flatten(strangers(markdown)));
+}
+
+#[test]
+fn long_markdown_is_cut_as_a_tree_not_as_text() {
+    let cut = |markdown: &str, longest| blocks(&Splice::Markdown(markdown, longest).shielded());
+    let link = "see [the notes](https://x.example/a/very/long/address) and **bold text that goes on**";
+    let [Block::Paragraph(inlines)] = &cut(link, 20)[..] else { panic!("no paragraph") };
+    assert!(matches!(&inlines[1], Inline::Link { .. }), "{inlines:?}");
+    assert!(plain_text(inlines).chars().count() <= 20);
+    let comment = format!("<!-- {} -->\n\nThe text.", "x".repeat(900));
+    assert_eq!(cut(&comment, 100), vec![paragraph("The text.")]);
+    assert_eq!(plain_text(&flatten(cut("- one\n- two\n- three\n- four\n", 9))), "• one • two • th…");
 }

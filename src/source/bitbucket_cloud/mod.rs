@@ -43,6 +43,10 @@ impl Source for BitbucketCloud {
         LARGEST_BODY
     }
 
+    fn telling_headers(&self) -> &'static [&'static str] {
+        &["user-agent", "x-attempt-number", "x-event-key", "x-event-time", "x-hook-uuid", "x-request-uuid"]
+    }
+
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
         let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
         let verified = signature::verify_hmac_sha256(&self.settings.secrets, body, signature.as_bytes());

@@ -180,7 +180,8 @@ pub(super) fn finish(
                WHERE id = ?1 AND state = 'waiting' RETURNING attempts";
     let row = params![id, state, message_id, now().saturating_add(after), after, body];
     let attempts: Option<u32> = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
-    let Some(n) = attempts else { return Ok(false) };
+    // It was finished before; whoever says so twice is not wrong.
+    let Some(n) = attempts else { return Ok(true) };
     let sql = "INSERT INTO attempts (delivery, n, at, took, outcome, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     db.prepare_cached(sql)?.execute(params![id, n, finished.at, finished.took, finished.outcome, finished.said])?;
     Ok(true)

@@ -231,6 +231,40 @@ async fn an_error_in_one_request_of_a_batch_leaves_the_others() {
     assert_eq!(waiting(&f.store, "a").await, ["one", "two"]);
 }
 
+/// What a full disk does: SQLite rolls all of the transaction back by itself.
+#[tokio::test]
+async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_it() {
+    let f = open();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let block = f.store.writer.write("wait", Durability::Kill, move |_| {
+        let _ = released.recv();
+        Ok(())
+    });
+    let fail = || {
+        f.store.writer.write("fail", Durability::Kill, |db| {
+            db.execute_batch("ROLLBACK")?;
+            Err::<(), _>(rusqlite::Error::InvalidQuery)
+        })
+    };
+    // All of these wait behind the first, and so share a transaction.
+    let all = async {
+        tokio::join!(
+            f.store.accept(request(None), says("one", &["a"])),
+            fail(),
+            f.store.accept(request(None), says("two", &["a"])),
+            fail(),
+            f.store.accept(request(None), says("three", &["a"])),
+            async { release.send(()) },
+        )
+    };
+    let (_, (one, _, two, _, three, _)) = tokio::join!(block, all);
+    let told = [("one", one), ("two", two), ("three", three)];
+    let told: Vec<_> = told.into_iter().filter(|(_, result)| result.is_ok()).map(|(name, _)| name).collect();
+    assert_eq!(waiting(&f.store, "a").await, told);
+    accept(&f.store, "after", &["a"]).await;
+    assert_eq!(waiting(&f.store, "a").await.last().unwrap(), "after");
+}
+
 #[test]
 fn a_second_hookbell_is_kept_away() {
     let f = open();

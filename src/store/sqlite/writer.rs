@@ -14,8 +14,9 @@ const LARGEST_BATCH: usize = 64;
 /// How many jobs may wait for the thread; those who would queue behind them wait to queue.
 const LONGEST_QUEUE: usize = 1_024;
 
-/// Something to write, run in a savepoint of its own. It returns what to do once the transaction is over.
-type Work = Box<dyn FnOnce(&Connection) -> Epilogue + Send>;
+/// Something to write, run in a savepoint of its own, or told why there is no transaction to run it in. It returns
+/// what to do once the transaction is over.
+type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Epilogue + Send>;
 type Epilogue = Box<dyn FnOnce(Result<(), &str>)>;
 
 struct Job {
@@ -53,13 +54,16 @@ impl Writer {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let work = move |db: &Connection| -> Epilogue {
-            let result = in_savepoint(db, work);
+        let work = move |db: Result<&Connection, &str>| -> Epilogue {
+            let result = match db {
+                Ok(db) => in_savepoint(db, work).map_err(Into::into),
+                Err(reason) => Err(reason.into()),
+            };
             Box::new(move |committed: Result<(), &str>| {
                 let result = match (result, committed) {
                     (Ok(value), Ok(())) => Ok(value),
                     (Ok(_), Err(reason)) => Err(StoreError::Database { doing, source: reason.into() }),
-                    (Err(error), _) => Err(StoreError::Database { doing, source: error.into() }),
+                    (Err(source), _) => Err(StoreError::Database { doing, source }),
                 };
                 // Whoever asked may have gone away; what is written stays written.
                 let _ = reply.send(result);
@@ -94,41 +98,45 @@ fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
     }
 }
 
+/// Writes a batch in one transaction. Everybody is told the same of it: that it is committed, or why it is not.
 fn write(db: &Connection, batch: Vec<Job>) {
-    // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
-    let synchronous = if batch.iter().any(|job| job.durable) { "FULL" } else { "NORMAL" };
+    let mut failure = begin(db, &batch).err().map(|error| error.to_string());
     let mut epilogues = vec![];
-    let committed = db
-        .pragma_update(None, "synchronous", synchronous)
-        .and_then(|()| db.execute_batch("BEGIN IMMEDIATE"))
-        .and_then(|()| {
-            epilogues.extend(batch.into_iter().map(|job| (job.work)(db)));
-            db.execute_batch("COMMIT")
-        });
-    if committed.is_err() && !db.is_autocommit() {
+    for job in batch {
+        let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
+        epilogues.push((job.work)(db_or_reason));
+        // Some errors (a full disk) roll all of the transaction back, also what went well before; what would run now
+        // would run outside any.
+        if failure.is_none() && db.is_autocommit() {
+            failure = Some("a write failed, and took the others of its transaction with it".to_owned());
+        }
+    }
+    if failure.is_none() {
+        failure = db.execute_batch("COMMIT").err().map(|error| error.to_string());
+    }
+    if !db.is_autocommit() {
         // Where this fails too, the next BEGIN says so; the first error is the one to tell.
         let _ = db.execute_batch("ROLLBACK");
     }
-    let failure = committed.err().map(|error| error.to_string());
     for epilogue in epilogues {
         epilogue(failure.as_deref().map_or(Ok(()), Err));
     }
 }
 
-/// What fails of a batch must not take the rest with it.
+fn begin(db: &Connection, batch: &[Job]) -> rusqlite::Result<()> {
+    // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
+    let synchronous = if batch.iter().any(|job| job.durable) { "FULL" } else { "NORMAL" };
+    db.pragma_update(None, "synchronous", synchronous)?;
+    db.execute_batch("BEGIN IMMEDIATE")
+}
+
+/// What fails of a batch must not take the rest with it, if that can be helped.
 fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     db.prepare_cached("SAVEPOINT job")?.execute([])?;
-    match work(db) {
-        Ok(value) => {
-            db.prepare_cached("RELEASE job")?.execute([])?;
-            Ok(value)
-        }
-        Err(error) => {
-            // Some errors (a full disk) have rolled the whole transaction back already.
-            if !db.is_autocommit() {
-                let _ = db.execute_batch("ROLLBACK TO job; RELEASE job");
-            }
-            Err(error)
-        }
+    let result = work(db).and_then(|value| db.prepare_cached("RELEASE job")?.execute([]).map(|_| value));
+    if result.is_err() && !db.is_autocommit() && db.execute_batch("ROLLBACK TO job; RELEASE job").is_err() {
+        // The savepoint cannot be undone alone, so all of the transaction must be.
+        let _ = db.execute_batch("ROLLBACK");
     }
+    result
 }
