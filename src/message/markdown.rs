@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use super::fit::cut_blocks;
 use super::shield::{CLOSE, OPEN, SEPARATOR, is_dropped, shield, unshield};
-use super::{Block, Inline, is_blank, link, plain_text, without_links};
+use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
 
 /// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,7 +335,7 @@ impl Tree {
     }
 
     fn link(&mut self, target: &str, text: Vec<Inline>) {
-        let Some(url) = link(&unshield_all(target)) else {
+        let Some(url) = WebUrl::parse(&unshield_all(target)) else {
             text.into_iter().for_each(|inline| self.inline(inline));
             return;
         };
@@ -404,7 +404,7 @@ fn spliced(inside: &str) -> Vec<Block> {
         (Some('l'), [url, text]) => {
             let text = if text.trim().is_empty() { url } else { text };
             let text = vec![Inline::Text(one_line(text.clone()))];
-            let inline = match link(url) {
+            let inline = match WebUrl::parse(url) {
                 Some(url) => vec![Inline::Link { url, text }],
                 None => text,
             };
@@ -467,7 +467,7 @@ fn one_line(text: String) -> String {
 }
 
 /// Whether a link's text reads like an address, and one of another host than the link's.
-fn names_another_host(shown: &str, url: &url::Url) -> bool {
+fn names_another_host(shown: &str, url: &WebUrl) -> bool {
     // Characters without width must not hide a name.
     let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     shown.split_whitespace().any(|word| {
@@ -479,7 +479,9 @@ fn names_another_host(shown: &str, url: &url::Url) -> bool {
         });
         // The first name of an address is its host; what looks like one behind it may be of its path.
         match hosts.next() {
-            Some(host) => url.host_str() != Some(host) || hosts.any(|name| !url.as_str().to_lowercase().contains(name)),
+            Some(host) => {
+                url.host().as_deref() != Some(host) || hosts.any(|name| !url.as_str().to_lowercase().contains(name))
+            }
             None => word.contains("://"),
         }
     })

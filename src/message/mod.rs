@@ -7,10 +7,12 @@ pub mod fit;
 pub mod markdown;
 pub mod shield;
 pub mod table;
+mod web_url;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use url::Url;
+
+pub use web_url::WebUrl;
 
 /// A message, as every chat gets it.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -20,7 +22,7 @@ pub struct Message {
     /// The headline, plain text.
     pub title: Option<String>,
     /// Where the headline leads.
-    pub url: Option<Url>,
+    pub url: Option<WebUrl>,
     /// What sort of news it is.
     pub accent: Accent,
     /// Who or what it comes from, above the headline; plain text.
@@ -66,7 +68,7 @@ pub struct Button {
     /// What it says, plain text.
     pub label: String,
     /// Where it leads.
-    pub url: Url,
+    pub url: WebUrl,
 }
 
 /// What sort of news a message is; chats show it as a colour.
@@ -147,7 +149,7 @@ pub enum Inline {
     /// Text that leads somewhere.
     Link {
         /// Where to: http or https.
-        url: Url,
+        url: WebUrl,
         /// The text.
         text: Vec<Inline>,
     },
@@ -197,15 +199,4 @@ pub fn without_links(inlines: &[Inline]) -> Vec<Inline> {
         }
     }
     flat
-}
-
-/// An address that a message may link to: `http` or `https`, percent-encoded where needed, and short enough for
-/// every chat. `None` for anything else: it is left out rather than trusted.
-pub fn link(text: &str) -> Option<Url> {
-    /// Discord's limit for an address is the lowest of all chats'
-    /// (<https://discord.com/developers/docs/resources/message#embed-object>).
-    const LONGEST: usize = 2048;
-    let url = Url::parse(text.trim()).ok()?;
-    let safe = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= LONGEST;
-    safe.then_some(url)
 }

@@ -172,7 +172,7 @@ fn last_resort(event: &Value) -> Message {
         line: vec![Inline::Text(plain.clone())],
         title: Some(plain),
         accent: Accent::Neutral,
-        url: crate::message::link(text("/repository/url")),
+        url: crate::message::WebUrl::parse(text("/repository/url")),
         ..Message::default()
     }
 }

@@ -10,7 +10,7 @@ use thiserror::Error;
 use toml::Spanned;
 
 use super::{file, lint, syntax};
-use crate::message::{Accent, Button, Field, Message, is_blank, link, markdown};
+use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
 use crate::problem::{Place, Problem, SourceFile};
 
 /// The most that one slot of a template may render to, in bytes; chats show far less.
@@ -108,7 +108,7 @@ impl Portable {
             let text = slot.as_ref().map(plain).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
         };
-        let url = |slot: &Slot| plain(slot).map(|text| link(&text));
+        let url = |slot: &Slot| plain(slot).map(|text| WebUrl::parse(&text));
 
         let line = markdown::line(&render(&self.line)?);
         if is_blank(&line) {

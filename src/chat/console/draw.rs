@@ -4,10 +4,9 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
-use url::Url;
 
 use super::Layout;
-use crate::message::{Accent, Block, Inline, Message};
+use crate::message::{Accent, Block, Inline, Message, WebUrl};
 
 /// The bar at the left of every line, with the space behind it.
 const BAR: &str = "▌ ";
@@ -50,7 +49,7 @@ const fn accent(accent: Accent) -> Style {
 struct Run {
     text: String,
     style: Style,
-    url: Option<Url>,
+    url: Option<WebUrl>,
 }
 
 /// The message's lines, drawn one below the other.
@@ -152,7 +151,7 @@ impl Page {
 
     /// An address in one piece: a wrapped one cannot be copied. On a terminal that is too narrow for it, what is
     /// shown is cut, and still leads there.
-    fn link(&mut self, label: Option<Run>, url: &Url) {
+    fn link(&mut self, label: Option<Run>, url: &WebUrl) {
         let mut shown = inert(url.as_str());
         let used = BAR.width() + label.as_ref().map_or(0, |label| label.text.width());
         let room = self.layout.width.saturating_sub(used);
@@ -261,7 +260,7 @@ fn fitting(word: &str, columns: usize) -> usize {
     word.len()
 }
 
-fn runs(inlines: &[Inline], style: Style, url: Option<&Url>) -> Vec<Run> {
+fn runs(inlines: &[Inline], style: Style, url: Option<&WebUrl>) -> Vec<Run> {
     let run = |text: &str, style: Style| Run { text: inert(text), style, url: url.cloned() };
     let mut drawn = vec![];
     for inline in inlines {

@@ -81,8 +81,8 @@ fn drawn_samples() {
 
 #[test]
 fn what_the_escapes_cannot_reach_looks_alike() {
-    use crate::message::{Inline, link};
-    let url = link("https://x.example/a_(b)").unwrap();
+    use crate::message::{Inline, WebUrl};
+    let url = WebUrl::parse("https://x.example/a_(b)").unwrap();
     let text = vec![Inline::Text("fix(api): [1] a_b".into()), Inline::Code("c`d".into())];
     let message = Message { line: vec![Inline::Link { url, text }], ..Message::default() };
     let body: Value = serde_json::from_str(&encode(&message)).unwrap();

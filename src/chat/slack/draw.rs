@@ -6,13 +6,12 @@
 //! it mentions or links.
 
 use serde::Serialize;
-use url::Url;
 
 use super::limits;
 use crate::message::fit::{cut_text, text_that_fits, units};
 use crate::message::markdown::flatten;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, WebUrl, plain_text};
 
 /// A drawn message, and what of it Slack counts.
 pub(super) struct Drawn {
@@ -90,7 +89,7 @@ enum Leaf {
         style: Look,
     },
     Link {
-        url: Url,
+        url: WebUrl,
         text: String,
         #[serde(skip_serializing_if = "Look::is_plain")]
         style: Look,
@@ -136,7 +135,7 @@ struct Button {
     r#type: &'static str,
     action_id: String,
     text: Plain,
-    url: Url,
+    url: WebUrl,
 }
 
 /// Draws a message. It may be too large; [`Drawn::fits`] says so.
@@ -191,7 +190,7 @@ const fn colour(accent: Accent) -> &'static str {
     }
 }
 
-fn titled(title: &str, url: Option<&Url>) -> Leaf {
+fn titled(title: &str, url: Option<&WebUrl>) -> Leaf {
     let (text, style) = (title.to_owned(), Look::BOLD);
     match url {
         Some(url) => Leaf::Link { url: url.clone(), text, style },
@@ -316,7 +315,7 @@ fn leaves(inlines: &[Inline]) -> Vec<Leaf> {
     drawn
 }
 
-fn collect(inlines: &[Inline], style: Look, url: Option<&Url>, drawn: &mut Vec<Leaf>) {
+fn collect(inlines: &[Inline], style: Look, url: Option<&WebUrl>, drawn: &mut Vec<Leaf>) {
     for inline in inlines {
         let (text, style) = match inline {
             Inline::Text(text) => (text.as_str(), style),

@@ -4,11 +4,10 @@
 //! renderers and flows would evaluate, are broken up by a character without width.
 
 use serde::Serialize;
-use url::Url;
 
 use super::limits;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, WebUrl, plain_text};
 
 /// Whether a drawn message is small enough. What is not ASCII counts twice, because Teams re-encodes it.
 #[expect(clippy::ptr_arg, reason = "the form that fitting asks for")]
@@ -110,7 +109,7 @@ struct OpenUrl {
 }
 
 impl OpenUrl {
-    fn new(url: &Url, title: Option<String>) -> Self {
+    fn new(url: &WebUrl, title: Option<String>) -> Self {
         // Braces are legal in a query, and would be evaluated.
         let url = match url.as_str() {
             url if url.contains(['{', '}']) => url.replace('{', "%7B").replace('}', "%7D"),

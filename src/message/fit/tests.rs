@@ -2,17 +2,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::markdown::blocks;
-use crate::message::{Button, Field, link, plain_text};
+use crate::message::{Button, Field, WebUrl, plain_text};
 
 fn message(body: &str) -> Message {
     Message {
         line: vec![Inline::Text("the line".into())],
         title: Some("the title".into()),
-        url: link("https://x.example/all"),
+        url: WebUrl::parse("https://x.example/all"),
         body: blocks(body),
         items: Some("commits".into()),
         fields: vec![Field { name: "Branch".into(), value: vec![Inline::Code("main".into())] }],
-        buttons: vec![Button { label: "Go".into(), url: link("https://x.example").unwrap() }],
+        buttons: vec![Button { label: "Go".into(), url: WebUrl::parse("https://x.example").unwrap() }],
         ..Message::default()
     }
 }

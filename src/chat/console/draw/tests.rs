@@ -1,6 +1,6 @@
 use super::*;
 use crate::message::markdown::blocks;
-use crate::message::{Button, Field, link};
+use crate::message::{Button, Field, WebUrl};
 use crate::source::PROVIDERS;
 use crate::template::{Context, Library};
 
@@ -10,7 +10,7 @@ fn message() -> Message {
     Message {
         line: vec![Inline::Text("a line".into())],
         title: Some("acme/api #482 Add rate limits".into()),
-        url: link("https://x.example/482"),
+        url: WebUrl::parse("https://x.example/482"),
         accent: Accent::Info,
         body: blocks(
             "Some **bold** text with `code`, long enough that it has to go on in another line.\n\n- one\n- two\n  - deeper\n\n1. first\n\n> quoted\n\n```\nlet x = 1;\n```\n\n| a | b |\n|---|---|\n| c | d |\n\n---\n",
@@ -19,7 +19,7 @@ fn message() -> Message {
             Field { name: "Branches".into(), value: vec![Inline::Code("a".into())] },
             Field { name: "By".into(), value: vec![Inline::Text("Bo".into())] },
         ],
-        buttons: vec![Button { label: "Review".into(), url: link("https://x.example/482").unwrap() }],
+        buttons: vec![Button { label: "Review".into(), url: WebUrl::parse("https://x.example/482").unwrap() }],
         author: Some("Ana".into()),
         footer: Some("small print".into()),
         ..Message::default()
@@ -75,7 +75,7 @@ fn no_line_is_wider_than_the_terminal() {
 #[test]
 fn an_address_is_never_broken_where_it_can_be_copied() {
     let long = format!("https://x.example/{}", "a".repeat(200));
-    let message = Message { url: link(&long), buttons: vec![], ..message() };
+    let message = Message { url: WebUrl::parse(&long), buttons: vec![], ..message() };
     assert!(draw(&message, PLAIN).contains(&long));
     let coloured = draw(&message, Layout { colour: true, ..PLAIN });
     assert!(coloured.contains(&format!("\x1b]8;;{long}\x1b\\")) && coloured.contains('…'));
@@ -89,7 +89,7 @@ fn what_strangers_write_moves_no_cursor() {
         title: Some(rude.clone()),
         body: vec![Block::Paragraph(vec![Inline::Code(rude.clone())]), Block::Code(rude.clone())],
         fields: vec![Field { name: rude.clone(), value: vec![Inline::Text(rude.clone())] }],
-        buttons: vec![Button { label: rude, url: link("https://x.example").unwrap() }],
+        buttons: vec![Button { label: rude, url: WebUrl::parse("https://x.example").unwrap() }],
         ..Message::default()
     };
     let drawn = draw(&message, PLAIN);
