@@ -358,6 +358,9 @@ fn escaped(text: &str) -> String {
 
 /// Text in which nothing is evaluated: no `{` follows another, or a `$`, at once.
 fn inert(text: &str) -> String {
+    if !text.contains('{') {
+        return text.to_owned();
+    }
     let mut inert = String::with_capacity(text.len());
     let mut before = None;
     for c in text.chars() {

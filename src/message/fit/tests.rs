@@ -90,6 +90,11 @@ fn texts_are_cut_between_words_and_characters() {
 
 proptest! {
     #[test]
+    fn units_are_those_of_utf_16(text in any::<String>()) {
+        prop_assert_eq!(units(&text), text.encode_utf16().count());
+    }
+
+    #[test]
     fn a_cut_text_is_never_too_long(text in any::<String>(), longest in 1_usize..60) {
         prop_assert!(units(&cut_text(&text, longest)) <= longest);
         let inlines = vec![Inline::Strong(vec![Inline::Text(text.clone())]), Inline::Code(text)];
