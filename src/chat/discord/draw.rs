@@ -201,7 +201,9 @@ fn list(start: Option<u64>, items: &[Vec<Block>], prefix: &str) -> String {
         if let [Block::Paragraph(run)] = item.as_slice()
             && !run.contains(&Inline::Break)
         {
-            lines.push(format!("{prefix}{marker}{}", inlines(run)));
+            let mut line = format!("{prefix}{marker}");
+            inlines_into(run, Marks::default(), &mut line);
+            lines.push(line);
             continue;
         }
         let hanging = " ".repeat(marker.len());
@@ -333,6 +335,9 @@ fn escape(text: &str) -> String {
     escaped
 }
 
+/// What Discord's Markdown may take for markup.
+const MARKUP: [char; 16] = ['\\', '*', '_', '~', '`', '|', '>', '#', '-', '[', ']', '(', ')', '<', '@', ':'];
+
 fn escape_into(text: &str, escaped: &mut String) {
     for (n, word) in text.split(' ').enumerate() {
         if n > 0 {
@@ -342,15 +347,14 @@ fn escape_into(text: &str, escaped: &mut String) {
             escaped.push_str(word);
             continue;
         }
-        for c in word.chars() {
-            if matches!(
-                c,
-                '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '#' | '-' | '[' | ']' | '(' | ')' | '<' | '@' | ':'
-            ) {
-                escaped.push('\\');
-            }
-            escaped.push(c);
+        let mut rest = word;
+        while let Some(at) = rest.find(MARKUP) {
+            escaped.push_str(&rest[..at]);
+            escaped.push('\\');
+            escaped.push_str(&rest[at..=at]);
+            rest = &rest[at + 1..];
         }
+        escaped.push_str(rest);
         // `1.` at the beginning of a line begins a list.
         if n == 0 && word.ends_with('.') && word.len() > 1 && word[..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
         {
