@@ -336,7 +336,9 @@ fn escape(text: &str) -> String {
 }
 
 /// What Discord's Markdown may take for markup.
-const MARKUP: [char; 16] = ['\\', '*', '_', '~', '`', '|', '>', '#', '-', '[', ']', '(', ')', '<', '@', ':'];
+const fn is_markup(c: char) -> bool {
+    matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '#' | '-' | '[' | ']' | '(' | ')' | '<' | '@' | ':')
+}
 
 fn escape_into(text: &str, escaped: &mut String) {
     for (n, word) in text.split(' ').enumerate() {
@@ -348,7 +350,7 @@ fn escape_into(text: &str, escaped: &mut String) {
             continue;
         }
         let mut rest = word;
-        while let Some(at) = rest.find(MARKUP) {
+        while let Some(at) = rest.find(is_markup) {
             escaped.push_str(&rest[..at]);
             escaped.push('\\');
             escaped.push_str(&rest[at..=at]);
