@@ -74,11 +74,13 @@ impl Worker {
     async fn deliver(&mut self, mut delivery: Delivery) -> Result<(), Leave> {
         let settings = self.settings.clone();
         let Some(channel) = settings.channels.get(&delivery.channel) else { return Err(Leave) };
+        // Made once; what is rendered of it, each time anew.
+        let event = Context::new(std::mem::take(&mut delivery.event));
         let mut wait = delivery.wait;
         loop {
             self.pause(wait).await?;
             self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
-            let body = draw(&settings, channel, &delivery);
+            let body = draw(&settings, channel, &delivery, &event);
             self.pacer.sent();
             let (finished, after) = attempt(channel.chat.as_ref(), &delivery, &body).await;
             self.finish(finished).await?;
@@ -161,9 +163,8 @@ impl Worker {
 }
 
 /// Renders a delivery's event, now: a template that was mended since it was stored serves it.
-fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery) -> Body {
-    let event = Context::new(delivery.event.clone());
-    let rendered = settings.templates.render(&event, delivery.template.as_deref());
+fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Body {
+    let rendered = settings.templates.render(event, delivery.template.as_deref());
     for failure in &rendered.failures {
         tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::limits;
-use crate::message::fit::{run_that_fits, text_that_fits, units};
+use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message};
 
@@ -104,13 +104,13 @@ pub(super) fn draw(message: &Message) -> Drawn {
         description = format!("{}\n\n{description}", inlines(&message.line));
     }
     let embed = Embed {
-        author: message.author.as_deref().map(|name| Name { name: plain(name, limits::AUTHOR) }),
+        author: message.author.as_deref().map(|name| Name { name: cut_text(name, limits::AUTHOR) }),
         title: message.title.as_deref().map(title),
         url: message.url.as_ref().map(ToString::to_string),
         description: description.trim().to_owned(),
         color: colour(message.accent),
         fields: message.fields.iter().take(limits::FIELDS).filter_map(field).collect(),
-        footer: message.footer.as_deref().map(|text| Text { text: plain(text, limits::FOOTER) }),
+        footer: message.footer.as_deref().map(|text| Text { text: cut_text(text, limits::FOOTER) }),
         timestamp: message.time.map(|time| time.to_string()),
     };
     let (description, all) = (units(&embed.description), embed.counted());
@@ -142,11 +142,6 @@ const fn colour(accent: Accent) -> u32 {
 
 fn title(text: &str) -> String {
     escape(&text_that_fits(text, |text| units(&escape(text)) <= limits::TITLE))
-}
-
-/// Plain text for a place that knows no markup.
-fn plain(text: &str, longest: usize) -> String {
-    crate::message::fit::cut_text(text, longest)
 }
 
 fn field(field: &Field) -> Option<EmbedField> {

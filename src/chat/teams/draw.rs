@@ -212,16 +212,7 @@ impl Page {
                 Block::Quote(inner) => {
                     let mut quote = Self { elements: vec![] };
                     quote.blocks(inner, "None", 0);
-                    if !quote.elements.is_empty() {
-                        let (style, items) = ("emphasis", quote.elements);
-                        self.elements.push(Element::Container {
-                            style,
-                            bleed: false,
-                            spacing: Some(spacing),
-                            select_action: None,
-                            items,
-                        });
-                    }
+                    self.set_off(quote, spacing);
                 }
                 Block::Code(code) => self.code(code, spacing),
                 Block::Table(rows) => self.code(&as_text(rows), spacing),
@@ -261,14 +252,15 @@ impl Page {
             lines.elements.push(Element::RichTextBlock { spacing: Some("None"), separator: false, inlines: vec![run] });
         }
         if !code.trim().is_empty() {
-            let (style, items) = ("emphasis", lines.elements);
-            self.elements.push(Element::Container {
-                style,
-                bleed: false,
-                spacing: Some(spacing),
-                select_action: None,
-                items,
-            });
+            self.set_off(lines, spacing);
+        }
+    }
+
+    /// What is quoted, or code, stands on a ground of its own.
+    fn set_off(&mut self, inner: Self, spacing: &'static str) {
+        let (style, items, spacing) = ("emphasis", inner.elements, Some(spacing));
+        if !items.is_empty() {
+            self.elements.push(Element::Container { style, bleed: false, spacing, select_action: None, items });
         }
     }
 }
