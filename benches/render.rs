@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use handlebars::Handlebars;
 use hookbell::chat;
+use hookbell::event::Event;
 use hookbell::source::provider;
 use hookbell::template::{Context, Library};
 use serde_json::Value;
@@ -15,7 +17,7 @@ use serde_json::Value;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A push of twenty commits: the sample's, each with a hash and a message of its own.
-fn push_of_twenty() -> Context {
+fn push() -> Event {
     let bitbucket = provider("bitbucket-cloud").unwrap();
     let sample = bitbucket.sample("push").unwrap();
     let mut body: Value = serde_json::from_str(sample.body).unwrap();
@@ -27,13 +29,24 @@ fn push_of_twenty() -> Context {
         commit
     });
     body["push"]["changes"][0]["commits"] = commits.collect();
-    let event = bitbucket.parse(sample.key, body.to_string().as_bytes()).unwrap().events.remove(0);
-    Context::of(&event)
+    bitbucket.parse(sample.key, body.to_string().as_bytes()).unwrap().events.remove(0)
 }
 
+/// What a push says, as plain text by Handlebars alone: the measure that the others are to be held against, because a
+/// machine's speed is in both.
+const BARE: &str = "{{actor.name}} pushed {{push.count}} commits to {{repository.full_name}} {{push.branch}}
+{{#each push.commits}}{{short}} {{url}} {{subject}}{{#if by}} {{by}}{{/if}}
+{{/each}}";
+
 fn rendering(criterion: &mut Criterion) {
-    let (library, event) = (Library::built_in(), push_of_twenty());
+    let (library, event) = (Library::built_in(), Context::of(&push()));
     let mut group = criterion.benchmark_group("push of 20 commits");
+    let mut bare = Handlebars::new();
+    bare.register_template_string("bare", BARE).unwrap();
+    let context = handlebars::Context::wraps(push()).unwrap();
+    group.bench_function("bare handlebars", |bencher| {
+        bencher.iter(|| bare.render_with_context("bare", &context).unwrap());
+    });
     group.bench_function("template", |bencher| {
         bencher.iter(|| library.render(&event, None));
     });

@@ -13,6 +13,9 @@ const SHORTEST: usize = 100;
 
 /// The length that chats count: UTF-16 units. Where one counts characters, this is the larger number.
 pub fn units(text: &str) -> usize {
+    if text.is_ascii() {
+        return text.len();
+    }
     // Each character's first byte is one, and one more where four bytes say what UTF-16 says in two units.
     text.bytes().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(byte >= 0xF0)).sum()
 }

@@ -102,7 +102,7 @@ enum Container {
     Strong,
     Emphasis,
     Strike,
-    Link(String),
+    Link(Option<WebUrl>),
     /// Something that has no form of its own here; what is in it stays.
     Other,
 }
@@ -302,7 +302,7 @@ impl Tree {
             Container::Strong => self.wrapped(open.inlines, Inline::Strong),
             Container::Emphasis => self.wrapped(open.inlines, Inline::Emphasis),
             Container::Strike => self.wrapped(open.inlines, Inline::Strike),
-            Container::Link(target) => self.link(&target, open.inlines),
+            Container::Link(target) => self.link(target, open.inlines),
             Container::Html => {
                 if self.author == Author::Stranger {
                     open.inlines = without_comments(open.inlines);
@@ -334,8 +334,8 @@ impl Tree {
         }
     }
 
-    fn link(&mut self, target: &str, text: Vec<Inline>) {
-        let Some(url) = WebUrl::parse(&unshield_all(target)) else {
+    fn link(&mut self, target: Option<WebUrl>, text: Vec<Inline>) {
+        let Some(url) = target else {
             text.into_iter().for_each(|inline| self.inline(inline));
             return;
         };
@@ -366,7 +366,9 @@ fn container(tag: Tag<'_>) -> Container {
         Tag::Strong => Container::Strong,
         Tag::Emphasis => Container::Emphasis,
         Tag::Strikethrough => Container::Strike,
-        Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => Container::Link(dest_url.into_string()),
+        Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+            Container::Link(WebUrl::parse(&unshield_all(&dest_url)))
+        }
         Tag::HtmlBlock => Container::Html,
         _ => Container::Other,
     }

@@ -45,15 +45,13 @@ pub fn shield(value: &str) -> String {
         let mut chars = rest[run..].chars();
         let Some(c) = chars.next() else { break };
         rest = chars.as_str();
-        let c = match c {
-            '\r' if rest.starts_with('\n') => continue,
-            '\r' => '\n',
-            c => c,
-        };
-        if c.is_alphanumeric() {
-            shielded.push(c);
-        } else if !is_dropped(c) {
-            shielded.push(away(c));
+        match c {
+            ' '..='~' => shielded.push(away(c)),
+            '\r' if rest.starts_with('\n') => {}
+            '\r' => shielded.push(away('\n')),
+            c if c.is_alphanumeric() => shielded.push(c),
+            c if is_dropped(c) => {}
+            c => shielded.push(away(c)),
         }
     }
     if shielded.is_empty() {
@@ -73,7 +71,10 @@ pub fn unshield(text: &str) -> String {
         let mut chars = rest[run..].chars();
         let Some(c) = chars.next() else { break };
         rest = chars.as_str();
-        plain.extend(back(c));
+        match u32::from(c).wrapping_sub(BASIC) {
+            ascii @ 0x20..=0x7E => plain.extend(char::from_u32(ascii)),
+            _ => plain.extend(back(c)),
+        }
     }
     plain
 }
@@ -87,6 +88,11 @@ pub(super) fn is_dropped(c: char) -> bool {
     let control = c.is_control() && c != '\n' && c != '\t';
     let private = u32::from(c) >= 0xF_0000;
     formatting || control || private
+}
+
+/// A text for a terminal's line: without control characters and their like, whoever wrote it.
+pub fn harmless(text: &str) -> String {
+    text.chars().filter(|c| !is_dropped(*c) && !c.is_control()).collect()
 }
 
 fn away(c: char) -> char {

@@ -83,7 +83,7 @@ impl Library {
             let text = BuiltIn::get(&path).map(|file| String::from_utf8_lossy(&file.data).into_owned());
             let source = SourceFile { path: format!("built-in {path}"), text: text.unwrap_or_default() };
             // A test holds every built-in template to compiling; one that did not would be missing, not fatal.
-            if let Ok(portable) = Portable::compile("built-in", name, Arc::new(source), &mut library.registry) {
+            if let Ok(portable) = Portable::compile(name, Arc::new(source)) {
                 library.built_in.insert(name.to_owned(), portable);
             }
         }
@@ -115,7 +115,7 @@ impl Library {
             match std::fs::read_to_string(&path) {
                 Ok(text) => {
                     let source = Arc::new(SourceFile { path: shown, text });
-                    match Portable::compile("file", name, source, &mut library.registry) {
+                    match Portable::compile(name, source) {
                         Ok(portable) => {
                             library.files.insert(name.to_owned(), portable);
                         }

@@ -1,11 +1,11 @@
 //! Portable templates: front matter whose strings are Handlebars, and a body in Markdown, made into a
 //! [`Message`] that any chat can draw.
 
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use handlebars::{Context, Handlebars, Template};
+use handlebars::{Context, Handlebars, Output, RenderContext, Renderable, Template};
 use thiserror::Error;
 use toml::Spanned;
 
@@ -16,7 +16,10 @@ use crate::problem::{Place, Problem, SourceFile};
 /// The most that one slot of a template may render to, in bytes; chats show far less.
 const LARGEST_OUTPUT: usize = 256 * 1024;
 
-/// A compiled portable template. Its slots are registered by name in the library's registry.
+/// Room for what most slots render to, in bytes.
+const USUAL_OUTPUT: usize = 16 * 1024;
+
+/// A compiled portable template.
 pub(super) struct Portable {
     name: String,
     file: Arc<SourceFile>,
@@ -36,8 +39,8 @@ pub(super) struct Portable {
 enum Slot {
     /// Without expressions: what it says.
     Plain(String),
-    /// Its name in the registry.
-    Template(String),
+    /// With expressions, and what the slot is called.
+    Template(String, Box<Template>),
 }
 
 /// Why a template gave no message.
@@ -51,15 +54,10 @@ pub struct RenderFailure {
 }
 
 impl Portable {
-    /// Compiles a template's file into the registry; `layer` tells templates of one name apart.
-    pub(super) fn compile(
-        layer: &str,
-        name: &str,
-        file: Arc<SourceFile>,
-        registry: &mut Handlebars<'static>,
-    ) -> Result<Self, Vec<Problem>> {
+    /// Compiles a template's file.
+    pub(super) fn compile(name: &str, file: Arc<SourceFile>) -> Result<Self, Vec<Problem>> {
         let parts = file::parse(&file).map_err(|problem| vec![*problem])?;
-        let mut compiler = Compiler { prefix: format!("{layer}:{name}"), file: &file, registry, problems: vec![] };
+        let mut compiler = Compiler { file: &file, problems: vec![] };
         let front = parts.front_matter;
         let offset = parts.offset;
 
@@ -102,64 +100,36 @@ impl Portable {
 
     /// Makes the message. What renders blank is left out; a template of which nothing is left has failed.
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, RenderFailure> {
-        let render = |slot: &Slot| self.slot(slot, registry, context);
-        let plain = |slot: &Slot| render(slot).map(|text| markdown::plain(&text));
-        let optional = |slot: &Option<Slot>| {
-            let text = slot.as_ref().map(plain).transpose()?;
-            Ok(text.filter(|text| !text.is_empty()))
-        };
-        let url = |slot: &Slot| plain(slot).map(|text| WebUrl::parse(&text));
-
-        let line = markdown::line(&render(&self.line)?);
+        let mut rendering = Rendering { template: self, registry, context, output: Capped::new() };
+        let line = markdown::line(rendering.slot(&self.line)?);
         if is_blank(&line) {
             return Err(self.failure("`line` rendered to nothing".to_owned()));
         }
-        let accent = match &self.accent {
-            None => Accent::Neutral,
-            Some(slot) => {
-                let name = plain(slot)?;
-                let unknown = || self.failure(format!("`accent` rendered to `{name}`, which is no accent"));
-                Accent::parse(&name).ok_or_else(unknown)?
-            }
-        };
         let mut message = Message {
             line,
-            title: optional(&self.title)?,
-            author: optional(&self.author)?,
-            footer: optional(&self.footer)?,
-            items: optional(&self.items)?,
-            url: self.url.as_ref().map(url).transpose()?.flatten(),
-            accent,
-            body: markdown::blocks(&render(&self.body)?),
+            title: rendering.optional(self.title.as_ref())?,
+            author: rendering.optional(self.author.as_ref())?,
+            footer: rendering.optional(self.footer.as_ref())?,
+            items: rendering.optional(self.items.as_ref())?,
+            url: self.url.as_ref().map(|slot| rendering.url(slot)).transpose()?.flatten(),
+            accent: self.accent.as_ref().map(|slot| rendering.accent(slot)).transpose()?.unwrap_or_default(),
+            body: markdown::blocks(rendering.slot(&self.body)?),
             time: context.data().get("time").and_then(|time| time.as_str()?.parse().ok()),
             ..Message::default()
         };
         for (name, value) in &self.fields {
-            let field = Field { name: plain(name)?, value: markdown::inlines(&render(value)?) };
+            let field = Field { name: rendering.plain(name)?, value: markdown::inlines(rendering.slot(value)?) };
             if !field.name.is_empty() && !is_blank(&field.value) {
                 message.fields.push(field);
             }
         }
         for (label, target) in &self.buttons {
-            let label = plain(label)?;
-            if let (false, Some(url)) = (label.is_empty(), url(target)?) {
+            let label = rendering.plain(label)?;
+            if let (false, Some(url)) = (label.is_empty(), rendering.url(target)?) {
                 message.buttons.push(Button { label, url });
             }
         }
         Ok(message)
-    }
-
-    fn slot(&self, slot: &Slot, registry: &Handlebars<'_>, context: &Context) -> Result<String, RenderFailure> {
-        let name = match slot {
-            Slot::Plain(text) => return Ok(text.clone()),
-            Slot::Template(name) => name,
-        };
-        let mut output = Capped(Vec::with_capacity(4096));
-        registry.render_with_context_to_write(name, context, &mut output).map_err(|error| {
-            let slot = name.rsplit(':').next().unwrap_or_default();
-            self.failure(format!("in `{slot}`: {error}"))
-        })?;
-        String::from_utf8(output.0).map_err(|error| self.failure(error.to_string()))
     }
 
     fn failure(&self, reason: String) -> RenderFailure {
@@ -167,11 +137,51 @@ impl Portable {
     }
 }
 
+/// One template on its way to become a message. All of its slots share one buffer.
+struct Rendering<'a> {
+    template: &'a Portable,
+    registry: &'a Handlebars<'a>,
+    context: &'a Context,
+    output: Capped,
+}
+
+impl Rendering<'_> {
+    /// What a slot renders to, shielded.
+    fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, RenderFailure> {
+        let (name, template) = match slot {
+            Slot::Plain(text) => return Ok(text),
+            Slot::Template(name, template) => (name, template),
+        };
+        self.output.0.clear();
+        let mut state = RenderContext::new(None);
+        let rendered = template.render(self.registry, self.context, &mut state, &mut self.output);
+        rendered.map_err(|error| self.template.failure(format!("in `{name}`: {error}")))?;
+        Ok(&self.output.0)
+    }
+
+    fn plain(&mut self, slot: &Slot) -> Result<String, RenderFailure> {
+        self.slot(slot).map(markdown::plain)
+    }
+
+    fn optional(&mut self, slot: Option<&Slot>) -> Result<Option<String>, RenderFailure> {
+        let text = slot.map(|slot| self.plain(slot)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    fn url(&mut self, slot: &Slot) -> Result<Option<WebUrl>, RenderFailure> {
+        self.plain(slot).map(|text| WebUrl::parse(&text))
+    }
+
+    fn accent(&mut self, slot: &Slot) -> Result<Accent, RenderFailure> {
+        let name = self.plain(slot)?;
+        let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is no accent"));
+        Accent::parse(&name).ok_or_else(unknown)
+    }
+}
+
 /// Compiles one template's slots and gathers what is wrong with them.
 struct Compiler<'a> {
-    prefix: String,
     file: &'a Arc<SourceFile>,
-    registry: &'a mut Handlebars<'static>,
     problems: Vec<Problem>,
 }
 
@@ -183,23 +193,27 @@ impl Compiler<'_> {
     }
 
     fn compile(&mut self, what: &str, text: &str, span: Range<usize>) -> Slot {
-        let name = format!("{}:{what}", self.prefix);
-        match Template::compile_with_name(text, name.clone()) {
-            Ok(template) => {
-                for fault in lint::faults(&template) {
-                    let span = self.within(&span, text, fault.position);
-                    let problem = Problem::error(fault.message, Place::Span(self.file.clone(), span));
-                    self.problems.push(problem.maybe_help(fault.help));
-                }
-                self.registry.register_template(&name, template);
-            }
+        let template = match Template::compile(text) {
+            Ok(template) => template,
             Err(error) => {
                 let (message, position) = syntax::explain(text, &error);
-                let place = Place::Span(self.file.clone(), self.within(&span, text, position));
-                self.problems.push(Problem::error(message, place));
+                self.problems.push(Problem::error(message, self.place(&span, text, position)));
+                return Slot::Plain(String::new());
             }
+        };
+        for fault in lint::faults(&template) {
+            let problem = Problem::error(fault.message, self.place(&span, text, fault.position));
+            self.problems.push(problem.maybe_help(fault.help));
         }
-        if text.contains("{{") { Slot::Template(name) } else { Slot::Plain(text.to_owned()) }
+        if text.contains("{{") {
+            Slot::Template(what.to_owned(), Box::new(template))
+        } else {
+            Slot::Plain(text.to_owned())
+        }
+    }
+
+    fn place(&self, span: &Range<usize>, text: &str, position: Option<(usize, usize)>) -> Place {
+        Place::Span(self.file.clone(), self.within(span, text, position))
     }
 
     /// The place in the file of a line and column (both from 1) of a slot's text. A string of the front matter
@@ -231,18 +245,20 @@ impl Compiler<'_> {
 }
 
 /// A buffer that refuses to grow past [`LARGEST_OUTPUT`].
-struct Capped(Vec<u8>);
+struct Capped(String);
 
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LARGEST_OUTPUT {
+impl Capped {
+    fn new() -> Self {
+        Self(String::with_capacity(USUAL_OUTPUT))
+    }
+}
+
+impl Output for Capped {
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        if self.0.len() + text.len() > LARGEST_OUTPUT {
             return Err(io::Error::other(format!("renders to more than {} KB", LARGEST_OUTPUT / 1024)));
         }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
+        self.0.push_str(text);
         Ok(())
     }
 }

@@ -34,13 +34,12 @@ fn line_of(line: &str, context: &Value) -> String {
 #[test]
 fn every_built_in_template_compiles_and_is_there() {
     let library = Library::built_in();
-    let mut registry = helpers::registry();
     let mut count = 0;
     for path in BuiltIn::iter() {
         let text = String::from_utf8(BuiltIn::get(&path).unwrap().data.into_owned()).unwrap();
         let name = path.strip_suffix(PORTABLE).unwrap_or_else(|| panic!("{path} is no template"));
         let source = Arc::new(SourceFile { path: path.to_string(), text });
-        if let Err(problems) = Portable::compile("test", name, source, &mut registry) {
+        if let Err(problems) = Portable::compile(name, source) {
             panic!("{}", problems[0].render(false));
         }
         assert!(library.built_in.contains_key(name));

@@ -190,24 +190,32 @@ fn quote(inner: &[Block], prefix: &str) -> String {
 }
 
 fn list(start: Option<u64>, items: &[Vec<Block>], prefix: &str) -> String {
-    let mut lines = vec![];
+    let mut text = String::with_capacity(items.len() * 128);
+    let begin_line = |text: &mut String| {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(prefix);
+    };
     for (n, item) in items.iter().enumerate() {
         let marker = start.map_or("- ".to_owned(), |first| format!("{}. ", first + n as u64));
         if let [Block::Paragraph(run)] = item.as_slice()
             && !run.contains(&Inline::Break)
         {
-            let mut line = format!("{prefix}{marker}");
-            inlines_into(run, Marks::default(), &mut line);
-            lines.push(line);
+            begin_line(&mut text);
+            text.push_str(&marker);
+            inlines_into(run, Marks::default(), &mut text);
             continue;
         }
         let hanging = " ".repeat(marker.len());
         let drawn = blocks(item, "");
         for (n, line) in drawn.lines().filter(|line| !line.is_empty()).enumerate() {
-            lines.push(format!("{prefix}{}{line}", if n == 0 { &marker } else { &hanging }));
+            begin_line(&mut text);
+            text.push_str(if n == 0 { &marker } else { &hanging });
+            text.push_str(line);
         }
     }
-    lines.join("\n")
+    text
 }
 
 fn fence(code: &str, prefix: &str) -> String {
