@@ -1,4 +1,5 @@
-//! Sending over HTTP: one client for all chats, with an end to every wait and to every answer's size.
+//! The one HTTP client, with an end to every wait and to every answer's size: for sending to chats, and for the few
+//! public files that are fetched.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use super::{AddressError, Failure, Outcome, Reason};
+use crate::chat::{AddressError, Failure, Outcome, Reason};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,6 +26,9 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// The most bytes of an answer that are read; chats answer in a few hundred.
 const LARGEST_ANSWER: usize = 64 * 1024;
+
+/// The most bytes of a public file that are read.
+const LARGEST_FILE: usize = 4 * 1024 * 1024;
 
 /// The longest wait that a chat may ask for: what is beyond it is a mistake, and the chat says so again.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,15 +47,15 @@ pub struct HttpSettings {
 pub struct Http(Arc<Client>);
 
 /// What a chat answered.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// The beginning of the body, as text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Whether the body ended as it should, or was larger than anybody wants to know.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
     /// What of the address an answer may echo and nobody may see.
-    pub(super) secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
 }
 
 impl Http {
@@ -83,7 +87,7 @@ impl Http {
     }
 
     /// Posts JSON. The error is the outcome that no answer means.
-    pub(super) async fn post(&self, target: &Target, user_agent: &str, body: String) -> Result<Answer, Outcome> {
+    pub(crate) async fn post(&self, target: &Target, user_agent: &str, body: String) -> Result<Answer, Outcome> {
         let request = self
             .0
             .post(target.0.clone())
@@ -92,32 +96,56 @@ impl Http {
             .body(body);
         let mut response = request.send().await.map_err(|error| unanswered(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut bytes = vec![];
-        let whole = loop {
-            match response.chunk().await {
-                Ok(Some(chunk)) => {
-                    let room = LARGEST_ANSWER.saturating_sub(bytes.len());
-                    bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                    if bytes.len() >= LARGEST_ANSWER {
-                        break true;
-                    }
-                }
-                Ok(None) => break true,
-                Err(_) => break false,
-            }
-        };
+        let (bytes, whole) = read(&mut response, LARGEST_ANSWER).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Answer { status, headers, text, whole, secrets: target.secrets() })
     }
+
+    /// Gets a public file of at most [`LARGEST_FILE`] bytes. An error says why there is none.
+    pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+        let request = self.0.get(url).header(reqwest::header::USER_AGENT, crate::chat::USER_AGENT);
+        let mut response = request.send().await.map_err(|error| root_cause(&error))?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status().as_u16()));
+        }
+        match read(&mut response, LARGEST_FILE).await {
+            (bytes, true) if bytes.len() < LARGEST_FILE => Ok(bytes),
+            (_, true) => Err(format!("larger than {} MB", LARGEST_FILE / 1024 / 1024)),
+            (_, false) => Err("the answer broke off".to_owned()),
+        }
+    }
 }
 
-/// What it means that there was no answer. The text holds no address.
-fn unanswered(error: &reqwest::Error) -> Outcome {
+/// The beginning of an answer's body, and whether it ended as it should, or was larger than anybody wants to know.
+async fn read(response: &mut reqwest::Response, largest: usize) -> (Vec<u8>, bool) {
+    let mut bytes = vec![];
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                let room = largest.saturating_sub(bytes.len());
+                bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if bytes.len() >= largest {
+                    return (bytes, true);
+                }
+            }
+            Ok(None) => return (bytes, true),
+            Err(_) => return (bytes, false),
+        }
+    }
+}
+
+/// What went wrong in the end, without an address.
+fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let said = if cause.is::<reqwest::Error>() { "no answer".to_owned() } else { cause.to_string() };
+    if cause.is::<reqwest::Error>() { "no answer".to_owned() } else { cause.to_string() }
+}
+
+/// What it means that there was no answer. The text holds no address.
+fn unanswered(error: &reqwest::Error) -> Outcome {
+    let said = root_cause(error);
     if error.is_connect() {
         let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
         return Outcome::Retry { failure: Failure::new(reason, said), after: None };
@@ -129,7 +157,7 @@ fn unanswered(error: &reqwest::Error) -> Outcome {
 
 impl Answer {
     /// How long the chat asks to wait, by `Retry-After`: seconds, or a date.
-    pub(super) fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         let wait = match value.parse::<f64>() {
             Ok(seconds) => seconds_of(seconds)?,
@@ -142,13 +170,13 @@ impl Answer {
     }
 
     /// What the chat said, short enough to be kept and shown.
-    pub(super) fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.saying(&self.text)
     }
 
     /// The same, of what somebody made of the chat's words. Whatever it echoes of the address is made illegible: that is
     /// a secret, and pages that say "not found" like to repeat it.
-    pub(super) fn saying(&self, text: &str) -> String {
+    pub(crate) fn saying(&self, text: &str) -> String {
         let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         for secret in &self.secrets {
             text = text.replace(secret.as_str(), "***");
@@ -158,7 +186,7 @@ impl Answer {
     }
 
     /// What an answer means that nobody has seen yet: no more than that it is not the one that was hoped for.
-    pub(super) fn unexpected(&self) -> Outcome {
+    pub(crate) fn unexpected(&self) -> Outcome {
         let failure = Failure::new(Reason::Unexpected, self.said());
         match self.status {
             400 | 413 | 422 => Outcome::Rejected(failure),
@@ -167,7 +195,7 @@ impl Answer {
     }
 
     /// What answers mean that all chats have in common; `None` for a chat's own.
-    pub(super) fn common(&self) -> Option<Outcome> {
+    pub(crate) fn common(&self) -> Option<Outcome> {
         let said = self.said();
         match self.status {
             200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "the answer broke off"))),
@@ -186,17 +214,17 @@ impl Answer {
 }
 
 /// A number of seconds, if it is one.
-pub(super) fn seconds_of(seconds: f64) -> Option<Duration> {
+pub(crate) fn seconds_of(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(|wait| wait.min(LONGEST_WAIT))
 }
 
 /// A webhook's address, checked.
 #[derive(Clone)]
-pub(super) struct Target(Url);
+pub(crate) struct Target(Url);
 
 impl Target {
     /// Checks an address. `http` is for this machine alone, unless the config says otherwise.
-    pub(super) fn parse(url: &SecretString) -> Result<Self, AddressError> {
+    pub(crate) fn parse(url: &SecretString) -> Result<Self, AddressError> {
         let wrong = |message: &str, help| Err(AddressError { message: message.to_owned(), help });
         let Ok(url) = Url::parse(url.expose_secret()) else {
             return wrong("the webhook's address is no URL", "copy it whole: it begins with `https://`");
@@ -208,7 +236,7 @@ impl Target {
     }
 
     /// Whether messages would cross a network unencrypted.
-    pub(super) fn is_exposed(&self) -> bool {
+    pub(crate) fn is_exposed(&self) -> bool {
         let loopback = match self.0.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
             Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
@@ -233,16 +261,16 @@ impl Target {
         secrets
     }
 
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.path()
     }
 
     /// The same address with one more parameter.
-    pub(super) fn with_parameter(&self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Self {
         let mut url = self.0.clone();
         if !url.query_pairs().any(|(known, _)| known == name) {
             url.query_pairs_mut().append_pair(name, value);
@@ -251,7 +279,7 @@ impl Target {
     }
 
     /// A name for the destination that tells nothing of the address.
-    pub(super) fn destination(&self, kind: &str) -> String {
+    pub(crate) fn destination(&self, kind: &str) -> String {
         format!("{kind}:{}", hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..8]))
     }
 }

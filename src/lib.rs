@@ -9,6 +9,8 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod event;
+pub mod http_client;
+pub mod memory;
 pub mod message;
 pub mod problem;
 pub mod routing;

@@ -6,7 +6,6 @@
 
 pub mod console;
 pub mod discord;
-mod http;
 mod pace;
 pub mod slack;
 pub mod teams;
@@ -17,9 +16,9 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use crate::http_client::Http;
 use crate::message::Message;
 
-pub use http::{Http, HttpSettings, is_exposed};
 pub use pace::{Pace, Pacer};
 
 /// A destination for messages.
@@ -210,7 +209,7 @@ pub struct AddressError {
 }
 
 /// How requests name themselves where a chat asks for nothing else.
-const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
 
 /// Every kind of chat.
 pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, console::KIND];

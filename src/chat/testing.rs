@@ -186,12 +186,12 @@ pub(crate) fn assert_clean(body: &Value, what: &str) {
 }
 
 /// An answer, for what it means.
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> super::http::Answer {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate::http_client::Answer {
     let mut map = reqwest::header::HeaderMap::new();
     for (name, value) in headers {
         map.insert(reqwest::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
-    super::http::Answer { status, headers: map, text: text.to_owned(), whole: true, secrets: vec![] }
+    crate::http_client::Answer { status, headers: map, text: text.to_owned(), whole: true, secrets: vec![] }
 }
 
 /// An outcome in a few words: what, why, and how long to wait.

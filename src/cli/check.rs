@@ -38,7 +38,7 @@ fn render_samples(settings: &Settings) -> Result<usize, Failure> {
     asked.dedup();
     for provider in PROVIDERS {
         for sample in provider.samples {
-            let parsed = provider.parse(sample.key, sample.body.as_bytes());
+            let parsed = provider.parse_sample(sample);
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {
                 let context = Context::of(&event);
                 for template in &asked {

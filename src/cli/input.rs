@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::event::Event;
-use crate::source::{PROVIDERS, Provider, Sample, provider};
+use crate::source::{PROVIDERS, Parsed, Provider, Sample, provider};
 
 /// The provider that a command means: the one that it names, or the first.
 pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Failure> {
@@ -30,8 +29,8 @@ pub(super) fn sample(provider: &'static Provider, name: &str) -> Result<&'static
     })
 }
 
-/// The events of a payload's file, whose host called them `key`, or of a sample.
-pub(super) fn events(provider: &'static Provider, payload: &str, key: Option<&str>) -> Result<Vec<Event>, Failure> {
+/// What a payload's file holds, whose host called it `key`, or a sample.
+pub(super) fn parsed(provider: &'static Provider, payload: &str, key: Option<&str>) -> Result<Parsed, Failure> {
     let path = Path::new(payload);
     let (key, body) = if path.exists() {
         let body = std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
@@ -44,8 +43,10 @@ pub(super) fn events(provider: &'static Provider, payload: &str, key: Option<&st
         return Err(Failure::Usage(format!("there is no file `{payload}`")));
     } else {
         let sample = sample(provider, payload)?;
+        if key.is_none_or(|key| key == sample.key) {
+            return provider.parse_sample(sample).map_err(|refusal| Failure::NotFine(refusal.to_string()));
+        }
         (key.unwrap_or(sample.key), sample.body.as_bytes().to_vec())
     };
-    let parsed = provider.parse(key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))?;
-    Ok(parsed.events)
+    provider.parse(key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))
 }

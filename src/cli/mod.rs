@@ -2,9 +2,11 @@
 
 mod channels;
 mod check;
+mod events;
 mod input;
 mod render;
 mod sample;
+mod schema;
 mod serve;
 
 use std::io::IsTerminal;
@@ -53,6 +55,11 @@ enum Command {
     Sample(sample::Sample),
     /// Show the message that an event becomes.
     Render(render::Render),
+    /// What came in lately and where it went; with `--refused`, what was not let in.
+    Events(events::Events),
+    /// JSON Schema, for editors and for whoever writes templates.
+    #[command(subcommand)]
+    Schema(schema::Schema),
     /// Try a channel out.
     #[command(subcommand)]
     Channels(channels::Channels),
@@ -76,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),
         Command::Render(render) => render.run(&arguments.config),
+        Command::Events(events) => events.run(&arguments.config),
+        Command::Schema(schema) => schema.run(),
         Command::Channels(channels) => channels.run(&arguments.config),
     };
     match result {

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 
-use super::input::{events, named_provider};
+use super::input::{named_provider, parsed};
 use super::{Failure, report};
 use crate::chat::{self, Style};
 use crate::config;
@@ -38,7 +38,7 @@ pub(super) struct Render {
 impl Render {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let provider = named_provider(self.source.as_deref())?;
-        let events = events(provider, &self.payload, self.event.as_deref())?;
+        let parsed = parsed(provider, &self.payload, self.event.as_deref())?;
         let library = library(config)?;
         if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
             let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
@@ -46,10 +46,10 @@ impl Render {
         }
         let style = Style::parse(&self.style).unwrap_or_default();
         let chat = chat::kind(&self.chat).ok_or_else(|| Failure::Usage(format!("there is no chat `{}`", self.chat)))?;
-        if events.is_empty() {
-            anstream::eprintln!("nothing to say: `{}` holds no event", self.payload);
+        if let Some(note) = parsed.note {
+            anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
         }
-        for event in events {
+        for event in parsed.events {
             let rendered = library.render(&Context::of(&event), self.template.as_deref());
             for failure in &rendered.failures {
                 anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);

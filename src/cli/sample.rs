@@ -1,9 +1,12 @@
 //! `hookbell sample list|show|send`.
 
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::Subcommand;
+use jiff::{SignedDuration, Timestamp};
+use regex::{Captures, Regex};
 use secrecy::SecretString;
 use serde_json::Value;
 use ulid::Ulid;
@@ -23,7 +26,7 @@ pub(super) enum Sample {
         /// Its name.
         name: String,
     },
-    /// Send a sample to a running Hookbell, signed with the config's secret.
+    /// Send a sample to a running Hookbell, signed with the config's secret; before it what must have come before it.
     Send {
         /// Its name.
         name: String,
@@ -59,7 +62,7 @@ fn list(provider: &Provider) {
     }
 }
 
-fn send(provider: &'static Provider, sample: &Body, to: Option<String>, config: &Path) -> Result<(), Failure> {
+fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, config: &Path) -> Result<(), Failure> {
     let loaded = config::load(config, Secrets::Leave);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     let (url, secret) = target(provider, &settings, to)?;
@@ -67,20 +70,48 @@ fn send(provider: &'static Provider, sample: &Body, to: Option<String>, config: 
         .enable_all()
         .build()
         .map_err(|error| Failure::NotFine(format!("cannot start: {error}")))?;
-    let (status, answer) = runtime.block_on(post(provider, sample, &url, &secret)).map_err(|error| {
-        let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
-        Failure::NotFine(format!("cannot send to {url}: {}{hint}", root_cause(&error)))
-    })?;
-    let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
-    if !(200..300).contains(&status) {
-        let message = answer["error"].as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
-        return Err(Failure::NotFine(format!("{url} answered {status}: {message}")));
+    let story = provider.story(sample);
+    for (n, sample) in story.iter().enumerate() {
+        let body = as_of_now(sample.body, story.len() - 1 - n);
+        let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
+            let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
+            Failure::NotFine(format!("cannot send to {url}: {}{hint}", root_cause(&error)))
+        })?;
+        let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
+        if !(200..300).contains(&status) {
+            let message = answer["error"].as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
+            return Err(Failure::NotFine(format!("{url} answered {status}: {message}")));
+        }
+        show(sample.name, status, &answer);
     }
-    anstream::println!("{status} {}", answer["request"].as_str().unwrap_or("stored"));
+    Ok(())
+}
+
+fn show(name: &str, status: u16, answer: &Value) {
+    anstream::println!("{status} {} {name}", answer["request"].as_str().unwrap_or("stored"));
     for event in answer["events"].as_array().into_iter().flatten() {
         anstream::println!("  {}", told(event));
     }
-    Ok(())
+    if let Some(note) = answer["note"].as_str() {
+        anstream::println!("  nothing to tell: {note}");
+    }
+}
+
+/// A moment, as bodies write it.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static MOMENT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00").expect("a valid pattern"));
+
+/// A body that happens now, or so many seconds ago: Hookbell leaves aside what is older than what it has seen.
+fn as_of_now(body: &str, seconds_ago: usize) -> String {
+    let moments = MOMENT.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
+    let Some(last) = moments.max() else { return body.to_owned() };
+    let shift = Timestamp::now() - last - SignedDuration::from_secs(i64::try_from(seconds_ago).unwrap_or_default());
+    let shifted = |moment: &Captures<'_>| {
+        let shifted = moment[0].parse::<Timestamp>().and_then(|moment| moment.checked_add(shift));
+        shifted.map_or_else(|_| moment[0].to_owned(), |moment| format!("{moment:.6}").replace('Z', "+00:00"))
+    };
+    MOMENT.replace_all(body, shifted).into_owned()
 }
 
 /// What the answer says of one event, in a line.
@@ -93,6 +124,9 @@ fn told(event: &Value) -> String {
     });
     let sends: Vec<_> = sends.collect();
     let near = || event["near"].as_array().into_iter().flatten();
+    if let Some(why) = event["silent"].as_str() {
+        return format!("{kind} → nowhere: {why}");
+    }
     match (event["muted"].as_str(), sends.is_empty()) {
         (Some(mute), _) => format!("{kind} → nowhere: muted by `{mute}`"),
         (None, false) => format!("{kind} → {}", sends.join("; ")),
@@ -109,13 +143,17 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
     let Some((name, entry)) = named.or_else(|| of_kind().next()) else {
         return Err(Failure::Usage(format!("the config has no source of kind `{}`", provider.kind)));
     };
-    let Some(secret) = entry.secrets.first() else {
-        return Err(Failure::NotFine(format!(
-            "source `{name}` has no secret yet: start Hookbell once, it generates one"
-        )));
+    let secret = match entry.secrets.first() {
+        Some(secret) => secret.clone(),
+        // Whatever it is signed with, nobody looks.
+        None if entry.unsigned => SecretString::from("unsigned"),
+        None => {
+            let reason = format!("source `{name}` has no secret yet: start Hookbell once, it generates one");
+            return Err(Failure::NotFine(reason));
+        }
     };
     let url = to.unwrap_or_else(|| format!("http://{}/hooks/{name}", reachable(settings.listen)));
-    Ok((url, secret.clone()))
+    Ok((url, secret))
 }
 
 /// Who listens on every address is reached on the loopback.
@@ -132,11 +170,12 @@ fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
 
 async fn post(
     provider: &Provider,
-    sample: &Body,
+    key: &str,
+    body: &str,
     url: &str,
     secret: &SecretString,
 ) -> Result<(u16, String), reqwest::Error> {
-    let (header, signature) = (provider.sign)(secret, sample.body.as_bytes());
+    let (header, signature) = (provider.sign)(secret, body.as_bytes());
     let client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(15))
@@ -144,9 +183,9 @@ async fn post(
         .build()?;
     let response = client
         .post(url)
-        .headers((provider.headers)(sample.key, &Ulid::generate().to_string()))
+        .headers((provider.headers)(key, &Ulid::generate().to_string()))
         .header(header, signature)
-        .body(sample.body)
+        .body(body.to_owned())
         .send()
         .await?;
     Ok((response.status().as_u16(), response.text().await?))

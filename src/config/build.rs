@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use figment::value::Dict;
+use ipnet::IpNet;
+use secrecy::SecretString;
 
 use super::document::Document;
 use super::section::{Notes, Section, Taken};
 use super::{Channel, Secrets, Settings, SourceEntry, secret};
-use crate::chat::{self, Address, Http, HttpSettings, Pace, Style as MessageStyle, console};
+use crate::chat::{self, Address, Pace, Style as MessageStyle, console};
 use crate::event::{ChannelName, SourceName};
+use crate::http_client::{Http, HttpSettings};
 use crate::problem::{Place, Problem, nearest};
 use crate::routing::pattern::{Patterns, Style};
 use crate::routing::{Condition, Conditions, Key, Mute, Route, Router, SETS, event_condition};
-use crate::source::{self, SourceSettings};
+use crate::source::addresses::{Allowed, List};
+use crate::source::{self, Provider, SourceSettings};
 use crate::template::Library;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -29,7 +34,7 @@ pub(super) fn settings(document: &Document, directory: &Path, secrets: Secrets) 
     let hash = document.hash(&values);
     let notes = Notes::new(document);
     let settings = Builder { directory, secrets }.build(&notes, values, hash);
-    (Some(settings), notes.into_problems())
+    (settings, notes.into_problems())
 }
 
 /// The templates alone.
@@ -50,16 +55,19 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn build(&self, notes: &Notes<'_>, values: Dict, hash: String) -> Settings {
+    /// `None` where it is noted why.
+    fn build(&self, notes: &Notes<'_>, values: Dict, hash: String) -> Option<Settings> {
         let mut root = Section::root(notes, values);
         let mut server = root.table("server");
         let listen = server.string("listen").map_or(LISTEN, |text| address(&server, &text));
+        let trusted_proxies = server.strings("trusted_proxies").unwrap_or_default();
+        let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&server, text, &[])).collect();
         server.finish();
         let store = self.store(&mut root);
         let sources = self.sources(&mut root);
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
-        let (channels, guards, places) = self.channels(&mut root, &http);
+        let (channels, guards, places) = self.channels(&mut root, http.as_ref());
         let names = Names { channels: places.iter().map(|(name, _)| name.as_str()).collect(), templates: &templates };
         let mutes = mutes(&mut root);
         let routes = names.routes(&mut root);
@@ -68,7 +76,26 @@ impl Builder<'_> {
         if !notes.any() {
             unrouted(notes, &places, &router);
         }
-        Settings { listen, store, sources, channels, router, templates, hash }
+        let mut address_lists: Vec<Arc<List>> = vec![];
+        for list in sources.values().filter_map(|source| source.allow_from.as_ref()).flat_map(|allowed| &allowed.lists)
+        {
+            if !address_lists.iter().any(|known| Arc::ptr_eq(known, list)) {
+                address_lists.push(list.clone());
+            }
+        }
+        let http = http?;
+        Some(Settings {
+            listen,
+            trusted_proxies,
+            store,
+            sources,
+            channels,
+            router,
+            templates,
+            http,
+            address_lists,
+            hash,
+        })
     }
 
     fn store(&self, root: &mut Section<'_>) -> PathBuf {
@@ -93,8 +120,10 @@ impl Builder<'_> {
 
     fn sources(&self, root: &mut Section<'_>) -> BTreeMap<SourceName, SourceEntry> {
         let mut sources = BTreeMap::new();
+        // Sources of one host share its list.
+        let mut lists = vec![];
         for (name, mut section) in root.named("sources") {
-            if let Some(entry) = self.source(&mut section, &name) {
+            if let Some(entry) = self.source(&mut section, &name, &mut lists) {
                 sources.insert(SourceName::from(name), entry);
             }
             section.finish();
@@ -106,35 +135,67 @@ impl Builder<'_> {
         sources
     }
 
-    fn source(&self, section: &mut Section<'_>, name: &str) -> Option<SourceEntry> {
+    fn source(&self, section: &mut Section<'_>, name: &str, lists: &mut Vec<Arc<List>>) -> Option<SourceEntry> {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
             let problem = Problem::error(format!("`{name}` cannot be a source's name"), section.place());
             section.note(problem.help("use letters, digits, `-` and `_`: the name stands in the webhook's URL"));
         }
         let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
         let kind = kind(section, "source", &kinds);
-        let secrets = match section.any("secret") {
-            Some(taken) => secret::read(&taken, self.directory, self.secrets).unwrap_or_else(|problem| {
-                section.note(problem);
-                vec![]
-            }),
-            None => {
-                let problem = Problem::error(format!("source `{name}` has no `secret`"), section.place());
-                let help =
-                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and give the same to the webhook";
-                section.note(problem.help(help));
-                vec![]
-            }
-        };
+        let (secrets, unsigned) = self.secrets(section, name);
         let repo = section.strings("repo").map_or_else(
             || patterns(section, vec![Taken { value: "**".to_owned(), place: section.place() }], Key::Repo.style()),
             |texts| patterns(section, texts, Key::Repo.style()),
         );
         let bots = section.strings("bots").unwrap_or_default();
         let bots = patterns(section, bots, Style { separator: false, ignore_case: true });
+        let allow_from = section.strings("allow_from");
         let provider = source::provider(kind?)?;
-        let source = (provider.build)(SourceSettings { secrets: secrets.clone(), bots });
-        Some(SourceEntry { provider, source, repo, secrets })
+        let allow_from = allow_from.map(|texts| allowed(section, &texts, provider, unsigned, lists));
+        let source = (provider.build)(SourceSettings { secrets: secrets.clone(), unsigned, bots });
+        Some(SourceEntry { provider, source, repo, secrets, unsigned, allow_from })
+    }
+
+    /// A source's secrets; or that it has none, which it must say.
+    fn secrets(&self, section: &mut Section<'_>, name: &str) -> (Vec<SecretString>, bool) {
+        let secret = section.any("secret");
+        let unsigned = section.any("unsigned").filter(|taken| taken.value.to_bool() != Some(false));
+        match (secret, unsigned) {
+            (Some(secret), unsigned) => {
+                if let Some(unsigned) = unsigned {
+                    let problem = Problem::error("a source with a `secret` is not `unsigned`", unsigned.place);
+                    section.note(problem.help("leave out one of the two; the secret is the better one to keep"));
+                }
+                let read = secret::read(&secret, self.directory, self.secrets);
+                (
+                    read.unwrap_or_else(|problem| {
+                        section.note(problem);
+                        vec![]
+                    }),
+                    false,
+                )
+            }
+            (None, Some(unsigned)) if unsigned.value.to_bool() == Some(true) => {
+                let problem = Problem::warning(
+                    format!("source `{name}` takes unsigned requests: whoever knows its address can make up events"),
+                    unsigned.place,
+                );
+                section
+                    .note(problem.help("give the webhook a secret, or say in `allow_from` where requests come from"));
+                (vec![], true)
+            }
+            (None, Some(unsigned)) => {
+                section.note(Problem::error("`unsigned` must be `true` or `false`", unsigned.place));
+                (vec![], false)
+            }
+            (None, None) => {
+                let problem = Problem::error(format!("source `{name}` has no `secret`"), section.place());
+                let help =
+                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and give the same to the webhook";
+                section.note(problem.help(help));
+                (vec![], false)
+            }
+        }
     }
 
     fn templates(&self, root: &mut Section<'_>) -> Library {
@@ -143,6 +204,49 @@ impl Builder<'_> {
         problems.into_iter().for_each(|problem| root.note(problem));
         library
     }
+}
+
+/// What `allow_from` says: networks, and the word for the list that a source's host publishes.
+fn allowed(
+    section: &Section<'_>,
+    texts: &[Taken<String>],
+    provider: &'static Provider,
+    unsigned: bool,
+    lists: &mut Vec<Arc<List>>,
+) -> Allowed {
+    let mut allowed = Allowed::default();
+    let words: Vec<&str> = provider.addresses.iter().map(|published| published.word).collect();
+    for text in texts {
+        match provider.addresses.filter(|published| published.word == text.value) {
+            Some(published) => {
+                let known = lists.iter().find(|list| std::ptr::eq(list.published, published)).cloned();
+                let list = known.unwrap_or_else(|| {
+                    lists.push(Arc::new(List::new(published)));
+                    lists[lists.len() - 1].clone()
+                });
+                allowed.lists.push(list);
+                if unsigned {
+                    let message = format!("`{}` with `unsigned` lets every customer of the host in", text.value);
+                    let problem = Problem::warning(message, text.place.clone());
+                    section.note(problem.help("all of their webhooks come from these addresses: use a `secret`"));
+                }
+            }
+            None => allowed.networks.extend(network(section, text, &words)),
+        }
+    }
+    allowed
+}
+
+/// A network, or one address.
+fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Option<IpNet> {
+    let network = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<std::net::IpAddr>().map(IpNet::from));
+    network.ok().or_else(|| {
+        let problem = Problem::error(format!("`{}` is no network", text.value), text.place.clone());
+        let near = nearest(&text.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let or_word = words.iter().map(|word| format!(", or `{word}`")).collect::<String>();
+        section.note(problem.help(near.unwrap_or_else(|| format!("write `10.0.0.0/8` or `2001:db8::/32`{or_word}"))));
+        None
+    })
 }
 
 fn address(section: &Section<'_>, text: &Taken<String>) -> SocketAddr {
@@ -186,12 +290,12 @@ impl Builder<'_> {
         http
     }
 
-    fn channels(&self, root: &mut Section<'_>, http: &Option<Http>) -> (Channels, Guards, Places) {
+    fn channels(&self, root: &mut Section<'_>, http: Option<&Http>) -> (Channels, Guards, Places) {
         let (mut channels, mut guards, mut places) = (Channels::new(), vec![], vec![]);
         for (name, mut section) in root.named("channels") {
             let name = ChannelName::from(name);
             places.push((name.clone(), section.place()));
-            if let Some(channel) = self.channel(&mut section, &name, http.as_ref()) {
+            if let Some(channel) = self.channel(&mut section, &name, http) {
                 channels.insert(name.clone(), channel);
             }
             let mut accept = section.table("accept");
@@ -233,7 +337,7 @@ impl Builder<'_> {
                 return None;
             }
         };
-        if !insecure && chat::is_exposed(&url) {
+        if !insecure && crate::http_client::is_exposed(&url) {
             let problem = Problem::error("the webhook's address is not encrypted (`http://`)", taken.place.clone());
             section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
         }

@@ -103,8 +103,21 @@ impl Document {
 const WITH_SECRETS: &[&str] = &["sources", "channels", "http"];
 
 /// The keys in there whose values are none.
-const HARMLESS: &[&str] =
-    &["kind", "repo", "bots", "style", "pace", "insecure", "accept", "ca", "file", "env", "generate"];
+const HARMLESS: &[&str] = &[
+    "kind",
+    "repo",
+    "bots",
+    "allow_from",
+    "unsigned",
+    "style",
+    "pace",
+    "insecure",
+    "accept",
+    "ca",
+    "file",
+    "env",
+    "generate",
+];
 
 /// Text between quotes; in what is no TOML, any of it may be a secret.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]

@@ -11,14 +11,18 @@ mod section;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::chat::{Chat, Style};
 use crate::event::{ChannelName, SourceName};
+use crate::http_client::Http;
 use crate::problem::{Place, Problem, Severity};
 use crate::routing::Router;
 use crate::routing::pattern::Patterns;
+use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
 use crate::template::Library;
 
@@ -26,6 +30,8 @@ use crate::template::Library;
 pub struct Settings {
     /// Where webhooks and health checks come in.
     pub listen: SocketAddr,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
     pub store: PathBuf,
     /// `[sources.NAME]`.
@@ -36,6 +42,10 @@ pub struct Settings {
     pub router: Router,
     /// The templates.
     pub templates: Library,
+    /// The one client for all outgoing requests.
+    pub http: Http,
+    /// Published lists of addresses that sources rely on.
+    pub address_lists: Vec<Arc<List>>,
     /// Names this config: decisions are stored with it.
     pub hash: String,
 }
@@ -58,6 +68,17 @@ pub struct SourceEntry {
     pub repo: Patterns,
     /// Its secrets, for signing samples.
     pub secrets: Vec<SecretString>,
+    /// It takes requests without a signature.
+    pub unsigned: bool,
+    /// The addresses that its requests may come from, if not from any.
+    pub allow_from: Option<Allowed>,
+}
+
+impl SourceEntry {
+    /// Whether it may speak for every repository, also for one without a name.
+    pub fn speaks_for_all(&self) -> bool {
+        self.repo.matches("")
+    }
 }
 
 /// What reading a config gave: settings, unless one of the problems is an error.
@@ -107,6 +128,12 @@ pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
         Ok(document) => build::templates(&document, directory),
         Err(problem) => (Library::built_in(), vec![problem]),
     }
+}
+
+/// Reads of the config where the store is.
+pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
+    let loaded = load(path, Secrets::Leave);
+    loaded.settings.map(|settings| settings.store).ok_or(loaded.problems)
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! People and machines.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Somebody, or something, with an account on a code host.
 ///
 /// Hosts leave out nearly anything (deleted accounts, apps without a nickname), so only `name` can be relied on:
 /// the source falls back to "Someone".
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     /// The host's lasting identity for the account; two accounts are the same if these are.
     pub id: Option<String>,
@@ -33,7 +34,7 @@ impl Account {
 }
 
 /// What sort of account it is: what rules call `actor_kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountKind {
     /// A person.

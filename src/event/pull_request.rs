@@ -1,12 +1,13 @@
-//! Pull requests, and comments on them.
+//! Pull requests.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Account;
 
 /// A pull request, as it was when the host sent it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequest {
     /// Its number within the repository.
     pub id: Option<u64>,
@@ -20,6 +21,8 @@ pub struct PullRequest {
     pub state: Option<PullRequestState>,
     /// Whether it is a draft; `null` where the host does not say.
     pub draft: Option<bool>,
+    /// Whether it waits in the merge queue; `null` where the host does not say.
+    pub queued: Option<bool>,
     /// Who opened it.
     pub author: Option<Account>,
     /// Where the changes come from.
@@ -32,24 +35,38 @@ pub struct PullRequest {
     pub reviewer_count: usize,
     /// How many of `reviewers` approved.
     pub approvals: usize,
+    /// How many of `reviewers` asked for changes.
+    pub changes_requested: usize,
+    /// Who was asked for a review just now, as far as Hookbell knew the pull request before.
+    pub reviewers_added: Vec<Reviewer>,
+    /// Who was taken off the review just now.
+    pub reviewers_removed: Vec<Reviewer>,
+    /// Whether it comes from a fork; `null` where an end is gone.
+    pub from_fork: Option<bool>,
     /// Tasks that are still open.
     pub tasks: Option<u64>,
     /// Comments so far.
     pub comments: Option<u64>,
     /// Why it was declined, if somebody said.
     pub reason: Option<String>,
+    /// Who merged or declined it.
+    pub closed_by: Option<Account>,
+    /// Whether merging it deletes the source branch.
+    pub closes_source: Option<bool>,
     /// The hash of the merge commit, once merged.
     pub merge_commit: Option<String>,
     /// The merge commit's page.
     pub merge_commit_url: Option<String>,
     /// When it was opened.
+    #[schemars(with = "Option<String>")]
     pub created: Option<Timestamp>,
     /// When it last changed.
+    #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }
 
 /// Where a pull request stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PullRequestState {
     /// Open for review.
@@ -75,7 +92,7 @@ impl PullRequestState {
 }
 
 /// One end of a pull request. Any part may be missing: the fork or the branch may be gone by now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoint {
     /// The branch.
     pub branch: Option<String>,
@@ -86,7 +103,7 @@ pub struct Endpoint {
 }
 
 /// Somebody who was asked for a review.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reviewer {
     /// The host's lasting identity for the account.
     pub id: Option<String>,
@@ -99,30 +116,11 @@ pub struct Reviewer {
 }
 
 /// A reviewer's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Vote {
     /// Fine as it is.
     Approved,
     /// Not yet.
     ChangesRequested,
-}
-
-/// A comment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Comment {
-    /// The host's number for it.
-    pub id: Option<u64>,
-    /// What it says: Markdown, as its author wrote it.
-    pub text: Option<String>,
-    /// Who wrote it; may differ from the event's actor.
-    pub author: Option<Account>,
-    /// Its page.
-    pub url: Option<String>,
-    /// The file that it is on, for a comment on code.
-    pub path: Option<String>,
-    /// The line that it is on: of the new file, or of the old one for a removed line.
-    pub line: Option<u64>,
-    /// The comment that it answers.
-    pub reply_to: Option<u64>,
 }

@@ -1,12 +1,13 @@
 //! Refs that moved.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Account;
 
 /// One ref that was created, moved or deleted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Push {
     /// Whether it is a branch or a tag.
     pub ref_kind: RefKind,
@@ -26,6 +27,10 @@ pub struct Push {
     pub forced: bool,
     /// The host sent only the newest commits, and there are more.
     pub truncated: bool,
+    /// What moved the ref, if not somebody's own push; known where the pull request was seen before.
+    pub via: Option<Via>,
+    /// The number of the pull request that this merges or closes.
+    pub pull_request: Option<u64>,
     /// The commits that the host sent, newest first.
     pub commits: Vec<Commit>,
     /// How many commits: exact as it stands, or "at least" where `truncated`.
@@ -49,8 +54,25 @@ impl Push {
     }
 }
 
+/// What moves a ref beside somebody's own push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// The merge of a pull request.
+    PullRequest,
+}
+
+impl Via {
+    /// The text form that rules use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PullRequest => "pull_request",
+        }
+    }
+}
+
 /// The kind of a ref.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RefKind {
     /// A branch.
@@ -60,7 +82,7 @@ pub enum RefKind {
 }
 
 /// A commit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Commit {
     /// The full hash; 12 characters where the host shortens it.
     pub hash: String,
@@ -76,6 +98,9 @@ pub struct Commit {
     pub by: Option<String>,
     /// The commit's page.
     pub url: Option<String>,
+    /// The hashes of the commits before it: two or more for a merge; empty where the host does not say.
+    pub parents: Vec<String>,
     /// When it was written.
+    #[schemars(with = "Option<String>")]
     pub time: Option<Timestamp>,
 }

@@ -1,9 +1,10 @@
 //! Where things happen.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A repository on a code host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Repository {
     /// The host's lasting identity; it survives renames.
     pub id: Option<String>,
@@ -21,6 +22,10 @@ pub struct Repository {
     pub visibility: Option<Visibility>,
     /// Whether it is a fork of another.
     pub fork: Option<bool>,
+    /// The repository that it is a fork of: `workspace/slug`.
+    pub parent: Option<String>,
+    /// What it is for, as its owners say; `null` where the host does not send it.
+    pub description: Option<String>,
 }
 
 impl Repository {
@@ -31,16 +36,22 @@ impl Repository {
 }
 
 /// A group of repositories within a workspace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {
+    /// The host's lasting identity; it survives renames.
+    pub id: Option<String>,
     /// The short key: `PLAT`.
     pub key: Option<String>,
     /// The name to show.
     pub name: Option<String>,
+    /// The workspace that it belongs to.
+    pub workspace: Option<String>,
+    /// Its page.
+    pub url: Option<String>,
 }
 
 /// Who may read a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
     /// Anybody.

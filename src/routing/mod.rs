@@ -60,6 +60,8 @@ pub struct Decision {
     pub sends: Vec<Send>,
     /// The mute that silenced it.
     pub muted: Option<String>,
+    /// Why nobody is to hear of it, whatever the rules say: it was told before, say.
+    pub silent: Option<String>,
     /// Channels that routes named and that do not accept it.
     pub held: Vec<Held>,
 }
@@ -97,6 +99,13 @@ pub struct Held {
     pub channel: ChannelName,
     /// Why.
     pub why: String,
+}
+
+impl Decision {
+    /// The decision on an event of which nobody is to hear.
+    pub fn silent(why: impl Into<String>) -> Self {
+        Self { silent: Some(why.into()), ..Self::default() }
+    }
 }
 
 impl Router {

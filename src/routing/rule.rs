@@ -48,14 +48,17 @@ pub enum Key {
     Author,
     /// Anyone who was asked for a review.
     Reviewer,
-    /// The pull request's title.
+    /// The pull request's or the issue's title.
     Title,
-    /// `open`, `merged`, `declined`, `superseded`.
+    /// Of a pull request `open`, `merged`, `declined`, `superseded`; of a build `failed` and its like; of an issue the
+    /// host's word.
     State,
     /// `true`, `false`.
     Draft,
     /// `true`, `false`.
     Forced,
+    /// `pull_request`: a push that merges or closes one.
+    Via,
 }
 
 impl Key {
@@ -80,6 +83,7 @@ impl Key {
         Self::State,
         Self::Draft,
         Self::Forced,
+        Self::Via,
     ];
 
     /// The key as the config writes it.
@@ -104,6 +108,7 @@ impl Key {
             Self::State => "state",
             Self::Draft => "draft",
             Self::Forced => "forced",
+            Self::Via => "via",
         }
     }
 
@@ -134,31 +139,57 @@ impl Key {
             Self::Source => vec![subject.source.as_str()],
             Self::Event => vec![event.kind.as_str()],
             Self::Repo => repository.and_then(|r| r.full_name.as_deref()).into_iter().collect(),
-            Self::Workspace => repository.and_then(|r| r.workspace.as_deref()).into_iter().collect(),
-            Self::Project => repository.and_then(|r| r.project.as_ref()?.key.as_deref()).into_iter().collect(),
+            Self::Workspace => event.workspace().into_iter().collect(),
+            Self::Project => {
+                let project = event.project.as_ref().or_else(|| repository?.project.as_ref());
+                project.and_then(|project| project.key.as_deref()).into_iter().collect()
+            }
             Self::Visibility => one(repository.and_then(|r| r.visibility).map(crate::event::Visibility::as_str)),
             Self::Fork => one(repository.and_then(|r| r.fork).map(truth)),
             Self::Branch => event.branch().into_iter().collect(),
             Self::SourceBranch => pull_request.and_then(|p| p.source.branch.as_deref()).into_iter().collect(),
             Self::TargetBranch => pull_request.and_then(|p| p.target.branch.as_deref()).into_iter().collect(),
-            Self::Tag => push.and_then(|p| p.tag.as_deref()).into_iter().collect(),
+            Self::Tag => {
+                let tag = push.and_then(|p| p.tag.as_deref());
+                tag.or_else(|| event.pipeline.as_ref()?.tag.as_deref()).into_iter().collect()
+            }
             Self::Actor => event.actor.iter().filter(|actor| actor.is_known()).flat_map(names).collect(),
             Self::ActorKind => one(event.actor.as_ref().filter(|a| a.is_known()).map(|actor| actor.kind.as_str())),
-            Self::Author => {
-                let newest = push.and_then(|p| p.commits.first().or(p.head.as_ref()));
-                let author = pull_request.map_or(newest.and_then(|c| c.author.as_ref()), |p| p.author.as_ref());
-                author.into_iter().flat_map(names).collect()
-            }
+            Self::Author => author(event).into_iter().flat_map(names).collect(),
             Self::Reviewer => {
                 let reviewers = pull_request.map_or(&[][..], |p| &p.reviewers);
                 reviewers.iter().flat_map(|r| known([Some(&r.name), r.nickname.as_ref(), r.id.as_ref()])).collect()
             }
-            Self::Title => pull_request.and_then(|p| p.title.as_deref()).into_iter().collect(),
-            Self::State => one(pull_request.and_then(|p| p.state).map(crate::event::PullRequestState::as_str)),
+            Self::Title => {
+                let issue = event.issue.as_ref().and_then(|issue| issue.title.as_deref());
+                pull_request.and_then(|p| p.title.as_deref()).or(issue).into_iter().collect()
+            }
+            Self::State => state(event).into_iter().collect(),
             Self::Draft => one(pull_request.and_then(|p| p.draft).map(truth)),
             Self::Forced => one(push.map(|p| truth(p.forced))),
+            Self::Via => one(push.and_then(|p| p.via).map(crate::event::Via::as_str)),
         }
     }
+}
+
+/// Who wrote the pull request or the issue, or the newest commit.
+fn author(event: &Event) -> Option<&crate::event::Account> {
+    if let Some(pull_request) = &event.pull_request {
+        return pull_request.author.as_ref();
+    }
+    if let Some(issue) = &event.issue {
+        return issue.author.as_ref();
+    }
+    let pushed = event.push.as_ref().and_then(|push| push.commits.first().or(push.head.as_ref()));
+    let built = event.build.as_ref().and_then(|build| build.commit.as_ref());
+    pushed.or(built).or(event.commit.as_ref())?.author.as_ref()
+}
+
+fn state(event: &Event) -> Option<&str> {
+    let pull_request = event.pull_request.as_ref().and_then(|pr| pr.state).map(crate::event::PullRequestState::as_str);
+    let build = event.build.as_ref().and_then(|build| build.state);
+    let machine = build.or_else(|| event.pipeline.as_ref()?.state).map(crate::event::BuildState::as_str);
+    pull_request.or(machine).or_else(|| event.issue.as_ref()?.state.as_deref())
 }
 
 const fn truth(flag: bool) -> &'static str {

@@ -51,14 +51,19 @@ const fn is_review(kind: Kind) -> bool {
 }
 
 const fn is_build(kind: Kind) -> bool {
-    matches!(kind, Kind::BuildFailed | Kind::BuildFixed | Kind::BuildStopped)
+    matches!(
+        kind,
+        Kind::BuildFailed | Kind::BuildFixed | Kind::BuildStopped | Kind::PipelineFailed | Kind::PipelineStopped
+    )
 }
 
 fn calm(event: &Event) -> bool {
     match event.kind {
         Kind::PullRequestReviewersChanged => false,
         Kind::TagCreated | Kind::BuildFailed | Kind::BuildFixed => true,
-        Kind::Push => event.branch().is_some_and(is_shared),
+        Kind::Push => {
+            event.branch().is_some_and(is_shared) && event.push.as_ref().is_none_or(|push| push.via.is_none())
+        }
         kind => is_review(kind),
     }
 }

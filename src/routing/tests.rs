@@ -27,6 +27,8 @@ fn route(name: &str, to: &[&str], keys: &[(Key, &[&str])]) -> Route {
 
 fn event(kind: Kind) -> Event {
     let repository = Repository {
+        parent: None,
+        description: None,
         id: Some("1".into()),
         name: Some("Api".into()),
         full_name: Some("acme/api".into()),
@@ -41,6 +43,8 @@ fn event(kind: Kind) -> Event {
 
 fn push(branch: &str) -> Event {
     let push = Push {
+        via: None,
+        pull_request: None,
         ref_kind: RefKind::Branch,
         branch: Some(branch.to_owned()),
         tag: None,
@@ -63,6 +67,13 @@ fn push(branch: &str) -> Event {
 
 fn pull_request(target: &str) -> Event {
     let pull_request = PullRequest {
+        queued: None,
+        changes_requested: 0,
+        reviewers_added: vec![],
+        reviewers_removed: vec![],
+        from_fork: None,
+        closed_by: None,
+        closes_source: None,
         id: Some(1),
         title: None,
         description: None,

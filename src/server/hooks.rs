@@ -1,5 +1,6 @@
 //! `POST /hooks/{source}`: a webhook's request, verified, parsed, routed, stored, and only then answered.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{answer, error, method_not_allowed};
 use super::body::{self, BodyError};
-use super::{App, receipt};
-use crate::chat::Style;
-use crate::config::{Settings, SourceEntry};
-use crate::event::{DeliveryId, Event, EventId, RequestId, SourceName};
-use crate::routing::{Decision, Subject};
-use crate::source::{Parsed, Refusal};
-use crate::store::{Accepted, Decide, Decided, NewDelivery, NewEvent, NewRequest, StoreError, now};
+use super::decide::Incoming;
+use super::{App, client};
+use crate::config::SourceEntry;
+use crate::event::{Event, RequestId, SourceName};
+use crate::memory::subject_of_body;
+use crate::source::{Parsed, Refusal, Verified};
+use crate::store::{Accepted, NewRequest, Refused, StoreError, now};
 
 /// How long a request is held while the store cannot take it. Bitbucket waits 10 s for an answer
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).
@@ -48,13 +49,23 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
         Err(BodyError::Broken) => return error(StatusCode::BAD_REQUEST, "the body broke off"),
     };
     let headers = request.headers();
-    match understand(entry, headers, &body) {
-        Ok(parsed) => {
+    let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+    let client = peer.map(|peer| client::address(peer, headers, &app.settings.trusted_proxies));
+    match understand(entry, client, headers, &body) {
+        Ok((verified, parsed)) => {
             let kept = kept(headers, entry.source.telling_headers());
-            store(app.clone(), name, parsed, kept, body).await
+            store(app.clone(), name, verified, parsed, kept, body).await
         }
         Err(refusal) => {
-            tracing::warn!(source = %name, %refusal, "refused a request");
+            let key = entry.source.key(headers);
+            tracing::warn!(source = %name, key, ?client, %refusal, "refused a request");
+            app.refusals.add(Refused {
+                at: now(),
+                source: name,
+                client: client.map(|client| client.to_string()),
+                key,
+                reason: refusal.to_string(),
+            });
             error(status(&refusal), &refusal.to_string())
         }
     }
@@ -63,45 +74,92 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
 fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Unsigned { .. } | Refusal::WrongSignature => StatusCode::UNAUTHORIZED,
-        Refusal::ForeignRepository { .. } => StatusCode::FORBIDDEN,
+        Refusal::ForeignAddress { .. } | Refusal::ForeignRepository { .. } => StatusCode::FORBIDDEN,
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
     }
 }
 
 /// Who it is from, what it says, and whether they may say it.
-fn understand(entry: &SourceEntry, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
-    entry.source.verify(headers, body)?;
+fn understand(
+    entry: &SourceEntry,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Verified, Parsed), Refusal> {
+    if let Some(allowed) = &entry.allow_from
+        && !client.is_some_and(|client| allowed.contains(client))
+    {
+        let client = client.map_or_else(|| "an unknown address".to_owned(), |client| client.to_string());
+        return Err(Refusal::ForeignAddress { client });
+    }
+    let verified = entry.source.verify(headers, body)?;
     let parsed = entry.source.parse(headers, body)?;
     for event in &parsed.events {
-        let repository = event.repository.as_ref().and_then(|repository| repository.full_name.as_deref());
-        let name = repository.unwrap_or_default();
-        if !entry.repo.matches(name) {
-            let shown = if name.is_empty() { "what it does not name" } else { name };
+        let Some(name) = spoken_for(event) else { continue };
+        if !entry.repo.matches(&name) {
+            let shown = if name.is_empty() { "what it does not name" } else { name.trim_end_matches('/') };
             return Err(Refusal::ForeignRepository { repository: shown.to_owned() });
         }
     }
-    Ok(parsed)
+    Ok((verified, parsed))
 }
 
-async fn store(app: Arc<App>, source: SourceName, parsed: Parsed, headers: Value, body: Bytes) -> Response {
-    let id = RequestId::fresh();
+/// What a source's `repo` must match: `workspace/slug`, or for what is about a whole workspace `workspace/`. `None` for
+/// a repository that the request names by its id alone: its name may be remembered.
+fn spoken_for(event: &Event) -> Option<String> {
+    let repository = event.repository.as_ref();
+    match repository.and_then(|repository| repository.full_name.clone()) {
+        Some(name) => Some(name),
+        None if repository.is_some_and(|repository| repository.id.is_some()) => None,
+        None => Some(event.workspace().map(|workspace| format!("{workspace}/")).unwrap_or_default()),
+    }
+}
+
+async fn store(
+    app: Arc<App>,
+    source: SourceName,
+    verified: Verified,
+    parsed: Parsed,
+    headers: Value,
+    body: Bytes,
+) -> Response {
+    let (id, received_at) = (RequestId::fresh(), now());
+    let summary = (parsed.key, parsed.events.len());
+    let incoming = Incoming {
+        settings: app.settings.clone(),
+        lanes: app.lanes.clone(),
+        id: id.clone(),
+        source: source.clone(),
+        hook: parsed.hook.clone(),
+        events: parsed.events,
+        note: parsed.note,
+        received_at,
+        body: subject_of_body(&source, &body),
+    };
     let request = NewRequest {
         id: id.clone(),
         source: source.clone(),
         hook: parsed.hook,
         key: parsed.request_key,
-        received_at: now(),
+        received_at,
         headers,
         body,
-        subjects: vec![],
+        subjects: incoming.subjects(),
     };
-    let summary = (parsed.key, parsed.events.len());
     // A task of its own: whoever asked may hang up, or not be held any longer, and what is stored must be delivered all
     // the same.
-    let accepted = tokio::spawn(accept(app, request, parsed.events));
+    let accepted = tokio::spawn(accept(app, request, incoming));
     match timeout(HELD, accepted).await {
         Ok(Ok(Ok(Accepted::Stored { receipt, .. }))) => {
-            tracing::info!(request = %id, %source, key = summary.0, events = summary.1, "accepted");
+            // Which secret verified it says when the old one of a rotation is needed no more.
+            let secret = verified.secret.map(|n| n + 1);
+            metrics::counter!(
+                "hookbell_requests_verified_total",
+                "source" => source.to_string(),
+                "secret" => secret.map_or_else(|| "none".to_owned(), |n| n.to_string()),
+            )
+            .increment(1);
+            tracing::info!(request = %id, %source, key = summary.0, events = summary.1, secret, "accepted");
             answer(StatusCode::ACCEPTED, &receipt)
         }
         Ok(Ok(Ok(Accepted::Duplicate { receipt }))) => {
@@ -117,11 +175,10 @@ async fn store(app: Arc<App>, source: SourceName, parsed: Parsed, headers: Value
 }
 
 /// Has the store take a request in, as often as it takes while somebody waits for the answer, and wakes the lanes.
-async fn accept(app: Arc<App>, request: NewRequest, events: Vec<Event>) -> Result<Accepted, StoreError> {
+async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Result<Accepted, StoreError> {
     let began = Instant::now();
     loop {
-        let decide = decide(&app, request.source.clone(), request.id.clone(), events.clone(), request.received_at);
-        match app.store.accept(request.clone(), decide).await {
+        match app.store.accept(request.clone(), incoming.clone().decide()).await {
             Ok(accepted) => {
                 match &accepted {
                     Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.dispatcher.wake(lane)),
@@ -155,51 +212,4 @@ fn parse(receipt: &str) -> Value {
 fn kept(headers: &HeaderMap, telling: &[&str]) -> Value {
     let kept = telling.iter().filter_map(|name| Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.into())));
     Value::Object(kept.collect::<Map<_, _>>())
-}
-
-/// What follows from a request: its events, routed, and who is to hear of them.
-fn decide(app: &App, source: SourceName, id: RequestId, events: Vec<Event>, received_at: i64) -> Decide {
-    let (settings, lanes) = (app.settings.clone(), app.lanes.clone());
-    Box::new(move |_memory| {
-        let (mut decided, mut receipts) = (Decided::default(), vec![]);
-        for mut event in events {
-            event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(received_at).ok());
-            let decision = settings.router.decide(Subject { source: &source, event: &event });
-            receipts.push(receipt::of_event(&event, &decision, &settings.router));
-            let stored = NewEvent {
-                id: EventId::fresh(),
-                kind: event.kind.as_str(),
-                repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
-                subject: event.subject(),
-                json: serde_json::to_string(&event).unwrap_or_default(),
-                decision: explained(&decision, &settings).to_string(),
-            };
-            for send in decision.sends {
-                let Some(lane) = lanes.get(&send.channel) else { continue };
-                decided.deliveries.push(NewDelivery {
-                    id: DeliveryId::fresh(),
-                    event: stored.id.clone(),
-                    lane: lane.clone(),
-                    channel: send.channel,
-                    route: send.route,
-                    template: send.template,
-                    style: send.style.map(Style::as_str),
-                });
-            }
-            decided.events.push(stored);
-        }
-        decided.receipt = receipt::of_request(&id, receipts);
-        decided
-    })
-}
-
-/// How an event was routed, in short; with the config of that hash the rest can be told again.
-fn explained(decision: &Decision, settings: &Settings) -> Value {
-    let sends = decision.sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel }));
-    json!({
-        "config": settings.hash,
-        "sends": sends.collect::<Vec<_>>(),
-        "muted": decision.muted,
-        "held": decision.held,
-    })
 }

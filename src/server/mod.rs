@@ -1,10 +1,14 @@
 //! The public listener: webhooks and health.
 
 mod accept;
+mod addresses;
 mod answer;
 mod body;
+mod client;
+mod decide;
 mod hooks;
 mod receipt;
+mod refusals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +19,14 @@ use poem::http::{Method, StatusCode};
 use poem::{EndpointExt, Request, Response, Route};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::config::Settings;
 use crate::delivery::{self, Dispatcher};
 use crate::event::ChannelName;
 use crate::store::{Lane, Store, StoreError};
 use answer::answer;
+use refusals::Refusals;
 
 /// How long what is under way gets to finish when the service stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +38,7 @@ struct App {
     /// The lane of each channel.
     lanes: Arc<BTreeMap<ChannelName, Lane>>,
     dispatcher: Dispatcher,
+    refusals: Refusals,
 }
 
 /// Serves until `stop` is done; then lets what is under way finish, and returns.
@@ -43,8 +50,16 @@ pub async fn serve(
 ) -> Result<(), StoreError> {
     let lanes = Arc::new(delivery::lanes(&settings));
     let dispatcher = Dispatcher::start(settings.clone(), &lanes, store.clone()).await?;
-    let app = Arc::new(App { settings, store, lanes, dispatcher });
+    let refusals = Refusals::default();
+    let mut beside = JoinSet::new();
+    beside.spawn(refusals.clone().write(store.clone()));
+    for list in &settings.address_lists {
+        beside.spawn(addresses::keep_fresh(list.clone(), settings.http.clone(), list.kept_at(&settings.store)));
+    }
+    let app = Arc::new(App { settings, store: store.clone(), lanes, dispatcher, refusals: refusals.clone() });
     accept::run(listener, endpoint(app.clone()), stop, GRACE).await;
+    beside.shutdown().await;
+    refusals.write_waiting(&store).await;
     match Arc::try_unwrap(app) {
         Ok(app) => app.dispatcher.stop(GRACE).await,
         // A request that outlived its grace still holds it; the process ends, and with it the lanes.

@@ -20,6 +20,8 @@ pub(super) struct EventReceipt {
     routes: Vec<RouteReceipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    silent: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<Held>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -56,6 +58,7 @@ pub(super) fn of_event(event: &Event, decision: &Decision, router: &Router) -> E
         key: event.key.clone(),
         routes: routes.collect(),
         muted: decision.muted.clone(),
+        silent: decision.silent.clone(),
         held: decision.held.clone(),
         near: near.take(NEAR).collect(),
     }
@@ -74,13 +77,13 @@ struct RequestReceipt<'a> {
 }
 
 /// The whole receipt, as JSON. What does not fit is left out from its least telling part on.
-pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>) -> String {
+pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>, note: Option<&'static str>) -> String {
     let total = events.len();
     loop {
         let receipt = RequestReceipt {
             request: id.as_str(),
             events: &events,
-            note: (total == 0).then_some("nothing happened that could be told"),
+            note,
             more_events: Some(total - events.len()).filter(|more| *more > 0),
         };
         let json = serde_json::to_string(&receipt).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Each provider is a folder of its own, all of one shape: `mod.rs` (its [`Source`]), a file for each family of
 //! events, `samples/`. Nothing outside a provider's folder knows it, but for the list [`PROVIDERS`].
 
+pub mod addresses;
 pub mod bitbucket_cloud;
 mod signature;
 
@@ -10,8 +11,10 @@ use http::HeaderMap;
 use secrecy::SecretString;
 use thiserror::Error;
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
+use crate::memory::{Memory, Recall};
 use crate::routing::pattern::Patterns;
+use addresses::Published;
 
 /// A code host's side of webhooks.
 pub trait Source: Send + Sync {
@@ -21,8 +24,11 @@ pub trait Source: Send + Sync {
     /// The headers that are kept with a request: what the host says of it, and no secret.
     fn telling_headers(&self) -> &'static [&'static str];
 
+    /// The host's word for what a request says happened; nobody has verified it yet.
+    fn key(&self, headers: &HeaderMap) -> Option<String>;
+
     /// Whether the request comes from whom it says, judged by the raw bytes, in constant time.
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal>;
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal>;
 
     /// What happened. Call it after [`verify`](Self::verify).
     ///
@@ -42,6 +48,15 @@ pub struct Parsed {
     pub request_key: Option<String>,
     /// What happened. May be empty: a push that moved nothing.
     pub events: Vec<Event>,
+    /// Why there is no event.
+    pub note: Option<&'static str>,
+}
+
+/// How it is known that a request comes from whom it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Which of the source's secrets signed it, the first being 0; none where the source takes unsigned requests.
+    pub secret: Option<usize>,
 }
 
 /// Why a request is refused. The text goes to whoever sent it, so it holds nothing of ours.
@@ -56,6 +71,12 @@ pub enum Refusal {
     /// There is a signature, and it is not ours.
     #[error("signature does not match")]
     WrongSignature,
+    /// The source's settings do not let requests come from there.
+    #[error("requests from {client} are not allowed here")]
+    ForeignAddress {
+        /// The address that the request came from.
+        client: String,
+    },
     /// The source's settings do not let it speak for this repository.
     #[error("this source may not speak for {repository}")]
     ForeignRepository {
@@ -71,6 +92,8 @@ pub enum Refusal {
 pub struct SourceSettings {
     /// The secrets that a request may be signed with; during a rotation, the old one too.
     pub secrets: Vec<SecretString>,
+    /// Requests need no signature.
+    pub unsigned: bool,
     /// Names of accounts that are machines.
     pub bots: Patterns,
 }
@@ -81,12 +104,26 @@ pub struct Provider {
     pub kind: &'static str,
     /// Makes its source.
     pub build: fn(SourceSettings) -> Box<dyn Source>,
+    /// The addresses that its host publishes as its own.
+    pub addresses: Option<&'static Published>,
+    /// The words by which its host calls what happened.
+    pub keys: &'static [HostKey],
     /// Its built-in sample requests.
     pub samples: &'static [Sample],
     /// The headers that its host sends beside a body, but for the signature.
     pub headers: fn(key: &str, request_key: &str) -> HeaderMap,
     /// The header and value that sign a body.
     pub sign: fn(secret: &SecretString, body: &[u8]) -> (&'static str, String),
+}
+
+/// A host's word for what happened, and what becomes of it.
+pub struct HostKey {
+    /// The word: `repo:push`.
+    pub name: &'static str,
+    /// The kinds of events that it may become.
+    pub kinds: &'static [Kind],
+    /// The objects that a body of this key must have at its top.
+    pub needs: &'static [&'static str],
 }
 
 /// A realistic request of our own making.
@@ -97,6 +134,8 @@ pub struct Sample {
     pub key: &'static str,
     /// What it shows, in a few words.
     pub about: &'static str,
+    /// The sample that must have come before it, for those that are named by what was seen before.
+    pub after: Option<&'static str>,
     /// The body, JSON.
     pub body: &'static str,
 }
@@ -115,9 +154,36 @@ impl Provider {
         self.samples.iter().find(|sample| sample.name == name)
     }
 
-    /// What happened in a sample, for looking at it without a request.
+    /// The samples that must have come before one, the first one first, and then it.
+    pub fn story(&self, sample: &'static Sample) -> Vec<&'static Sample> {
+        let before = std::iter::successors(Some(sample), |sample| self.sample(sample.after?));
+        let mut story: Vec<_> = before.collect();
+        story.reverse();
+        story
+    }
+
+    /// What happened in a body, for looking at it without a request, and with nothing remembered.
     pub fn parse(&self, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
-        let settings = SourceSettings { secrets: vec![], bots: Patterns::default() };
-        (self.build)(settings).parse(&(self.headers)(key, "sample"), body)
+        self.parse_after(&mut Memory::new(), key, body)
+    }
+
+    fn parse_after(&self, memory: &mut Memory, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+        let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
+        let mut parsed = (self.build)(settings).parse(&(self.headers)(key, "sample"), body)?;
+        let mut recall = Recall::new(memory, 0);
+        for event in &mut parsed.events {
+            recall.name(event);
+        }
+        let after = recall.into_memory();
+        memory.extend(after);
+        Ok(parsed)
+    }
+
+    /// What happened in a sample, with what must have come before it remembered.
+    pub fn parse_sample(&self, sample: &'static Sample) -> Result<Parsed, Refusal> {
+        let mut memory = Memory::new();
+        let story = self.story(sample).into_iter();
+        let last = story.map(|sample| self.parse_after(&mut memory, sample.key, sample.body.as_bytes())).last();
+        last.unwrap_or_else(|| Err(Refusal::Malformed("no such sample".to_owned())))
     }
 }

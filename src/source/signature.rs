@@ -9,14 +9,15 @@ pub(super) fn hmac_sha256(secret: &SecretString, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac(secret, body).finalize().into_bytes()))
 }
 
-/// Whether `signature` is that of `body` under one of the secrets. Takes as long whichever secret it is, and
-/// wherever the first wrong byte stands. An empty secret verifies nothing.
-pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> bool {
-    let Some(claimed) = signature.strip_prefix(b"sha256=").and_then(|digits| hex::decode(digits).ok()) else {
-        return false;
-    };
-    let usable = secrets.iter().filter(|secret| !secret.expose_secret().is_empty());
-    usable.fold(false, |found, secret| mac(secret, body).verify_slice(&claimed).is_ok() | found)
+/// Which of the secrets `signature` is that of `body` under. Takes as long whichever it is, and wherever the first
+/// wrong byte stands. An empty secret verifies nothing.
+pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> Option<usize> {
+    let claimed = signature.strip_prefix(b"sha256=").and_then(|digits| hex::decode(digits).ok())?;
+    let usable = secrets.iter().enumerate().filter(|(_, secret)| !secret.expose_secret().is_empty());
+    usable.fold(None, |found, (n, secret)| {
+        let verified = mac(secret, body).verify_slice(&claimed).is_ok();
+        found.or(verified.then_some(n))
+    })
 }
 
 fn mac(secret: &SecretString, body: &[u8]) -> Hmac<Sha256> {
@@ -45,31 +46,32 @@ mod tests {
     fn any_of_several_secrets_verifies_and_no_other() {
         let (old, new) = (secret("old"), secret("new"));
         let signed = hmac_sha256(&old, b"body");
-        assert!(verify_hmac_sha256(&[new.clone(), old.clone()], b"body", signed.as_bytes()));
-        assert!(!verify_hmac_sha256(std::slice::from_ref(&new), b"body", signed.as_bytes()));
-        assert!(!verify_hmac_sha256(&[old], b"Body", signed.as_bytes()));
+        assert_eq!(verify_hmac_sha256(&[new.clone(), old.clone()], b"body", signed.as_bytes()), Some(1));
+        assert_eq!(verify_hmac_sha256(&[old.clone(), new.clone()], b"body", signed.as_bytes()), Some(0));
+        assert_eq!(verify_hmac_sha256(std::slice::from_ref(&new), b"body", signed.as_bytes()), None);
+        assert_eq!(verify_hmac_sha256(&[old], b"Body", signed.as_bytes()), None);
     }
 
     #[test]
     fn what_is_no_signature_verifies_nothing() {
         let secrets = [secret("s")];
         for signature in ["", "sha256=", "sha256=00", "sha256=zz", "sha1=5bdcc146", "5bdcc146"] {
-            assert!(!verify_hmac_sha256(&secrets, b"body", signature.as_bytes()), "{signature}");
+            assert_eq!(verify_hmac_sha256(&secrets, b"body", signature.as_bytes()), None, "{signature}");
         }
         let signed_with_nothing = hmac_sha256(&secret(""), b"body");
-        assert!(!verify_hmac_sha256(&[secret("")], b"body", signed_with_nothing.as_bytes()));
-        assert!(!verify_hmac_sha256(&[], b"body", signed_with_nothing.as_bytes()));
+        assert_eq!(verify_hmac_sha256(&[secret("")], b"body", signed_with_nothing.as_bytes()), None);
+        assert_eq!(verify_hmac_sha256(&[], b"body", signed_with_nothing.as_bytes()), None);
     }
 
     #[test]
     fn every_changed_byte_of_a_signature_is_noticed() {
         let secrets = [secret("s")];
         let signed = hmac_sha256(&secrets[0], b"body").into_bytes();
-        assert!(verify_hmac_sha256(&secrets, b"body", &signed));
+        assert_eq!(verify_hmac_sha256(&secrets, b"body", &signed), Some(0));
         for at in 0..signed.len() {
             let mut changed = signed.clone();
             changed[at] ^= 1;
-            assert!(!verify_hmac_sha256(&secrets, b"body", &changed), "byte {at}");
+            assert_eq!(verify_hmac_sha256(&secrets, b"body", &changed), None, "byte {at}");
         }
     }
 }

@@ -10,10 +10,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
+use crate::memory::Memory;
 
 /// A moment: milliseconds since 1970.
 pub type Millis = i64;
@@ -46,13 +48,48 @@ pub trait Store: Send + Sync {
     /// Writes down an attempt and what became of its delivery, if `owner` still holds the lane. It survives a
     /// kill; a power cut may undo it, and then the message is sent once more. False where the lease is lost.
     async fn finish(&self, lane: &Lane, owner: &str, finished: Finished) -> Result<bool, StoreError>;
+
+    /// Writes down that requests were refused; of all, the last [`REFUSALS`] are kept.
+    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError>;
+}
+
+/// How many refused requests are kept.
+pub const REFUSALS: usize = 100;
+
+/// A request that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// When.
+    pub at: Millis,
+    /// The source that it wanted to come through.
+    pub source: SourceName,
+    /// The address that it came from.
+    pub client: Option<String>,
+    /// The host's word for what it said happened.
+    pub key: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// An event that was stored, in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Seen {
+    /// Its id.
+    pub id: EventId,
+    /// The request that brought it.
+    pub request: RequestId,
+    /// When that came.
+    pub at: Millis,
+    /// Its kind.
+    pub kind: String,
+    /// `workspace/slug`.
+    pub repository: Option<String>,
+    /// How it was routed.
+    pub decision: Value,
 }
 
 /// Decides what follows from a request, given what is remembered of its subjects.
 pub type Decide = Box<dyn FnOnce(&Memory) -> Decided + Send>;
-
-/// The last seen state of subjects, by the subject.
-pub type Memory = BTreeMap<String, Value>;
 
 /// A request that came in.
 #[derive(Clone, Debug)]

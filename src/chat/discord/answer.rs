@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::chat::http::{Answer, seconds_of};
 use crate::chat::{Failure, Outcome, Reason, Receipt};
+use crate::http_client::{Answer, seconds_of};
 
 /// What an answer means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::http::{Http, Target};
 use super::pace::Limit;
 use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
+use crate::http_client::{Http, Target};
 use crate::message::Message;
 use crate::message::fit::fit;
 

@@ -2,8 +2,8 @@
 //!
 //! Words: <https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks>, and reports.
 
-use crate::chat::http::Answer;
 use crate::chat::{Failure, Outcome, Reason, Receipt};
+use crate::http_client::Answer;
 
 /// What an answer means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {

@@ -1,8 +1,8 @@
 //! What a flow's answers mean. `202` says that the flow has begun, not that the message is there: a card that Teams
 //! does not take fails later, where nobody hears of it.
 
-use crate::chat::http::Answer;
 use crate::chat::{Failure, Outcome, Reason};
+use crate::http_client::Answer;
 
 /// What an answer means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {

@@ -41,3 +41,8 @@ pub(super) fn page(object: &Value) -> Option<String> {
 pub(super) fn without_braces(uuid: &str) -> String {
     uuid.trim_start_matches('{').trim_end_matches('}').to_owned()
 }
+
+/// The last name in a link's path.
+pub(super) fn name_in_path(url: &str) -> Option<&str> {
+    url.split(['?', '#']).next()?.rsplit('/').find(|name| !name.is_empty())
+}

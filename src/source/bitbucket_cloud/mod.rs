@@ -4,22 +4,32 @@
 //! `X-Hub-Signature: sha256=<hex>`, sent only where the webhook has a secret
 //! (<https://bitbucket.org/blog/enhanced-webhook-security>).
 
+mod addresses;
+mod build;
+mod changes;
+mod comment;
+mod issue;
 mod json;
+mod keys;
 mod objects;
+mod pipeline;
 mod pull_request;
 mod push;
+mod repository;
 mod samples;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::{Parsed, Provider, Refusal, Source, SourceSettings, signature};
+use super::{Parsed, Provider, Refusal, Source, SourceSettings, Verified, signature};
 use crate::event::{Event, Kind};
 
 /// Bitbucket Cloud, for the list of providers.
 pub const PROVIDER: Provider = Provider {
     kind: "bitbucket-cloud",
     build: |settings| Box::new(BitbucketCloud { settings }),
+    addresses: Some(&addresses::ATLASSIAN),
+    keys: keys::ALL,
     samples: samples::ALL,
     headers,
     sign: |secret, body| (SIGNATURE, signature::hmac_sha256(secret, body)),
@@ -47,26 +57,34 @@ impl Source for BitbucketCloud {
         &["user-agent", "x-attempt-number", "x-event-key", "x-event-time", "x-hook-uuid", "x-request-uuid"]
     }
 
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Refusal> {
+    fn key(&self, headers: &HeaderMap) -> Option<String> {
+        header(headers, EVENT_KEY)
+    }
+
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal> {
+        if self.settings.unsigned {
+            return Ok(Verified { secret: None });
+        }
         let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
-        let verified = signature::verify_hmac_sha256(&self.settings.secrets, body, signature.as_bytes());
-        if verified { Ok(()) } else { Err(Refusal::WrongSignature) }
+        let secret = signature::verify_hmac_sha256(&self.settings.secrets, body, signature.as_bytes());
+        secret.map(|n| Verified { secret: Some(n) }).ok_or(Refusal::WrongSignature)
     }
 
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
-        let key = header(headers, EVENT_KEY)
+        let key = self
+            .key(headers)
             .ok_or_else(|| Refusal::Malformed(format!("no {EVENT_KEY} header: is this a Bitbucket webhook?")))?;
         let payload: Value = serde_json::from_slice(body)
             .map_err(|error| Refusal::Malformed(format!("the body is not valid JSON: {error}")))?;
         if !payload.is_object() {
             return Err(Refusal::Malformed("the body is not a JSON object".to_owned()));
         }
-        Ok(Parsed {
-            hook: header(headers, HOOK).map(|uuid| json::without_braces(&uuid)),
-            request_key: header(headers, REQUEST).map(|uuid| json::without_braces(&uuid)),
-            events: Reader { key: &key, payload: &payload, settings: &self.settings }.events()?,
-            key,
-        })
+        let (events, note) = match (Reader { key: &key, payload: &payload, settings: &self.settings }).events()? {
+            Ok(events) => (events, None),
+            Err(note) => (vec![], Some(note)),
+        };
+        let uuid = |name| header(headers, name).map(|uuid| json::without_braces(&uuid));
+        Ok(Parsed { hook: uuid(HOOK), request_key: uuid(REQUEST), events, note, key })
     }
 }
 
@@ -97,15 +115,40 @@ struct Reader<'a> {
     settings: &'a SourceSettings,
 }
 
+/// What a payload holds.
+type Read = Result<Vec<Event>, &'static str>;
+
 impl Reader<'_> {
-    fn events(&self) -> Result<Vec<Event>, Refusal> {
-        if let Some(kind) = pull_request::kind(self.key) {
-            return Ok(vec![self.pull_request_event(kind)?]);
+    /// What happened; or why, though all is well, there is nothing to tell.
+    fn events(&self) -> Result<Read, Refusal> {
+        let Some(key) = keys::named(self.key) else { return Ok(Ok(vec![self.event(Kind::Other)])) };
+        if self.key == "pullrequest:push" && !self.payload["pullrequest"].is_object() {
+            // No such body has ever been seen or described.
+            return Ok(Ok(vec![self.event(Kind::Other)]));
         }
-        match self.key {
-            "repo:push" => self.push_events(),
-            _ => Ok(vec![self.event(Kind::Other)]),
-        }
+        keys::fits(key, self.payload)?;
+        let kind = key.kinds[0];
+        let one = |event: Event| Ok(vec![event]);
+        let some = |events: Vec<Event>, none| if events.is_empty() { Err(none) } else { Ok(events) };
+        Ok(match kind {
+            Kind::Push => some(self.push_events(), "no branch or tag moved"),
+            Kind::RepositoryForked => one(self.fork_event()),
+            Kind::RepositoryUpdated => self.repository_updated().map(|event| vec![event]),
+            Kind::RepositoryTransferred => one(self.transfer_event()),
+            Kind::CommitCommentAdded => one(self.commit_comment_event()),
+            Kind::BuildStarted => one(self.build_event()),
+            Kind::ProjectUpdated => self.project_updated().map(|event| vec![event]),
+            Kind::PipelineSucceeded => {
+                some(self.pipeline_events(), "spans of steps and commands are not told, only those of whole runs")
+            }
+            Kind::IssueOpened | Kind::IssueUpdated | Kind::IssueCommentAdded => {
+                self.issue_event(kind).map(|event| vec![event])
+            }
+            // What changed is named by what was seen before.
+            Kind::PullRequestReady => one(self.pull_request_event(Kind::PullRequestUpdated)),
+            kind if kind.family() == "pull_request" => one(self.pull_request_event(kind)),
+            kind => one(self.event(kind)),
+        })
     }
 
     /// What all events of the payload have in common.
@@ -114,22 +157,6 @@ impl Reader<'_> {
             actor: Some(self.account(&self.payload["actor"])),
             repository: self.repository(&self.payload["repository"]),
             ..Event::new(kind, self.key)
-        }
-    }
-
-    /// An object that a payload of this key must have at its top.
-    fn required(&self, name: &str) -> Result<&Value, Refusal> {
-        match &self.payload[name] {
-            object @ Value::Object(_) => Ok(object),
-            _ => Err(Refusal::Malformed(format!("not a {} body: it has no `{name}` object", self.key))),
-        }
-    }
-
-    /// An object that a payload of this key never has: the key is not signed, the body is.
-    fn forbidden(&self, name: &str) -> Result<(), Refusal> {
-        match &self.payload[name] {
-            Value::Object(_) => Err(Refusal::Malformed(format!("not a {} body: it has a `{name}`", self.key))),
-            _ => Ok(()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{page, text, time, without_braces};
+use super::json::{items, page, text, time, without_braces};
 use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility};
 
 impl Reader<'_> {
@@ -11,13 +11,15 @@ impl Reader<'_> {
     /// (<https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>).
     pub(super) fn account(&self, account: &Value) -> Account {
         let nickname = text(&account["nickname"]);
-        let shown = text(&account["display_name"]).or_else(|| nickname.clone()).or_else(|| text(&account["username"]));
+        // A workspace, which may own what a team owned before, has a `name` and a `slug`.
+        let shown = text(&account["display_name"]).or_else(|| nickname.clone());
+        let shown = shown.or_else(|| ["username", "name", "slug"].iter().find_map(|key| text(&account[key])));
         let name = shown.unwrap_or_else(|| Account::UNKNOWN.to_owned());
         let bot =
             self.settings.bots.matches(&name) || nickname.as_deref().is_some_and(|n| self.settings.bots.matches(n));
         let kind = match account["type"].as_str() {
             _ if bot => AccountKind::Bot,
-            Some("team") => AccountKind::Team,
+            Some("team" | "workspace") => AccountKind::Team,
             Some("app_user") => AccountKind::App,
             _ => AccountKind::User,
         };
@@ -37,19 +39,30 @@ impl Reader<'_> {
         }
         let full_name = text(&repository["full_name"]);
         let of_full_name = || full_name.as_deref()?.split_once('/').map(|(workspace, _)| workspace.to_owned());
-        let project = &repository["project"];
         Some(Repository {
             id: text(&repository["uuid"]).map(|uuid| without_braces(&uuid)),
             name: text(&repository["name"]),
             workspace: text(&repository["workspace"]["slug"]).or_else(of_full_name),
-            project: project.is_object().then(|| Project { key: text(&project["key"]), name: text(&project["name"]) }),
+            project: self.project(&repository["project"]),
             url: page(repository),
             visibility: repository["is_private"].as_bool().map(|private| match private {
                 true => Visibility::Private,
                 false => Visibility::Public,
             }),
             fork: repository.get("parent").map(Value::is_object),
+            parent: text(&repository["parent"]["full_name"]),
+            description: text(&repository["description"]),
             full_name,
+        })
+    }
+
+    pub(super) fn project(&self, project: &Value) -> Option<Project> {
+        project.is_object().then(|| Project {
+            id: text(&project["uuid"]).map(|uuid| without_braces(&uuid)),
+            key: text(&project["key"]),
+            name: text(&project["name"]),
+            workspace: text(&project["workspace"]["slug"]).or_else(|| text(&project["owner"]["username"])),
+            url: page(project),
         })
     }
 
@@ -66,6 +79,7 @@ impl Reader<'_> {
             message,
             author,
             url: page(commit),
+            parents: items(&commit["parents"]).iter().filter_map(|parent| text(&parent["hash"])).collect(),
             time: time(&commit["date"]),
         })
     }

@@ -4,56 +4,33 @@ use serde_json::Value;
 
 use super::Reader;
 use super::json::{items, number, page, text, time};
-use crate::event::{Comment, Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
-use crate::source::Refusal;
-
-/// What a key means, where it is about a pull request.
-pub(super) fn kind(key: &str) -> Option<Kind> {
-    Some(match key {
-        "pullrequest:created" => Kind::PullRequestOpened,
-        "pullrequest:updated" => Kind::PullRequestUpdated,
-        "pullrequest:approved" => Kind::PullRequestApproved,
-        "pullrequest:unapproved" => Kind::PullRequestApprovalWithdrawn,
-        "pullrequest:fulfilled" => Kind::PullRequestMerged,
-        "pullrequest:rejected" => Kind::PullRequestDeclined,
-        "pullrequest:comment_created" => Kind::PullRequestCommentAdded,
-        _ => return None,
-    })
-}
-
-/// The object that bodies of a kind have beside `pullrequest`.
-fn beside(kind: Kind) -> Option<&'static str> {
-    match kind {
-        Kind::PullRequestApproved | Kind::PullRequestApprovalWithdrawn => Some("approval"),
-        Kind::PullRequestCommentAdded => Some("comment"),
-        _ => None,
-    }
-}
+use crate::event::{Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
 
 impl Reader<'_> {
-    pub(super) fn pull_request_event(&self, kind: Kind) -> Result<Event, Refusal> {
-        let pull_request = self.pull_request(self.required("pullrequest")?);
-        if let Some(name) = beside(kind) {
-            self.required(name)?;
-        }
-        // Declined pull requests have been seen with an `approval`; a `comment` is of comments alone.
-        if beside(kind) != Some("comment") {
-            self.forbidden("comment")?;
-        }
+    pub(super) fn pull_request_event(&self, kind: Kind) -> Event {
+        let pull_request = self.pull_request(&self.payload["pullrequest"]);
         let mut event = self.event(kind);
-        event.time = pull_request.updated;
-        if let (Some("approval"), approval) = (beside(kind), &self.payload["approval"]) {
-            event.time = time(&approval["date"]).or(event.time);
-            if approval["user"].is_object() {
-                event.actor = Some(self.account(&approval["user"]));
-            }
+        event.time = match kind {
+            Kind::PullRequestOpened => pull_request.created.or(pull_request.updated),
+            _ => pull_request.updated,
+        };
+        // Declined pull requests have been seen with an old `approval`.
+        let vote = match kind {
+            Kind::PullRequestApproved | Kind::PullRequestApprovalWithdrawn => &self.payload["approval"],
+            Kind::PullRequestChangesRequested | Kind::PullRequestChangesWithdrawn => &self.payload["changes_request"],
+            _ => &Value::Null,
+        };
+        event.time = time(&vote["date"]).or(event.time);
+        if vote["user"].is_object() {
+            event.actor = Some(self.account(&vote["user"]));
         }
-        if let comment @ Value::Object(_) = &self.payload["comment"] {
-            event.time = time(&comment["created_on"]).or(event.time);
-            event.comment = Some(self.comment(comment));
+        if let Some(comment) = self.commented() {
+            let time = if kind == Kind::PullRequestCommentAdded { comment.created } else { comment.updated };
+            event.time = time.or(event.time);
+            event.comment = Some(comment);
         }
         event.pull_request = Some(pull_request);
-        Ok(event)
+        event
     }
 
     fn pull_request(&self, pr: &Value) -> PullRequest {
@@ -63,27 +40,45 @@ impl Reader<'_> {
             .filter(|reviewer| reviewer.is_object())
             .map(|reviewer| self.reviewer(reviewer, participants))
             .collect();
+        let voted = |vote| reviewers.iter().filter(|reviewer| reviewer.vote == Some(vote)).count();
+        let (source, target) = (endpoint(&pr["source"]), endpoint(&pr["destination"]));
+        let account = |value: &Value| value.is_object().then(|| self.account(value));
         PullRequest {
             id: number(&pr["id"]),
             title: text(&pr["title"]),
-            description: text(&pr["description"]),
+            description: self.description(pr),
             url: page(pr),
             state: state(&pr["state"]),
             draft: pr["draft"].as_bool(),
-            author: pr["author"].is_object().then(|| self.account(&pr["author"])),
-            source: endpoint(&pr["source"]),
-            target: endpoint(&pr["destination"]),
+            queued: pr["queued"].as_bool(),
+            author: account(&pr["author"]),
+            from_fork: source.repository.as_ref().zip(target.repository.as_ref()).map(|(from, to)| from != to),
+            source,
+            target,
             reviewer_count: reviewers.len(),
-            approvals: reviewers.iter().filter(|reviewer| reviewer.vote == Some(Vote::Approved)).count(),
+            approvals: voted(Vote::Approved),
+            changes_requested: voted(Vote::ChangesRequested),
             reviewers,
+            reviewers_added: vec![],
+            reviewers_removed: vec![],
             tasks: number(&pr["task_count"]),
             comments: number(&pr["comment_count"]),
             reason: text(&pr["reason"]),
+            closed_by: account(&pr["closed_by"]),
+            closes_source: pr["close_source_branch"].as_bool(),
             merge_commit: text(&pr["merge_commit"]["hash"]),
             merge_commit_url: page(&pr["merge_commit"]),
             created: time(&pr["created_on"]),
             updated: time(&pr["updated_on"]),
         }
+    }
+
+    /// Mentions have names only in the rendered text.
+    fn description(&self, pr: &Value) -> Option<String> {
+        let description = text(&pr["description"])?;
+        let html = &pr["rendered"]["description"]["html"];
+        let html = if html.is_string() { html } else { &pr["summary"]["html"] };
+        self.content(&Value::from_iter([("raw", Value::from(description)), ("html", html.clone())]))
     }
 
     /// `reviewers` says who was asked; what they said stands in `participants`.
@@ -100,20 +95,6 @@ impl Reader<'_> {
             _ => (participant["approved"] == true).then_some(Vote::Approved),
         });
         Reviewer { id: account.id, name: account.name, nickname: account.nickname, vote }
-    }
-
-    fn comment(&self, comment: &Value) -> Comment {
-        let inline = &comment["inline"];
-        Comment {
-            id: number(&comment["id"]),
-            text: text(&comment["content"]["raw"]),
-            author: comment["user"].is_object().then(|| self.account(&comment["user"])),
-            url: page(comment),
-            path: text(&inline["path"]),
-            // `to` is null for a comment on a line that was removed.
-            line: number(&inline["to"]).or_else(|| number(&inline["from"])),
-            reply_to: number(&comment["parent"]["id"]),
-        }
     }
 }
 

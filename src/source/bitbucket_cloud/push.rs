@@ -6,12 +6,10 @@ use url::Url;
 use super::Reader;
 use super::json::{flag, items, page, text};
 use crate::event::{Commit, Event, Kind, Push, RefKind};
-use crate::source::Refusal;
 
 impl Reader<'_> {
-    pub(super) fn push_events(&self) -> Result<Vec<Event>, Refusal> {
-        let changes = items(&self.required("push")?["changes"]);
-        Ok(changes.iter().filter_map(|change| self.change(change)).collect())
+    pub(super) fn push_events(&self) -> Vec<Event> {
+        items(&self.payload["push"]["changes"]).iter().filter_map(|change| self.change(change)).collect()
     }
 
     /// One changed ref. `None` where neither the old nor the new one is there.
@@ -40,6 +38,9 @@ impl Reader<'_> {
             // A tag that was there before and points elsewhere now was moved by force, whatever the flag says.
             forced: flag(&change["forced"]) || (ref_kind == RefKind::Tag && !created && !deleted),
             truncated: flag(&change["truncated"]),
+            via: None,
+            // A claim: what was seen of the pull request before makes it true.
+            pull_request: text(&new["target"]["message"]).and_then(|message| merged_by(&message)),
             count: commits.len(),
             commits,
             head: self.commit(&there["target"]),
@@ -63,4 +64,11 @@ fn commits_page(repository_url: &str, branch: &str) -> Option<String> {
     let mut url = Url::parse(repository_url).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(["commits", "branch"]).extend(branch.split('/'));
     Some(url.into())
+}
+
+/// The pull request of which a message says that it is merged: `Merged in feature/x (pull request #12)` is what
+/// Bitbucket writes of itself, for a squashed one too.
+fn merged_by(message: &str) -> Option<u64> {
+    let (_, number) = message.lines().next()?.strip_prefix("Merged in ")?.rsplit_once("(pull request #")?;
+    number.trim_end().strip_suffix(')')?.parse().ok()
 }

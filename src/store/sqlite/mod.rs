@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Accepted, Decide, Delivery, Finished, Lane, Millis, NewRequest, Store, StoreError, now};
+use super::{Accepted, Decide, Delivery, Finished, Lane, Millis, NewRequest, Refused, Seen, Store, StoreError, now};
 use crate::event::ChannelName;
 use checkpoint::Checkpointer;
 use schema::SchemaError;
@@ -102,6 +102,48 @@ impl Store for SqliteStore {
         let finish = move |db: &Connection| query::finish(db, &lane, &owner, &finished, &body);
         self.writer.write("finish a delivery", Durability::Kill, finish).await
     }
+
+    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError> {
+        let refuse = move |db: &Connection| query::refuse(db, &refused);
+        self.writer.write("write down a refusal", Durability::Kill, refuse).await
+    }
+}
+
+/// A store that is only looked at, whether a Hookbell works on it or not.
+pub struct Glance(Connection, PathBuf);
+
+impl Glance {
+    /// Opens a file that is there.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let unusable = |reason: String| StoreError::Unusable { path: path.display().to_string(), reason };
+        if !path.exists() {
+            return Err(unusable("it is not there yet: start Hookbell once, it makes one".to_owned()));
+        }
+        let db = read_only(path).map_err(|error| unusable(error.to_string()))?;
+        match schema::version(&db) {
+            Ok(version) if version == schema::STEPS.len() => Ok(Self(db, path.to_owned())),
+            Ok(_) => Err(unusable("another version of Hookbell made it: start this one once".to_owned())),
+            Err(error) => Err(unusable(error.to_string())),
+        }
+    }
+
+    /// The last requests that were refused, the newest last.
+    pub fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
+        self.told(query::refusals(&self.0, limit))
+    }
+
+    /// The events of the last requests, the newest last.
+    pub fn events(&self, requests: usize) -> Result<Vec<Seen>, StoreError> {
+        self.told(query::seen(&self.0, requests))
+    }
+
+    fn told<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        let unusable = |error: rusqlite::Error| StoreError::Unusable {
+            path: self.1.display().to_string(),
+            reason: error.to_string(),
+        };
+        result.map_err(unusable)
+    }
 }
 
 /// Connections that only read. There are as many as ever read at once.
@@ -115,15 +157,16 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let db = match idle {
             Some(db) => db,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                Connection::open_with_flags(&self.path, flags)?
-            }
+            None => read_only(&self.path)?,
         };
         let result = work(&db);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
         result
     }
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

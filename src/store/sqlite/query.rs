@@ -7,7 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use crate::event::{ChannelName, SCHEMA_VERSION};
-use crate::store::{Accepted, Decide, Decided, Delivery, Finished, Lane, Memory, Millis, NewRequest, Next, now};
+use crate::memory::Memory;
+use crate::store::{
+    Accepted, Decide, Decided, Delivery, Finished, Lane, Millis, NewRequest, Next, REFUSALS, Refused, Seen, now,
+};
 
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
@@ -185,4 +188,51 @@ pub(super) fn finish(
     let sql = "INSERT INTO attempts (delivery, n, at, took, outcome, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     db.prepare_cached(sql)?.execute(params![id, n, finished.at, finished.took, finished.outcome, finished.said])?;
     Ok(true)
+}
+
+pub(super) fn refuse(db: &Connection, refused: &[Refused]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO refusals (at, source, client, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
+    let mut insert = db.prepare_cached(sql)?;
+    for refused in refused {
+        insert.execute(params![refused.at, refused.source.as_str(), refused.client, refused.key, refused.reason])?;
+    }
+    let sql = "DELETE FROM refusals WHERE n <= (SELECT max(n) FROM refusals) - ?1";
+    db.prepare_cached(sql)?.execute([REFUSALS])?;
+    Ok(())
+}
+
+/// The newest last.
+pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Refused>> {
+    let sql = "SELECT at, source, client, key, reason FROM
+                   (SELECT * FROM refusals ORDER BY n DESC LIMIT ?1) ORDER BY n";
+    let mut select = db.prepare(sql)?;
+    let rows = select.query_map([limit], |row| {
+        Ok(Refused {
+            at: row.get(0)?,
+            source: row.get::<_, String>(1)?.into(),
+            client: row.get(2)?,
+            key: row.get(3)?,
+            reason: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The newest last.
+pub(super) fn seen(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Seen>> {
+    let sql = "SELECT events.id, request, received_at, kind, repository, decision
+               FROM (SELECT id, received_at FROM requests ORDER BY received_at DESC LIMIT ?1) AS recent
+               JOIN events ON events.request = recent.id ORDER BY received_at, request, n";
+    let mut select = db.prepare(sql)?;
+    let rows = select.query_map([limit], |row| {
+        Ok(Seen {
+            id: row.get::<_, String>(0)?.into(),
+            request: row.get::<_, String>(1)?.into(),
+            at: row.get(2)?,
+            kind: row.get(3)?,
+            repository: row.get(4)?,
+            decision: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or(Value::Null),
+        })
+    })?;
+    rows.collect()
 }

@@ -3,7 +3,7 @@
 use rusqlite::Connection;
 
 /// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
-const STEPS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
+pub(super) const STEPS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql")];
 
 /// Why a file's tables cannot be used.
 #[derive(Debug)]
@@ -20,9 +20,14 @@ impl From<rusqlite::Error> for SchemaError {
     }
 }
 
+/// How many steps a file has taken.
+pub(super) fn version(db: &Connection) -> rusqlite::Result<usize> {
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// Takes the steps that the file has not taken yet.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
-    let found: usize = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(db)?;
     if found > STEPS.len() {
         return Err(SchemaError::Newer { found, known: STEPS.len() });
     }

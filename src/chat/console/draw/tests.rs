@@ -43,7 +43,7 @@ fn samples() {
     let library = Library::built_in();
     for provider in PROVIDERS {
         for sample in provider.samples {
-            let events = provider.parse(sample.key, sample.body.as_bytes()).unwrap().events;
+            let events = provider.parse_sample(sample).unwrap().events;
             let drawn = events.iter().map(|event| draw(&library.render(&Context::of(event), None).message, PLAIN));
             insta::assert_snapshot!(format!("sample_{}", sample.name), drawn.collect::<Vec<_>>().join("\n"));
         }

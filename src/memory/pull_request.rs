@@ -1,0 +1,157 @@
+//! Pull requests: what changed since they were seen last.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Recall, commit};
+use crate::event::{Change, Event, Kind, PullRequest, PullRequestState, Reviewer};
+
+/// Why an event is not told.
+const TOLD_BEFORE: &str = "this state of the pull request was told before";
+
+/// What is remembered of a pull request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    state: Option<PullRequestState>,
+    draft: Option<bool>,
+    queued: Option<bool>,
+    title: Option<String>,
+    /// A hash: the text may be long, and what it was is not told.
+    description: Option<String>,
+    source: Option<String>,
+    commit: Option<String>,
+    target: Option<String>,
+    reviewers: Vec<Reviewer>,
+    updated: Option<Timestamp>,
+}
+
+impl Known {
+    fn of(pr: &PullRequest) -> Self {
+        let hash = |text: &String| hex::encode(&Sha256::digest(text.as_bytes())[..8]);
+        Self {
+            state: pr.state,
+            draft: pr.draft,
+            queued: pr.queued,
+            title: pr.title.clone(),
+            description: pr.description.as_ref().map(hash),
+            source: pr.source.branch.clone(),
+            commit: pr.source.commit.clone(),
+            target: pr.target.branch.clone(),
+            reviewers: pr.reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect(),
+            updated: pr.updated,
+        }
+    }
+}
+
+fn subject(repository: &str, id: u64) -> String {
+    format!("pr:{repository}:{id}")
+}
+
+pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<String>) {
+    let ids =
+        [event.pull_request.as_ref().and_then(|pr| pr.id), event.push.as_ref().and_then(|push| push.pull_request)];
+    subjects.extend(ids.into_iter().flatten().map(|id| subject(repository, id)));
+}
+
+/// Where a pull request goes, if it is known and was not declined.
+pub(super) fn known_target(id: u64, repository: &str, memory: &Recall<'_>) -> Option<String> {
+    let known: Known = memory.get(&subject(repository, id))?;
+    known.target.filter(|_| matches!(known.state, None | Some(PullRequestState::Open | PullRequestState::Merged)))
+}
+
+/// Names an update by what changed.
+pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_>) -> Option<&'static str> {
+    let pr = event.pull_request.as_mut()?;
+    let subject = subject(repository, pr.id?);
+    let before: Option<Known> = memory.get(&subject);
+    let now = Known::of(pr);
+    // Votes and comments come beside the updates that they overtake; what those are about to tell stays untold.
+    let tells_state = matches!(
+        event.kind,
+        Kind::PullRequestOpened
+            | Kind::PullRequestUpdated
+            | Kind::PullRequestCommitsAdded
+            | Kind::PullRequestMerged
+            | Kind::PullRequestDeclined
+    );
+    let Some(before) = before else {
+        commit::remember_tips(pr, None, repository, memory);
+        memory.set(subject, &now);
+        return None;
+    };
+    let overtaken = before.updated.zip(now.updated).is_some_and(|(before, now)| now < before);
+    if !tells_state || overtaken {
+        return None;
+    }
+    let mut silent = None;
+    if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
+        let (kind, changes) = difference(&before, &now, pr);
+        if changes.is_empty() && before.updated.is_some() && before.updated == now.updated {
+            silent = Some(TOLD_BEFORE);
+        }
+        event.kind = kind.unwrap_or(event.kind);
+        event.changes = changes;
+    }
+    commit::remember_tips(pr, before.commit.as_deref(), repository, memory);
+    memory.set(subject, &now);
+    silent
+}
+
+/// All that changed, and the kind of what matters most of it.
+fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind>, Vec<Change>) {
+    let (mut kinds, mut changes) = (vec![], vec![]);
+    if (before.draft, now.draft) == (Some(true), Some(false)) {
+        kinds.push(Kind::PullRequestReady);
+        changes.push(Change::new("draft", Some("draft".to_owned()), Some("ready".to_owned())));
+    }
+    if (before.draft, now.draft) == (Some(false), Some(true)) {
+        changes.push(Change::new("draft", Some("ready".to_owned()), Some("draft".to_owned())));
+    }
+    let moved = |before: &Option<String>, now: &Option<String>| before.is_some() && now.is_some() && before != now;
+    if moved(&before.target, &now.target) {
+        kinds.push(Kind::PullRequestRetargeted);
+        changes.push(Change::new("target", before.target.clone(), now.target.clone()));
+    }
+    if moved(&before.commit, &now.commit) {
+        kinds.push(Kind::PullRequestCommitsAdded);
+        let short = |hash: &Option<String>| hash.as_ref().map(|hash| hash.chars().take(7).collect());
+        changes.push(Change::new("commits", short(&before.commit), short(&now.commit)));
+    }
+    let absent = |from: &[Reviewer], other: &[Reviewer]| -> Vec<Reviewer> {
+        from.iter().filter(|reviewer| !other.iter().any(|known| same(known, reviewer))).cloned().collect()
+    };
+    pr.reviewers_added = absent(&now.reviewers, &before.reviewers);
+    pr.reviewers_removed = absent(&before.reviewers, &now.reviewers);
+    if !pr.reviewers_added.is_empty() || !pr.reviewers_removed.is_empty() {
+        kinds.push(Kind::PullRequestReviewersChanged);
+        let names = |reviewers: &[Reviewer]| {
+            let names: Vec<_> = reviewers.iter().map(|reviewer| reviewer.name.as_str()).collect();
+            (!names.is_empty()).then(|| names.join(", "))
+        };
+        changes.push(Change::new("reviewers", names(&pr.reviewers_removed), names(&pr.reviewers_added)));
+    }
+    if before.title != now.title {
+        kinds.push(Kind::PullRequestEdited);
+        changes.push(Change::new("title", before.title.clone(), now.title.clone()));
+    }
+    if before.description != now.description {
+        kinds.push(Kind::PullRequestEdited);
+        changes.push(Change::new("description", None, None));
+    }
+    if let (Some(was), Some(is)) = (before.queued, now.queued)
+        && was != is
+    {
+        let word = |queued: bool| Some(if queued { "queued" } else { "not queued" }.to_owned());
+        changes.push(Change::new("merge queue", word(was), word(is)));
+    }
+    (kinds.first().copied(), changes)
+}
+
+/// Names are no identities, but all that some accounts have.
+fn same(one: &Reviewer, other: &Reviewer) -> bool {
+    match (&one.id, &other.id) {
+        (Some(one), Some(other)) => one == other,
+        _ => one.name == other.name,
+    }
+}

@@ -1,0 +1,384 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::event::{Kind, RequestId, SourceName, Via};
+use crate::routing::pattern::Patterns;
+use crate::source::{Provider, SourceSettings, provider};
+
+/// A host's requests, as they come in.
+struct Host {
+    provider: &'static Provider,
+    memory: Memory,
+    now: Millis,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self { provider: provider("bitbucket-cloud").unwrap(), memory: Memory::new(), now: 1_795_000_000_000 }
+    }
+
+    /// What becomes of a request: its first event, and why nobody need hear of it.
+    fn take(&mut self, key: &str, body: &Value) -> (Event, Option<&'static str>) {
+        let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
+        let source = (self.provider.build)(settings);
+        let headers = (self.provider.headers)(key, "r");
+        let mut events = source.parse(&headers, body.to_string().as_bytes()).unwrap().events;
+        let known: Memory = {
+            let subjects = subjects(&events);
+            self.memory
+                .iter()
+                .filter(|(subject, _)| subjects.contains(subject))
+                .map(|(s, v)| (s.clone(), v.clone()))
+                .collect()
+        };
+        self.now += 1_000;
+        let mut recall = Recall::new(&known, self.now);
+        let silent: Vec<_> = events.iter_mut().map(|event| recall.name(event)).collect();
+        self.memory.extend(recall.into_memory());
+        (events.remove(0), silent[0])
+    }
+
+    fn sample(&self, name: &str) -> (&'static str, Value) {
+        let sample = self.provider.sample(name).unwrap();
+        (sample.key, serde_json::from_str(sample.body).unwrap())
+    }
+
+    /// A sample, changed.
+    fn send(&mut self, name: &str, change: impl FnOnce(&mut Value)) -> (Event, Option<&'static str>) {
+        let (key, mut body) = self.sample(name);
+        change(&mut body);
+        self.take(key, &body)
+    }
+
+    fn kind(&mut self, name: &str, change: impl FnOnce(&mut Value)) -> &'static str {
+        self.send(name, change).0.kind.as_str()
+    }
+}
+
+/// `pullrequest:updated`, so many minutes after four.
+fn update(minute: u32, change: impl Fn(&mut Value)) -> Value {
+    let sample = provider("bitbucket-cloud").unwrap().sample("pull_request.updated").unwrap();
+    let mut body: Value = serde_json::from_str(sample.body).unwrap();
+    body["pullrequest"]["updated_on"] = format!("2026-11-20T16:{minute:02}:00.000000+00:00").into();
+    change(&mut body["pullrequest"]);
+    body
+}
+
+const UPDATED: &str = "pullrequest:updated";
+
+#[test]
+fn an_update_is_named_by_what_changed() {
+    let named = |change: &dyn Fn(&mut Value)| {
+        let mut host = Host::new();
+        host.send("pull_request.opened", |_| {});
+        let (event, silent) = host.take(UPDATED, &update(1, change));
+        assert_eq!(silent, None);
+        let changes: Vec<_> = event.changes.iter().map(|change| change.what.clone()).collect();
+        (event.kind.as_str(), changes.join(" "))
+    };
+    let is = |kind: &'static str, changes: &str| (kind, changes.to_owned());
+    assert_eq!(named(&|_| {}), is("pull_request.updated", ""));
+    assert_eq!(named(&|pr| pr["title"] = "x".into()), is("pull_request.edited", "title"));
+    assert_eq!(named(&|pr| pr["description"] = "".into()), is("pull_request.edited", "description"));
+    assert_eq!(named(&|pr| pr["source"]["commit"]["hash"] = "abc".into()), is("pull_request.commits_added", "commits"));
+    assert_eq!(named(&|pr| pr["destination"]["branch"]["name"] = "x".into()), is("pull_request.retargeted", "target"));
+    assert_eq!(named(&|pr| pr["reviewers"] = json!([])), is("pull_request.reviewers_changed", "reviewers"));
+    assert_eq!(named(&|pr| pr["draft"] = true.into()), is("pull_request.updated", "draft"));
+    assert_eq!(named(&|pr| pr["queued"] = true.into()), is("pull_request.updated", "merge queue"));
+    let all = |pr: &mut Value| {
+        pr["title"] = "x".into();
+        pr["destination"]["branch"]["name"] = "x".into();
+        pr["reviewers"] = json!([]);
+    };
+    assert_eq!(named(&all), is("pull_request.retargeted", "target reviewers title"), "the weightiest names it");
+    // What the host no longer sends is not a change.
+    assert_eq!(named(&|pr| pr["source"]["commit"] = Value::Null), is("pull_request.updated", ""));
+    assert_eq!(named(&|pr| drop(pr.as_object_mut().unwrap().remove("draft"))), is("pull_request.updated", ""));
+}
+
+#[test]
+fn who_was_asked_for_a_review_and_who_no_longer_is() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    let (event, _) = host.send("pull_request.reviewers_changed", |_| {});
+    let pr = event.pull_request.unwrap();
+    let names = |reviewers: &[crate::event::Reviewer]| reviewers.iter().map(|r| r.name.clone()).collect::<Vec<_>>();
+    assert_eq!(
+        (names(&pr.reviewers_added), names(&pr.reviewers_removed)),
+        (vec!["Dee Hart".to_owned()], vec!["Cy Okafor".to_owned()])
+    );
+}
+
+#[test]
+fn where_nothing_is_known_it_is_an_update_and_known_from_then_on() {
+    let mut host = Host::new();
+    assert_eq!(host.take(UPDATED, &update(1, |_| {})).0.kind, Kind::PullRequestUpdated);
+    assert_eq!(host.take(UPDATED, &update(2, |pr| pr["title"] = "x".into())).0.kind, Kind::PullRequestEdited);
+}
+
+#[test]
+fn what_comes_again_or_too_late_changes_nothing() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    let (second, third) = (update(2, |pr| pr["title"] = "two".into()), update(3, |pr| pr["title"] = "three".into()));
+    assert_eq!(host.take(UPDATED, &third).0.kind, Kind::PullRequestEdited);
+    let known = host.memory.clone();
+    let (late, _) = host.take(UPDATED, &second);
+    assert_eq!(
+        (late.kind, late.changes.len()),
+        (Kind::PullRequestUpdated, 0),
+        "that difference would be the wrong way round"
+    );
+    assert!(host.take(UPDATED, &third).1.is_some(), "told before");
+    assert_eq!(host.memory, known);
+}
+
+#[test]
+fn a_vote_that_overtakes_an_update_does_not_hide_it() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    let ready = update(1, |pr| pr["title"] = "x".into());
+    host.send("pull_request.approved", |body| {
+        body["pullrequest"] = update(2, |pr| pr["title"] = "x".into())["pullrequest"].clone()
+    });
+    assert_eq!(host.take(UPDATED, &ready).0.kind, Kind::PullRequestEdited);
+}
+
+#[test]
+fn a_push_to_a_pull_request_is_told_once_whichever_key_says_so() {
+    for (first, second) in [("pullrequest:push", UPDATED), (UPDATED, "pullrequest:push")] {
+        let mut host = Host::new();
+        host.send("pull_request.opened", |_| {});
+        let pushed = update(1, |pr| pr["source"]["commit"]["hash"] = "abc".into());
+        let (event, silent) = host.take(first, &pushed);
+        assert_eq!((event.kind, silent), (Kind::PullRequestCommitsAdded, None), "{first}");
+        assert!(host.take(second, &pushed).1.is_some(), "{second}");
+    }
+}
+
+fn build(state: &str, number: u32, change: impl FnOnce(&mut Value)) -> Value {
+    let sample = provider("bitbucket-cloud").unwrap().sample("build.failed").unwrap();
+    let mut body: Value = serde_json::from_str(sample.body).unwrap();
+    let status = &mut body["commit_status"];
+    status["state"] = state.into();
+    status["name"] = format!("Pipeline #{number} for main").into();
+    status["url"] = format!("https://bitbucket.org/acme/api/pipelines/{number}").into();
+    status["commit"]["hash"] = format!("{number:040x}").into();
+    status["updated_on"] = format!("2026-11-20T{:02}:{:02}:00.000000+00:00", 10 + number / 60, number % 60).into();
+    change(status);
+    body
+}
+
+const STATUS: &str = "repo:commit_status_updated";
+
+#[test]
+fn a_build_that_passes_after_failures_is_fixed() {
+    let mut host = Host::new();
+    let mut state = |state: &str, number| {
+        let (event, silent) = host.take(STATUS, &build(state, number, |_| {}));
+        (event.kind.as_str(), event.build.unwrap().failures, silent.is_some())
+    };
+    assert_eq!(state("SUCCESSFUL", 1), ("build.succeeded", None, false));
+    assert_eq!(state("FAILED", 2), ("build.failed", Some(1), false));
+    assert_eq!(state("FAILED", 3), ("build.failed", Some(2), false));
+    assert_eq!(state("STOPPED", 4), ("build.stopped", None, false));
+    assert_eq!(state("SUCCESSFUL", 5), ("build.fixed", Some(2), false));
+    assert_eq!(state("SUCCESSFUL", 6), ("build.succeeded", None, false));
+}
+
+#[test]
+fn failures_of_another_branch_or_another_build_count_for_nothing() {
+    let mut host = Host::new();
+    host.take(STATUS, &build("FAILED", 1, |status| status["refname"] = "feature/x".into()));
+    host.take(STATUS, &build("FAILED", 2, |status| status["key"] = "unit-tests".into()));
+    assert_eq!(host.take(STATUS, &build("SUCCESSFUL", 3, |_| {})).0.kind, Kind::BuildSucceeded);
+    // Nobody knows the branch: then only the commit's own failures count.
+    let nowhere = |status: &mut Value| status["refname"] = Value::Null;
+    host.take(STATUS, &build("FAILED", 4, nowhere));
+    assert_eq!(host.take(STATUS, &build("SUCCESSFUL", 5, nowhere)).0.kind, Kind::BuildSucceeded);
+    let again = |status: &mut Value| {
+        nowhere(status);
+        status["updated_on"] = "2026-11-20T12:00:00.000000+00:00".into();
+    };
+    assert_eq!(host.take(STATUS, &build("SUCCESSFUL", 4, again)).0.kind, Kind::BuildFixed);
+}
+
+#[test]
+fn a_builds_states_are_told_once_and_in_order() {
+    let mut host = Host::new();
+    let running = build("INPROGRESS", 1, |_| {});
+    let later = build("INPROGRESS", 1, |status| {
+        status["description"] = "step 2 of 3".into();
+        status["updated_on"] = "2026-11-20T10:02:00.000000+00:00".into();
+    });
+    let failed = build("FAILED", 1, |status| status["updated_on"] = "2026-11-20T10:05:00.000000+00:00".into());
+    assert_eq!(host.take(STATUS, &running).1, None);
+    assert!(host.take(STATUS, &later).1.is_some(), "it still runs");
+    assert_eq!(host.take(STATUS, &failed).1, None);
+    assert!(host.take(STATUS, &failed).1.is_some(), "the same again");
+    assert!(host.take(STATUS, &running).1.is_some(), "that is over");
+    let again = build("FAILED", 1, |status| {
+        status["url"] = "https://ci.example/2".into();
+        status["updated_on"] = "2026-11-20T10:09:00.000000+00:00".into();
+    });
+    assert_eq!(host.take(STATUS, &again).0.build.unwrap().failures, Some(2), "another run, which failed too");
+}
+
+#[test]
+fn a_builds_branch_is_that_of_the_push_or_the_pull_request_that_brought_its_commit() {
+    let branch = |host: &mut Host, hash: &Value| {
+        let hash = hash.clone();
+        let body = build("FAILED", 1, |status| {
+            status["refname"] = Value::Null;
+            status["commit"]["hash"] = hash;
+        });
+        host.take(STATUS, &body).0.build.unwrap().branch
+    };
+    let mut host = Host::new();
+    let (_, pushed) = host.sample("push");
+    let commits = &pushed["push"]["changes"][0]["commits"];
+    assert_eq!(branch(&mut host, &commits[0]["hash"]), None, "nothing is known");
+    host.send("push", |_| {});
+    for n in 0..3 {
+        assert_eq!(branch(&mut host, &commits[n]["hash"]).as_deref(), Some("main"), "commit {n}");
+    }
+    // A new branch lists old commits too, which stay where they were.
+    host.send("branch.created", |body| body["push"]["changes"][0]["commits"] = commits.clone());
+    assert_eq!(branch(&mut host, &commits[1]["hash"]).as_deref(), Some("main"));
+    let (_, opened) = host.sample("pull_request.opened");
+    host.send("pull_request.opened", |_| {});
+    let tip = &opened["pullrequest"]["source"]["commit"]["hash"];
+    assert_eq!(branch(&mut host, tip).as_deref(), Some("feature/limits"));
+}
+
+/// A push to `branch` whose new commit has this hash, these parents and this message.
+fn pushed(branch: &str, hash: &str, parents: &[&str], message: &str) -> Value {
+    let sample = provider("bitbucket-cloud").unwrap().sample("push").unwrap();
+    let mut body: Value = serde_json::from_str(sample.body).unwrap();
+    let change = &mut body["push"]["changes"][0];
+    change["new"]["name"] = branch.into();
+    change["old"]["name"] = branch.into();
+    change["new"]["target"]["hash"] = hash.into();
+    change["new"]["target"]["message"] = message.into();
+    change["new"]["target"]["parents"] = parents.iter().map(|hash| json!({ "hash": hash })).collect();
+    change["commits"] = json!([change["new"]["target"]]);
+    body
+}
+
+#[test]
+fn a_push_that_merges_a_pull_request_says_so() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    let (_, opened) = host.sample("pull_request.opened");
+    let tip = format!("{}{}", opened["pullrequest"]["source"]["commit"]["hash"].as_str().unwrap(), "0".repeat(28));
+    let mut via = |body: &Value| {
+        let push = host.take("repo:push", body).0.push.unwrap();
+        assert_eq!(push.via.is_some(), push.pull_request.is_some());
+        push.pull_request
+    };
+    let other = "f".repeat(40);
+    let squashed = "Merged in feature/limits (pull request #482)\n\nAdd rate limits";
+    assert_eq!(via(&pushed("main", &"a".repeat(40), &[&other, &tip], "whatever")), Some(482), "a merge commit");
+    assert_eq!(via(&pushed("main", &tip, &[&other], "Add rate limits")), Some(482), "fast forward");
+    assert_eq!(via(&pushed("main", &"b".repeat(40), &[&other], squashed)), Some(482), "squashed");
+    assert_eq!(via(&pushed("main", &"c".repeat(40), &[&other], "Fix a typo")), None, "somebody's own");
+    assert_eq!(via(&pushed("develop", &"d".repeat(40), &[&other], squashed)), None, "it does not go there");
+    assert_eq!(via(&pushed("main", &"e".repeat(40), &[&other], &squashed.replace("482", "7"))), None, "never seen");
+    assert_eq!(via(&pushed("feature/limits", &tip, &[&other], "Add rate limits")), None, "its own branch");
+}
+
+#[test]
+fn the_branch_that_goes_with_a_merge_goes_by_it_and_one_that_somebody_deletes_does_not() {
+    for (closes, expected) in [(true, Some(Via::PullRequest)), (false, None)] {
+        let mut host = Host::new();
+        host.send("pull_request.opened", |body| body["pullrequest"]["close_source_branch"] = closes.into());
+        let (_, opened) = host.sample("pull_request.opened");
+        let (event, _) = host.send("branch.deleted", |body| {
+            let old = &mut body["push"]["changes"][0]["old"];
+            old["name"] = "feature/limits".into();
+            old["target"]["hash"] = opened["pullrequest"]["source"]["commit"]["hash"].clone();
+        });
+        assert_eq!(event.push.unwrap().via, expected, "close_source_branch = {closes}");
+    }
+}
+
+#[test]
+fn a_repository_that_is_named_by_its_id_alone_gets_its_name_back() {
+    let mut host = Host::new();
+    assert_eq!(host.send("pipeline.failed", |_| {}).0.repository.unwrap().full_name, None);
+    host.send("push", |_| {});
+    let repository = host.send("pipeline.failed", |_| {}).0.repository.unwrap();
+    assert_eq!(repository.full_name.as_deref(), Some("acme/api"));
+    assert_eq!(repository.project.unwrap().key.as_deref(), Some("PLAT"));
+}
+
+#[test]
+fn the_same_body_by_another_webhook_is_a_twin_for_a_minute() {
+    let source = SourceName::from("bitbucket");
+    let subject = subject_of_body(&source, b"{}");
+    let mut memory = Memory::new();
+    let mut sees = |hook: &str, at| {
+        let mut after = Memory::new();
+        let found = twin(&subject, (Some(hook), &RequestId::from(hook), at), &memory, &mut after);
+        memory.extend(after);
+        found
+    };
+    assert_eq!(sees("repository", 0), None);
+    assert_eq!(sees("repository", 10), None, "another event that looks alike");
+    assert_eq!(sees("workspace", 20), Some("repository".to_owned()));
+    assert_eq!(sees("workspace", 60_030), None, "a minute later it is another event");
+    assert_ne!(subject_of_body(&source, b"{}"), subject_of_body(&source, b"{} "));
+    assert_ne!(subject_of_body(&source, b"{}"), subject_of_body(&"other".into(), b"{}"));
+}
+
+#[test]
+fn a_state_of_another_shape_is_as_good_as_none() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    host.send("build.failed", |_| {});
+    for state in host.memory.values_mut() {
+        *state = json!({ "failures": [], "state": 7, "id": {} });
+    }
+    assert_eq!(host.kind("pull_request.updated", |_| {}), "pull_request.updated");
+    assert_eq!(host.kind("build.fixed", |_| {}), "build.succeeded");
+}
+
+#[test]
+fn what_is_remembered_of_builds_has_an_end() {
+    let mut host = Host::new();
+    for n in 0..300 {
+        host.take(STATUS, &build("FAILED", n, |status| status["refname"] = format!("b{n}").into()));
+    }
+    let largest = host.memory.values().map(|state| state.to_string().len()).max().unwrap();
+    assert!(largest < 32 * 1024, "{largest} bytes");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Hosts promise no order, and send again what they believe lost.
+    #[test]
+    fn any_order_of_the_same_requests_leads_to_the_same_memory(
+        order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(),
+        again in prop::collection::vec(0_usize..6, 0..4),
+    ) {
+        let requests = [
+            ("pullrequest:created", update(0, |_| {})),
+            (UPDATED, update(1, |pr| pr["title"] = "x".into())),
+            (UPDATED, update(2, |pr| pr["source"]["commit"]["hash"] = "abc".into())),
+            (UPDATED, update(3, |pr| pr["reviewers"] = json!([]))),
+            (UPDATED, update(4, |pr| pr["draft"] = true.into())),
+            ("pullrequest:fulfilled", update(5, |pr| pr["state"] = "MERGED".into())),
+        ];
+        let state = |order: &[usize]| {
+            let mut host = Host::new();
+            for &n in order {
+                host.take(requests[n].0, &requests[n].1);
+            }
+            host.memory.into_iter().find(|(subject, _)| subject.starts_with("pr:")).unwrap().1
+        };
+        let shuffled: Vec<_> = order.into_iter().chain(again).collect();
+        prop_assert_eq!(state(&shuffled), state(&[0, 1, 2, 3, 4, 5]));
+    }
+}

@@ -1,0 +1,104 @@
+//! Keeping published lists of addresses up to date while the service runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::http_client::Http;
+use crate::source::addresses::{List, REFRESH};
+
+/// Takes the kept file over, then fetches the list, and once a day again. It never ends by itself.
+pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
+    if let Ok(file) = tokio::fs::read(&kept).await
+        && !list.take(&file)
+    {
+        tracing::warn!(list = list.published.word, file = %kept.display(), "the kept list of addresses is none");
+    }
+    loop {
+        if let Err(reason) = refresh(&list, &http, list.published.url, &kept).await {
+            let (word, as_of) = (list.published.word, list.published.as_of);
+            tracing::warn!(
+                list = word,
+                built_in = as_of,
+                reason,
+                "could not fetch a list of addresses; the last stays"
+            );
+        }
+        tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// Fetches a list, takes it over and keeps it. Whatever is wrong, the last good one stays.
+async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(), String> {
+    let file = http.get(url).await?;
+    if !list.take(&file) {
+        return Err("the answer is no such list".to_owned());
+    }
+    // Whole or not at all: a cut file would be none.
+    let beside = kept.with_extension("new");
+    let written = async {
+        tokio::fs::write(&beside, &file).await?;
+        tokio::fs::rename(&beside, kept).await
+    };
+    written.await.map_err(|error| format!("cannot keep it in `{}`: {error}", kept.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::http_client::HttpSettings;
+    use crate::source::{addresses::Allowed, provider};
+
+    /// Answers each connection with the next of these, whole HTTP answers.
+    async fn serve(answers: Vec<String>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        url
+    }
+
+    fn ok(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    #[tokio::test]
+    async fn a_good_list_is_taken_over_and_kept_and_no_bad_answer_takes_it_away() {
+        let published = provider("bitbucket-cloud").unwrap().addresses.unwrap();
+        let list = Arc::new(List::new(published));
+        let allowed = Allowed { networks: vec![], lists: vec![list.clone()] };
+        let directory = tempfile::tempdir().unwrap();
+        let kept = list.kept_at(&directory.path().join("hookbell.db"));
+        let http = Http::new(&HttpSettings::default()).unwrap();
+        let good = r#"{"items":[{"cidr":"198.51.100.0/24","product":["bitbucket"],"direction":["egress"]}]}"#;
+        let answers = [
+            ok(good),
+            ok("{}"),
+            ok(r#"{"items":[]}"#),
+            ok("<html>login</html>"),
+            "HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 302 Found\r\nlocation: http://elsewhere.example/\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\ncut".to_owned(),
+        ];
+        let count = answers.len();
+        let url = serve(answers.into()).await;
+        assert!(allowed.contains("104.192.136.1".parse().unwrap()), "built in");
+        refresh(&list, &http, &url, &kept).await.unwrap();
+        for n in 1..count {
+            assert!(refresh(&list, &http, &url, &kept).await.is_err(), "answer {n}");
+            assert!(allowed.contains("198.51.100.7".parse().unwrap()), "answer {n}");
+            assert!(!allowed.contains("104.192.136.1".parse().unwrap()), "answer {n}");
+        }
+        let again = List::new(published);
+        assert!(again.take(&std::fs::read(&kept).unwrap()));
+        assert!(refresh(&list, &http, "http://127.0.0.1:1/", &kept).await.is_err(), "nobody is there");
+    }
+}

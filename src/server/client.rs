@@ -1,0 +1,66 @@
+//! Who is at the other end, behind proxies of our own.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use ipnet::IpNet;
+
+/// The address that a request comes from: the peer's; or, where that is a trusted proxy's, the last address of
+/// `X-Forwarded-For` that is none. What stands before that, anybody may have written.
+pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
+    let mut client = peer.to_canonical();
+    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    for hop in hops {
+        if !is_trusted(&client) {
+            break;
+        }
+        // What is no address was not written by a proxy of ours.
+        let Some(address) = parse(hop) else { break };
+        client = address;
+    }
+    client
+}
+
+/// An address, perhaps in brackets and with a port.
+fn parse(hop: &str) -> Option<IpAddr> {
+    let hop = hop.trim();
+    let socket = || hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
+    let address = hop.trim_matches(['[', ']']).parse::<IpAddr>().or_else(|_| socket()).ok()?;
+    Some(address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: &str, forwarded: &[&str]) -> String {
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        for line in forwarded {
+            headers.append("x-forwarded-for", line.parse().unwrap());
+        }
+        address(peer.parse().unwrap(), &headers, &trusted).to_string()
+    }
+
+    #[test]
+    fn only_what_a_trusted_proxy_wrote_is_believed() {
+        assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7", "the peer is no proxy of ours");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1"]), "198.51.100.1", "what is before may be a lie");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1", "198.51.100.1", "10.0.0.2"]), "198.51.100.1", "several lines");
+        assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(client("fd00::1", &["[2001:db8::1]:443"]), "2001:db8::1");
+        assert_eq!(client("10.0.0.1", &["198.51.100.1:5000"]), "198.51.100.1");
+    }
+
+    #[test]
+    fn nonsense_is_as_good_as_nothing() {
+        for forwarded in [&[][..], &[""], &["unknown"], &["198.51.100.1, _hidden"], &[","]] {
+            assert_eq!(client("10.0.0.1", forwarded), "10.0.0.1", "{forwarded:?}");
+        }
+        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3", "all of them ours");
+    }
+}

@@ -1,0 +1,113 @@
+//! What follows from a request: its events, named by what is remembered and routed by the rules, and who is to hear of
+//! them. It runs within the store's transaction, so that it is decided once and stored whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::receipt;
+use crate::chat::Style;
+use crate::config::{Settings, SourceEntry};
+use crate::event::{ChannelName, DeliveryId, Event, EventId, RequestId, SourceName};
+use crate::memory::{Memory, Recall, subjects, twin};
+use crate::routing::{Decision, Subject};
+use crate::store::{Decide, Decided, Lane, Millis, NewDelivery, NewEvent};
+
+/// A request, understood, and what to decide on it with.
+#[derive(Clone)]
+pub(super) struct Incoming {
+    pub(super) settings: Arc<Settings>,
+    pub(super) lanes: Arc<BTreeMap<ChannelName, Lane>>,
+    pub(super) id: RequestId,
+    pub(super) source: SourceName,
+    pub(super) hook: Option<String>,
+    pub(super) events: Vec<Event>,
+    pub(super) note: Option<&'static str>,
+    pub(super) received_at: Millis,
+    /// What its body is remembered as: [`subject_of_body`](crate::memory::subject_of_body).
+    pub(super) body: String,
+}
+
+impl Incoming {
+    /// What must be remembered to decide.
+    pub(super) fn subjects(&self) -> Vec<String> {
+        let mut subjects = subjects(&self.events);
+        subjects.push(self.body.clone());
+        subjects
+    }
+
+    /// What the store is to run.
+    pub(super) fn decide(self) -> Decide {
+        Box::new(move |memory| self.decided(memory))
+    }
+
+    fn decided(self, memory: &Memory) -> Decided {
+        let (mut decided, mut receipts) = (Decided::default(), vec![]);
+        let seen = (self.hook.as_deref(), &self.id, self.received_at);
+        let twin = twin(&self.body, seen, memory, &mut decided.memory);
+        let mut recall = Recall::new(memory, self.received_at);
+        for mut event in self.events {
+            event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
+            let silent = match &twin {
+                Some(request) => Some(format!("another webhook sent the same a moment ago, as {request}")),
+                None => recall.name(&mut event).map(ToOwned::to_owned),
+            };
+            let entry = self.settings.sources.get(&self.source);
+            let silent = silent.or_else(|| entry.and_then(|entry| foreign(entry, &event)));
+            let decision = match silent {
+                Some(why) => Decision::silent(why),
+                None => self.settings.router.decide(Subject { source: &self.source, event: &event }),
+            };
+            receipts.push(receipt::of_event(&event, &decision, &self.settings.router));
+            let stored = NewEvent {
+                id: EventId::fresh(),
+                kind: event.kind.as_str(),
+                repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
+                subject: event.subject(),
+                json: serde_json::to_string(&event).unwrap_or_default(),
+                decision: explained(&decision, &self.settings).to_string(),
+            };
+            for send in decision.sends {
+                let Some(lane) = self.lanes.get(&send.channel) else { continue };
+                decided.deliveries.push(NewDelivery {
+                    id: DeliveryId::fresh(),
+                    event: stored.id.clone(),
+                    lane: lane.clone(),
+                    channel: send.channel,
+                    route: send.route,
+                    template: send.template,
+                    style: send.style.map(Style::as_str),
+                });
+            }
+            decided.events.push(stored);
+        }
+        decided.memory.extend(recall.into_memory());
+        decided.receipt = receipt::of_request(&self.id, receipts, self.note);
+        decided
+    }
+}
+
+/// Why an event whose repository has its name from memory is not one that its source may speak of. Names that stand in
+/// the request itself were looked at before.
+fn foreign(entry: &SourceEntry, event: &Event) -> Option<String> {
+    let repository = event.repository.as_ref()?;
+    match &repository.full_name {
+        Some(name) if entry.repo.matches(name) => None,
+        Some(name) => Some(format!("this source may not speak for {name}")),
+        None if entry.speaks_for_all() => None,
+        None => Some("the request does not name its repository, and no earlier one did".to_owned()),
+    }
+}
+
+/// How an event was routed, in short; with the config of that hash the rest can be told again.
+fn explained(decision: &Decision, settings: &Settings) -> Value {
+    let sends = decision.sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel }));
+    json!({
+        "config": settings.hash,
+        "sends": sends.collect::<Vec<_>>(),
+        "muted": decision.muted,
+        "silent": decision.silent,
+        "held": decision.held,
+    })
+}

@@ -1,0 +1,66 @@
+//! `repo:commit_status_*`: what builds say of commits.
+
+use serde_json::Value;
+
+use super::Reader;
+use super::json::{name_in_path, text, time};
+use crate::event::{Build, BuildState, Commit, Event, Kind};
+
+impl Reader<'_> {
+    pub(super) fn build_event(&self) -> Event {
+        let status = &self.payload["commit_status"];
+        let state = state(&status["state"]);
+        let kind = match state {
+            Some(BuildState::Running) => Kind::BuildStarted,
+            Some(BuildState::Succeeded) => Kind::BuildSucceeded,
+            Some(BuildState::Failed) => Kind::BuildFailed,
+            Some(BuildState::Stopped) => Kind::BuildStopped,
+            None => Kind::Other,
+        };
+        let mut event = self.event(kind);
+        let branch = text(&status["refname"]);
+        let build = Build {
+            key: text(&status["key"]),
+            name: text(&status["name"]).map(|name| without_branch(name, branch.as_deref())),
+            state,
+            description: text(&status["description"]),
+            url: text(&status["url"]),
+            commit: self.built_commit(status),
+            branch,
+            failures: None,
+            created: time(&status["created_on"]),
+            updated: time(&status["updated_on"]),
+        };
+        event.time = build.updated.or(build.created);
+        if event.repository.is_none() {
+            event.repository = self.repository(&status["repository"]);
+        }
+        event.build = Some(build);
+        event
+    }
+
+    /// The commit; of old bodies, which have none, what its link says.
+    fn built_commit(&self, status: &Value) -> Option<Commit> {
+        self.commit(&status["commit"]).or_else(|| {
+            let hash = name_in_path(status["links"]["commit"]["href"].as_str()?)?;
+            self.commit(&Value::from_iter([("hash", Value::from(hash))]))
+        })
+    }
+}
+
+/// <https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/>
+fn state(state: &Value) -> Option<BuildState> {
+    match state.as_str()? {
+        "INPROGRESS" => Some(BuildState::Running),
+        "SUCCESSFUL" => Some(BuildState::Succeeded),
+        "FAILED" => Some(BuildState::Failed),
+        "STOPPED" => Some(BuildState::Stopped),
+        _ => None,
+    }
+}
+
+/// Pipelines are called `Pipeline #4 for main`; the branch is shown beside the name.
+fn without_branch(name: String, branch: Option<&str>) -> String {
+    let bare = branch.and_then(|branch| name.strip_suffix(branch)?.strip_suffix(" for "));
+    bare.filter(|bare| !bare.is_empty()).map_or_else(|| name.clone(), ToOwned::to_owned)
+}

@@ -1,0 +1,96 @@
+//! Comments, and texts in which people are mentioned.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+use super::Reader;
+use super::json::{flag, number, page, text, time};
+use crate::event::{Comment, Event, Kind};
+
+/// A mention in a text: `@{712020:…}`, by the account's id.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static MENTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"@\{([^{}\s]{1,128})\}").expect("a valid pattern"));
+
+/// The same in the HTML beside it, where the name stands too.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static NAMED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r#"(?s)data-atlassian-id="([^"]{1,128})"[^>]*>\s*@?([^<]{1,128})<"#).expect("a valid pattern")
+});
+
+impl Reader<'_> {
+    pub(super) fn commit_comment_event(&self) -> Event {
+        let mut event = self.event(Kind::CommitCommentAdded);
+        event.comment = self.commented();
+        event.time = event.comment.as_ref().and_then(|comment| comment.created);
+        event.commit = self.commit(&self.payload["commit"]).or_else(|| self.commit(&self.payload["comment"]["commit"]));
+        event
+    }
+
+    /// The comment at the payload's top.
+    pub(super) fn commented(&self) -> Option<Comment> {
+        let comment = &self.payload["comment"];
+        if !comment.is_object() {
+            return None;
+        }
+        let (inline, resolution) = (&comment["inline"], &comment["resolution"]);
+        // `to` is null for a comment on a line that was removed.
+        let (old, new) = (number(&inline["from"]), number(&inline["to"]));
+        // Of a deleted comment, the text may still be there. It is nobody's business any more.
+        let deleted = flag(&comment["deleted"]) || self.key == "pullrequest:comment_deleted";
+        Some(Comment {
+            id: number(&comment["id"]),
+            text: if deleted { None } else { self.content(&comment["content"]) },
+            author: comment["user"].is_object().then(|| self.account(&comment["user"])),
+            url: page(comment),
+            path: text(&inline["path"]),
+            line: new.or(old),
+            removed_line: new.or(old).map(|_| new.is_none()),
+            outdated: inline["outdated"].as_bool(),
+            reply_to: number(&comment["parent"]["id"]),
+            resolved: resolution.is_object() || self.key == "pullrequest:comment_resolved",
+            resolved_by: resolution["user"].is_object().then(|| self.account(&resolution["user"])),
+            created: time(&comment["created_on"]),
+            updated: time(&comment["updated_on"]),
+        })
+    }
+
+    /// What somebody wrote, with the people whom it mentions by their names.
+    pub(super) fn content(&self, content: &Value) -> Option<String> {
+        let raw = text(&content["raw"])?;
+        if !raw.contains("@{") {
+            return Some(raw);
+        }
+        let html = content["html"].as_str().unwrap_or_default();
+        let name = |captures: &Captures<'_>| {
+            let id = &captures[1];
+            let named = NAMED.captures_iter(html).find(|named| &named[1] == id);
+            let named = named.map(|named| named[2].trim().to_owned());
+            format!("@{}", named.or_else(|| self.known_name(id)).unwrap_or_else(|| "someone".to_owned()))
+        };
+        Some(MENTION.replace_all(&raw, name).into_owned())
+    }
+
+    /// The name of an account that is somewhere in the payload.
+    fn known_name(&self, id: &str) -> Option<String> {
+        fn find(value: &Value, id: &str) -> Option<String> {
+            match value {
+                Value::Object(map) => {
+                    let same = ["account_id", "uuid"].iter().any(|key| {
+                        let known = map.get(*key).and_then(Value::as_str).unwrap_or_default();
+                        known.trim_matches(['{', '}']) == id
+                    });
+                    let name = || ["display_name", "nickname"].iter().find_map(|key| text(map.get(*key)?));
+                    if same && let Some(name) = name() {
+                        return Some(name);
+                    }
+                    map.values().find_map(|value| find(value, id))
+                }
+                Value::Array(items) => items.iter().find_map(|value| find(value, id)),
+                _ => None,
+            }
+        }
+        find(self.payload, id)
+    }
+}

@@ -1,0 +1,64 @@
+//! `issue:*`.
+
+use serde_json::Value;
+
+use super::Reader;
+use super::changes::{self, changes};
+use super::json::{number, page, text, time};
+use crate::event::{Event, Issue, Kind};
+
+/// What is told of an issue's changes. `status` is what the issue itself calls `state`.
+const TOLD: &[(&str, &str)] = &[
+    ("status", "state"),
+    ("title", "title"),
+    ("content", "text"),
+    ("assignee", "assignee"),
+    // An older word for the same, which comes beside it.
+    ("responsible", "assignee"),
+    ("kind", "kind"),
+    ("priority", "priority"),
+    ("component", "component"),
+    ("milestone", "milestone"),
+    ("version", "version"),
+];
+
+impl Reader<'_> {
+    pub(super) fn issue_event(&self, kind: Kind) -> Result<Event, &'static str> {
+        let issue = self.issue(&self.payload["issue"]);
+        let mut event = self.event(kind);
+        event.time = if kind == Kind::IssueOpened { issue.created } else { issue.updated };
+        // Every update has a comment, most an empty one.
+        event.comment = self.commented().filter(|comment| comment.text.is_some() || kind == Kind::IssueCommentAdded);
+        if let Some(comment) = &event.comment {
+            event.time = comment.created.or(event.time);
+        }
+        event.issue = Some(issue);
+        if kind == Kind::IssueUpdated {
+            event.changes = changes(&self.payload["changes"], TOLD);
+            if event.changes.is_empty() && event.comment.is_none() && self.payload["changes"].is_object() {
+                return Err(changes::TRIVIAL);
+            }
+        }
+        Ok(event)
+    }
+
+    fn issue(&self, issue: &Value) -> Issue {
+        let account = |value: &Value| value.is_object().then(|| self.account(value));
+        Issue {
+            id: number(&issue["id"]),
+            title: text(&issue["title"]),
+            text: self.content(&issue["content"]),
+            url: page(issue),
+            state: text(&issue["state"]),
+            kind: text(&issue["kind"]),
+            priority: text(&issue["priority"]),
+            author: account(&issue["reporter"]),
+            assignee: account(&issue["assignee"]),
+            component: changes::shown(&issue["component"]),
+            milestone: changes::shown(&issue["milestone"]),
+            version: changes::shown(&issue["version"]),
+            created: time(&issue["created_on"]),
+            updated: time(&issue["updated_on"]),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `pipeline:span_created`: traces of pipelines, as OpenTelemetry's JSON
+//! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>). A run sends
+//! many spans; the one of the run itself is told, those of its steps, commands and containers are not.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::Reader;
+use super::json::{items, number, text, without_braces};
+use crate::event::{BuildState, Event, Kind, Pipeline, RefKind, Repository};
+
+/// The span of a whole run.
+const RUN: &str = "bbc.pipeline_run";
+
+impl Reader<'_> {
+    pub(super) fn pipeline_events(&self) -> Vec<Event> {
+        let resources = items(&self.payload["resourceSpans"]).iter();
+        let scopes = resources.flat_map(|resource| items(&resource["scopeSpans"]));
+        let spans = scopes.flat_map(|scope| items(&scope["spans"]));
+        spans.filter(|span| span["name"] == RUN).map(|span| self.pipeline_event(span)).collect()
+    }
+
+    fn pipeline_event(&self, span: &Value) -> Event {
+        let get = |key: &str| attribute(span, key).and_then(text);
+        let result = get("pipeline.state.result.name");
+        let state = result.as_deref().and_then(state);
+        let kind = match state {
+            Some(BuildState::Succeeded) => Kind::PipelineSucceeded,
+            Some(BuildState::Failed) => Kind::PipelineFailed,
+            Some(BuildState::Stopped) => Kind::PipelineStopped,
+            Some(BuildState::Running) | None => Kind::Other,
+        };
+        let (started, finished) = (moment(&span["startTimeUnixNano"]), moment(&span["endTimeUnixNano"]));
+        let seconds = started
+            .zip(finished)
+            .and_then(|(started, finished)| u64::try_from(finished.as_second() - started.as_second()).ok());
+        let tag = get("pipeline.target.ref_type").is_some_and(|kind| kind.eq_ignore_ascii_case("tag"));
+        let name = get("pipeline.target.ref_name");
+        let mut event = Event::new(kind, self.key);
+        event.time = finished;
+        // The span names the repository by its lasting identity alone.
+        event.repository = get("pipeline.repository.uuid")
+            .map(|id| Repository { id: Some(without_braces(&id)), ..Repository::default() });
+        event.pipeline = Some(Pipeline {
+            id: get("pipeline_run.uuid").map(|id| without_braces(&id)),
+            number: ["pipeline_run.run_number", "pipeline.build_number"]
+                .iter()
+                .find_map(|key| attribute(span, key).and_then(number)),
+            state,
+            result,
+            url: get("pipeline_run.url"),
+            ref_kind: name.as_ref().map(|_| if tag { RefKind::Tag } else { RefKind::Branch }),
+            branch: name.clone().filter(|_| !tag),
+            tag: name.filter(|_| tag),
+            trigger: get("pipeline.trigger.name").map(|trigger| trigger.to_lowercase()),
+            started,
+            finished,
+            seconds,
+            took: seconds.map(took),
+        });
+        event
+    }
+}
+
+/// An attribute's value, whichever of OpenTelemetry's types it is wrapped in.
+fn attribute<'a>(span: &'a Value, key: &str) -> Option<&'a Value> {
+    let found = items(&span["attributes"]).iter().find(|attribute| attribute["key"] == key)?;
+    found["value"].as_object()?.values().next()
+}
+
+/// `COMPLETE` and `FAILED` stand in spans; the others are the results that the API of pipelines knows
+/// (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-pipelines/>).
+fn state(result: &str) -> Option<BuildState> {
+    match result {
+        "COMPLETE" | "COMPLETED" | "SUCCESSFUL" | "PASSED" => Some(BuildState::Succeeded),
+        "FAILED" | "ERROR" | "EXPIRED" => Some(BuildState::Failed),
+        "STOPPED" | "HALTED" => Some(BuildState::Stopped),
+        _ => None,
+    }
+}
+
+/// Nanoseconds since 1970, as a number or as its digits.
+fn moment(value: &Value) -> Option<Timestamp> {
+    Timestamp::from_nanosecond(number(value)?.into()).ok()
+}
+
+fn took(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}

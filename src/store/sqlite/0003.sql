@@ -1,0 +1,13 @@
+-- Requests that were refused; the last hundred.
+CREATE TABLE refusals (
+    n      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    at     INTEGER NOT NULL,
+    source TEXT    NOT NULL,
+    client TEXT,
+    key    TEXT,
+    reason TEXT    NOT NULL
+) STRICT;
+
+-- Who looks at what happened begins with the newest.
+CREATE INDEX requests_received ON requests (received_at);
+CREATE INDEX events_request ON events (request);
