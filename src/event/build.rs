@@ -33,6 +33,18 @@ pub struct Build {
     pub updated: Option<Timestamp>,
 }
 
+impl Build {
+    /// Takes the branch out of the name (`Pipeline #4 for main`): it is shown beside it.
+    pub fn shorten_name(&mut self) {
+        if let (Some(name), Some(branch)) = (&mut self.name, &self.branch)
+            && let Some(bare) = name.strip_suffix(branch.as_str()).and_then(|bare| bare.strip_suffix(" for "))
+            && !bare.is_empty()
+        {
+            name.truncate(bare.len());
+        }
+    }
+}
+
 /// How a build or a pipeline stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -55,11 +55,13 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
 /// Completes a build's branch, folds what was told before, and tells what is fixed from what passes.
 pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_>) -> Option<&'static str> {
     let build = event.build.as_mut()?;
-    let hash = build.commit.as_ref()?.hash.clone();
+    let subject = subject(build, repository);
+    let hash = build.commit.as_ref().map(|commit| commit.hash.clone());
     if build.branch.is_none() {
-        build.branch = commit::branch(&hash, repository, memory);
+        build.branch = hash.as_deref().and_then(|hash| commit::branch(hash, repository, memory));
     }
-    let (state, subject) = (build.state?, subject(build, repository)?);
+    build.shorten_name();
+    let (hash, state, subject) = (hash?, build.state?, subject?);
     let mut known: Known = memory.get(&subject).unwrap_or_default();
     let at = build.updated.or(build.created).map_or(memory.now, jiff::Timestamp::as_millisecond);
 

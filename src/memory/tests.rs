@@ -188,6 +188,21 @@ fn a_build_that_passes_after_failures_is_fixed() {
 }
 
 #[test]
+fn a_builds_name_does_not_repeat_its_branch() {
+    let mut host = Host::new();
+    let name = |host: &mut Host, change: &dyn Fn(&mut Value)| {
+        host.take(STATUS, &build("FAILED", 1, change)).0.build.unwrap().name.unwrap()
+    };
+    assert_eq!(name(&mut host, &|_| {}), "Pipeline #1");
+    assert_eq!(
+        name(&mut host, &|status| status["refname"] = Value::Null),
+        "Pipeline #1 for main",
+        "not known to be it"
+    );
+    assert_eq!(name(&mut host, &|status| status["name"] = " for main".into()), " for main");
+}
+
+#[test]
 fn failures_of_another_branch_or_another_build_count_for_nothing() {
     let mut host = Host::new();
     host.take(STATUS, &build("FAILED", 1, |status| status["refname"] = "feature/x".into()));

@@ -54,7 +54,10 @@ fn render_needs_no_config_and_draws_what_the_console_shows() {
     insta::assert_snapshot!("render_console", drawn);
     std::fs::write(home.path().join("empty.json"), r#"{"push":{"changes":[]}}"#).unwrap();
     let (code, drawn, error) = home.run(&["render", "empty.json", "--event", "repo:push", "--chat", "console"]);
-    assert_eq!((code, drawn.as_str(), error.as_str()), (0, "", "nothing to say: `empty.json` holds no event\n"));
+    assert_eq!(
+        (code, drawn.as_str(), error.as_str()),
+        (0, "", "nothing to tell of `empty.json`: no branch or tag moved\n")
+    );
     let (code, _, error) = home.run(&["render", "empty.json", "--chat", "console"]);
     assert_eq!(code, 2);
     assert!(error.contains("add `--event KEY`, as in `--event repo:push`"), "{error}");

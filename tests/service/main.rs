@@ -5,6 +5,9 @@
 mod answers;
 mod chats;
 mod command_line;
+mod day;
 mod deliveries;
+mod documents;
 mod fakes;
 mod program;
+mod senders;

@@ -18,15 +18,14 @@ impl Reader<'_> {
             None => Kind::Other,
         };
         let mut event = self.event(kind);
-        let branch = text(&status["refname"]);
         let build = Build {
             key: text(&status["key"]),
-            name: text(&status["name"]).map(|name| without_branch(name, branch.as_deref())),
+            name: text(&status["name"]),
             state,
             description: text(&status["description"]),
             url: text(&status["url"]),
             commit: self.built_commit(status),
-            branch,
+            branch: text(&status["refname"]),
             failures: None,
             created: time(&status["created_on"]),
             updated: time(&status["updated_on"]),
@@ -57,10 +56,4 @@ fn state(state: &Value) -> Option<BuildState> {
         "STOPPED" => Some(BuildState::Stopped),
         _ => None,
     }
-}
-
-/// Pipelines are called `Pipeline #4 for main`; the branch is shown beside the name.
-fn without_branch(name: String, branch: Option<&str>) -> String {
-    let bare = branch.and_then(|branch| name.strip_suffix(branch)?.strip_suffix(" for "));
-    bare.filter(|bare| !bare.is_empty()).map_or_else(|| name.clone(), ToOwned::to_owned)
 }

@@ -1,0 +1,140 @@
+//! Who may send what: signatures, addresses, repositories, and what is told of those who may not.
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::program::{EVERYTHING, Home, SECRET, post, request, sample};
+
+#[tokio::test]
+async fn while_secrets_rotate_the_log_says_which_one_is_still_in_use() {
+    let home = Home::new(&EVERYTHING.replace(&format!("{SECRET:?}"), &format!(r#"["the new one", {SECRET:?}]"#)));
+    let mut service = home.serve();
+    let (key, body) = sample("push");
+    assert_eq!(post(&service, key, "1", &body).await.0, 202);
+    let line = service.wait_for_log("accepted");
+    assert!(line.contains("secret=2"), "{line}");
+}
+
+#[tokio::test]
+async fn a_source_may_take_unsigned_requests_if_it_says_so() {
+    let home = Home::new(&EVERYTHING.replace(&format!("secret = {SECRET:?}"), "unsigned = true"));
+    let (code, _, warned) = home.run(&["check"]);
+    assert_eq!(code, 0);
+    assert!(warned.contains("takes unsigned requests: whoever knows its address can make up events"), "{warned}");
+    let mut service = home.serve();
+    let (code, sent, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/bitbucket")]);
+    assert_eq!((code, error.as_str()), (0, ""), "{sent}");
+    assert_eq!(service.next_messages(1).len(), 1);
+}
+
+#[tokio::test]
+async fn requests_from_elsewhere_are_refused_also_behind_a_proxy() {
+    let behind_proxy = EVERYTHING
+        .replace("[sources.bitbucket]", "trusted_proxies = [\"127.0.0.0/8\"]\n\n[sources.bitbucket]")
+        .replace("secret = ", "allow_from = [\"atlassian\", \"198.51.100.0/24\"]\nsecret = ");
+    let home = Home::new(&behind_proxy);
+    let service = home.serve();
+    let (client, (key, body)) = (Client::new(), sample("push"));
+    let from = |forwarded: &'static str| {
+        let request = request(&client, &service.url("/hooks/bitbucket"), key, forwarded, &body.to_string());
+        async move {
+            let request = if forwarded.is_empty() { request } else { request.header("X-Forwarded-For", forwarded) };
+            let answer = request.send().await.unwrap();
+            (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"].clone())
+        }
+    };
+    let refused = |client: &str| (403, json!(format!("requests from {client} are not allowed here")));
+    assert_eq!(from("104.192.136.7").await.0, 202, "one of Atlassian's");
+    assert_eq!(from("198.51.100.9").await.0, 202);
+    assert_eq!(from("203.0.113.9").await, refused("203.0.113.9"));
+    assert_eq!(from("104.192.136.7, 203.0.113.9").await, refused("203.0.113.9"), "the first one is hearsay");
+    assert_eq!(from("").await, refused("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn the_last_refusals_are_kept_with_their_reasons_and_no_more() {
+    let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"other/*\"\nsecret = "));
+    let service = home.serve();
+    let (client, url, (key, body)) = (Client::new(), service.url("/hooks/bitbucket"), sample("push"));
+    for n in 0..130 {
+        let evil = format!("repo:push\u{9b}31m{n}");
+        let unsigned = client.post(&url).header("X-Event-Key", evil.as_bytes()).body("{}");
+        assert_eq!(unsigned.send().await.unwrap().status(), 401);
+    }
+    let wrong = request(&client, &url, key, "1", "{}").body("{ }").send().await.unwrap();
+    assert_eq!(wrong.status(), 401);
+    assert_eq!(post(&service, key, "2", &body).await.0, 403);
+    service.stop("TERM");
+    let (code, lines, _) = home.run(&["events", "--refused", "--limit", "1000"]);
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!((code, lines.len()), (0, 100));
+    assert!(!lines.iter().any(|line| line.contains('\u{9b}')));
+    assert!(lines[0].contains("  bitbucket  127.0.0.1  "), "{}", lines[0]);
+    assert!(lines[0].ends_with("no X-Hub-Signature header: set the webhook's secret"), "{}", lines[0]);
+    assert!(lines[98].ends_with("repo:push  signature does not match"), "{}", lines[98]);
+    assert!(lines[99].ends_with("this source may not speak for acme/api"), "{}", lines[99]);
+    let (_, json, _) = home.run(&["events", "--refused", "--limit", "1", "--json"]);
+    let refused: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(refused["reason"], "this source may not speak for acme/api");
+}
+
+#[tokio::test]
+async fn what_came_in_is_listed_with_where_it_went() {
+    let home = Home::new(&EVERYTHING.replace("event = \"@all\"", "event = \"push\""));
+    let (code, _, none) = home.run(&["events"]);
+    assert_eq!(code, 1);
+    assert!(none.contains("it is not there yet: start Hookbell once"), "{none}");
+    let service = home.serve();
+    for (n, name) in ["push", "pull_request.opened"].into_iter().enumerate() {
+        let (key, body) = sample(name);
+        post(&service, key, &n.to_string(), &body).await;
+    }
+    let (code, lines, _) = home.run(&["events"]);
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!((code, lines.len()), (0, 2));
+    assert!(lines[0].ends_with("acme/api  push  → screen"), "{}", lines[0]);
+    assert!(lines[1].ends_with("acme/api  pull_request.opened  → nowhere: no route matched"), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn the_same_by_a_second_webhook_is_stored_and_told_once() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (client, url, (key, body)) = (Client::new(), service.url("/hooks/bitbucket"), sample("push"));
+    let by = |hook: &'static str, id: &'static str| {
+        let mut request = request(&client, &url, key, id, &body.to_string()).build().unwrap();
+        request.headers_mut().insert("x-hook-uuid", hook.parse().unwrap());
+        let client = client.clone();
+        async move { client.execute(request).await.unwrap().json::<Value>().await.unwrap() }
+    };
+    let first = by("repository", "1").await;
+    let second = by("workspace", "2").await;
+    let why = format!("another webhook sent the same a moment ago, as {}", first["request"].as_str().unwrap());
+    assert_eq!(second["events"][0]["silent"], json!(why));
+    assert_eq!(second["events"][0]["routes"], json!([]));
+    let third = by("repository", "3").await;
+    assert_eq!(third["events"][0]["silent"], Value::Null, "another event that looks alike");
+    assert_eq!(service.next_messages(2).len(), 2);
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_source_speaks_for_its_repositories_also_where_they_are_named_by_id_alone() {
+    let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"acme/*\"\nsecret = "));
+    let service = home.serve();
+    let send = |name: &'static str, id: &'static str, from: &'static str, to: &'static str| {
+        let (key, body) = sample(name);
+        let body: Value = serde_json::from_str(&body.to_string().replace(from, to)).unwrap();
+        let service = &service;
+        async move { post(service, key, id, &body).await }
+    };
+    let (status, answer) = send("pipeline.failed", "1", "", "").await;
+    let why = "the request does not name its repository, and no earlier one did";
+    assert_eq!((status, &answer["events"][0]["silent"]), (202, &json!(why)));
+    assert_eq!(send("push", "2", "", "").await.0, 202);
+    let (status, answer) = send("pipeline.failed", "3", "", "").await;
+    assert_eq!((status, &answer["events"][0]["silent"]), (202, &Value::Null));
+    assert_eq!(send("project.updated", "4", "", "").await.0, 202, "of this workspace");
+    let (status, answer) = send("project.updated", "5", "\"acme\"", "\"evil\"").await;
+    assert_eq!((status, answer["error"].as_str().unwrap()), (403, "this source may not speak for evil"));
+}
