@@ -4,11 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handlebars::Handlebars;
 use hookbell::chat;
 use hookbell::event::Event;
-use hookbell::source::provider;
+use hookbell::routing::pattern::Patterns;
+use hookbell::source::{SourceSettings, provider};
 use hookbell::template::{Context, Library};
 use serde_json::Value;
 
@@ -60,11 +61,20 @@ fn rendering(criterion: &mut Criterion) {
 
 fn parsing(criterion: &mut Criterion) {
     let bitbucket = provider("bitbucket-cloud").unwrap();
+    let settings = SourceSettings { secrets: vec![], unsigned: true, bots: Patterns::default() };
+    let source = (bitbucket.build)(settings);
     let mut group = criterion.benchmark_group("parse");
-    for name in ["push", "pull_request.opened"] {
+    for name in ["push", "push.several_refs", "pull_request.opened", "build.failed"] {
         let sample = bitbucket.sample(name).unwrap();
+        // As hosts send it, without indentation.
+        let body = serde_json::from_str::<Value>(sample.body).unwrap().to_string();
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("{name}, as JSON alone"), |bencher| {
+            bencher.iter(|| serde_json::from_str::<Value>(&body).unwrap());
+        });
+        let headers = (bitbucket.headers)(sample.key, "request");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| bitbucket.parse(sample.key, sample.body.as_bytes()).unwrap());
+            bencher.iter(|| source.parse(&headers, body.as_bytes()).unwrap());
         });
     }
     group.finish();

@@ -9,6 +9,7 @@ mod signature;
 
 use http::HeaderMap;
 use secrecy::SecretString;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::event::{Event, Kind};
@@ -86,6 +87,39 @@ pub enum Refusal {
     /// The body is no JSON, or not what the headers say it is.
     #[error("{0}")]
     Malformed(String),
+}
+
+/// The most values that a body may hold. Each takes up to a few hundred bytes while it is read; the largest bodies that
+/// hosts send hold a few thousand.
+const MOST_VALUES: usize = 32 * 1024;
+
+/// Reads a body that must be a JSON object. How deep it may nest has an end too: serde_json's, 128.
+fn json_object(body: &[u8]) -> Result<Value, Refusal> {
+    // Most bodies have less of these characters than that in all, whether in texts or not.
+    let marks = |byte: &&u8| matches!(**byte, b',' | b'{' | b'[');
+    if body.iter().filter(marks).count() > MOST_VALUES && values(body) > MOST_VALUES {
+        return Err(Refusal::Malformed(format!("the body holds more than {MOST_VALUES} values")));
+    }
+    match serde_json::from_slice(body) {
+        Ok(object @ Value::Object(_)) => Ok(object),
+        Ok(_) => Err(Refusal::Malformed("the body is not a JSON object".to_owned())),
+        Err(error) => Err(Refusal::Malformed(format!("the body is not valid JSON: {error}"))),
+    }
+}
+
+/// How many values some JSON holds at the least: what begins and what separates them, outside of texts.
+fn values(body: &[u8]) -> usize {
+    let (mut count, mut in_text, mut escaped) = (0, false, false);
+    for byte in body {
+        match (in_text, byte) {
+            _ if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_text = !in_text,
+            (false, b',' | b'{' | b'[') => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 /// What a source needs to know of its settings.
@@ -185,5 +219,21 @@ impl Provider {
         let story = self.story(sample).into_iter();
         let last = story.map(|sample| self.parse_after(&mut memory, sample.key, sample.body.as_bytes())).last();
         last.unwrap_or_else(|| Err(Refusal::Malformed("no such sample".to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_may_hold_what_they_like_and_values_have_an_end() {
+        let text = format!(r#"{{"text":"{}"}}"#, r#",[{\""#.repeat(MOST_VALUES));
+        assert!(json_object(text.as_bytes()).is_ok());
+        let refused = |body: &str| json_object(body.as_bytes()).unwrap_err().to_string();
+        let values = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(MOST_VALUES));
+        assert_eq!(refused(&values), "the body holds more than 32768 values");
+        assert_eq!(refused(&"[".repeat(MOST_VALUES + 1)), "the body holds more than 32768 values");
+        assert!(refused(&"[".repeat(1_000)).starts_with("the body is not valid JSON: recursion limit exceeded"));
     }
 }

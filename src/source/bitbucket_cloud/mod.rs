@@ -21,7 +21,7 @@ mod samples;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::{Parsed, Provider, Refusal, Source, SourceSettings, Verified, signature};
+use super::{Parsed, Provider, Refusal, Source, SourceSettings, Verified, json_object, signature};
 use crate::event::{Event, Kind};
 
 /// Bitbucket Cloud, for the list of providers.
@@ -74,11 +74,7 @@ impl Source for BitbucketCloud {
         let key = self
             .key(headers)
             .ok_or_else(|| Refusal::Malformed(format!("no {EVENT_KEY} header: is this a Bitbucket webhook?")))?;
-        let payload: Value = serde_json::from_slice(body)
-            .map_err(|error| Refusal::Malformed(format!("the body is not valid JSON: {error}")))?;
-        if !payload.is_object() {
-            return Err(Refusal::Malformed("the body is not a JSON object".to_owned()));
-        }
+        let payload = json_object(body)?;
         let (events, note) = match (Reader { key: &key, payload: &payload, settings: &self.settings }).events()? {
             Ok(events) => (events, None),
             Err(note) => (vec![], Some(note)),

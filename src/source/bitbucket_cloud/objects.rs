@@ -6,15 +6,17 @@ use super::Reader;
 use super::json::{items, page, text, time, without_braces};
 use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility};
 
+/// The name to show. A workspace, which may own what a team owned before, has a `name` and a `slug`.
+fn shown_name(account: &Value) -> Option<String> {
+    ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[key]))
+}
+
 impl Reader<'_> {
     /// An account, whatever is left of it. `username` is a last resort: since 2019 only teams have one
     /// (<https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>).
     pub(super) fn account(&self, account: &Value) -> Account {
         let nickname = text(&account["nickname"]);
-        // A workspace, which may own what a team owned before, has a `name` and a `slug`.
-        let shown = text(&account["display_name"]).or_else(|| nickname.clone());
-        let shown = shown.or_else(|| ["username", "name", "slug"].iter().find_map(|key| text(&account[key])));
-        let name = shown.unwrap_or_else(|| Account::UNKNOWN.to_owned());
+        let name = shown_name(account).unwrap_or_else(|| Account::UNKNOWN.to_owned());
         let bot =
             self.settings.bots.matches(&name) || nickname.as_deref().is_some_and(|n| self.settings.bots.matches(n));
         let kind = match account["type"].as_str() {
@@ -70,9 +72,9 @@ impl Reader<'_> {
         let hash = text(&commit["hash"])?;
         let message = text(&commit["message"]).unwrap_or_default();
         let author = self.commit_author(&commit["author"]);
-        let pusher = self.account(&self.payload["actor"]).name;
+        let by = author.as_ref().map(|author| author.name.clone());
         Some(Commit {
-            by: author.as_ref().map(|author| author.name.clone()).filter(|name| *name != pusher),
+            by: by.filter(|name| Some(name) != shown_name(&self.payload["actor"]).as_ref()),
             short: hash.chars().take(7).collect(),
             subject: message.trim().lines().next().unwrap_or_default().trim_end().to_owned(),
             hash,

