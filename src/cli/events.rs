@@ -17,7 +17,7 @@ pub(super) struct Events {
     /// The requests that were refused, and why; the last hundred are kept.
     #[arg(long)]
     refused: bool,
-    /// How many requests back.
+    /// How many, the newest.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// For programs: a line of JSON each.

@@ -138,6 +138,18 @@ impl Event {
         of_repository.or_else(|| self.project.as_ref()?.workspace.as_deref())
     }
 
+    /// Where it happened, as a source's `repo` must allow it: `workspace/slug`, or `workspace/` for what is about a whole
+    /// workspace. `None` for what names neither.
+    pub fn place(&self) -> Option<String> {
+        let repository = self.repository.as_ref();
+        match repository.and_then(|repository| repository.full_name.clone()) {
+            Some(name) => Some(name),
+            // Named by its id alone.
+            None if repository.is_some_and(|repository| repository.id.is_some()) => None,
+            None => self.workspace().map(|workspace| format!("{workspace}/")),
+        }
+    }
+
     /// What the event is about, as a key that stays the same over the life of the thing:
     /// `pr:<repository id>:<number>`, `ref:<repository id>:<branch or tag>`, `issue:…`, `build:…`, `commit:…`.
     pub fn subject(&self) -> Option<String> {

@@ -13,10 +13,12 @@ pub struct PullRequest {
     pub id: Option<u64>,
     /// Its title.
     pub title: Option<String>,
-    /// Its description: Markdown, as its author wrote it.
+    /// Its description: Markdown, as its author wrote it; `null` where the host does not send it.
     pub description: Option<String>,
     /// Its page.
     pub url: Option<String>,
+    /// The address in the host's API of all that it changes, for programs.
+    pub diff_url: Option<String>,
     /// Where it is in its life.
     pub state: Option<PullRequestState>,
     /// Whether it is a draft; `null` where the host does not say.
@@ -29,8 +31,8 @@ pub struct PullRequest {
     pub source: Endpoint,
     /// Where they go.
     pub target: Endpoint,
-    /// Who was asked for a review, and their votes.
-    pub reviewers: Vec<Reviewer>,
+    /// Who was asked for a review, and their votes; `null` where the host does not say.
+    pub reviewers: Option<Vec<Reviewer>>,
     /// How many of `reviewers` there are.
     pub reviewer_count: usize,
     /// How many of `reviewers` approved.

@@ -41,6 +41,8 @@ pub struct Push {
     pub url: Option<String>,
     /// The page that compares old and new.
     pub compare_url: Option<String>,
+    /// The address in the host's API of all that changed, for programs; `null` for new branches and rewritten history.
+    pub diff_url: Option<String>,
     /// The page that lists the commits.
     pub commits_url: Option<String>,
     /// An annotated tag's own message.

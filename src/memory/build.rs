@@ -7,23 +7,30 @@ use serde::{Deserialize, Serialize};
 use super::{Millis, Recall, commit};
 use crate::event::{Build, BuildState, Event, Kind};
 
-/// Of how many branches and commits of a build the state is kept; the longest untouched are forgotten first.
+/// Of how many branches, failures and commits of a build something is kept; the longest untouched are forgotten first.
 const KEPT: usize = 64;
 
 /// What is remembered of one sort of build, over all commits.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Known {
-    /// Failures in a row, by the branch; of a build whose branch nobody knows, by the commit.
-    failures: BTreeMap<String, Failures>,
+    /// By the branch; of a build whose branch nobody knows, by the commit.
+    branches: BTreeMap<String, Runs>,
     /// The last state by commit and key.
     last: BTreeMap<String, Last>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Failures {
-    count: u64,
-    at: Millis,
+/// When a run began, and when it got to where it is: slow ones end after quick ones that began later, and what is run
+/// once more for the same commit began when it did for the first time.
+type Moment = (Millis, Millis);
+
+/// The runs on a branch.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Runs {
+    /// The newest that passed.
+    passed: Option<Moment>,
+    /// Those that failed since, and which they are.
+    failed: Vec<(Moment, String)>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +38,37 @@ struct Last {
     state: BuildState,
     url: Option<String>,
     at: Millis,
+}
+
+impl Runs {
+    fn newest(&self) -> Moment {
+        let failed = self.failed.iter().map(|(moment, _)| *moment).max();
+        self.passed.max(failed).unwrap_or_default()
+    }
+
+    /// Takes note of a failure: how many there are in a row with it. `None` where a newer run passed before.
+    fn fail(&mut self, moment: Moment, run: String) -> Option<u64> {
+        if self.passed.is_some_and(|passed| passed >= moment) {
+            return None;
+        }
+        let failure = (moment, run);
+        if !self.failed.contains(&failure) {
+            self.failed.push(failure);
+            self.failed.sort_unstable();
+        }
+        let surplus = self.failed.len().saturating_sub(KEPT);
+        self.failed.drain(..surplus);
+        Some(self.failed.len() as u64)
+    }
+
+    /// Takes note of a run that passed: how many failures it ends. `None` where it ends none, or a newer one failed.
+    fn pass(&mut self, moment: Moment) -> Option<u64> {
+        let before = self.failed.len();
+        self.failed.retain(|(failed, _)| *failed > moment);
+        self.passed = self.passed.max(Some(moment));
+        let ended = before - self.failed.len();
+        (ended > 0 && self.failed.is_empty()).then_some(ended as u64)
+    }
 }
 
 /// What stays the same over the runs of one sort of build: its key, unless that is a mere number; then its name, but
@@ -63,7 +101,8 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     build.shorten_name();
     let (hash, state, subject) = (hash?, build.state?, subject?);
     let mut known: Known = memory.get(&subject).unwrap_or_default();
-    let at = build.updated.or(build.created).map_or(memory.now, jiff::Timestamp::as_millisecond);
+    let millis = |time: Option<jiff::Timestamp>| time.map_or(memory.now, jiff::Timestamp::as_millisecond);
+    let (began, at) = (millis(build.created.or(build.updated)), millis(build.updated.or(build.created)));
 
     let this = format!("{}:{}", commit::subject("", &hash), build.key.as_deref().unwrap_or_default());
     if let Some(last) = known.last.get(&this) {
@@ -75,30 +114,28 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         }
     }
     let place = build.branch.clone().unwrap_or_else(|| format!("@{hash}"));
+    let runs = known.branches.entry(place).or_default();
     match state {
         BuildState::Failed => {
-            let failures = known.failures.entry(place).or_insert(Failures { count: 0, at });
-            failures.count += 1;
-            failures.at = failures.at.max(at);
-            build.failures = Some(failures.count);
+            build.failures = runs.fail((began, at), format!("{this} {}", build.url.as_deref().unwrap_or_default()))
         }
         BuildState::Succeeded => {
-            if let Some(failures) = known.failures.remove(&place) {
-                build.failures = Some(failures.count);
+            build.failures = runs.pass((began, at));
+            if build.failures.is_some() {
                 event.kind = Kind::BuildFixed;
             }
         }
         BuildState::Running | BuildState::Stopped => {}
     }
     known.last.insert(this, Last { state, url: build.url.clone(), at });
-    forget(&mut known.failures, |failures| failures.at);
+    forget(&mut known.branches, Runs::newest);
     forget(&mut known.last, |last| last.at);
-    memory.set(subject, &known);
+    memory.set(&subject, &known);
     None
 }
 
 /// Drops what was untouched for longest, down to [`KEPT`].
-fn forget<T>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> Millis) {
+fn forget<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
     while states.len() > KEPT {
         let Some(oldest) = states.iter().min_by_key(|(_, state)| at(state)).map(|(key, _)| key.clone()) else { return };
         states.remove(&oldest);

@@ -1,25 +1,30 @@
-//! Commits: the branch that brought one, and the pull request that it is the tip or the merge of.
+//! Commits: the branch that brought one, and the pull requests that it is the tip or the merge of.
 
 use serde::{Deserialize, Serialize};
 
-use super::Recall;
-use super::pull_request;
+use super::{Recall, pull_request};
 use crate::event::{Event, PullRequest, PullRequestState, Push, Via};
+
+/// Of how many pull requests one commit is remembered to be the tip.
+const TIPS: usize = 8;
 
 /// What is remembered of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Known {
+struct Known {
     /// The branch that it came on.
-    pub(super) branch: Option<String>,
-    /// The pull request that it is the tip of, or that was merged as it.
-    pub(super) pull_request: Option<Tip>,
+    branch: Option<String>,
+    /// The pull requests that it is the tip of.
+    tips: Vec<Ends>,
+    /// The pull request that was merged as it.
+    merge: Option<Ends>,
 }
 
-/// A pull request, as its tip or its merge commit knows it.
+/// A pull request, as its commits know it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Tip {
+struct Ends {
     id: u64,
+    /// Its branch, if that is one of this repository.
     source: Option<String>,
     target: Option<String>,
     /// It is merged, or merging it deletes its branch.
@@ -32,7 +37,7 @@ pub(super) fn subject(repository: &str, hash: &str) -> String {
     format!("commit:{repository}:{short}")
 }
 
-/// The commits that a push or a pull request is about.
+/// The commits that a push, a pull request or a build is about.
 pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<String>) {
     let mut add = |hash: &str| subjects.push(subject(repository, hash));
     if let Some(push) = &event.push {
@@ -58,62 +63,79 @@ fn parents(push: &Push) -> impl Iterator<Item = &String> {
 pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Recall<'_>) {
     let Some(push) = &mut event.push else { return };
     let claimed = push.pull_request.take();
-    push.pull_request = merged(push, repository, memory).or_else(|| {
-        // A commit's message can claim anything; the pull request must be known, and go where the push went.
-        let target = pull_request::known_target(claimed?, repository, memory)?;
-        claimed.filter(|_| Some(&target) == push.branch.as_ref())
-    });
+    // Nobody merges by force, or by creating a branch.
+    if !push.forced && !push.created {
+        push.pull_request = merged(push, repository, memory);
+        if push.pull_request.is_none()
+            && let (Some(id), Some(branch), Some(head)) = (claimed, &push.branch, &push.new)
+        {
+            push.pull_request = Some(id).filter(|id| pull_request::lands(*id, branch, head, repository, memory));
+        }
+    }
     push.via = push.pull_request.map(|_| Via::PullRequest);
     let Some(branch) = push.branch.as_ref().filter(|_| !push.deleted) else { return };
     let hashes = push.new.iter().chain(push.commits.iter().map(|commit| &commit.hash));
     for (n, hash) in hashes.enumerate() {
         let subject = subject(repository, hash);
         let mut known: Known = memory.get(&subject).unwrap_or_default();
-        // A new branch also lists what was on others before; of what was there, only the tip is this branch's now.
+        // The tip of a branch that moved is that branch's now. What a new branch lists, and what is below the tip, may
+        // have been on another before, and stays there.
         if known.branch.is_none() || (n == 0 && !push.created) {
             known.branch = Some(branch.clone());
-            memory.set(subject, &known);
+            memory.set(&subject, &known);
         }
     }
 }
 
 /// The pull request that a push merges, or whose branch it deletes because of that.
 fn merged(push: &Push, repository: &str, memory: &Recall<'_>) -> Option<u64> {
-    let tip = |hash: &str| memory.get::<Known>(&subject(repository, hash))?.pull_request;
+    let known = |hash: &str| memory.get::<Known>(&subject(repository, hash)).unwrap_or_default();
     let branch = push.branch.as_ref()?;
     if push.deleted {
-        let tip = tip(push.old.as_deref()?)?;
-        return (tip.closes_source && tip.source.as_ref() == Some(branch)).then_some(tip.id);
+        let tips = known(push.old.as_deref()?).tips;
+        return tips.iter().find(|tip| tip.closes_source && tip.source.as_ref() == Some(branch)).map(|tip| tip.id);
     }
-    let goes_here = |tip: &Tip| tip.target.as_ref() == Some(branch) && tip.source.as_ref() != Some(branch);
-    let mut hashes = push.new.iter().filter(|_| !push.created).chain(parents(push));
-    hashes.find_map(|hash| tip(hash).filter(goes_here)).map(|tip| tip.id)
+    let goes_here = |ends: &&Ends| ends.target.as_ref() == Some(branch) && ends.source.as_ref() != Some(branch);
+    let head = known(push.new.as_deref()?);
+    if let Some(merge) = head.merge.as_ref().filter(goes_here) {
+        return Some(merge.id);
+    }
+    // The tip itself, moved forward, or joined by a merge.
+    let of_parents = parents(push).flat_map(|hash| known(hash).tips);
+    head.tips.into_iter().chain(of_parents).find(|tip| goes_here(&tip)).map(|tip| tip.id)
 }
 
 /// Remembers the commits of a pull request; `before` is the tip that it had.
 pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: &str, memory: &mut Recall<'_>) {
     let Some(id) = pr.id else { return };
+    // A branch of a fork has a name there, and none here.
+    let source = pr.source.branch.clone().filter(|_| pr.from_fork == Some(false));
     if let Some(before) = before.filter(|before| Some(*before) != pr.source.commit.as_deref()) {
-        memory.set(subject(repository, before), &Known { branch: pr.source.branch.clone(), pull_request: None });
+        memory.set(&subject(repository, before), &Known { branch: source.clone(), ..Known::default() });
     }
     let merged = pr.state == Some(PullRequestState::Merged);
-    let tip = Tip {
-        id,
-        source: pr.source.branch.clone(),
-        target: pr.target.branch.clone(),
-        closes_source: merged || pr.closes_source == Some(true),
-    };
+    let ends =
+        Ends { id, source, target: pr.target.branch.clone(), closes_source: merged || pr.closes_source == Some(true) };
     let open = matches!(pr.state, None | Some(PullRequestState::Open));
-    for hash in [&pr.source.commit, &pr.merge_commit].into_iter().flatten() {
+    if let Some(hash) = &pr.source.commit {
         let subject = subject(repository, hash);
         let mut known: Known = memory.get(&subject).unwrap_or_default();
-        known.pull_request = (open || merged).then(|| tip.clone());
-        memory.set(subject, &known);
+        known.tips.retain(|tip| tip.id != id);
+        known.tips.extend((open || merged).then(|| ends.clone()));
+        known.tips.sort_by_key(|tip| tip.id);
+        let surplus = known.tips.len().saturating_sub(TIPS);
+        known.tips.drain(..surplus);
+        memory.set(&subject, &known);
+    }
+    if let Some(hash) = pr.merge_commit.as_ref().filter(|_| merged) {
+        let subject = subject(repository, hash);
+        let known: Known = memory.get(&subject).unwrap_or_default();
+        memory.set(&subject, &Known { merge: Some(ends), ..known });
     }
 }
 
 /// The branch that brought a commit, or on which it is to be reviewed.
 pub(super) fn branch(hash: &str, repository: &str, memory: &Recall<'_>) -> Option<String> {
     let known: Known = memory.get(&subject(repository, hash))?;
-    known.branch.or_else(|| known.pull_request?.source)
+    known.branch.or_else(|| known.tips.into_iter().find_map(|tip| tip.source))
 }

@@ -19,15 +19,21 @@ struct Known {
     title: Option<String>,
     /// A hash: the text may be long, and what it was is not told.
     description: Option<String>,
-    source: Option<String>,
     commit: Option<String>,
     target: Option<String>,
-    reviewers: Vec<Reviewer>,
+    reviewers: Option<Vec<Reviewer>>,
     updated: Option<Timestamp>,
+    /// It was not only seen beside a vote or a comment.
+    told: bool,
+    /// The commit as which its merge was pushed.
+    landed: Option<String>,
 }
 
 impl Known {
-    fn of(pr: &PullRequest) -> Self {
+    fn of(pr: &PullRequest, told: bool, landed: Option<String>) -> Self {
+        let of_reviewers = |reviewers: &Vec<Reviewer>| -> Vec<Reviewer> {
+            reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect()
+        };
         let hash = |text: &String| hex::encode(&Sha256::digest(text.as_bytes())[..8]);
         Self {
             state: pr.state,
@@ -35,11 +41,12 @@ impl Known {
             queued: pr.queued,
             title: pr.title.clone(),
             description: pr.description.as_ref().map(hash),
-            source: pr.source.branch.clone(),
             commit: pr.source.commit.clone(),
             target: pr.target.branch.clone(),
-            reviewers: pr.reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect(),
+            reviewers: pr.reviewers.as_ref().map(of_reviewers),
             updated: pr.updated,
+            told,
+            landed,
         }
     }
 }
@@ -54,10 +61,19 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     subjects.extend(ids.into_iter().flatten().map(|id| subject(repository, id)));
 }
 
-/// Where a pull request goes, if it is known and was not declined.
-pub(super) fn known_target(id: u64, repository: &str, memory: &Recall<'_>) -> Option<String> {
-    let known: Known = memory.get(&subject(repository, id))?;
-    known.target.filter(|_| matches!(known.state, None | Some(PullRequestState::Open | PullRequestState::Merged)))
+/// Whether a push of `head` to `branch`, whose message says that it merges this pull request, may be believed: it is
+/// known, goes there, and has not landed as another commit before. If so, it has landed as this one.
+pub(super) fn lands(id: u64, branch: &str, head: &str, repository: &str, memory: &mut Recall<'_>) -> bool {
+    let subject = subject(repository, id);
+    let Some(mut known) = memory.get::<Known>(&subject) else { return false };
+    let may_land = matches!(known.state, None | Some(PullRequestState::Open | PullRequestState::Merged))
+        && known.target.as_deref() == Some(branch)
+        && known.landed.as_deref().is_none_or(|landed| landed == head);
+    if may_land {
+        known.landed = Some(head.to_owned());
+        memory.set(&subject, &known);
+    }
+    may_land
 }
 
 /// Names an update by what changed.
@@ -65,7 +81,6 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let pr = event.pull_request.as_mut()?;
     let subject = subject(repository, pr.id?);
     let before: Option<Known> = memory.get(&subject);
-    let now = Known::of(pr);
     // Votes and comments come beside the updates that they overtake; what those are about to tell stays untold.
     let tells_state = matches!(
         event.kind,
@@ -77,9 +92,10 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     );
     let Some(before) = before else {
         commit::remember_tips(pr, None, repository, memory);
-        memory.set(subject, &now);
+        memory.set(&subject, &Known::of(pr, tells_state, None));
         return None;
     };
+    let now = Known::of(pr, true, before.landed.clone());
     let overtaken = before.updated.zip(now.updated).is_some_and(|(before, now)| now < before);
     if !tells_state || overtaken {
         return None;
@@ -87,14 +103,14 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let mut silent = None;
     if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
         let (kind, changes) = difference(&before, &now, pr);
-        if changes.is_empty() && before.updated.is_some() && before.updated == now.updated {
+        if changes.is_empty() && before.told && before.updated.is_some() && before.updated == now.updated {
             silent = Some(TOLD_BEFORE);
         }
         event.kind = kind.unwrap_or(event.kind);
         event.changes = changes;
     }
     commit::remember_tips(pr, before.commit.as_deref(), repository, memory);
-    memory.set(subject, &now);
+    memory.set(&subject, &now);
     silent
 }
 
@@ -121,8 +137,10 @@ fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind
     let absent = |from: &[Reviewer], other: &[Reviewer]| -> Vec<Reviewer> {
         from.iter().filter(|reviewer| !other.iter().any(|known| same(known, reviewer))).cloned().collect()
     };
-    pr.reviewers_added = absent(&now.reviewers, &before.reviewers);
-    pr.reviewers_removed = absent(&before.reviewers, &now.reviewers);
+    if let (Some(before), Some(now)) = (&before.reviewers, &now.reviewers) {
+        pr.reviewers_added = absent(now, before);
+        pr.reviewers_removed = absent(before, now);
+    }
     if !pr.reviewers_added.is_empty() || !pr.reviewers_removed.is_empty() {
         kinds.push(Kind::PullRequestReviewersChanged);
         let names = |reviewers: &[Reviewer]| {
@@ -131,11 +149,11 @@ fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind
         };
         changes.push(Change::new("reviewers", names(&pr.reviewers_removed), names(&pr.reviewers_added)));
     }
-    if before.title != now.title {
+    if moved(&before.title, &now.title) {
         kinds.push(Kind::PullRequestEdited);
         changes.push(Change::new("title", before.title.clone(), now.title.clone()));
     }
-    if before.description != now.description {
+    if moved(&before.description, &now.description) {
         kinds.push(Kind::PullRequestEdited);
         changes.push(Change::new("description", None, None));
     }

@@ -11,24 +11,29 @@ pub(super) fn subjects(event: &Event, subjects: &mut Vec<String>) {
     subjects.extend(event.repository.as_ref().and_then(subject));
 }
 
-pub(super) fn recall(event: &mut Event, memory: &mut Recall<'_>) {
-    let Some(repository) = &mut event.repository else { return };
-    let Some(subject) = subject(repository) else { return };
-    let known = memory.get::<Repository>(&subject);
-    match (known, &repository.full_name) {
-        (Some(known), None) => *repository = known,
-        (known, Some(_)) => {
-            let known = known.unwrap_or_default();
-            let now = Repository {
-                description: None,
-                project: repository.project.clone().or(known.project),
-                visibility: repository.visibility.or(known.visibility),
-                fork: repository.fork.or(known.fork),
-                parent: repository.parent.clone().or(known.parent),
-                ..repository.clone()
-            };
-            memory.set(subject, &now);
-        }
-        (None, None) => {}
+pub(super) fn identify(event: &mut Event, memory: &Recall<'_>) {
+    let Some(repository) = event.repository.as_mut().filter(|repository| repository.full_name.is_none()) else {
+        return;
+    };
+    let known = subject(repository).and_then(|subject| memory.get(&subject));
+    if let Some(known) = known {
+        *repository = known;
     }
+}
+
+pub(super) fn remember(event: &Event, memory: &mut Recall<'_>) {
+    let Some(repository) = event.repository.as_ref().filter(|repository| repository.full_name.is_some()) else {
+        return;
+    };
+    let Some(subject) = subject(repository) else { return };
+    let known: Repository = memory.get(&subject).unwrap_or_default();
+    let now = Repository {
+        description: None,
+        project: repository.project.clone().or(known.project),
+        visibility: repository.visibility.or(known.visibility),
+        fork: repository.fork.or(known.fork),
+        parent: repository.parent.clone().or(known.parent),
+        ..repository.clone()
+    };
+    memory.set(&subject, &now);
 }

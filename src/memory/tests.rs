@@ -6,6 +6,10 @@ use crate::event::{Kind, RequestId, SourceName, Via};
 use crate::routing::pattern::Patterns;
 use crate::source::{Provider, SourceSettings, provider};
 
+fn source_name() -> SourceName {
+    SourceName::from("bitbucket")
+}
+
 /// A host's requests, as they come in.
 struct Host {
     provider: &'static Provider,
@@ -25,7 +29,7 @@ impl Host {
         let headers = (self.provider.headers)(key, "r");
         let mut events = source.parse(&headers, body.to_string().as_bytes()).unwrap().events;
         let known: Memory = {
-            let subjects = subjects(&events);
+            let subjects = subjects(&source_name(), &events);
             self.memory
                 .iter()
                 .filter(|(subject, _)| subjects.contains(subject))
@@ -33,7 +37,8 @@ impl Host {
                 .collect()
         };
         self.now += 1_000;
-        let mut recall = Recall::new(&known, self.now);
+        let source = source_name();
+        let mut recall = Recall::new(&source, &known, self.now);
         let silent: Vec<_> = events.iter_mut().map(|event| recall.name(event)).collect();
         self.memory.extend(recall.into_memory());
         (events.remove(0), silent[0])
@@ -94,7 +99,10 @@ fn an_update_is_named_by_what_changed() {
     assert_eq!(named(&all), is("pull_request.retargeted", "target reviewers title"), "the weightiest names it");
     // What the host no longer sends is not a change.
     assert_eq!(named(&|pr| pr["source"]["commit"] = Value::Null), is("pull_request.updated", ""));
-    assert_eq!(named(&|pr| drop(pr.as_object_mut().unwrap().remove("draft"))), is("pull_request.updated", ""));
+    for name in ["draft", "reviewers", "description", "title", "destination"] {
+        let without = |pr: &mut Value| drop(pr.as_object_mut().unwrap().remove(name));
+        assert_eq!(named(&without), is("pull_request.updated", ""), "{name}");
+    }
 }
 
 #[test]
@@ -164,8 +172,11 @@ fn build(state: &str, number: u32, change: impl FnOnce(&mut Value)) -> Value {
     status["state"] = state.into();
     status["name"] = format!("Pipeline #{number} for main").into();
     status["url"] = format!("https://bitbucket.org/acme/api/pipelines/{number}").into();
-    status["commit"]["hash"] = format!("{number:040x}").into();
-    status["updated_on"] = format!("2026-11-20T{:02}:{:02}:00.000000+00:00", 10 + number / 60, number % 60).into();
+    // Twelve digits must tell commits apart.
+    status["commit"]["hash"] = format!("{number:04x}").repeat(10).into();
+    let began = format!("2026-11-20T{:02}:{:02}:00.000000+00:00", 10 + number / 60, number % 60);
+    status["created_on"] = began.clone().into();
+    status["updated_on"] = began.into();
     change(status);
     body
 }
@@ -188,6 +199,23 @@ fn a_build_that_passes_after_failures_is_fixed() {
 }
 
 #[test]
+fn a_slow_build_of_an_older_commit_neither_breaks_nor_mends_a_branch() {
+    let ended = |minute: u32| {
+        move |status: &mut Value| status["updated_on"] = format!("2026-11-20T11:{minute:02}:00.000000+00:00").into()
+    };
+    let mut host = Host::new();
+    let mut state = |state: &str, number, minute| {
+        let (event, _) = host.take(STATUS, &build(state, number, ended(minute)));
+        (event.kind.as_str(), event.build.unwrap().failures)
+    };
+    assert_eq!(state("FAILED", 2, 5), ("build.failed", Some(1)));
+    assert_eq!(state("SUCCESSFUL", 1, 6), ("build.succeeded", None), "it began before the one that failed");
+    assert_eq!(state("SUCCESSFUL", 4, 12), ("build.fixed", Some(1)));
+    assert_eq!(state("FAILED", 3, 13), ("build.failed", None), "a newer one has passed");
+    assert_eq!(state("SUCCESSFUL", 5, 14), ("build.succeeded", None));
+}
+
+#[test]
 fn a_builds_name_does_not_repeat_its_branch() {
     let mut host = Host::new();
     let name = |host: &mut Host, change: &dyn Fn(&mut Value)| {
@@ -200,6 +228,15 @@ fn a_builds_name_does_not_repeat_its_branch() {
         "not known to be it"
     );
     assert_eq!(name(&mut host, &|status| status["name"] = " for main".into()), " for main");
+    // A fork's branch is not ours, whatever it is called.
+    let mut host = Host::new();
+    host.send("pull_request.opened.fork", |body| body["pullrequest"]["source"]["branch"]["name"] = "main".into());
+    let (_, opened) = host.sample("pull_request.opened.fork");
+    let of_fork = build("FAILED", 1, |status| {
+        status["refname"] = Value::Null;
+        status["commit"]["hash"] = opened["pullrequest"]["source"]["commit"]["hash"].clone();
+    });
+    assert_eq!(host.take(STATUS, &of_fork).0.build.unwrap().branch, None);
 }
 
 #[test]
@@ -297,10 +334,68 @@ fn a_push_that_merges_a_pull_request_says_so() {
     assert_eq!(via(&pushed("main", &"a".repeat(40), &[&other, &tip], "whatever")), Some(482), "a merge commit");
     assert_eq!(via(&pushed("main", &tip, &[&other], "Add rate limits")), Some(482), "fast forward");
     assert_eq!(via(&pushed("main", &"b".repeat(40), &[&other], squashed)), Some(482), "squashed");
+    assert_eq!(via(&pushed("main", &"b".repeat(40), &[&other], squashed)), Some(482), "the same again");
+    assert_eq!(via(&pushed("main", &"9".repeat(40), &[&other], squashed)), None, "it has landed before");
+    let mut forced = pushed("main", &tip, &[&other], "Add rate limits");
+    forced["push"]["changes"][0]["forced"] = true.into();
+    assert_eq!(via(&forced), None, "nobody merges by force");
     assert_eq!(via(&pushed("main", &"c".repeat(40), &[&other], "Fix a typo")), None, "somebody's own");
     assert_eq!(via(&pushed("develop", &"d".repeat(40), &[&other], squashed)), None, "it does not go there");
     assert_eq!(via(&pushed("main", &"e".repeat(40), &[&other], &squashed.replace("482", "7"))), None, "never seen");
     assert_eq!(via(&pushed("feature/limits", &tip, &[&other], "Add rate limits")), None, "its own branch");
+}
+
+#[test]
+fn what_comes_after_a_merge_is_no_merge_of_it() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    let merge = format!("{}{}", "bead0001beef", "0".repeat(28));
+    host.send("pull_request.merged", |body| body["pullrequest"]["merge_commit"]["hash"] = merge[..12].into());
+    let mut via = |body: &Value| host.take("repo:push", body).0.push.unwrap().pull_request;
+    let (other, own) = ("f".repeat(40), "e".repeat(40));
+    assert_eq!(via(&pushed("main", &own, &[&other, &merge], "Merge branch 'main'")), None, "main, pulled by somebody");
+    assert_eq!(
+        via(&pushed("main", &merge, &[&other], "whatever")),
+        Some(482),
+        "the merge itself, after its pull request"
+    );
+}
+
+#[test]
+fn one_commit_may_be_the_tip_of_several_pull_requests() {
+    let mut host = Host::new();
+    host.send("pull_request.opened", |_| {});
+    host.send("pull_request.opened", |body| {
+        body["pullrequest"]["id"] = 483.into();
+        body["pullrequest"]["destination"]["branch"]["name"] = "develop".into();
+    });
+    let (_, opened) = host.sample("pull_request.opened");
+    let tip = format!("{}{}", opened["pullrequest"]["source"]["commit"]["hash"].as_str().unwrap(), "0".repeat(28));
+    let mut via = |branch, hash: &str| {
+        host.take("repo:push", &pushed(branch, hash, &[&"f".repeat(40), &tip], "x")).0.push.unwrap().pull_request
+    };
+    assert_eq!(via("main", &"a".repeat(40)), Some(482));
+    assert_eq!(via("develop", &"b".repeat(40)), Some(483));
+}
+
+#[test]
+fn each_source_has_a_memory_of_its_own() {
+    let mut host = Host::new();
+    host.send("pull_request.opened.draft", |_| {});
+    let sample = host.provider.sample("pull_request.ready").unwrap();
+    let mut event = host.provider.parse(sample.key, sample.body.as_bytes()).unwrap().events.remove(0);
+    let other = SourceName::from("other");
+    assert_eq!(Recall::new(&other, &host.memory, 0).name(&mut event), None);
+    assert_eq!(event.kind, Kind::PullRequestUpdated);
+    assert_eq!(host.kind("pull_request.ready", |_| {}), "pull_request.ready");
+}
+
+#[test]
+fn what_a_comment_let_be_seen_first_is_still_told() {
+    let mut host = Host::new();
+    host.send("pull_request.comment_added", |body| body["pullrequest"] = update(1, |_| {})["pullrequest"].clone());
+    assert_eq!(host.take(UPDATED, &update(1, |_| {})).1, None);
+    assert!(host.take(UPDATED, &update(1, |_| {})).1.is_some());
 }
 
 #[test]
@@ -375,25 +470,29 @@ proptest! {
     /// Hosts promise no order, and send again what they believe lost.
     #[test]
     fn any_order_of_the_same_requests_leads_to_the_same_memory(
-        order in Just((0..6).collect::<Vec<usize>>()).prop_shuffle(),
-        again in prop::collection::vec(0_usize..6, 0..4),
+        order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(),
+        again in prop::collection::vec(0_usize..10, 0..4),
     ) {
         let requests = [
             ("pullrequest:created", update(0, |_| {})),
             (UPDATED, update(1, |pr| pr["title"] = "x".into())),
-            (UPDATED, update(2, |pr| pr["source"]["commit"]["hash"] = "abc".into())),
+            (UPDATED, update(2, |pr| pr["description"] = "y".into())),
             (UPDATED, update(3, |pr| pr["reviewers"] = json!([]))),
             (UPDATED, update(4, |pr| pr["draft"] = true.into())),
             ("pullrequest:fulfilled", update(5, |pr| pr["state"] = "MERGED".into())),
+            (STATUS, build("FAILED", 1, |_| {})),
+            (STATUS, build("FAILED", 2, |_| {})),
+            (STATUS, build("SUCCESSFUL", 3, |_| {})),
+            (STATUS, build("FAILED", 4, |_| {})),
         ];
-        let state = |order: &[usize]| {
+        let memory = |order: &[usize]| {
             let mut host = Host::new();
             for &n in order {
                 host.take(requests[n].0, &requests[n].1);
             }
-            host.memory.into_iter().find(|(subject, _)| subject.starts_with("pr:")).unwrap().1
+            host.memory
         };
         let shuffled: Vec<_> = order.into_iter().chain(again).collect();
-        prop_assert_eq!(state(&shuffled), state(&[0, 1, 2, 3, 4, 5]));
+        prop_assert_eq!(memory(&shuffled), memory(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     }
 }

@@ -157,7 +157,7 @@ impl Key {
             Self::ActorKind => one(event.actor.as_ref().filter(|a| a.is_known()).map(|actor| actor.kind.as_str())),
             Self::Author => author(event).into_iter().flat_map(names).collect(),
             Self::Reviewer => {
-                let reviewers = pull_request.map_or(&[][..], |p| &p.reviewers);
+                let reviewers = pull_request.and_then(|p| p.reviewers.as_deref()).unwrap_or_default();
                 reviewers.iter().flat_map(|r| known([Some(&r.name), r.nickname.as_ref(), r.id.as_ref()])).collect()
             }
             Self::Title => {

@@ -45,6 +45,7 @@ fn push(branch: &str) -> Event {
     let push = Push {
         via: None,
         pull_request: None,
+        diff_url: None,
         ref_kind: RefKind::Branch,
         branch: Some(branch.to_owned()),
         tag: None,
@@ -68,6 +69,7 @@ fn push(branch: &str) -> Event {
 fn pull_request(target: &str) -> Event {
     let pull_request = PullRequest {
         queued: None,
+        diff_url: None,
         changes_requested: 0,
         reviewers_added: vec![],
         reviewers_removed: vec![],
@@ -83,7 +85,7 @@ fn pull_request(target: &str) -> Event {
         author: None,
         source: Endpoint::default(),
         target: Endpoint { branch: Some(target.to_owned()), ..Endpoint::default() },
-        reviewers: vec![],
+        reviewers: None,
         reviewer_count: 0,
         approvals: 0,
         tasks: None,
@@ -247,4 +249,37 @@ fn an_event_pattern_that_no_event_has_is_refused() {
     assert_eq!(wrong("@clam"), (1, "there is no set `@clam`".to_owned()));
     assert_eq!(wrong("!repo.*").1, "no event is called `repo.*`");
     assert!(event_condition(&["pull_request.*".to_owned(), "!*.updated".to_owned()]).is_ok());
+}
+
+#[test]
+fn the_push_of_a_merge_is_no_news_beside_the_merge() {
+    let own = push("main");
+    let mut merge = push("main");
+    merge.push.as_mut().unwrap().via = Some(crate::event::Via::PullRequest);
+    let calm = Router { routes: vec![route("calm", &["one"], &[(Key::Event, &["@calm"])])], ..Router::default() };
+    assert_eq!(channels(&decide(&calm, &own)), [("one", "calm")]);
+    assert_eq!(channels(&decide(&calm, &merge)), []);
+    let merges =
+        Router { routes: vec![route("merges", &["one"], &[(Key::Via, &["pull_request"])])], ..Router::default() };
+    assert_eq!(channels(&decide(&merges, &own)), []);
+    assert_eq!(channels(&decide(&merges, &merge)), [("one", "merges")]);
+}
+
+#[test]
+fn builds_and_issues_have_branches_authors_titles_and_states_too() {
+    let bitbucket = crate::source::provider("bitbucket-cloud").unwrap();
+    let sampled = |name: &str| bitbucket.parse_sample(bitbucket.sample(name).unwrap()).unwrap().events.remove(0);
+    let cases: [(&str, &[(Key, &[&str])]); 6] = [
+        ("build.failed", &[(Key::Branch, &["main"]), (Key::State, &["failed"]), (Key::Author, &["Ana Ruiz"])]),
+        ("pipeline.failed", &[(Key::Branch, &["main"]), (Key::State, &["failed"]), (Key::Repo, &["acme/api"])]),
+        ("issue.updated", &[(Key::State, &["open"]), (Key::Title, &["*clocks*"]), (Key::Author, &["Cy Okafor"])]),
+        ("project.updated", &[(Key::Project, &["plat"]), (Key::Workspace, &["acme"])]),
+        ("build.succeeded", &[(Key::ActorKind, &["app"])]),
+        ("commit.comment_added", &[(Key::Author, &["Ana Ruiz"]), (Key::Actor, &["Bo Lindqvist"])]),
+    ];
+    for (name, conditions) in cases {
+        let router = Router { routes: vec![route("r", &["one"], conditions)], ..Router::default() };
+        let decision = decide(&router, &sampled(name));
+        assert_eq!(channels(&decision), [("one", "r")], "{name}: {:?}", decision.verdicts);
+    }
 }

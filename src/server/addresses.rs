@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::http_client::Http;
-use crate::source::addresses::{List, REFRESH};
+use crate::source::addresses::{List, REFRESH, RETRY};
 
 /// Takes the kept file over, then fetches the list, and once a day again. It never ends by itself.
 pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
@@ -14,7 +14,8 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
         tracing::warn!(list = list.published.word, file = %kept.display(), "the kept list of addresses is none");
     }
     loop {
-        if let Err(reason) = refresh(&list, &http, list.published.url, &kept).await {
+        let refreshed = refresh(&list, &http, list.published.url, &kept).await;
+        if let Err(reason) = &refreshed {
             let (word, as_of) = (list.published.word, list.published.as_of);
             tracing::warn!(
                 list = word,
@@ -23,7 +24,7 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
                 "could not fetch a list of addresses; the last stays"
             );
         }
-        tokio::time::sleep(REFRESH).await;
+        tokio::time::sleep(if refreshed.is_ok() { REFRESH } else { RETRY }).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
 /// The address that a request comes from: the peer's; or, where that is a trusted proxy's, the last address of
@@ -10,8 +10,8 @@ use ipnet::IpNet;
 pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
-    let lines: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok()).collect();
-    let hops = lines.iter().rev().flat_map(|line| line.rsplit(','));
+    let lines: Vec<&[u8]> = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
+    let hops = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
     for hop in hops {
         if !is_trusted(&client) {
             break;
@@ -24,8 +24,8 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
 }
 
 /// An address, perhaps in brackets and with a port.
-fn parse(hop: &str) -> Option<IpAddr> {
-    let hop = hop.trim();
+fn parse(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?.trim();
     let socket = || hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
     let address = hop.trim_matches(['[', ']']).parse::<IpAddr>().or_else(|_| socket()).ok()?;
     Some(address.to_canonical())
@@ -39,7 +39,7 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         let mut headers = HeaderMap::new();
         for line in forwarded {
-            headers.append("x-forwarded-for", line.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(line.as_bytes()).unwrap());
         }
         address(peer.parse().unwrap(), &headers, &trusted).to_string()
     }
@@ -61,6 +61,9 @@ mod tests {
         for forwarded in [&[][..], &[""], &["unknown"], &["198.51.100.1, _hidden"], &[","]] {
             assert_eq!(client("10.0.0.1", forwarded), "10.0.0.1", "{forwarded:?}");
         }
+        assert_eq!(client("10.0.0.1", &["é, 203.0.113.9"]), "203.0.113.9", "what is before may be anything");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7", "é, 203.0.113.9"]), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7", "é"]), "10.0.0.1", "nothing is skipped");
         assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3", "all of them ours");
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// What must be remembered to decide.
     pub(super) fn subjects(&self) -> Vec<String> {
-        let mut subjects = subjects(&self.events);
+        let mut subjects = subjects(&self.source, &self.events);
         subjects.push(self.body.clone());
         subjects
     }
@@ -46,15 +46,17 @@ impl Incoming {
         let (mut decided, mut receipts) = (Decided::default(), vec![]);
         let seen = (self.hook.as_deref(), &self.id, self.received_at);
         let twin = twin(&self.body, seen, memory, &mut decided.memory);
-        let mut recall = Recall::new(memory, self.received_at);
+        let mut recall = Recall::new(&self.source, memory, self.received_at);
+        let entry = self.settings.sources.get(&self.source);
         for mut event in self.events {
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
-            let silent = match &twin {
-                Some(request) => Some(format!("another webhook sent the same a moment ago, as {request}")),
-                None => recall.name(&mut event).map(ToOwned::to_owned),
+            recall.identify(&mut event);
+            let silent = match (&twin, entry.and_then(|entry| foreign(entry, &event))) {
+                (Some(request), _) => Some(format!("another webhook sent the same a moment ago, as {request}")),
+                // What it says is not remembered either.
+                (None, Some(why)) => Some(why.to_owned()),
+                (None, None) => recall.name(&mut event).map(ToOwned::to_owned),
             };
-            let entry = self.settings.sources.get(&self.source);
-            let silent = silent.or_else(|| entry.and_then(|entry| foreign(entry, &event)));
             let decision = match silent {
                 Some(why) => Decision::silent(why),
                 None => self.settings.router.decide(Subject { source: &self.source, event: &event }),
@@ -88,15 +90,14 @@ impl Incoming {
     }
 }
 
-/// Why an event whose repository has its name from memory is not one that its source may speak of. Names that stand in
-/// the request itself were looked at before.
-fn foreign(entry: &SourceEntry, event: &Event) -> Option<String> {
-    let repository = event.repository.as_ref()?;
-    match &repository.full_name {
-        Some(name) if entry.repo.matches(name) => None,
-        Some(name) => Some(format!("this source may not speak for {name}")),
+/// Why an event is not one that its source may speak of. What names a repository or a workspace itself was looked at
+/// before; a repository that is named by its id alone may have its name from memory.
+fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
+    match event.place() {
+        Some(place) if entry.repo.matches(&place) => None,
+        Some(_) => Some("this source may not speak for this repository"),
         None if entry.speaks_for_all() => None,
-        None => Some("the request does not name its repository, and no earlier one did".to_owned()),
+        None => Some("the request does not name its repository, and no earlier one did"),
     }
 }
 

@@ -18,12 +18,17 @@ use super::{App, client};
 use crate::config::SourceEntry;
 use crate::event::{Event, RequestId, SourceName};
 use crate::memory::subject_of_body;
+use crate::message::fit::cut_text;
+use crate::message::shield::harmless;
 use crate::source::{Parsed, Refusal, Verified};
 use crate::store::{Accepted, NewRequest, Refused, StoreError, now};
 
 /// How long a request is held while the store cannot take it. Bitbucket waits 10 s for an answer
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).
 const HELD: Duration = Duration::from_secs(8);
+
+/// How much of what a stranger wrote is told, in UTF-16 units.
+const LONGEST_TOLD: usize = 200;
 
 /// How long to wait before the store is asked again.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
@@ -57,16 +62,13 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
             store(app.clone(), name, verified, parsed, kept, body).await
         }
         Err(refusal) => {
-            let key = entry.source.key(headers);
-            tracing::warn!(source = %name, key, ?client, %refusal, "refused a request");
-            app.refusals.add(Refused {
-                at: now(),
-                source: name,
-                client: client.map(|client| client.to_string()),
-                key,
-                reason: refusal.to_string(),
-            });
-            error(status(&refusal), &refusal.to_string())
+            let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
+            if app.refusals.may_log() {
+                tracing::warn!(source = %name, key, ?client, reason, "refused a request");
+            }
+            let client = client.map(|client| client.to_string());
+            app.refusals.add(Refused { at: now(), source: name, client, key, reason: reason.clone() });
+            error(status(&refusal), &reason)
         }
     }
 }
@@ -94,25 +96,17 @@ fn understand(
     }
     let verified = entry.source.verify(headers, body)?;
     let parsed = entry.source.parse(headers, body)?;
-    for event in &parsed.events {
-        let Some(name) = spoken_for(event) else { continue };
-        if !entry.repo.matches(&name) {
-            let shown = if name.is_empty() { "what it does not name" } else { name.trim_end_matches('/') };
-            return Err(Refusal::ForeignRepository { repository: shown.to_owned() });
+    for place in parsed.events.iter().filter_map(Event::place) {
+        if !entry.repo.matches(&place) {
+            return Err(Refusal::ForeignRepository { repository: told(place.trim_end_matches('/')) });
         }
     }
     Ok((verified, parsed))
 }
 
-/// What a source's `repo` must match: `workspace/slug`, or for what is about a whole workspace `workspace/`. `None` for
-/// a repository that the request names by its id alone: its name may be remembered.
-fn spoken_for(event: &Event) -> Option<String> {
-    let repository = event.repository.as_ref();
-    match repository.and_then(|repository| repository.full_name.clone()) {
-        Some(name) => Some(name),
-        None if repository.is_some_and(|repository| repository.id.is_some()) => None,
-        None => Some(event.workspace().map(|workspace| format!("{workspace}/")).unwrap_or_default()),
-    }
+/// What a stranger wrote, for a log, a list and an answer: in one line, and short.
+fn told(text: &str) -> String {
+    cut_text(&harmless(text), LONGEST_TOLD)
 }
 
 async fn store(

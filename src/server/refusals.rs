@@ -5,8 +5,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::store::{REFUSALS, Refused, Store};
 
@@ -18,7 +20,13 @@ pub(super) struct Refusals(Arc<Waiting>);
 struct Waiting {
     refused: Mutex<VecDeque<Refused>>,
     wake: Notify,
+    /// Since when lines are counted, and how many there were.
+    logged: Mutex<Option<(Instant, u32)>>,
 }
+
+/// How many lines of the log refusals may take within [`WINDOW`].
+const LINES: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(10);
 
 impl Refusals {
     /// Takes note of a refusal.
@@ -29,6 +37,18 @@ impl Refusals {
         }
         waiting.push_back(refused);
         self.0.wake.notify_one();
+    }
+
+    /// Whether there is room in the log for one more. What is not logged is among the last hundred all the same.
+    pub(super) fn may_log(&self) -> bool {
+        let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let (since, lines) = logged.filter(|(since, _)| now - *since < WINDOW).unwrap_or((now, 0));
+        *logged = Some((since, lines.saturating_add(1)));
+        if lines == LINES {
+            tracing::warn!("many requests are refused; `hookbell events --refused` lists the last hundred");
+        }
+        lines < LINES
     }
 
     /// Writes what waits, whenever something does. It never ends by itself.

@@ -13,6 +13,9 @@ use ipnet::IpNet;
 /// How long a list is good for before it is fetched again.
 pub const REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How long to wait after a fetch that failed.
+pub const RETRY: Duration = Duration::from_secs(30 * 60);
+
 /// A list of addresses that a host publishes.
 #[derive(Debug)]
 pub struct Published {

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, SourceName};
 use crate::memory::{Memory, Recall};
 use crate::routing::pattern::Patterns;
 use addresses::Published;
@@ -204,7 +204,8 @@ impl Provider {
     fn parse_after(&self, memory: &mut Memory, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
         let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
         let mut parsed = (self.build)(settings).parse(&(self.headers)(key, "sample"), body)?;
-        let mut recall = Recall::new(memory, 0);
+        let source = SourceName::from("sample");
+        let mut recall = Recall::new(&source, memory, 0);
         for event in &mut parsed.events {
             recall.name(event);
         }

@@ -64,10 +64,10 @@ async fn each_case_is_answered_as_it_should_be() {
 
     let foreign = body.replace("acme/api", "other/api");
     assert_eq!(answer(signed(key, &foreign)).await, (403, said("this source may not speak for other/api")));
-    assert_eq!(
-        answer(signed("repo:invented", "{}")).await,
-        (403, said("this source may not speak for what it does not name"))
-    );
+    // What names nothing is taken in, and nobody hears of it.
+    let (status, nameless) = answer(request(&client, &url, "repo:invented", "nameless", "{}")).await;
+    let why = "the request does not name its repository, and no earlier one did";
+    assert_eq!((status, &nameless["events"][0]["silent"]), (202, &json!(why)));
 
     assert_eq!(answer(signed(key, r#"{"push":{"changes":[]}}"#)).await.0, 202);
     assert_eq!(answer(client.get(service.url("/healthz"))).await, (200, json!({ "status": "ok" })));

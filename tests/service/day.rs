@@ -75,6 +75,7 @@ impl Day {
 
     /// What the pipeline says of a commit.
     async fn build(&mut self, number: u32, (branch, hash): (&str, &str), states: &[&str]) {
+        let mut began = None;
         for state in states {
             let (key, mut body) = sample(if *state == "INPROGRESS" { "build.started" } else { "build.failed" });
             let now = self.now();
@@ -85,6 +86,7 @@ impl Day {
             // As from systems that do not say: the push does.
             status["refname"] = Value::Null;
             status["commit"]["hash"] = hash.into();
+            status["created_on"] = began.get_or_insert(now.clone()).clone().into();
             status["updated_on"] = now.into();
             self.send(key, &body).await;
         }

@@ -79,6 +79,53 @@ async fn the_last_refusals_are_kept_with_their_reasons_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_a_source_may_not_speak_of_it_cannot_make_remembered_either() {
+    let bound = |name: &str, repo: &str| {
+        format!("[sources.{name}]\nkind = \"bitbucket-cloud\"\nsecret = {SECRET:?}\nrepo = {repo:?}\n")
+    };
+    let sources = format!("{}{}", bound("bitbucket", "acme/*"), bound("evil", "evil/*"));
+    let config = EVERYTHING
+        .replace("[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"the tests' own secret\"\n", &sources);
+    let home = Home::new(&config);
+    let service = home.serve();
+    let (client, url) = (Client::new(), service.url("/hooks/evil"));
+    let (key, failed) = sample("build.failed");
+    assert_eq!(post(&service, key, "1", &sample("push").1).await.0, 400, "that is no such body");
+    post(&service, "repo:push", "2", &sample("push").1).await;
+    // It knows the repository's id, names it by that alone, and pretends that all is over.
+    let mut pretence = failed.clone();
+    pretence["commit_status"]["updated_on"] = "2099-01-01T00:00:00.000000+00:00".into();
+    for of in ["/repository", "/commit_status/repository"] {
+        pretence.pointer_mut(of).unwrap().as_object_mut().unwrap().remove("full_name");
+    }
+    let answer = request(&client, &url, key, "3", &pretence.to_string()).send().await.unwrap();
+    let answer = answer.text().await.unwrap();
+    assert!(answer.contains("\"silent\"") && !answer.contains("acme"), "{answer}");
+    let (_, real) = post(&service, key, "4", &failed).await;
+    assert_eq!((&real["events"][0]["kind"], &real["events"][0]["silent"]), (&json!("build.failed"), &Value::Null));
+}
+
+#[tokio::test]
+async fn what_strangers_write_is_told_in_one_short_line() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (client, url) = (Client::new(), service.url("/hooks/bitbucket"));
+    let (key, _) = sample("push");
+    let long = format!("repo:{}", "x".repeat(50_000));
+    client.post(&url).header("X-Event-Key", long).body("{}").send().await.unwrap();
+    assert!(service.wait_for_log("refused").len() < 600);
+    let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"acme/*\"\nsecret = "));
+    let mut service = home.serve();
+    let (_, mut body) = sample("push");
+    body["repository"]["full_name"] =
+        format!("x/y\n2026-11-24T07:00:00Z  INFO accepted {}", "z".repeat(300_000)).into();
+    let (status, answer) = post(&service, key, "1", &body).await;
+    let said = answer["error"].as_str().unwrap();
+    assert!(status == 403 && said.len() < 300 && !said.contains('\n'), "{said}");
+    assert!(service.wait_for_log("refused").contains("INFO accepted"), "on the same line");
+}
+
+#[tokio::test]
 async fn what_came_in_is_listed_with_where_it_went() {
     let home = Home::new(&EVERYTHING.replace("event = \"@all\"", "event = \"push\""));
     let (code, _, none) = home.run(&["events"]);
@@ -130,6 +177,11 @@ async fn a_source_speaks_for_its_repositories_also_where_they_are_named_by_id_al
     };
     let (status, answer) = send("pipeline.failed", "1", "", "").await;
     let why = "the request does not name its repository, and no earlier one did";
+    assert_eq!(
+        send("other", "0", "\"acme/api\"", "null").await.1["events"][0]["silent"],
+        json!(why),
+        "nor one of its kind"
+    );
     assert_eq!((status, &answer["events"][0]["silent"]), (202, &json!(why)));
     assert_eq!(send("push", "2", "", "").await.0, 202);
     let (status, answer) = send("pipeline.failed", "3", "", "").await;

@@ -81,7 +81,8 @@ fn read(file: &[u8]) -> Option<Vec<IpNet>> {
         Value::Array(items) => {
             items.iter().any(|item| item.as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)))
         }
-        _ => true,
+        // Older files have no such list.
+        absent => absent.is_null(),
     };
     let items = file["items"].as_array()?.iter();
     let ours = items.filter(|item| names(&item["product"], "bitbucket") && names(&item["direction"], "egress"));
@@ -108,6 +109,7 @@ mod tests {
             {"cidr": "203.0.113.0/24", "product": ["bitbucket"], "direction": ["ingress"]},
             {"cidr": "192.0.2.0/24", "product": ["trello"], "direction": ["egress"]},
             {"cidr": "2001:db8::/32"},
+            {"cidr": "198.18.0.0/15", "product": "trello", "direction": "ingress"},
             {"cidr": 7, "product": null}
         ]}"#;
         let networks: Vec<String> = read(file).unwrap().iter().map(ToString::to_string).collect();

@@ -1,12 +1,13 @@
 //! Comments, and texts in which people are mentioned.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{flag, number, page, text, time};
+use super::json::{flag, number, page, text, time, without_braces};
 use crate::event::{Comment, Event, Kind};
 
 /// A mention in a text: `@{712020:…}`, by the account's id.
@@ -62,35 +63,32 @@ impl Reader<'_> {
         if !raw.contains("@{") {
             return Some(raw);
         }
+        let mut names = BTreeMap::new();
+        collect_names(self.payload, &mut names);
         let html = content["html"].as_str().unwrap_or_default();
-        let name = |captures: &Captures<'_>| {
-            let id = &captures[1];
-            let named = NAMED.captures_iter(html).find(|named| &named[1] == id);
-            let named = named.map(|named| named[2].trim().to_owned());
-            format!("@{}", named.or_else(|| self.known_name(id)).unwrap_or_else(|| "someone".to_owned()))
-        };
+        names.extend(NAMED.captures_iter(html).map(|named| (named[1].to_owned(), unescaped(named[2].trim()))));
+        let name = |mention: &Captures<'_>| format!("@{}", names.get(&mention[1]).map_or("someone", String::as_str));
         Some(MENTION.replace_all(&raw, name).into_owned())
     }
+}
 
-    /// The name of an account that is somewhere in the payload.
-    fn known_name(&self, id: &str) -> Option<String> {
-        fn find(value: &Value, id: &str) -> Option<String> {
-            match value {
-                Value::Object(map) => {
-                    let same = ["account_id", "uuid"].iter().any(|key| {
-                        let known = map.get(*key).and_then(Value::as_str).unwrap_or_default();
-                        known.trim_matches(['{', '}']) == id
-                    });
-                    let name = || ["display_name", "nickname"].iter().find_map(|key| text(map.get(*key)?));
-                    if same && let Some(name) = name() {
-                        return Some(name);
-                    }
-                    map.values().find_map(|value| find(value, id))
-                }
-                Value::Array(items) => items.iter().find_map(|value| find(value, id)),
-                _ => None,
+/// The names of all accounts that are somewhere in a payload, by their ids.
+fn collect_names(value: &Value, names: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(map) => {
+            let name = ["display_name", "nickname"].iter().find_map(|key| text(map.get(*key)?));
+            for id in ["account_id", "uuid"].iter().filter_map(|key| map.get(*key)?.as_str()) {
+                names.extend(name.clone().map(|name| (without_braces(id), name)));
             }
+            map.values().for_each(|value| collect_names(value, names));
         }
-        find(self.payload, id)
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        _ => {}
     }
+}
+
+/// Text of HTML, as its reader sees it.
+fn unescaped(html: &str) -> String {
+    let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
+    named.iter().fold(html.to_owned(), |text, (entity, character)| text.replace(entity, character))
 }

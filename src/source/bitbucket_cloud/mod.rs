@@ -117,10 +117,10 @@ type Read = Result<Vec<Event>, &'static str>;
 impl Reader<'_> {
     /// What happened; or why, though all is well, there is nothing to tell.
     fn events(&self) -> Result<Read, Refusal> {
-        let Some(key) = keys::named(self.key) else { return Ok(Ok(vec![self.event(Kind::Other)])) };
+        let Some(key) = keys::named(self.key) else { return Ok(Ok(vec![self.other()])) };
         if self.key == "pullrequest:push" && !self.payload["pullrequest"].is_object() {
             // No such body has ever been seen or described.
-            return Ok(Ok(vec![self.event(Kind::Other)]));
+            return Ok(Ok(vec![self.other()]));
         }
         keys::fits(key, self.payload)?;
         let kind = key.kinds[0];
@@ -145,6 +145,15 @@ impl Reader<'_> {
             kind if kind.family() == "pull_request" => one(self.pull_request_event(kind)),
             kind => one(self.event(kind)),
         })
+    }
+
+    /// An event of a key that nobody knows, with what is known of its parts all the same.
+    fn other(&self) -> Event {
+        if self.payload["pullrequest"].is_object() {
+            self.pull_request_event(Kind::Other)
+        } else {
+            self.event(Kind::Other)
+        }
     }
 
     /// What all events of the payload have in common.

@@ -1,6 +1,7 @@
 //! The objects that all payloads share: accounts, repositories, commits.
 
 use serde_json::Value;
+use url::Url;
 
 use super::Reader;
 use super::json::{items, page, text, time, without_braces};
@@ -9,6 +10,14 @@ use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility
 /// The name to show. A workspace, which may own what a team owned before, has a `name` and a `slug`.
 fn shown_name(account: &Value) -> Option<String> {
     ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[key]))
+}
+
+/// The workspace in the address of a project's page: `https://bitbucket.org/acme/workspace/projects/PLAT`.
+fn workspace_of(page: &str) -> Option<String> {
+    let page = Url::parse(page).ok()?;
+    let mut segments = page.path_segments()?;
+    let workspace = segments.next()?;
+    (segments.next()? == "workspace" && !workspace.is_empty()).then(|| workspace.to_owned())
 }
 
 impl Reader<'_> {
@@ -63,7 +72,9 @@ impl Reader<'_> {
             id: text(&project["uuid"]).map(|uuid| without_braces(&uuid)),
             key: text(&project["key"]),
             name: text(&project["name"]),
-            workspace: text(&project["workspace"]["slug"]).or_else(|| text(&project["owner"]["username"])),
+            workspace: text(&project["workspace"]["slug"])
+                .or_else(|| text(&project["owner"]["username"]))
+                .or_else(|| workspace_of(&page(project)?)),
             url: page(project),
         })
     }

@@ -35,11 +35,8 @@ impl Reader<'_> {
 
     fn pull_request(&self, pr: &Value) -> PullRequest {
         let participants = items(&pr["participants"]);
-        let reviewers: Vec<_> = items(&pr["reviewers"])
-            .iter()
-            .filter(|reviewer| reviewer.is_object())
-            .map(|reviewer| self.reviewer(reviewer, participants))
-            .collect();
+        let asked = items(&pr["reviewers"]).iter().filter(|reviewer| reviewer.is_object());
+        let reviewers: Vec<_> = asked.map(|reviewer| self.reviewer(reviewer, participants)).collect();
         let voted = |vote| reviewers.iter().filter(|reviewer| reviewer.vote == Some(vote)).count();
         let (source, target) = (endpoint(&pr["source"]), endpoint(&pr["destination"]));
         let account = |value: &Value| value.is_object().then(|| self.account(value));
@@ -48,6 +45,7 @@ impl Reader<'_> {
             title: text(&pr["title"]),
             description: self.description(pr),
             url: page(pr),
+            diff_url: text(&pr["links"]["diff"]["href"]),
             state: state(&pr["state"]),
             draft: pr["draft"].as_bool(),
             queued: pr["queued"].as_bool(),
@@ -58,7 +56,7 @@ impl Reader<'_> {
             reviewer_count: reviewers.len(),
             approvals: voted(Vote::Approved),
             changes_requested: voted(Vote::ChangesRequested),
-            reviewers,
+            reviewers: pr["reviewers"].is_array().then_some(reviewers),
             reviewers_added: vec![],
             reviewers_removed: vec![],
             tasks: number(&pr["task_count"]),
@@ -75,7 +73,10 @@ impl Reader<'_> {
 
     /// Mentions have names only in the rendered text.
     fn description(&self, pr: &Value) -> Option<String> {
-        let description = text(&pr["description"])?;
+        let description = pr["description"].as_str()?;
+        if description.trim().is_empty() {
+            return Some(String::new());
+        }
         let html = &pr["rendered"]["description"]["html"];
         let html = if html.is_string() { html } else { &pr["summary"]["html"] };
         self.content(&Value::from_iter([("raw", Value::from(description)), ("html", html.clone())]))

@@ -47,6 +47,7 @@ impl Reader<'_> {
             url: if deleted { None } else { page(new) },
             // For forced pushes and new branches this link leads to the branch.
             compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
+            diff_url: text(&change["links"]["diff"]["href"]),
             commits_url: repository_url
                 .filter(|_| ref_kind == RefKind::Branch)
                 .and_then(|url| commits_page(&url, &name)),

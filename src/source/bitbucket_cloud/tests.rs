@@ -97,7 +97,7 @@ fn a_pull_request_is_read_whole() {
         (Some(482), Some("Add rate limits"), Some(PullRequestState::Open))
     );
     assert_eq!((pr.approvals, pr.reviewer_count, pr.tasks, pr.draft), (1, 2, Some(1), Some(false)));
-    assert_eq!(pr.reviewers[0].vote, Some(Vote::Approved));
+    assert_eq!(pr.reviewers.unwrap()[0].vote, Some(Vote::Approved));
     assert_eq!((pr.source.branch.as_deref(), pr.target.branch.as_deref()), (Some("feature/limits"), Some("main")));
     let merged = sampled("pull_request.merged").pull_request.unwrap();
     assert_eq!(merged.merge_commit.unwrap().len(), 12);
@@ -235,8 +235,8 @@ fn mentions_become_names() {
     let (_, body) = sample("pull_request.comment_added");
     let author = body["pullrequest"]["author"]["account_id"].as_str().unwrap();
     assert_eq!(text(&format!("@{{{author}}} ok"), ""), "@Ana Ruiz ok", "somebody in the payload");
-    let html = r#"<p><span class="ap-mention" data-atlassian-id="712020:x">@Zoë N</span> ok</p>"#;
-    assert_eq!(text("@{712020:x} ok", html), "@Zoë N ok", "named in the HTML");
+    let html = r#"<p><span class="ap-mention" data-atlassian-id="712020:x">@Zoë &amp; N</span> ok</p>"#;
+    assert_eq!(text("@{712020:x} ok", html), "@Zoë & N ok", "named in the HTML");
     assert_eq!(text("@{712020:y} ok", html), "@someone ok", "named nowhere");
     assert_eq!(text("mail me @{ or } @{}", ""), "mail me @{ or } @{}");
 }
@@ -395,7 +395,8 @@ fn survives(key: &str, payload: &Value, what: &str) {
     match (Reader { key, payload, settings: &settings }).events() {
         Ok(Ok(mut events)) => {
             let memory = crate::memory::Memory::new();
-            let mut recall = crate::memory::Recall::new(&memory, 0);
+            let source = crate::event::SourceName::from("s");
+            let mut recall = crate::memory::Recall::new(&source, &memory, 0);
             for event in &mut events {
                 recall.name(event);
                 assert!(!serde_json::to_string(&event).unwrap().is_empty());

@@ -11,3 +11,6 @@ CREATE TABLE refusals (
 -- Who looks at what happened begins with the newest.
 CREATE INDEX requests_received ON requests (received_at);
 CREATE INDEX events_request ON events (request);
+
+-- Bodies are remembered for minutes, and forgotten by age.
+CREATE INDEX memory_bodies ON memory (at) WHERE subject GLOB 'body:*';

@@ -132,9 +132,9 @@ impl Glance {
         self.told(query::refusals(&self.0, limit))
     }
 
-    /// The events of the last requests, the newest last.
-    pub fn events(&self, requests: usize) -> Result<Vec<Seen>, StoreError> {
-        self.told(query::seen(&self.0, requests))
+    /// The last events, the newest last.
+    pub fn events(&self, limit: usize) -> Result<Vec<Seen>, StoreError> {
+        self.told(query::seen(&self.0, limit))
     }
 
     fn told<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {

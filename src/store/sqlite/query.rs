@@ -12,6 +12,9 @@ use crate::store::{
     Accepted, Decide, Decided, Delivery, Finished, Lane, Millis, NewRequest, Next, REFUSALS, Refused, Seen, now,
 };
 
+/// For how long bodies are remembered, in milliseconds: long enough to know one that a second webhook sends.
+const BODIES_KEPT: Millis = 10 * 60_000;
+
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
     if let Some(key) = &request.key {
@@ -111,6 +114,10 @@ fn remember(db: &Connection, memory: &Memory, at: Millis) -> rusqlite::Result<()
     for (subject, state) in memory {
         upsert.execute(params![subject, state.to_string(), at])?;
     }
+    // A few at a time: there are no more new ones than there are requests.
+    let sql = "DELETE FROM memory WHERE subject IN
+                   (SELECT subject FROM memory WHERE subject GLOB 'body:*' AND at < ?1 LIMIT 4)";
+    db.prepare_cached(sql)?.execute([at - BODIES_KEPT])?;
     Ok(())
 }
 
@@ -221,8 +228,8 @@ pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Re
 /// The newest last.
 pub(super) fn seen(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Seen>> {
     let sql = "SELECT events.id, request, received_at, kind, repository, decision
-               FROM (SELECT id, received_at FROM requests ORDER BY received_at DESC LIMIT ?1) AS recent
-               JOIN events ON events.request = recent.id ORDER BY received_at, request, n";
+               FROM requests JOIN events ON events.request = requests.id
+               ORDER BY received_at DESC, request DESC, n DESC LIMIT ?1";
     let mut select = db.prepare(sql)?;
     let rows = select.query_map([limit], |row| {
         Ok(Seen {
@@ -234,5 +241,7 @@ pub(super) fn seen(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Seen>>
             decision: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or(Value::Null),
         })
     })?;
-    rows.collect()
+    let mut newest_first = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    newest_first.reverse();
+    Ok(newest_first)
 }
