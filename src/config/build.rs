@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use figment::value::Dict;
 use ipnet::IpNet;
@@ -20,6 +21,7 @@ use crate::routing::pattern::{Patterns, Style};
 use crate::routing::{Condition, Conditions, Key, Mute, Route, Router, SETS, event_condition};
 use crate::source::addresses::{Allowed, List};
 use crate::source::{self, Provider, SourceSettings};
+use crate::store::Keep;
 use crate::template::Library;
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -63,7 +65,7 @@ impl Builder<'_> {
         let trusted_proxies = server.strings("trusted_proxies").unwrap_or_default();
         let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&server, text, &[])).collect();
         server.finish();
-        let store = self.store(&mut root);
+        let (store, keep) = self.store(&mut root);
         let sources = self.sources(&mut root);
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
@@ -88,6 +90,7 @@ impl Builder<'_> {
             listen,
             trusted_proxies,
             store,
+            keep,
             sources,
             channels,
             router,
@@ -98,7 +101,7 @@ impl Builder<'_> {
         })
     }
 
-    fn store(&self, root: &mut Section<'_>) -> PathBuf {
+    fn store(&self, root: &mut Section<'_>) -> (PathBuf, Keep) {
         let mut section = root.table("store");
         let url = section.string("url");
         let path = match url.as_ref().map(|url| url.value.strip_prefix("sqlite:")) {
@@ -114,8 +117,13 @@ impl Builder<'_> {
             }
         };
         let path = self.directory.join(path);
+        let kept = Keep::default();
+        let keep = Keep {
+            all: duration(&mut section, "keep").unwrap_or(kept.all),
+            raw: duration(&mut section, "keep_raw").unwrap_or(kept.raw),
+        };
         section.finish();
-        path
+        (path, keep)
     }
 
     fn sources(&self, root: &mut Section<'_>) -> BTreeMap<SourceName, SourceEntry> {
@@ -204,6 +212,21 @@ impl Builder<'_> {
         problems.into_iter().for_each(|problem| root.note(problem));
         library
     }
+}
+
+/// A time: a whole number of days, hours or minutes.
+fn duration(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {
+    let taken = section.string(key)?;
+    let units = [("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)];
+    let of = |(unit, seconds): (&str, u64)| {
+        taken.value.trim().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(seconds)
+    };
+    let seconds = units.into_iter().find_map(of).filter(|seconds| *seconds > 0);
+    if seconds.is_none() {
+        let problem = Problem::error(format!("`{}` is no time", taken.value), taken.place);
+        section.note(problem.help("write a number of days, hours or minutes: `30d`, `12h`, `90min`"));
+    }
+    seconds.map(Duration::from_secs)
 }
 
 /// What `allow_from` says: networks, and the word for the list that a source's host publishes.

@@ -24,6 +24,7 @@ use crate::routing::Router;
 use crate::routing::pattern::Patterns;
 use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
+use crate::store::Keep;
 use crate::template::Library;
 
 /// All that runs, compiled. Immutable: a changed config makes a new one.
@@ -34,6 +35,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
     pub store: PathBuf,
+    /// How long what is in it is kept.
+    pub keep: Keep,
     /// `[sources.NAME]`.
     pub sources: BTreeMap<SourceName, SourceEntry>,
     /// `[channels.NAME]`.

@@ -86,6 +86,7 @@ fn mistakes_are_told_where_they_are() {
         ("wrong_type", with("[server]\nlisten = 8080")),
         ("wrong_address", with("[server]\nlisten = \"localhost\"")),
         ("wrong_store", with("[store]\nurl = \"mysql://x\"")),
+        ("wrong_keep", with("[store]\nkeep = \"a month\"\nkeep_raw = \"0d\"")),
         ("table_expected", with("server = 3")),
         ("source_without_secret", instead("secret = \"s3cret\"", "")),
         ("empty_secret", instead("\"s3cret\"", "\"\"")),

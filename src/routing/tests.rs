@@ -269,7 +269,8 @@ fn the_push_of_a_merge_is_no_news_beside_the_merge() {
 fn builds_and_issues_have_branches_authors_titles_and_states_too() {
     let bitbucket = crate::source::provider("bitbucket-cloud").unwrap();
     let sampled = |name: &str| bitbucket.parse_sample(bitbucket.sample(name).unwrap()).unwrap().events.remove(0);
-    let cases: [(&str, &[(Key, &[&str])]); 6] = [
+    type Wanted<'a> = &'a [(Key, &'a [&'a str])];
+    let cases: [(&str, Wanted<'_>); 6] = [
         ("build.failed", &[(Key::Branch, &["main"]), (Key::State, &["failed"]), (Key::Author, &["Ana Ruiz"])]),
         ("pipeline.failed", &[(Key::Branch, &["main"]), (Key::State, &["failed"]), (Key::Repo, &["acme/api"])]),
         ("issue.updated", &[(Key::State, &["open"]), (Key::Title, &["*clocks*"]), (Key::Author, &["Cy Okafor"])]),

@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::config::Settings;
 use crate::delivery::{self, Dispatcher};
 use crate::event::ChannelName;
-use crate::store::{Lane, Store, StoreError};
+use crate::store::{Keep, Lane, Store, StoreError, now};
 use answer::answer;
 use refusals::Refusals;
 
@@ -53,6 +53,7 @@ pub async fn serve(
     let refusals = Refusals::default();
     let mut beside = JoinSet::new();
     beside.spawn(refusals.clone().write(store.clone()));
+    beside.spawn(forget(store.clone(), settings.keep));
     for list in &settings.address_lists {
         beside.spawn(addresses::keep_fresh(list.clone(), settings.http.clone(), list.kept_at(&settings.store)));
     }
@@ -66,6 +67,26 @@ pub async fn serve(
         Err(_) => tracing::warn!("a request did not finish in time"),
     }
     Ok(())
+}
+
+/// How long to wait before what has become too old meanwhile is forgotten.
+const FORGET: Duration = Duration::from_secs(60 * 60);
+
+/// Forgets what is too old, at once and every hour. It never ends by itself.
+async fn forget(store: Arc<dyn Store>, keep: Keep) {
+    loop {
+        loop {
+            match store.forget(keep, now()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "trying again in an hour");
+                    break;
+                }
+            }
+        }
+        tokio::time::sleep(FORGET).await;
+    }
 }
 
 fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {

@@ -6,7 +6,7 @@
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -49,8 +49,28 @@ pub trait Store: Send + Sync {
     /// kill; a power cut may undo it, and then the message is sent once more. False where the lease is lost.
     async fn finish(&self, lane: &Lane, owner: &str, finished: Finished) -> Result<bool, StoreError>;
 
+    /// Forgets a little of what is too old by now, and says whether there is more of it. Each call is a small step, so
+    /// that requests come in between.
+    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError>;
+
     /// Writes down that requests were refused; of all, the last [`REFUSALS`] are kept.
     async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError>;
+}
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Requests, their events, and the deliveries and attempts of these. What still waits is kept, however old it is.
+    pub all: Duration,
+    /// Untouched bodies: they hold e-mail addresses.
+    pub raw: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        Self { all: days(30), raw: days(7) }
+    }
 }
 
 /// How many refused requests are kept.
@@ -198,7 +218,7 @@ pub struct Delivery {
     /// How often it was tried.
     pub attempts: u32,
     /// How long it is still to wait; never longer than what its last attempt asked for, whatever the clock says.
-    pub wait: std::time::Duration,
+    pub wait: Duration,
 }
 
 /// An attempt, and what became of its delivery.

@@ -14,3 +14,9 @@ CREATE INDEX events_request ON events (request);
 
 -- Bodies are remembered for minutes, and forgotten by age.
 CREATE INDEX memory_bodies ON memory (at) WHERE subject GLOB 'body:*';
+
+-- What is too old is found by its age.
+CREATE INDEX requests_raw ON requests (received_at) WHERE body IS NOT NULL;
+CREATE INDEX dedupe_received ON dedupe (received_at);
+CREATE INDEX memory_at ON memory (at);
+CREATE INDEX deliveries_event ON deliveries (event);

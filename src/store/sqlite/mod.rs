@@ -5,6 +5,7 @@
 //! away, so leases of a process that was killed end when the next one starts.
 
 mod checkpoint;
+mod forget;
 mod query;
 mod schema;
 mod writer;
@@ -17,7 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Accepted, Decide, Delivery, Finished, Lane, Millis, NewRequest, Refused, Seen, Store, StoreError, now};
+use super::{
+    Accepted, Decide, Delivery, Finished, Keep, Lane, Millis, NewRequest, Refused, Seen, Store, StoreError, now,
+};
 use crate::event::ChannelName;
 use checkpoint::Checkpointer;
 use schema::SchemaError;
@@ -101,6 +104,11 @@ impl Store for SqliteStore {
         let body = lz4_flex::compress_prepend_size(finished.body.as_bytes());
         let finish = move |db: &Connection| query::finish(db, &lane, &owner, &finished, &body);
         self.writer.write("finish a delivery", Durability::Kill, finish).await
+    }
+
+    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
+        let forget = move |db: &Connection| forget::step(db, keep, now);
+        self.writer.write("forget what is old", Durability::Kill, forget).await
     }
 
     async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError> {
