@@ -9,6 +9,7 @@ pub mod discord;
 mod pace;
 pub mod slack;
 pub mod teams;
+mod webhook;
 
 use std::time::Duration;
 

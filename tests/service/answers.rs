@@ -59,7 +59,7 @@ async fn each_case_is_answered_as_it_should_be() {
     assert_eq!(status, 400);
     assert!(broken["error"].as_str().unwrap().starts_with("the body is not valid JSON: "), "{broken}");
     assert_eq!(answer(signed(key, "[]")).await, (400, said("the body is not a JSON object")));
-    let misfit = said("not a pullrequest:created body: it has no `pullrequest` object");
+    let misfit = said("this is no pullrequest:created body: it has no `pullrequest` object");
     assert_eq!(answer(signed("pullrequest:created", &body)).await, (400, misfit));
 
     let foreign = body.replace("acme/api", "other/api");

@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pace::Limit;
+use super::webhook::Webhook;
 use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
-use crate::http_client::{Http, Target};
+use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
 
@@ -53,11 +54,7 @@ const PACE: [Limit; 2] =
 const USER_AGENT: &str = concat!("DiscordBot (https://crates.io/crates/hookbell, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// A channel's webhook.
-struct Discord {
-    target: Target,
-    http: Http,
-    pace: Pace,
-}
+struct Discord(Webhook);
 
 impl Discord {
     fn new(address: Address) -> Result<Self, AddressError> {
@@ -72,7 +69,7 @@ impl Discord {
         }
         // Without `wait`, Discord does not say whether the message was taken.
         let target = target.with_parameter("wait", "true");
-        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(PACE.to_vec())) })
+        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
     }
 }
 
@@ -83,11 +80,11 @@ fn encode(message: &Message) -> String {
 #[async_trait]
 impl Chat for Discord {
     fn destination(&self) -> String {
-        self.target.destination(KIND.name)
+        self.0.destination(KIND.name)
     }
 
     fn pace(&self) -> Pace {
-        self.pace.clone()
+        self.0.pace()
     }
 
     fn encode(&self, message: &Message) -> Body {
@@ -95,10 +92,7 @@ impl Chat for Discord {
     }
 
     async fn send(&self, body: &Body) -> Outcome {
-        match self.http.post(&self.target, USER_AGENT, body.0.clone()).await {
-            Ok(answer) => answer::outcome(&answer),
-            Err(outcome) => outcome,
-        }
+        self.0.post(USER_AGENT, body, answer::outcome).await
     }
 }
 

@@ -143,7 +143,7 @@ fn what_discord_said_names_the_fault() {
 #[test]
 fn the_address_asks_for_an_answer_once() {
     let made = |url: &str| {
-        let http = Http::new(&crate::http_client::HttpSettings::default()).unwrap();
+        let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
         Discord::new(Address { url: url.to_owned().into(), http, pace: None })
     };
     let one = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2").unwrap().destination();

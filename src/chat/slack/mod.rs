@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pace::Limit;
+use super::webhook::Webhook;
 use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace, Reason};
-use crate::http_client::{Http, Target};
+use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
 
@@ -37,26 +38,18 @@ mod limits {
 }
 
 /// One a second, and short bursts (<https://docs.slack.dev/apis/web-api/rate-limits>).
-const PACE: Limit = Limit { messages: 3, within: Duration::from_secs(3) };
+const PACE: [Limit; 1] = [Limit { messages: 3, within: Duration::from_secs(3) }];
 
 /// A channel's incoming webhook.
-struct Slack {
-    target: Target,
-    http: Http,
-    pace: Pace,
-}
+struct Slack(Webhook);
 
 impl Slack {
     fn new(address: Address) -> Result<Self, AddressError> {
-        let target = Target::parse(&address.url)?;
-        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(vec![PACE])) })
+        Ok(Self(Webhook::new(Target::parse(&address.url)?, address.http, address.pace, &PACE)))
     }
 
-    async fn post(&self, body: String) -> Outcome {
-        match self.http.post(&self.target, super::USER_AGENT, body).await {
-            Ok(answer) => answer::outcome(&answer),
-            Err(outcome) => outcome,
-        }
+    async fn post(&self, body: &Body) -> Outcome {
+        self.0.post(super::USER_AGENT, body, answer::outcome).await
     }
 }
 
@@ -67,11 +60,11 @@ fn encode(message: &Message) -> String {
 #[async_trait]
 impl Chat for Slack {
     fn destination(&self) -> String {
-        self.target.destination(KIND.name)
+        self.0.destination(KIND.name)
     }
 
     fn pace(&self) -> Pace {
-        self.pace.clone()
+        self.0.pace()
     }
 
     fn encode(&self, message: &Message) -> Body {
@@ -80,13 +73,13 @@ impl Chat for Slack {
 
     /// Where Slack refuses the blocks, the message is sent once more as plain text: better that than not at all.
     async fn send(&self, body: &Body) -> Outcome {
-        let outcome = self.post(body.0.clone()).await;
+        let outcome = self.post(body).await;
         let Outcome::Rejected(refused) = &outcome else { return outcome };
         if refused.reason != Reason::InvalidMessage {
             return outcome;
         }
         let Some(plain) = draw::plain(&body.0) else { return outcome };
-        match self.post(plain).await {
+        match self.post(&Body(plain)).await {
             Outcome::Delivered(receipt) => {
                 let note = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
                 Outcome::Delivered(super::Receipt { note: Some(note), ..receipt })

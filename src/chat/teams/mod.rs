@@ -9,8 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::pace::Limit;
+use super::webhook::Webhook;
 use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
-use crate::http_client::{Http, Target};
+use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
 
@@ -36,11 +37,7 @@ const PACE: [Limit; 2] =
 const RETIRED: [&str; 2] = [".webhook.office.com", "outlook.office.com"];
 
 /// A channel's flow.
-struct Teams {
-    target: Target,
-    http: Http,
-    pace: Pace,
-}
+struct Teams(Webhook);
 
 impl Teams {
     fn new(address: Address) -> Result<Self, AddressError> {
@@ -53,7 +50,7 @@ impl Teams {
                        and set the address that it gives you",
             });
         }
-        Ok(Self { target, http: address.http, pace: address.pace.unwrap_or_else(|| Pace(PACE.to_vec())) })
+        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
     }
 }
 
@@ -64,11 +61,11 @@ fn encode(message: &Message) -> String {
 #[async_trait]
 impl Chat for Teams {
     fn destination(&self) -> String {
-        self.target.destination(KIND.name)
+        self.0.destination(KIND.name)
     }
 
     fn pace(&self) -> Pace {
-        self.pace.clone()
+        self.0.pace()
     }
 
     fn encode(&self, message: &Message) -> Body {
@@ -76,10 +73,7 @@ impl Chat for Teams {
     }
 
     async fn send(&self, body: &Body) -> Outcome {
-        match self.http.post(&self.target, super::USER_AGENT, body.0.clone()).await {
-            Ok(answer) => answer::outcome(&answer),
-            Err(outcome) => outcome,
-        }
+        self.0.post(super::USER_AGENT, body, answer::outcome).await
     }
 }
 

@@ -84,7 +84,7 @@ fn every_answer_leads_where_it_should() {
 #[test]
 fn a_retired_connector_is_refused_with_the_way_out() {
     let made = |url: &str| {
-        let http = Http::new(&crate::http_client::HttpSettings::default()).unwrap();
+        let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
         Teams::new(Address { url: url.to_owned().into(), http, pace: None }).map(|_| ()).map_err(|error| error.message)
     };
     let retired = "this is the address of an Office 365 connector, and Microsoft has retired those";
