@@ -70,9 +70,8 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         .enable_all()
         .build()
         .map_err(|error| Failure::NotFine(format!("cannot start: {error}")))?;
-    let story = provider.story(sample);
-    for (n, sample) in story.iter().enumerate() {
-        let body = as_of_now(sample.body, story.len() - 1 - n);
+    for sample in provider.story(sample) {
+        let body = as_of_now(sample.body);
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
             let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
             Failure::NotFine(format!("cannot send to {url}: {}{hint}", root_cause(&error)))
@@ -102,16 +101,18 @@ fn show(name: &str, status: u16, answer: &Value) {
 static MOMENT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00").expect("a valid pattern"));
 
-/// A body that happens now, or so many seconds ago: Hookbell leaves aside what is older than what it has seen.
-fn as_of_now(body: &str, seconds_ago: usize) -> String {
+/// A body all of which happens now, in the order in which it happened: Hookbell leaves aside what is older than what it
+/// has seen.
+fn as_of_now(body: &str) -> String {
     let moments = MOMENT.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
-    let Some(last) = moments.max() else { return body.to_owned() };
-    let shift = Timestamp::now() - last - SignedDuration::from_secs(i64::try_from(seconds_ago).unwrap_or_default());
-    let shifted = |moment: &Captures<'_>| {
-        let shifted = moment[0].parse::<Timestamp>().and_then(|moment| moment.checked_add(shift));
-        shifted.map_or_else(|_| moment[0].to_owned(), |moment| format!("{moment:.6}").replace('Z', "+00:00"))
+    let (Some(last), now) = (moments.max(), Timestamp::now()) else { return body.to_owned() };
+    let moved = |moment: &Captures<'_>| {
+        // A second becomes a microsecond.
+        let before = |moment: Timestamp| SignedDuration::from_micros(last.duration_since(moment).as_secs());
+        let moved = moment[0].parse::<Timestamp>().and_then(|moment| now.checked_sub(before(moment)));
+        moved.map_or_else(|_| moment[0].to_owned(), |moment| format!("{moment:.6}").replace('Z', "+00:00"))
     };
-    MOMENT.replace_all(body, shifted).into_owned()
+    MOMENT.replace_all(body, moved).into_owned()
 }
 
 /// What the answer says of one event, in a line.
@@ -198,4 +199,21 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sample_tells_happens_now_in_the_order_in_which_it_happened() {
+        let body = r#"{"created_on":"2026-11-20T14:09:02.100000+00:00","updated_on":"2026-11-20T14:13:27.800000+00:00",
+                       "date":"2026-11-20T14:07:12+00:00","text":"2026"}"#;
+        let moved: Value = serde_json::from_str(&as_of_now(body)).unwrap();
+        let moment = |key: &str| moved[key].as_str().unwrap().parse::<Timestamp>().unwrap();
+        let (created, updated) = (moment("created_on"), moment("updated_on"));
+        assert_eq!(updated.duration_since(created), SignedDuration::from_micros(265));
+        assert!(Timestamp::now().duration_since(updated) < SignedDuration::from_secs(60));
+        assert_eq!((&moved["date"], &moved["text"]), (&Value::from("2026-11-20T14:07:12+00:00"), &Value::from("2026")));
+    }
 }

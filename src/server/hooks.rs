@@ -64,7 +64,8 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
         Err(refusal) => {
             let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
             if app.refusals.may_log() {
-                tracing::warn!(source = %name, key, ?client, reason, "refused a request");
+                let client = client.map(tracing::field::display);
+                tracing::warn!(source = %name, key, client, reason, "refused a request");
             }
             let client = client.map(|client| client.to_string());
             app.refusals.add(Refused { at: now(), source: name, client, key, reason: reason.clone() });

@@ -46,6 +46,22 @@ fn a_sample_is_sent_with_the_configs_secret() {
 }
 
 #[test]
+fn samples_that_are_named_by_what_came_before_bring_it_along_whatever_was_sent_already() {
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    let url = service.url("/hooks/bitbucket");
+    let send = |name: &str| home.run(&["sample", "send", name, "--to", &url]).1;
+    for name in
+        ["pull_request.opened", "pull_request.ready", "pull_request.retargeted", "pull_request.ready", "build.fixed"]
+    {
+        let said = send(name);
+        assert!(said.contains(&format!("  {name} (")), "{name}: {said}");
+    }
+    let again = send("build.fixed");
+    assert!(again.contains("nowhere: this state of the build was told before"), "{again}");
+}
+
+#[test]
 fn render_needs_no_config_and_draws_what_the_console_shows() {
     let home = Home::new("");
     std::fs::remove_file(home.path().join("config.toml")).unwrap();
