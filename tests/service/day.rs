@@ -208,6 +208,7 @@ async fn a_working_day_is_told_as_a_calm_colleague_would() {
     while told.last().is_none_or(|message: &String| !message.contains("#484")) {
         told.extend(day.service.next_messages(1));
     }
+    assert_eq!((day.requests, told.len()), (48, 12), "requests, and the messages that they are worth");
     insta::assert_snapshot!(told.join("\n"));
     assert_eq!(day.service.stop("TERM").1, Vec::<String>::new());
     assert!(bitbucket().samples.len() > 50);
