@@ -57,6 +57,10 @@ impl Incoming {
                 (None, Some(why)) => Some(why.to_owned()),
                 (None, None) => recall.name(&mut event).map(ToOwned::to_owned),
             };
+            // What a commit's message claims, and nobody looked into, is not so.
+            if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
+                push.pull_request = None;
+            }
             let decision = match silent {
                 Some(why) => Decision::silent(why),
                 None => self.settings.router.decide(Subject { source: &self.source, event: &event }),
