@@ -134,12 +134,18 @@ async fn read(response: &mut reqwest::Response, largest: usize) -> (Vec<u8>, boo
     }
 }
 
-/// What went wrong in the end, without an address.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// What went wrong in the end: reqwest says what it did, the last cause what failed.
+pub(crate) fn last_cause(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
+    let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
+    cause
+}
+
+/// The same in words, without an address.
+fn root_cause(error: &reqwest::Error) -> String {
+    let cause = last_cause(error);
     if cause.is::<reqwest::Error>() { "no answer".to_owned() } else { cause.to_string() }
 }
 

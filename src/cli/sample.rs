@@ -14,6 +14,7 @@ use ulid::Ulid;
 use super::Failure;
 use super::input::{named_provider, sample};
 use crate::config::{self, Secrets, Settings};
+use crate::http_client::last_cause;
 use crate::source::{Provider, Sample as Body};
 
 /// `hookbell sample …`
@@ -74,7 +75,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         let body = as_of_now(sample.body);
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
             let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
-            Failure::NotFine(format!("cannot send to {url}: {}{hint}", root_cause(&error)))
+            Failure::NotFine(format!("cannot send to {url}: {}{hint}", last_cause(&error)))
         })?;
         let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
         if !(200..300).contains(&status) {
@@ -190,15 +191,6 @@ async fn post(
         .send()
         .await?;
     Ok((response.status().as_u16(), response.text().await?))
-}
-
-/// reqwest says what it did; the last cause says what went wrong.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

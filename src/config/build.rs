@@ -66,7 +66,7 @@ impl Builder<'_> {
         let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&server, text, &[])).collect();
         server.finish();
         let (store, keep) = self.store(&mut root);
-        let sources = self.sources(&mut root);
+        let (sources, address_lists) = self.sources(&mut root);
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
         let (channels, guards, places) = self.channels(&mut root, http.as_ref());
@@ -77,13 +77,6 @@ impl Builder<'_> {
         root.finish();
         if !notes.any() {
             unrouted(notes, &places, &router);
-        }
-        let mut address_lists: Vec<Arc<List>> = vec![];
-        for list in sources.values().filter_map(|source| source.allow_from.as_ref()).flat_map(|allowed| &allowed.lists)
-        {
-            if !address_lists.iter().any(|known| Arc::ptr_eq(known, list)) {
-                address_lists.push(list.clone());
-            }
         }
         let http = http?;
         Some(Settings {
@@ -126,7 +119,8 @@ impl Builder<'_> {
         (path, keep)
     }
 
-    fn sources(&self, root: &mut Section<'_>) -> BTreeMap<SourceName, SourceEntry> {
+    /// The sources, and the published lists of addresses that they rely on.
+    fn sources(&self, root: &mut Section<'_>) -> (BTreeMap<SourceName, SourceEntry>, Vec<Arc<List>>) {
         let mut sources = BTreeMap::new();
         // Sources of one host share its list.
         let mut lists = vec![];
@@ -140,7 +134,7 @@ impl Builder<'_> {
             let problem = Problem::warning("there are no sources, so no webhook can come in", root.place());
             root.note(problem.help("add `[sources.bitbucket]` with `kind` and `secret`"));
         }
-        sources
+        (sources, lists)
     }
 
     fn source(&self, section: &mut Section<'_>, name: &str, lists: &mut Vec<Arc<List>>) -> Option<SourceEntry> {
