@@ -87,10 +87,17 @@ impl Http {
     }
 
     /// Posts JSON. The error is the outcome that no answer means.
-    pub(crate) async fn post(&self, target: &Target, user_agent: &str, body: String) -> Result<Answer, Outcome> {
+    pub(crate) async fn post(
+        &self,
+        target: &Target,
+        user_agent: &str,
+        headers: HeaderMap,
+        body: String,
+    ) -> Result<Answer, Outcome> {
         let request = self
             .0
             .post(target.0.clone())
+            .headers(headers)
             .header(reqwest::header::USER_AGENT, user_agent)
             .header(reqwest::header::CONTENT_TYPE, "application/json; charset=utf-8")
             .body(body);

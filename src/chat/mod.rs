@@ -7,6 +7,7 @@
 pub mod console;
 pub mod discord;
 mod pace;
+pub mod program;
 pub mod slack;
 pub mod teams;
 mod webhook;
@@ -16,7 +17,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::event::DeliveryId;
 use crate::http_client::Http;
 use crate::message::Message;
 
@@ -35,8 +38,28 @@ pub trait Chat: Send + Sync {
     /// Draws a message, within all of the chat's limits.
     fn encode(&self, message: &Message) -> Body;
 
-    /// Sends what [`encode`](Self::encode) drew. It says *whether*; the lane says *when* to try again.
-    async fn send(&self, body: &Body) -> Outcome;
+    /// The event itself, where that is what the destination wants in place of a message: it is a program.
+    fn encode_event(&self, _event: &Value) -> Option<Body> {
+        None
+    }
+
+    /// Sends what was drawn for a delivery. It says *whether*; the lane says *when* to try again.
+    async fn send(&self, delivery: &DeliveryId, body: &Body) -> Sent;
+}
+
+/// An attempt to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The status of the answer, where there was one.
+    pub status: Option<u16>,
+}
+
+impl From<Outcome> for Sent {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, status: None }
+    }
 }
 
 /// What is sent: the exact bytes.
@@ -183,8 +206,10 @@ pub struct Kind {
     pub name: &'static str,
     /// Makes the channel. `None` for the console, which has no address.
     pub build: Option<Build>,
-    /// Draws a message as it would be sent.
-    pub draw: fn(&Message) -> String,
+    /// Whether its requests are signed, with a secret of the channel's.
+    pub signs: bool,
+    /// Draws a message as it would be sent. `None` for programs, which get the event.
+    pub draw: Option<fn(&Message) -> String>,
 }
 
 /// Makes a channel of an address.
@@ -198,6 +223,8 @@ pub struct Address {
     pub http: Http,
     /// How fast messages may follow each other, where the config says so.
     pub pace: Option<Pace>,
+    /// What requests are signed with, where the kind signs them.
+    pub secret: Option<SecretString>,
 }
 
 /// Why an address cannot be one of this chat. Neither text holds the address.
@@ -213,7 +240,7 @@ pub struct AddressError {
 pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
 
 /// Every kind of chat.
-pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, console::KIND];
+pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, program::KIND, console::KIND];
 
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -1,8 +1,10 @@
 //! What chats that are reached by a webhook have in common: an address, a client, a pace.
 
 use super::pace::Limit;
-use super::{Body, Outcome, Pace};
+use super::{Body, Outcome, Pace, Sent};
 use crate::http_client::{Answer, Http, Target};
+
+use reqwest::header::HeaderMap;
 
 /// A channel's webhook.
 pub(super) struct Webhook {
@@ -28,10 +30,21 @@ impl Webhook {
     }
 
     /// Posts what was drawn; `outcome` says what the chat's answer means.
-    pub(super) async fn post(&self, user_agent: &str, body: &Body, outcome: fn(&Answer) -> Outcome) -> Outcome {
-        match self.http.post(&self.target, user_agent, body.0.clone()).await {
-            Ok(answer) => outcome(&answer),
-            Err(outcome) => outcome,
+    pub(super) async fn post(&self, user_agent: &str, body: &Body, outcome: fn(&Answer) -> Outcome) -> Sent {
+        self.post_with(HeaderMap::new(), user_agent, body, outcome).await
+    }
+
+    /// The same with more headers.
+    pub(super) async fn post_with(
+        &self,
+        headers: HeaderMap,
+        user_agent: &str,
+        body: &Body,
+        outcome: fn(&Answer) -> Outcome,
+    ) -> Sent {
+        match self.http.post(&self.target, user_agent, headers, body.0.clone()).await {
+            Ok(answer) => Sent { outcome: outcome(&answer), status: Some(answer.status) },
+            Err(outcome) => outcome.into(),
         }
     }
 }

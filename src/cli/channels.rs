@@ -1,32 +1,121 @@
-//! `hookbell channels test`.
+//! `hookbell channels`: how they are, trying one out, pausing and reopening.
 
 use std::path::Path;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use serde_json::json;
 
-use super::Failure;
+use super::caller::Server;
+use super::events::segment;
+use super::shown::{ago, rows};
+use super::{Failure, plural};
 use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
 use crate::config::{self, Secrets, Settings};
-use crate::event::ChannelName;
+use crate::event::{ChannelName, DeliveryId};
 use crate::message::{Accent, Block, Inline, Message};
+use crate::server::admin::{ChannelStatus, ChannelsAnswer, Openness};
 
 /// `hookbell channels …`
+#[derive(Args)]
+pub(super) struct Channels {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// For programs: a line of JSON each.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
 #[derive(Subcommand)]
-pub(super) enum Channels {
+enum What {
     /// Post one marked message to a channel, and say what its chat answers and what to do about it.
     Test {
         /// The channel's name in the config.
         name: String,
     },
+    /// Let a channel's messages wait, and those of channels that share its destination.
+    Pause {
+        /// The channel's name in the config.
+        name: String,
+        /// For whoever asks why nothing comes.
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Open a channel that is closed or paused; one that waits tries again at once.
+    Reopen {
+        /// The channel's name in the config.
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
 }
 
 impl Channels {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let Self::Test { name } = self;
-        let loaded = config::load(config, Secrets::Leave);
-        let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
-        test(&settings, &ChannelName::from(name))
+        let answer: ChannelsAnswer = match self.what {
+            None => self.server.caller(config)?.get("/api/v1/channels", &[])?,
+            Some(What::Test { name }) => {
+                let loaded = config::load(config, Secrets::Leave);
+                let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
+                return test(&settings, &ChannelName::from(name));
+            }
+            Some(What::Pause { name, reason, server }) => {
+                let path = format!("/api/v1/channels/{}/pause", segment(&name));
+                server.caller(config)?.post(&path, &json!({ "reason": reason }))?
+            }
+            Some(What::Reopen { name, server }) => {
+                let path = format!("/api/v1/channels/{}/reopen", segment(&name));
+                server.caller(config)?.post(&path, &json!({}))?
+            }
+        };
+        rows(&answer.channels, self.json, "the config has no channels", line);
+        Ok(())
     }
+}
+
+/// Whether messages leave, in a word.
+pub(super) fn word(state: Openness) -> &'static str {
+    match state {
+        Openness::Open => "open",
+        Openness::Closed => "closed",
+        Openness::Paused => "paused",
+        Openness::Parked => "parked",
+    }
+}
+
+fn line(status: &ChannelStatus) -> String {
+    let lane = &status.lane;
+    let kind = status.kind.as_deref().unwrap_or("-");
+    let mut line = format!("{}  {kind}  {}", status.channel, word(lane.state));
+    if let Some(since) = lane.since {
+        line.push_str(&format!(" {}", ago(since)));
+    }
+    if let Some(reason) = &lane.reason {
+        line.push_str(&format!(": {reason}"));
+    }
+    let messages = |n: u64| plural(usize::try_from(n).unwrap_or(usize::MAX), "message");
+    let mut more = vec![];
+    if let Some(oldest) = lane.oldest {
+        more.push(format!("{} waiting, the oldest asked for {}", messages(lane.waiting), ago(oldest)));
+    }
+    if let Some(next) = lane.next_at {
+        more.push(format!("it failed; the next attempt is due {}", super::shown::moment(next)));
+    }
+    for (n, what) in [(status.parked, "parked"), (status.dead, "dead or suspect"), (status.skipped, "skipped")] {
+        if n > 0 {
+            more.push(format!("{} {what}", messages(n)));
+        }
+    }
+    if let Some(remedy) = &lane.remedy {
+        more.push(format!("what to do: {remedy}"));
+    }
+    if lane.state == Openness::Closed || lane.state == Openness::Paused {
+        more.push(format!("then: hookbell channels reopen {}", status.channel));
+    }
+    more.iter().fold(line, |line, more| format!("{line}\n    {more}"))
 }
 
 fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
@@ -38,10 +127,9 @@ fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
         return Err(Failure::Usage(format!("there is no channel `{name}`; {help}")));
     };
     let body = channel.chat.encode(&channel.style.of(message(name)));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::NotFine(format!("cannot start: {error}")))?;
-    let outcome = runtime.block_on(channel.chat.send(&body));
-    match told(&outcome) {
+    let runtime = super::runtime()?;
+    let sent = runtime.block_on(channel.chat.send(&DeliveryId::fresh(), &body));
+    match told(&sent.outcome) {
         Ok(text) => {
             anstream::println!("{name}: {text}");
             Ok(())

@@ -3,64 +3,101 @@
 use std::path::Path;
 
 use clap::Args;
-use serde::Serialize;
 
-use super::Failure;
-use crate::config;
-use crate::message::shield::harmless;
-use crate::store::sqlite::Glance;
-use crate::store::{Millis, REFUSALS, Refused, Seen};
+use super::caller::Server;
+use super::shown::{harmless_lines, moment, rows, since};
+use super::{Failure, deliveries};
+use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
+use crate::store::{Refused, SeenEvent};
 
 /// `hookbell events …`
 #[derive(Args)]
 pub(super) struct Events {
+    /// One event: what it says, how it was routed, its deliveries.
+    id: Option<String>,
     /// The requests that were refused, and why; the last hundred are kept.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["id", "repo", "kind", "channel", "state", "since", "request"])]
     refused: bool,
+    /// Of this repository: `workspace/slug`.
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+    /// Of this kind: `pull_request.opened`.
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// With a delivery to this channel.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// With a delivery in this state.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Since then: `2h` ago, or a moment.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Of the request with this name of the host's: Bitbucket's `X-Request-UUID`.
+    #[arg(long, value_name = "UUID")]
+    request: Option<String>,
     /// How many, the newest.
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     /// For programs: a line of JSON each.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    server: Server,
 }
 
 impl Events {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let store = config::store(config).map_err(Failure::Problems)?;
-        let unusable = |error: crate::store::StoreError| Failure::NotFine(error.to_string());
-        let store = Glance::open(&store).map_err(unusable)?;
-        if self.refused {
-            let refused = store.refusals(self.limit.min(REFUSALS)).map_err(unusable)?;
-            self.show(&refused, "no request was refused", refusal);
+        let caller = self.server.caller(config)?;
+        let limit = Some(self.limit.to_string());
+        if let Some(id) = &self.id {
+            let answer: EventAnswer = caller.get(&format!("/api/v1/events/{}", segment(id)), &[])?;
+            self.show_one(&answer);
+        } else if self.refused {
+            let answer: RefusalsAnswer = caller.get("/api/v1/refusals", &[("limit", limit)])?;
+            rows(&answer.refusals, self.json, "no request was refused", refusal);
         } else {
-            let seen = store.events(self.limit).map_err(unusable)?;
-            self.show(&seen, "no event came in yet", event);
+            let since = self.since.as_deref().map(since).transpose()?.map(|at| at.to_string());
+            let query = [
+                ("repository", self.repo.clone()),
+                ("kind", self.kind.clone()),
+                ("channel", self.channel.clone()),
+                ("state", self.state.clone()),
+                ("since", since),
+                ("request_key", self.request.clone()),
+                ("limit", limit),
+            ];
+            let answer: EventsAnswer = caller.get("/api/v1/events", &query)?;
+            rows(&answer.events, self.json, "no such event came in", event);
         }
         Ok(())
     }
 
-    fn show<T: Serialize>(&self, rows: &[T], none: &str, line: fn(&T) -> String) {
-        for row in rows {
-            if self.json {
-                anstream::println!("{}", serde_json::to_string(row).unwrap_or_default());
-            } else {
-                anstream::println!("{}", line(row));
-            }
+    fn show_one(&self, answer: &EventAnswer) {
+        if self.json {
+            anstream::println!("{}", serde_json::to_string(answer).unwrap_or_default());
+            return;
         }
-        if rows.is_empty() {
-            anstream::eprintln!("{none}");
+        anstream::println!("{}", harmless_lines(&event(&answer.event)));
+        anstream::println!("{}", harmless_lines(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
+        for delivery in &answer.deliveries {
+            anstream::println!("{}", harmless_lines(&deliveries::line(delivery)));
         }
     }
+}
+
+/// A part of a path, encoded.
+pub(super) fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 fn refusal(refused: &Refused) -> String {
     let client = refused.client.as_deref().unwrap_or("an unknown address");
     let key = refused.key.as_deref().unwrap_or("no key");
-    harmless(&format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason))
+    format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason)
 }
 
-fn event(seen: &Seen) -> String {
+fn event(seen: &SeenEvent) -> String {
     let went = seen.decision["sends"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
     let went: Vec<_> = went.collect();
     let why = seen.decision["silent"].as_str().map(ToOwned::to_owned);
@@ -71,10 +108,5 @@ fn event(seen: &Seen) -> String {
         (true, None) => "nowhere: no route matched".to_owned(),
     };
     let repository = seen.repository.as_deref().unwrap_or("-");
-    harmless(&format!("{}  {}  {repository}  {}  → {went}", moment(seen.at), seen.id, seen.kind))
-}
-
-fn moment(at: Millis) -> String {
-    let second = jiff::Timestamp::from_second(at / 1000);
-    second.map_or_else(|_| at.to_string(), |second| second.to_string())
+    format!("{}  {}  {repository}  {}  → {went}", moment(seen.at), seen.id, seen.kind)
 }

@@ -1,13 +1,19 @@
 //! The command line: one file a subcommand, none with logic that a user of the library would miss.
 
+mod backup;
+mod caller;
 mod channels;
 mod check;
+mod deliveries;
+mod doctor;
 mod events;
 mod input;
 mod render;
+mod replay;
 mod sample;
 mod schema;
 mod serve;
+mod shown;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -60,9 +66,18 @@ enum Command {
     /// JSON Schema, for editors and for whoever writes templates.
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// Try a channel out.
-    #[command(subcommand)]
+    /// What became of messages; of one, each attempt, the chat's words, and what was sent.
+    Deliveries(deliveries::Deliveries),
+    /// The channels: what waits, and whether they are open; try one out, pause it, reopen it.
     Channels(channels::Channels),
+    /// Send messages again.
+    Replay(replay::Replay),
+    /// Give up messages that wait.
+    Drop(replay::Drop),
+    /// Copy the store into a new file, also while the service runs.
+    Backup(backup::Backup),
+    /// Look for what is wrong: config, store, files, channels.
+    Doctor(doctor::Doctor),
 }
 
 /// How a command ended badly.
@@ -75,6 +90,22 @@ enum Failure {
     Problems(Vec<Problem>),
 }
 
+impl Failure {
+    /// Without positions.
+    fn text(&self) -> String {
+        match self {
+            Self::NotFine(text) | Self::Usage(text) => text.clone(),
+            Self::Problems(problems) => format!("the config has {}", tally(problems)),
+        }
+    }
+}
+
+/// What a command waits with.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::NotFine(format!("cannot start: {error}")))
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -85,7 +116,12 @@ pub fn main() -> ExitCode {
         Command::Render(render) => render.run(&arguments.config),
         Command::Events(events) => events.run(&arguments.config),
         Command::Schema(schema) => schema.run(),
+        Command::Deliveries(deliveries) => deliveries.run(&arguments.config),
         Command::Channels(channels) => channels.run(&arguments.config),
+        Command::Replay(replay) => replay.run(&arguments.config),
+        Command::Drop(drop) => drop.run(&arguments.config),
+        Command::Backup(backup) => backup.run(&arguments.config),
+        Command::Doctor(doctor) => doctor.run(&arguments.config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

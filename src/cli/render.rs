@@ -50,11 +50,19 @@ impl Render {
             anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
         }
         for event in parsed.events {
-            let rendered = library.render(&Context::of(&event), self.template.as_deref());
+            let context = Context::of(&event);
+            let rendered = library.render(&context, self.template.as_deref());
             for failure in &rendered.failures {
                 anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
             }
-            anstream::println!("{}", (chat.draw)(&style.of(rendered.message)));
+            if let Some(why) = rendered.skip {
+                anstream::eprintln!("nothing to tell of `{}`: {why}", self.payload);
+                continue;
+            }
+            match chat.draw {
+                Some(draw) => anstream::println!("{}", draw(&style.of(rendered.message))),
+                None => anstream::println!("{}", chat::program::body(context.event())),
+            }
         }
         Ok(())
     }

@@ -67,10 +67,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     let loaded = config::load(config, Secrets::Leave);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     let (url, secret) = target(provider, &settings, to)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::NotFine(format!("cannot start: {error}")))?;
+    let runtime = super::runtime()?;
     for sample in provider.story(sample) {
         let body = as_of_now(sample.body);
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
@@ -154,12 +151,13 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
             return Err(Failure::NotFine(reason));
         }
     };
-    let url = to.unwrap_or_else(|| format!("http://{}/hooks/{name}", reachable(settings.listen)));
+    let url = to.unwrap_or_else(|| format!("http://{}/hooks/{name}", reachable(settings)));
     Ok((url, secret))
 }
 
 /// Who listens on every address is reached on the loopback.
-fn reachable(mut listen: std::net::SocketAddr) -> std::net::SocketAddr {
+fn reachable(settings: &Settings) -> std::net::SocketAddr {
+    let mut listen = settings.listen.address();
     if listen.ip().is_unspecified() {
         let loopback: std::net::IpAddr = match listen {
             std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

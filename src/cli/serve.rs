@@ -1,5 +1,6 @@
 //! `hookbell serve`.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,10 +8,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, report};
-use crate::config::{self, Secrets, Settings};
+use crate::config::{self, Listen, Secrets, Settings};
+use crate::server::admin::{Gate, generate_token};
+use crate::server::{self, Listeners};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::{server, telemetry};
+use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
     telemetry::start();
@@ -29,16 +32,20 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     let fatal = |error: std::io::Error| Failure::NotFine(format!("cannot listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fatal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fatal)?;
-    let listen = settings.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::NotFine(format!(
-            "cannot listen on {listen}: {error}\n  change `listen` in `[server]`, or stop what listens there"
-        ))
-    })?;
+    let public = match settings.listen {
+        Listen::Address(address) => bind(address, "listen").await?,
+        Listen::Systemd => passed_in()?,
+    };
+    let admin = bind(settings.admin.listen, "admin_listen").await?;
     let store = SqliteStore::open(&settings.store).map_err(|error| Failure::NotFine(error.to_string()))?;
+    let token = generate_token(&settings.store).map_err(Failure::NotFine)?;
+    let reached = admin.local_addr().unwrap_or(settings.admin.listen);
+    if let Err(error) = store.reached_at(&reached.to_string()) {
+        tracing::warn!(%error, "could not say where the admin listener is; commands need `--server`");
+    }
     let store: Arc<dyn Store> = Arc::new(store);
-    let address = listener.local_addr().unwrap_or(listen);
-    greet(config, &settings, address);
+    let address = public.local_addr().unwrap_or(settings.listen.address());
+    greet(config, &settings, address, reached);
 
     let (stop, stopping) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
@@ -56,14 +63,38 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     let stopping = async {
         let _ = stopping.await;
     };
-    let served = server::serve(listener, Arc::new(settings), store, stopping).await;
+    let gate = Gate::new(&settings.admin, token);
+    let served = server::serve(Listeners { public, admin }, Arc::new(settings), store, gate, stopping).await;
     served.map_err(|error| Failure::NotFine(error.to_string()))?;
     tracing::info!("stopped");
     Ok(())
 }
 
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::NotFine(format!(
+            "cannot listen on {address}: {error}\n  change `{key}` in `[server]`, or stop what listens there"
+        ))
+    })
+}
+
+/// The socket that whoever started us passed in: it outlives us, so a restart loses no request.
+fn passed_in() -> Result<TcpListener, Failure> {
+    let none = || {
+        Failure::NotFine(
+            "`listen = \"systemd\"`, and no socket was passed in\n  start Hookbell by a systemd socket unit, or set an address"
+                .to_owned(),
+        )
+    };
+    let unusable =
+        |error: std::io::Error| Failure::NotFine(format!("the socket that was passed in is no use: {error}"));
+    let listener = listenfd::ListenFd::from_env().take_tcp_listener(0).map_err(unusable)?.ok_or_else(none)?;
+    listener.set_nonblocking(true).map_err(unusable)?;
+    TcpListener::from_std(listener).map_err(unusable)
+}
+
 /// Says where webhooks go and how to try it.
-fn greet(config: &Path, settings: &Settings, address: std::net::SocketAddr) {
+fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketAddr) {
     use anstyle::Style;
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let version = env!("CARGO_PKG_VERSION");
@@ -75,6 +106,7 @@ fn greet(config: &Path, settings: &Settings, address: std::net::SocketAddr) {
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
     anstream::eprintln!("  channels  {}", channels.join(", "));
     anstream::eprintln!("  store     {}", settings.store.display());
+    anstream::eprintln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // Started through cargo, the program is on nobody's PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
     anstream::eprintln!("\n{dim}try it, in a second terminal:{dim:#} {program} sample send push\n");

@@ -12,7 +12,7 @@ use secrecy::SecretString;
 
 use super::document::Document;
 use super::section::{Notes, Section, Taken};
-use super::{Channel, Secrets, Settings, SourceEntry, secret};
+use super::{Admin, AdminToken, Channel, DeliverySettings, Listen, Role, Secrets, Settings, SourceEntry, secret};
 use crate::chat::{self, Address, Pace, Style as MessageStyle, console};
 use crate::event::{ChannelName, SourceName};
 use crate::http_client::{Http, HttpSettings};
@@ -24,8 +24,12 @@ use crate::source::{self, Provider, SourceSettings};
 use crate::store::Keep;
 use crate::template::Library;
 
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+pub(super) const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8081);
 const STORE: &str = "hookbell.db";
+
+/// For how long a message is tried again.
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Builds settings as far as they can be, and gathers all that is wrong.
 pub(super) fn settings(document: &Document, directory: &Path, secrets: Secrets) -> (Option<Settings>, Vec<Problem>) {
@@ -51,6 +55,16 @@ pub(super) fn templates(document: &Document, directory: &Path) -> (Library, Vec<
     (library, notes.into_problems())
 }
 
+/// The store's file alone.
+pub(super) fn store(document: &Document, directory: &Path) -> Result<PathBuf, Vec<Problem>> {
+    let values = document.values().map_err(|problem| vec![problem])?;
+    let notes = Notes::new(document);
+    let builder = Builder { directory, secrets: Secrets::Leave };
+    let (path, _) = builder.store(&mut Section::root(&notes, values));
+    let problems = notes.into_problems();
+    if problems.is_empty() { Ok(path) } else { Err(problems) }
+}
+
 struct Builder<'a> {
     directory: &'a Path,
     secrets: Secrets,
@@ -61,11 +75,18 @@ impl Builder<'_> {
     fn build(&self, notes: &Notes<'_>, values: Dict, hash: String) -> Option<Settings> {
         let mut root = Section::root(notes, values);
         let mut server = root.table("server");
-        let listen = server.string("listen").map_or(LISTEN, |text| address(&server, &text));
+        let listen = match server.string("listen") {
+            Some(text) if text.value == "systemd" => Listen::Systemd,
+            Some(text) => Listen::Address(address(&server, &text, LISTEN)),
+            None => Listen::Address(LISTEN),
+        };
+        let admin_listen = server.string("admin_listen");
+        let admin_listen = admin_listen.map_or(ADMIN_LISTEN, |text| address(&server, &text, ADMIN_LISTEN));
         let trusted_proxies = server.strings("trusted_proxies").unwrap_or_default();
         let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&server, text, &[])).collect();
         server.finish();
         let (store, keep) = self.store(&mut root);
+        let admin = self.admin(&mut root, admin_listen);
         let (sources, address_lists) = self.sources(&mut root);
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
@@ -73,17 +94,20 @@ impl Builder<'_> {
         let names = Names { channels: places.iter().map(|(name, _)| name.as_str()).collect(), templates: &templates };
         let mutes = mutes(&mut root);
         let routes = names.routes(&mut root);
+        let delivery = names.delivery(&mut root);
         let router = Router { routes, mutes, guards };
         root.finish();
         if !notes.any() {
-            unrouted(notes, &places, &router);
+            unrouted(notes, &places, &router, &delivery.alerts);
         }
         let http = http?;
         Some(Settings {
             listen,
+            admin,
             trusted_proxies,
             store,
             keep,
+            delivery,
             sources,
             channels,
             router,
@@ -117,6 +141,57 @@ impl Builder<'_> {
         };
         section.finish();
         (path, keep)
+    }
+
+    /// `[admin]`: who may look after the service.
+    fn admin(&self, root: &mut Section<'_>, listen: SocketAddr) -> Admin {
+        let mut section = root.table("admin");
+        let hosts = section.strings("hosts").unwrap_or_default().into_iter().map(|host| host.value).collect();
+        let mut tokens = vec![];
+        for mut section in section.list("tokens") {
+            tokens.extend(self.token(&mut section, tokens.len()));
+            section.finish();
+        }
+        section.finish();
+        Admin { listen, hosts, tokens }
+    }
+
+    fn token(&self, section: &mut Section<'_>, n: usize) -> Option<AdminToken> {
+        let name = section.string("name").map_or_else(|| format!("token {}", n + 1), |name| name.value);
+        let role = match section.string("role") {
+            None => Role::Read,
+            Some(text) if text.value == "read" => Role::Read,
+            Some(text) if text.value == "operate" => Role::Operate,
+            Some(text) => {
+                let problem = Problem::error(format!("`{}` is no role", text.value), text.place);
+                section.note(problem.help("roles: read, operate"));
+                return None;
+            }
+        };
+        let token = self.one_secret(section, "token", "a token")?;
+        Some(AdminToken { name, token, role })
+    }
+
+    /// The one secret under a key; `None` where it is noted why there is none.
+    fn one_secret(&self, section: &mut Section<'_>, key: &'static str, what: &str) -> Option<SecretString> {
+        let Some(taken) = section.any(key) else {
+            let problem = Problem::error(format!("{what} needs `{key}`"), section.place());
+            let help = format!("add `{key} = {{ env = \"NAME\" }}`, or `{{ file = \"…\" }}`, or the text itself");
+            section.note(problem.help(help));
+            return None;
+        };
+        match secret::read(&taken, self.directory, Secrets::Leave) {
+            Ok(secrets) if secrets.len() == 1 => secrets.into_iter().next(),
+            Ok(_) => {
+                let problem = Problem::error(format!("`{key}` must be one text, which is there"), taken.place);
+                section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the text itself"));
+                None
+            }
+            Err(problem) => {
+                section.note(problem);
+                None
+            }
+        }
     }
 
     /// The sources, and the published lists of addresses that they rely on.
@@ -266,11 +341,11 @@ fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Optio
     })
 }
 
-fn address(section: &Section<'_>, text: &Taken<String>) -> SocketAddr {
+fn address(section: &Section<'_>, text: &Taken<String>, default: SocketAddr) -> SocketAddr {
     text.value.parse().unwrap_or_else(|_| {
         let problem = Problem::error(format!("`{}` is no address", text.value), text.place.clone());
         section.note(problem.help("write an IP address and a port: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::]:8080`"));
-        LISTEN
+        default
     })
 }
 
@@ -330,38 +405,24 @@ impl Builder<'_> {
         let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
         let kind = kind(section, "channel", &kinds).and_then(chat::kind);
         let style = style(section).unwrap_or_default();
-        let Some(build) = kind?.build else {
-            return Some(Channel { chat: Box::new(console::Console::default()), style });
+        let kind = kind?;
+        let Some(build) = kind.build else {
+            return Some(Channel { chat: Box::new(console::Console::default()), style, kind: kind.name });
         };
         let pace = pace(section);
         let insecure = section.flag("insecure");
-        let Some(taken) = section.any("webhook_url") else {
-            let problem = Problem::error(format!("channel `{name}` has no `webhook_url`"), section.place());
-            section.note(
-                problem.help("add `webhook_url = { env = \"NAME\" }`, or `{ file = \"…\" }`, or the address itself"),
-            );
-            return None;
-        };
-        let url = match secret::read(&taken, self.directory, Secrets::Leave) {
-            Ok(secrets) if secrets.len() == 1 => secrets[0].clone(),
-            Ok(_) => {
-                let problem = Problem::error("`webhook_url` must be one address, which is there", taken.place);
-                section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the address itself"));
-                return None;
-            }
-            Err(problem) => {
-                section.note(problem);
-                return None;
-            }
-        };
+        let place = section.place_of("webhook_url");
+        let url = self.one_secret(section, "webhook_url", &format!("channel `{name}`"))?;
         if !insecure && crate::http_client::is_exposed(&url) {
-            let problem = Problem::error("the webhook's address is not encrypted (`http://`)", taken.place.clone());
+            let problem = Problem::error("the webhook's address is not encrypted (`http://`)", place.clone());
             section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
         }
-        match build(Address { url, http: http?.clone(), pace }) {
-            Ok(chat) => Some(Channel { chat, style }),
+        let secret =
+            if kind.signs { Some(self.one_secret(section, "secret", &format!("channel `{name}`"))?) } else { None };
+        match build(Address { url, http: http?.clone(), pace, secret }) {
+            Ok(chat) => Some(Channel { chat, style, kind: kind.name }),
             Err(error) => {
-                section.note(Problem::error(error.message, taken.place).help(error.help));
+                section.note(Problem::error(error.message, place).help(error.help));
                 None
             }
         }
@@ -435,12 +496,26 @@ impl Names<'_> {
         Route { name, conditions: conditions.unwrap_or_default(), to, template, style, is_final, otherwise }
     }
 
+    /// `[delivery]`.
+    fn delivery(&self, root: &mut Section<'_>) -> DeliverySettings {
+        let mut section = root.table("delivery");
+        let max_age = duration(&mut section, "max_age").unwrap_or(MAX_AGE);
+        let alerts = section.strings("alerts").map(|texts| self.channels(&section, texts)).unwrap_or_default();
+        section.finish();
+        DeliverySettings { max_age, alerts }
+    }
+
     fn to(&self, section: &mut Section<'_>, name: &str) -> Vec<ChannelName> {
         let Some(texts) = section.strings("to") else {
             let problem = Problem::error(format!("route `{name}` leads nowhere"), section.place());
             section.note(problem.help("add `to = \"CHANNEL\"`; to silence something, use `[[mutes]]`"));
             return vec![];
         };
+        self.channels(section, texts)
+    }
+
+    /// Channels that are there.
+    fn channels(&self, section: &Section<'_>, texts: Vec<Taken<String>>) -> Vec<ChannelName> {
         let mut to = vec![];
         for text in texts {
             if self.channels.contains(&text.value.as_str()) {
@@ -468,8 +543,8 @@ impl Names<'_> {
 }
 
 /// A channel that nobody routes to is probably a slip.
-fn unrouted(notes: &Notes<'_>, channels: &Places, router: &Router) {
-    for (name, place) in channels {
+fn unrouted(notes: &Notes<'_>, channels: &Places, router: &Router, alerts: &[ChannelName]) {
+    for (name, place) in channels.iter().filter(|(name, _)| !alerts.contains(name)) {
         if !router.routes.iter().any(|route| route.to.contains(name)) {
             let problem = Problem::warning(format!("no route leads to channel `{name}`"), place.clone());
             notes.add(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));

@@ -5,13 +5,14 @@
 
 mod build;
 mod document;
-mod secret;
+pub(crate) mod secret;
 mod section;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
@@ -30,13 +31,17 @@ use crate::template::Library;
 /// All that runs, compiled. Immutable: a changed config makes a new one.
 pub struct Settings {
     /// Where webhooks and health checks come in.
-    pub listen: SocketAddr,
+    pub listen: Listen,
+    /// Where those who look after the service come in.
+    pub admin: Admin,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
     pub store: PathBuf,
     /// How long what is in it is kept.
     pub keep: Keep,
+    /// What becomes of messages that do not arrive.
+    pub delivery: DeliverySettings,
     /// `[sources.NAME]`.
     pub sources: BTreeMap<SourceName, SourceEntry>,
     /// `[channels.NAME]`.
@@ -53,12 +58,71 @@ pub struct Settings {
     pub hash: String,
 }
 
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On an address of our own.
+    Address(SocketAddr),
+    /// On the socket that systemd passes in, which outlives restarts.
+    Systemd,
+}
+
+impl Listen {
+    /// The address; of a socket that is passed in, the usual one.
+    pub fn address(self) -> SocketAddr {
+        match self {
+            Self::Address(address) => address,
+            Self::Systemd => build::LISTEN,
+        }
+    }
+}
+
+/// The listener for those who look after the service.
+pub struct Admin {
+    /// Where.
+    pub listen: SocketAddr,
+    /// Names that it may be called by, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// `[[admin.tokens]]`, beside the one that is made next to the store.
+    pub tokens: Vec<AdminToken>,
+}
+
+/// One `[[admin.tokens]]`.
+pub struct AdminToken {
+    /// Whose it is.
+    pub name: String,
+    /// The token.
+    pub token: SecretString,
+    /// What it is good for.
+    pub role: Role,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Looking.
+    Read,
+    /// Looking and changing.
+    Operate,
+}
+
+/// `[delivery]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliverySettings {
+    /// For how long a message is tried again.
+    pub max_age: Duration,
+    /// The channels that are told of what needs somebody.
+    pub alerts: Vec<ChannelName>,
+}
+
 /// One `[channels.NAME]`.
 pub struct Channel {
     /// Draws and sends.
     pub chat: Box<dyn Chat>,
     /// How much of a message it wants, where a route says nothing.
     pub style: Style,
+    /// Its kind, for listings.
+    pub kind: &'static str,
 }
 
 /// One `[sources.NAME]`.
@@ -103,19 +167,9 @@ pub enum Secrets {
 
 /// Reads the config file and what it names: templates, secrets.
 pub fn load(path: &Path, secrets: Secrets) -> Loaded {
-    let shown = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            let problem = Problem::error(format!("cannot read the config file: {error}"), Place::Named(shown))
-                .help("name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell");
-            return Loaded { settings: None, problems: vec![problem] };
-        }
-    };
-    let directory = path.parent().unwrap_or(Path::new("")).to_owned();
-    let (settings, problems) = match document::Document::parse(shown, text) {
-        Ok(document) => build::settings(&document, &directory, secrets),
-        Err(problem) => (None, vec![problem]),
+    let (settings, problems) = match read(path) {
+        Ok((document, directory)) => build::settings(&document, &directory, secrets),
+        Err(problems) => (None, problems),
     };
     let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
     Loaded { settings: settings.filter(|_| !fatal), problems }
@@ -123,20 +177,27 @@ pub fn load(path: &Path, secrets: Secrets) -> Loaded {
 
 /// Reads of the config what templates need, whatever is wrong with the rest.
 pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
-    let shown = path.display().to_string();
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let read = std::fs::read_to_string(path)
-        .map_err(|error| Problem::error(format!("cannot read the config file: {error}"), Place::Named(shown.clone())));
-    match read.and_then(|text| document::Document::parse(shown, text)) {
-        Ok(document) => build::templates(&document, directory),
-        Err(problem) => (Library::built_in(), vec![problem]),
+    match read(path) {
+        Ok((document, directory)) => build::templates(&document, &directory),
+        Err(problems) => (Library::built_in(), problems),
     }
 }
 
-/// Reads of the config where the store is.
+/// Reads of the config where the store is, whatever is wrong with the rest.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
-    let loaded = load(path, Secrets::Leave);
-    loaded.settings.map(|settings| settings.store).ok_or(loaded.problems)
+    let (document, directory) = read(path)?;
+    build::store(&document, &directory)
+}
+
+fn read(path: &Path) -> Result<(document::Document, PathBuf), Vec<Problem>> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the config file: {error}");
+        let help = "name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell";
+        vec![Problem::error(message, Place::Named(shown.clone())).help(help)]
+    })?;
+    let document = document::Document::parse(shown, text).map_err(|problem| vec![problem])?;
+    Ok((document, path.parent().unwrap_or(Path::new("")).to_owned()))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ fn from_table(table: &Dict, directory: &Path, secrets: Secrets) -> Result<Option
 }
 
 /// A new secret of 256 bits, in a file that only its owner may read.
-fn generated(path: &Path) -> std::io::Result<String> {
+pub(crate) fn generated(path: &Path) -> std::io::Result<String> {
     let secret = hex::encode(rand::random::<[u8; 32]>());
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

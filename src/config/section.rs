@@ -57,6 +57,17 @@ impl<'a> Section<'a> {
         self.notes.document.place(&self.path, self.tag, Part::Value)
     }
 
+    /// Where a key's value stands, or would.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        match self.values.get(key) {
+            Some(value) => {
+                let path = extend(&self.path, Step::Key(key.to_owned()));
+                self.notes.document.place(&path, value.tag(), Part::Value)
+            }
+            None => self.place(),
+        }
+    }
+
     /// Whether anything is wrong so far, here or elsewhere.
     pub(super) fn is_noted(&self) -> bool {
         self.notes.any()

@@ -34,7 +34,7 @@ fn a_small_config_is_enough() {
     let (_directory, loaded) = load_text(FINE);
     assert_eq!(loaded.problems, []);
     let settings = loaded.settings.unwrap();
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.listen.address().to_string(), "127.0.0.1:8080");
     assert!(settings.store.ends_with("hookbell.db"));
     assert_eq!(settings.router.routes[0].name, "route 1");
     assert!(settings.sources[&"bitbucket".into()].repo.matches("any/thing"));

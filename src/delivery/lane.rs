@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::backoff;
-use crate::chat::{Body, Chat, Failure, Outcome, Pacer, Receipt, Style};
-use crate::config::{Channel, Settings};
-use crate::store::{Delivery, Finished, Lane, Millis, Next, Store, now};
-use crate::template::Context;
+use super::alert::{Alert, Alerts};
+use super::attempt::{self, Then, Tried};
+use super::signals::Signals;
+use crate::chat::Pacer;
+use crate::config::Settings;
+use crate::event::{ChannelName, DeliveryId};
+use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Millis, Next, Store, StoreError, Turn};
 
 /// How many heads are read ahead.
 const BATCH: usize = 32;
@@ -18,223 +20,276 @@ const BATCH: usize = 32;
 /// How long a lease lasts; a lane renews it when half of that is over.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// The shortest wait that a chat's own word is taken for.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-
 /// The wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// After so many failures that may lie in a message, the one behind it is tried too.
+const STRIKES: u32 = 5;
 
 /// What works on one lane.
 pub(super) struct Worker {
     pub(super) lane: Lane,
+    /// This run of the program.
     pub(super) owner: String,
     pub(super) settings: Arc<Settings>,
     pub(super) store: Arc<dyn Store>,
-    pub(super) wake: Arc<Notify>,
+    pub(super) signals: Arc<Signals>,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) pacer: Pacer,
+    pub(super) alerts: Alerts,
+    pub(super) clock: fn() -> Millis,
+    /// Since when the lane is ours, if it is.
+    pub(super) leased: Option<Instant>,
+    /// The message that failed when the one behind it passed.
+    pub(super) suspect: Option<DeliveryId>,
 }
 
-/// The lane is not ours, or not any more, or the service stops.
-struct Leave;
+/// What became of a message.
+enum Sent {
+    /// It is not this lane's concern any more.
+    Over,
+    /// It waits on, and the lane with it; the failure may lie in it.
+    Waits { strike: bool },
+}
+
+/// A message that may fail.
+struct Failing {
+    id: DeliveryId,
+    channel: ChannelName,
+    attempts: u32,
+    strikes: u32,
+}
+
+impl Failing {
+    fn of(delivery: &Delivery) -> Self {
+        let Delivery { id, channel, attempts, strikes, .. } = delivery;
+        Self { id: id.clone(), channel: channel.clone(), attempts: *attempts, strikes: *strikes }
+    }
+}
+
+/// Why a turn ends early.
+enum Leave {
+    /// The service stops.
+    Stop,
+    /// Somebody changed something about the lane, or it is not ours any more: look again.
+    Look,
+    /// The store fails.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Leave {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 impl Worker {
     pub(super) async fn run(mut self) {
-        let mut leased: Option<Instant> = None;
         loop {
-            if leased.is_none_or(|since| since.elapsed() > LEASE / 2) {
-                match self.lease().await {
-                    Ok(true) => leased = Some(Instant::now()),
-                    Ok(false) => {
-                        leased = None;
-                        if self.pause(LEASE / 2).await.is_err() {
-                            return;
-                        }
-                        continue;
+            match self.turn().await {
+                Ok(()) => {}
+                Err(Leave::Look) => self.leased = None,
+                Err(Leave::Store(error)) => {
+                    self.leased = None;
+                    if self.rest(&error).await.is_err() {
+                        break;
                     }
-                    Err(Leave) => return,
                 }
+                Err(Leave::Stop) => break,
             }
-            let Ok(heads) = self.heads().await else { return };
-            if heads.is_empty() && self.idle().await.is_err() {
-                return;
-            }
-            for head in heads {
-                if self.deliver(head).await.is_err() {
-                    return;
-                }
-                if leased.is_some_and(|since| since.elapsed() > LEASE / 2) {
-                    break;
-                }
-            }
+        }
+        if let Err(error) = self.store.release(&self.lane, &self.owner).await {
+            tracing::warn!(%error, lane = self.lane.0, "could not give a lane back");
         }
     }
 
-    /// Delivers one message, however long it takes.
-    async fn deliver(&mut self, mut delivery: Delivery) -> Result<(), Leave> {
-        let settings = self.settings.clone();
-        let Some(channel) = settings.channels.get(&delivery.channel) else { return Err(Leave) };
-        // Made once; what is rendered of it, each time anew.
-        let event = Context::new(std::mem::take(&mut delivery.event));
-        let mut wait = delivery.wait;
-        loop {
-            self.pause(wait).await?;
-            self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
-            let body = draw(&settings, channel, &delivery, &event);
-            self.pacer.sent();
-            let (finished, after) = attempt(channel.chat.as_ref(), &delivery, &body).await;
-            self.finish(finished).await?;
-            match after {
-                After::Next { pause } => {
-                    self.pacer.pause(pause);
+    /// Takes the lane, waits as long as it is to wait, and sends what was read ahead, until something fails.
+    async fn turn(&mut self) -> Result<(), Leave> {
+        let wait = match self.lease().await? {
+            Lease::Held { wait } => wait,
+            Lease::Shut => {
+                self.store.release(&self.lane, &self.owner).await?;
+                return self.until_changed(Duration::MAX).await;
+            }
+            Lease::Taken => return self.until_changed(LEASE / 2).await,
+        };
+        self.pause(wait).await?;
+        let mut heads = self.store.heads(&self.lane, BATCH).await?.into_iter().peekable();
+        if heads.peek().is_none() {
+            return self.until_arrival().await;
+        }
+        while let Some(head) = heads.next() {
+            // While its chat fails, what is too old is given up without asking again.
+            if !wait.is_zero() && self.is_too_old(&head) {
+                self.bury(&head).await?;
+                continue;
+            }
+            let failing = Failing::of(&head);
+            match self.deliver(head).await? {
+                Sent::Over => {}
+                Sent::Waits { strike } => {
+                    if strike && failing.strikes >= STRIKES {
+                        self.doubt(failing, heads.next()).await?;
+                    }
+                    // How long the lane waits, its next lease says.
+                    self.leased = None;
                     return Ok(());
                 }
-                After::Again { wait: time } => wait = time,
-                After::Closed => {
-                    // Nothing goes there before somebody does something about it, and then the service starts anew.
-                    let _ = self.stopped.wait_for(|stopped| *stopped).await;
-                    return Err(Leave);
-                }
             }
-            delivery.attempts += 1;
+            if self.leased.is_none_or(|since| since.elapsed() > LEASE / 2) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn lease(&mut self) -> Result<Lease, Leave> {
+        if self.leased.is_some_and(|since| since.elapsed() < LEASE / 2) {
+            return Ok(Lease::Held { wait: Duration::ZERO });
+        }
+        let (now, asked) = ((self.clock)(), Instant::now());
+        let lease = self.store.lease(&self.lane, &self.owner, now + millis(LEASE), now).await?;
+        self.leased = matches!(lease, Lease::Held { .. }).then_some(asked);
+        Ok(lease)
+    }
+
+    /// Sends one message.
+    async fn deliver(&mut self, delivery: Delivery) -> Result<Sent, Leave> {
+        let failures = delivery.attempts;
+        let tried = self.attempt(delivery, failures).await?;
+        self.finish(tried).await
+    }
+
+    /// A message has failed again and again, just now once more. If the chat takes the one behind it, and then still not
+    /// this one, the fault is in this one. (Tried in this order, a chat that comes back gets them as they were stored.)
+    async fn doubt(&mut self, failing: Failing, next: Option<Delivery>) -> Result<(), Leave> {
+        let Failing { id, channel, attempts, strikes } = failing;
+        if self.suspect.as_ref() == Some(&id) {
+            let why = format!("it failed {} times, and the message behind it did not", strikes + 1);
+            tracing::error!(delivery = %id, %channel, why, "buried as suspect");
+            self.alert(Alert::ended(&channel, "suspect", &why)).await;
+            self.suspect = None;
+            let finished = vec![Finished::untried(&id, Next::Suspect { why })];
+            return self.write_down(Turn { finished, ..Turn::default() }).await;
+        }
+        if let Some(next) = next {
+            tracing::warn!(delivery = %id, %channel, "trying the message behind one that keeps failing");
+            let tried = self.attempt(next, attempts).await?;
+            self.suspect = tried.passed().then_some(id);
+            self.finish(tried).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives a message up that is too old.
+    async fn bury(&mut self, delivery: &Delivery) -> Result<(), Leave> {
+        let why = "older than `max_age`, and its chat still fails";
+        tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
+        self.alert(Alert::ended(&delivery.channel, "max_age", why)).await;
+        let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why.to_owned()) });
+        self.write_down(Turn { finished: vec![finished], ..Turn::default() }).await
+    }
+
+    /// `failures` is how often the lane has failed before, for how long it waits if it does again.
+    async fn attempt(&mut self, delivery: Delivery, failures: u32) -> Result<Tried, Leave> {
+        self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
+        let settings = self.settings.clone();
+        // A lane's channels are all in the config that it was started with.
+        let channel = settings.channels.get(&delivery.channel).ok_or(Leave::Stop)?;
+        let tried = attempt::attempt(&settings, channel, delivery, failures, self.clock).await;
+        if tried.finished.attempt.is_some() {
+            self.pacer.sent();
+        }
+        Ok(tried)
+    }
+
+    /// Writes down what was tried.
+    async fn finish(&mut self, tried: Tried) -> Result<Sent, Leave> {
+        // Before it is written down: what is told twice is noticed, what is never told is not.
+        if let Some(alert) = tried.alert {
+            self.alert(alert).await;
+        }
+        let strike = matches!(tried.finished.next, Next::Waits { strike: true });
+        let (pause, close) = match &tried.then {
+            Then::Next { .. } => (Duration::ZERO, None),
+            Then::Again { wait } => (*wait, None),
+            Then::Close { reason, remedy } => {
+                (Duration::ZERO, Some(LaneState::Closed { reason: reason.clone(), remedy: remedy.map(str::to_owned) }))
+            }
+        };
+        self.write_down(Turn { finished: vec![tried.finished], pause: millis(pause), close }).await?;
+        match tried.then {
+            Then::Next { pause } => {
+                self.pacer.pause(pause);
+                Ok(Sent::Over)
+            }
+            Then::Again { .. } => Ok(Sent::Waits { strike }),
+            Then::Close { .. } => Err(Leave::Look),
         }
     }
 
-    async fn lease(&mut self) -> Result<bool, Leave> {
+    /// Messages are out; that must not be forgotten, or they are sent again.
+    async fn write_down(&mut self, turn: Turn) -> Result<(), Leave> {
         loop {
-            let until = now() + millis(LEASE);
-            match self.store.lease(&self.lane, &self.owner, until).await {
-                Ok(held) => return Ok(held),
-                Err(error) => self.after_store_error(&error).await?,
-            }
-        }
-    }
-
-    async fn heads(&mut self) -> Result<Vec<Delivery>, Leave> {
-        loop {
-            match self.store.heads(&self.lane, BATCH).await {
-                Ok(heads) => return Ok(heads),
-                Err(error) => self.after_store_error(&error).await?,
-            }
-        }
-    }
-
-    /// Writes down what became of an attempt. The message is out; that must not be forgotten, or it is sent again.
-    async fn finish(&mut self, finished: Finished) -> Result<(), Leave> {
-        loop {
-            match self.store.finish(&self.lane, &self.owner, finished.clone()).await {
+            match self.store.finish(&self.lane, &self.owner, turn.clone(), (self.clock)()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    tracing::warn!(lane = self.lane.0, "somebody else holds the lane; waiting for it");
-                    self.pause(STORE_PAUSE).await?;
-                    self.lease().await?;
+                    // Somebody paused the lane, or took it over; what was sent is theirs to mark.
+                    tracing::warn!(lane = self.lane.0, "the lane was taken away while a message was on its way");
+                    return Err(Leave::Look);
                 }
-                Err(error) => self.after_store_error(&error).await?,
+                Err(error) => self.rest(&error).await?,
             }
         }
     }
 
-    async fn after_store_error(&mut self, error: &crate::store::StoreError) -> Result<(), Leave> {
-        tracing::error!(%error, lane = self.lane.0, "a lane waits for the store");
-        self.pause(STORE_PAUSE).await
+    async fn alert(&self, alert: Alert) {
+        self.alerts.tell(alert, &self.lane, (self.clock)()).await;
     }
 
-    /// Waits until something waits in the lane.
-    async fn idle(&mut self) -> Result<(), Leave> {
+    fn is_too_old(&self, delivery: &Delivery) -> bool {
+        (self.clock)().saturating_sub(delivery.created_at) > millis(self.settings.delivery.max_age)
+    }
+
+    /// Waits until something waits in the lane, or somebody changed something.
+    async fn until_arrival(&mut self) -> Result<(), Leave> {
         tokio::select! {
-            () = self.wake.notified() => Ok(()),
-            _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave),
+            () = self.signals.arrived() => Ok(()),
+            () = self.signals.changed() => Err(Leave::Look),
+            _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave::Stop),
         }
     }
 
-    /// Waits, unless the service stops.
+    /// Waits until somebody changed something, or for so long.
+    async fn until_changed(&mut self, longest: Duration) -> Result<(), Leave> {
+        tokio::select! {
+            () = self.signals.changed() => Err(Leave::Look),
+            () = sleep(longest) => Ok(()),
+            _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave::Stop),
+        }
+    }
+
+    /// Waits, unless the service stops, or somebody changes something, before or meanwhile.
     async fn pause(&mut self, time: Duration) -> Result<(), Leave> {
         if *self.stopped.borrow() {
-            return Err(Leave);
+            return Err(Leave::Stop);
         }
-        if time.is_zero() {
-            return Ok(());
+        if self.signals.take_change() {
+            return Err(Leave::Look);
         }
+        if time.is_zero() { Ok(()) } else { self.until_changed(time).await }
+    }
+
+    /// Waits for the store, unless the service stops.
+    async fn rest(&mut self, error: &StoreError) -> Result<(), Leave> {
+        tracing::error!(%error, lane = self.lane.0, "a lane waits for the store");
         tokio::select! {
-            () = sleep(time) => Ok(()),
-            _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave),
+            () = sleep(STORE_PAUSE) => Ok(()),
+            _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave::Stop),
         }
     }
 }
 
-/// Renders a delivery's event, now: a template that was mended since it was stored serves it.
-fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Body {
-    let rendered = settings.templates.render(event, delivery.template.as_deref());
-    for failure in &rendered.failures {
-        tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
-    }
-    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
-    channel.chat.encode(&style.of(rendered.message))
-}
-
-/// What the lane does after an attempt.
-enum After {
-    /// The next message, after a pause that the chat may have asked for.
-    Next { pause: Duration },
-    /// The same one again.
-    Again { wait: Duration },
-    /// Nothing: the destination is gone.
-    Closed,
-}
-
-async fn attempt(chat: &dyn Chat, delivery: &Delivery, body: &Body) -> (Finished, After) {
-    let (at, began) = (now(), Instant::now());
-    let outcome = chat.send(body).await;
-    let took = millis(began.elapsed());
-    let (id, channel) = (&delivery.id, &delivery.channel);
-    let next_at_once = || After::Next { pause: Duration::ZERO };
-    let again = |asked: Option<Duration>| {
-        let own = backoff(delivery.attempts + 1, rand::random());
-        // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
-        let wait = asked.filter(|asked| *asked >= SHORTEST_WAIT).unwrap_or(own);
-        (Next::Retry { after: millis(wait) }, After::Again { wait })
-    };
-    let (name, said, (next, after)) = match outcome {
-        Outcome::Delivered(Receipt { message_id, pause, note }) => {
-            tracing::debug!(delivery = %id, %channel, took, "delivered");
-            if let Some(note) = &note {
-                tracing::warn!(delivery = %id, %channel, note, "delivered, but not as drawn");
-            }
-            let after = After::Next { pause: pause.unwrap_or_default() };
-            ("delivered", note, (Next::Delivered { message_id }, after))
-        }
-        Outcome::Accepted => {
-            tracing::debug!(delivery = %id, %channel, took, "accepted");
-            ("accepted", None, (Next::Accepted, next_at_once()))
-        }
-        Outcome::Retry { failure, after } => {
-            let (next, then) = again(after);
-            tell(&failure, delivery, "will try again");
-            (failure.reason.as_str(), Some(failure.said), (next, then))
-        }
-        Outcome::Unknown(failure) => {
-            let (next, then) = again(None);
-            tell(&failure, delivery, "no answer, so it may be there; will try again");
-            ("unknown", Some(failure.said), (next, then))
-        }
-        Outcome::Rejected(failure) => {
-            tell(&failure, delivery, "the chat will never take this message; it is dead");
-            ("rejected", Some(failure.said), (Next::Dead, next_at_once()))
-        }
-        Outcome::Closed(failure) => {
-            tell(&failure, delivery, "the destination is closed; its messages wait");
-            ("closed", Some(failure.said), (Next::Retry { after: 0 }, After::Closed))
-        }
-    };
-    (Finished { delivery: id.clone(), at, took, outcome: name, said, next, body: body.0.clone() }, after)
-}
-
-fn tell(failure: &Failure, delivery: &Delivery, what: &str) {
-    let (id, channel, reason) = (&delivery.id, &delivery.channel, failure.reason.as_str());
-    let remedy = failure.remedy.unwrap_or("none known");
-    tracing::warn!(delivery = %id, %channel, reason, said = failure.said, remedy, "{what}");
-}
-
-fn millis(duration: Duration) -> Millis {
+pub(super) fn millis(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }

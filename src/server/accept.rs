@@ -11,13 +11,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use poem::endpoint::BoxEndpoint;
 use poem::http::uri::Scheme;
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How many connections may be open; more wait in the system's backlog.
@@ -38,24 +37,27 @@ const LARGEST_HEADERS: usize = 64 * 1024;
 /// The first and the longest pause after accepting failed (no file descriptors left, say).
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Accepts connections until `stop` is done, then waits up to `grace` for the requests under way.
+/// How long a connection without a request yet may live on when the service stops: its first request is on its way.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// Accepts connections until `stopped` says so, then waits up to `grace` for the requests under way.
 pub(super) async fn run(
     listener: TcpListener,
     endpoint: BoxEndpoint<'static, Response>,
-    stop: impl Future<Output = ()>,
+    mut stopped: watch::Receiver<bool>,
     grace: Duration,
 ) {
     let endpoint = Arc::new(endpoint);
-    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let stopping = stopped.clone();
     let accepting = async {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
         let mut pause = PAUSES.0;
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = PAUSES.0;
-                    let connection = serve(stream, peer, endpoint.clone(), &graceful);
+                    let connection = serve(stream, peer, endpoint.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection.await;
                         drop(place);
@@ -71,10 +73,12 @@ pub(super) async fn run(
     };
     tokio::select! {
         () = accepting => {}
-        () = stop => {}
+        _ = stopped.wait_for(|stopped| *stopped) => {}
     }
     drop(listener);
-    if timeout(grace, graceful.shutdown()).await.is_err() {
+    // All places are free once the last connection is over.
+    let over = places.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
+    if timeout(grace, over).await.is_err() {
         tracing::warn!("some connections did not finish in time");
     }
 }
@@ -83,6 +87,8 @@ pub(super) async fn run(
 #[derive(Default)]
 struct Activity {
     under_way: AtomicUsize,
+    /// Rings when the first request begins.
+    first: Notify,
     /// When the last request began or ended, in milliseconds since the connection was opened.
     last: AtomicU64,
 }
@@ -93,6 +99,7 @@ struct UnderWay(Arc<Activity>, Instant);
 impl UnderWay {
     fn new(activity: Arc<Activity>, opened: Instant) -> Self {
         activity.under_way.fetch_add(1, Ordering::Relaxed);
+        activity.first.notify_one();
         Self(activity, opened)
     }
 }
@@ -109,8 +116,8 @@ fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     endpoint: Arc<BoxEndpoint<'static, Response>>,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + use<> {
+    mut stopped: watch::Receiver<bool>,
+) -> impl Future<Output = ()> {
     let local = stream.local_addr().ok();
     let (activity, opened) = (Arc::new(Activity::default()), Instant::now());
     let watched = activity.clone();
@@ -134,13 +141,22 @@ fn serve(
         .keep_alive_interval(HEADERS)
         .keep_alive_timeout(HEADERS);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
     async move {
+        let mut connection = std::pin::pin!(connection);
         // What a client does to its own connection is its own affair.
         tokio::select! {
-            _ = connection => {}
-            () = idle(&watched, opened) => {}
+            _ = connection.as_mut() => return,
+            () = idle(&watched, opened) => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {}
         }
+        // Who has just connected is about to ask; closing now would lose them that request.
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = watched.first.notified() => {}
+            () = sleep(FIRST) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
     }
 }
 

@@ -23,6 +23,14 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     response
 }
 
+/// `503`: nothing was acknowledged, and whoever asked is to ask again.
+pub(super) fn unavailable(cause: &str) -> Response {
+    tracing::error!(cause, "could not take a request in");
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored: send it again");
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
+    response
+}
+
 /// The answer to what never reached an endpoint of ours.
 pub(super) fn of_error(cause: &poem::Error) -> Response {
     match cause.status() {

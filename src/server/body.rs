@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use poem::Body;
+use poem::http::StatusCode;
+use poem::{Body, Response};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
+
+use super::answer::{error, unavailable};
 
 /// How long a body may take to arrive; hosts wait no longer for an answer.
 const LONGEST: Duration = Duration::from_secs(10);
@@ -47,6 +50,21 @@ pub(super) enum BodyError {
     TooLarge,
     TooSlow,
     Broken,
+}
+
+impl BodyError {
+    /// What is answered, where bodies of at most `largest` bytes are read.
+    pub(super) fn answer(&self, largest: usize) -> Response {
+        match self {
+            Self::TooLarge => {
+                let message = format!("the body is larger than {} KB", largest / 1024);
+                error(StatusCode::PAYLOAD_TOO_LARGE, &message)
+            }
+            Self::NoRoom => unavailable("too many bodies are arriving at once"),
+            Self::TooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
+            Self::Broken => error(StatusCode::BAD_REQUEST, "the body broke off"),
+        }
+    }
 }
 
 /// Reads a whole body of at most `largest` bytes.

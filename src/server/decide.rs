@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::receipt;
-use crate::chat::Style;
 use crate::config::{Settings, SourceEntry};
 use crate::event::{ChannelName, DeliveryId, Event, EventId, RequestId, SourceName};
 use crate::memory::{Memory, Recall, subjects, twin};
@@ -83,7 +82,8 @@ impl Incoming {
                     channel: send.channel,
                     route: send.route,
                     template: send.template,
-                    style: send.style.map(Style::as_str),
+                    style: send.style.map(|style| style.as_str().to_owned()),
+                    replay_of: None,
                 });
             }
             decided.events.push(stored);

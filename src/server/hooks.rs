@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use poem::http::{Method, StatusCode, header};
+use poem::http::{Method, StatusCode};
 use poem::{Request, Response};
 use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::answer::{answer, error, method_not_allowed};
-use super::body::{self, BodyError};
+use super::answer::{answer, error, method_not_allowed, unavailable};
+use super::body;
 use super::decide::Incoming;
 use super::{App, client};
 use crate::config::SourceEntry;
@@ -45,13 +45,7 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     let largest = entry.source.largest_body();
     let body = match body::read(request.take_body(), largest).await {
         Ok(body) => body,
-        Err(BodyError::TooLarge) => {
-            let message = format!("the body is larger than {} KB", largest / 1024);
-            return error(StatusCode::PAYLOAD_TOO_LARGE, &message);
-        }
-        Err(BodyError::NoRoom) => return unavailable("too many bodies are arriving at once"),
-        Err(BodyError::TooSlow) => return error(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-        Err(BodyError::Broken) => return error(StatusCode::BAD_REQUEST, "the body broke off"),
+        Err(error) => return error.answer(largest),
     };
     let headers = request.headers();
     let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
@@ -62,6 +56,10 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
             store(app.clone(), name, verified, parsed, kept, body).await
         }
         Err(refusal) => {
+            count(&name, "refused");
+            let word = word(&refusal);
+            metrics::counter!("hookbell_requests_refused_total", "source" => name.to_string(), "reason" => word)
+                .increment(1);
             let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
             if app.refusals.may_log() {
                 let client = client.map(tracing::field::display);
@@ -71,6 +69,17 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
             app.refusals.add(Refused { at: now(), source: name, client, key, reason: reason.clone() });
             error(status(&refusal), &reason)
         }
+    }
+}
+
+/// The reason in a word, for metrics.
+fn word(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Unsigned { .. } => "unsigned",
+        Refusal::WrongSignature => "wrong_signature",
+        Refusal::ForeignAddress { .. } => "foreign_address",
+        Refusal::ForeignRepository { .. } => "foreign_repository",
+        Refusal::Malformed(_) => "malformed",
     }
 }
 
@@ -143,7 +152,14 @@ async fn store(
     };
     // A task of its own: whoever asked may hang up, or not be held any longer, and what is stored must be delivered all
     // the same.
-    let accepted = tokio::spawn(accept(app, request, incoming));
+    let Ok(place) = app.places.clone().try_acquire_owned() else {
+        return held_back(&source, "too many requests wait for the store");
+    };
+    let accepted = tokio::spawn(async move {
+        let accepted = accept(app, request, incoming).await;
+        drop(place);
+        accepted
+    });
     match timeout(HELD, accepted).await {
         Ok(Ok(Ok(Accepted::Stored { receipt, .. }))) => {
             // Which secret verified it says when the old one of a rotation is needed no more.
@@ -154,19 +170,30 @@ async fn store(
                 "secret" => secret.map_or_else(|| "none".to_owned(), |n| n.to_string()),
             )
             .increment(1);
+            count(&source, "accepted");
             tracing::info!(request = %id, %source, key = summary.0, events = summary.1, secret, "accepted");
             answer(StatusCode::ACCEPTED, &receipt)
         }
         Ok(Ok(Ok(Accepted::Duplicate { receipt }))) => {
             let mut receipt = parse(&receipt);
             receipt["duplicate"] = true.into();
+            count(&source, "duplicate");
             tracing::info!(request = %receipt["request"], %source, key = summary.0, "seen before");
             answer(StatusCode::OK, &receipt)
         }
-        Ok(Ok(Err(cause))) => unavailable(&cause.to_string()),
-        Ok(Err(stopped)) => unavailable(&stopped.to_string()),
-        Err(_) => unavailable(&StoreError::Busy.to_string()),
+        Ok(Ok(Err(cause))) => held_back(&source, &cause.to_string()),
+        Ok(Err(stopped)) => held_back(&source, &stopped.to_string()),
+        Err(_) => held_back(&source, &StoreError::Busy.to_string()),
     }
+}
+
+fn held_back(source: &SourceName, cause: &str) -> Response {
+    count(source, "unavailable");
+    unavailable(cause)
+}
+
+fn count(source: &SourceName, result: &'static str) {
+    metrics::counter!("hookbell_requests_total", "source" => source.to_string(), "result" => result).increment(1);
 }
 
 /// Has the store take a request in, as often as it takes while somebody waits for the answer, and wakes the lanes.
@@ -176,9 +203,9 @@ async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Resul
         match app.store.accept(request.clone(), incoming.clone().decide()).await {
             Ok(accepted) => {
                 match &accepted {
-                    Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.dispatcher.wake(lane)),
+                    Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.bells.arrival(lane)),
                     // Whoever stored it the first time may not have come to wake them.
-                    Accepted::Duplicate { .. } => app.lanes.values().for_each(|lane| app.dispatcher.wake(lane)),
+                    Accepted::Duplicate { .. } => app.lanes.values().for_each(|lane| app.bells.arrival(lane)),
                 }
                 return Ok(accepted);
             }
@@ -189,14 +216,6 @@ async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Resul
             Err(error) => return Err(error),
         }
     }
-}
-
-/// The host is to send it again; nothing was acknowledged.
-fn unavailable(cause: &str) -> Response {
-    tracing::error!(cause, "could not store a request");
-    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored: send it again");
-    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
-    response
 }
 
 fn parse(receipt: &str) -> Value {

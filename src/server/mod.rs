@@ -1,7 +1,8 @@
-//! The public listener: webhooks and health.
+//! The listeners: webhooks and health for the public one, and beside it `admin`.
 
 mod accept;
 mod addresses;
+pub mod admin;
 mod answer;
 mod body;
 mod client;
@@ -19,12 +20,14 @@ use poem::http::{Method, StatusCode};
 use poem::{EndpointExt, Request, Response, Route};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Settings;
-use crate::delivery::{self, Dispatcher};
+use crate::delivery::{self, Bells, Dispatcher};
 use crate::event::ChannelName;
 use crate::store::{Keep, Lane, Store, StoreError, now};
+use admin::{Desk, Gate, Metrics};
 use answer::answer;
 use refusals::Refusals;
 
@@ -37,35 +40,67 @@ struct App {
     store: Arc<dyn Store>,
     /// The lane of each channel.
     lanes: Arc<BTreeMap<ChannelName, Lane>>,
-    dispatcher: Dispatcher,
+    bells: Bells,
     refusals: Refusals,
+    /// Places for requests that wait for the store.
+    places: Arc<Semaphore>,
+}
+
+/// How many requests may wait for the store at once.
+const PLACES: usize = 1_024;
+
+/// Where to listen.
+pub struct Listeners {
+    /// For webhooks and health checks.
+    pub public: TcpListener,
+    /// For those who look after the service.
+    pub admin: TcpListener,
 }
 
 /// Serves until `stop` is done; then lets what is under way finish, and returns.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Listeners,
     settings: Arc<Settings>,
     store: Arc<dyn Store>,
+    gate: Gate,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
+    let metrics = Metrics::start();
     let lanes = Arc::new(delivery::lanes(&settings));
     let dispatcher = Dispatcher::start(settings.clone(), &lanes, store.clone()).await?;
     let refusals = Refusals::default();
+    let bells = dispatcher.bells();
     let mut beside = JoinSet::new();
+    if let Some(metrics) = metrics.clone() {
+        beside.spawn(metrics.keep_small());
+    }
     beside.spawn(refusals.clone().write(store.clone()));
     beside.spawn(forget(store.clone(), settings.keep));
     for list in &settings.address_lists {
         beside.spawn(addresses::keep_fresh(list.clone(), settings.http.clone(), list.kept_at(&settings.store)));
     }
-    let app = Arc::new(App { settings, store: store.clone(), lanes, dispatcher, refusals: refusals.clone() });
-    accept::run(listener, endpoint(app.clone()), stop, GRACE).await;
+    let desk = Desk { store: store.clone(), settings: settings.clone(), lanes: lanes.clone(), bells: bells.clone() };
+    let app = App {
+        settings,
+        store: store.clone(),
+        lanes,
+        bells,
+        refusals: refusals.clone(),
+        places: Arc::new(Semaphore::new(PLACES)),
+    };
+    let (stopping, stopped) = watch::channel(false);
+    let looked_after = admin::endpoint(Arc::new(desk), Arc::new(gate), metrics);
+    let public = accept::run(listeners.public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
+    let admin = accept::run(listeners.admin, looked_after, stopped, GRACE);
+    let told = async {
+        stop.await;
+        let _ = stopping.send(true);
+    };
+    tokio::join!(public, admin, told);
     beside.shutdown().await;
     refusals.write_waiting(&store).await;
-    match Arc::try_unwrap(app) {
-        Ok(app) => app.dispatcher.stop(GRACE).await,
-        // A request that outlived its grace still holds it; the process ends, and with it the lanes.
-        Err(_) => tracing::warn!("a request did not finish in time"),
-    }
+    // What requests that outlived their grace still store is delivered after the next start.
+    dispatcher.stop(GRACE).await;
     Ok(())
 }
 

@@ -3,6 +3,9 @@
 //! [`Store::accept`] is the way in: one durable transaction for a request with all that follows from it. The way
 //! out is by *lanes*, one a destination: whoever holds a lane's lease reads its heads and finishes them.
 
+pub mod history;
+#[cfg(test)]
+mod model;
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,12 +13,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
 use crate::memory::Memory;
+
+pub use history::{Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
 
 /// A moment: milliseconds since 1970.
 pub type Millis = i64;
@@ -27,6 +33,8 @@ pub fn now() -> Millis {
 }
 
 /// A durable store.
+///
+/// The service itself needs the first half; the second is for those who look after it ([`history`]).
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Takes a request in: atomic, durable (it survives a power cut), and aware of duplicates.
@@ -36,18 +44,28 @@ pub trait Store: Send + Sync {
     async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError>;
 
     /// Says which lane each channel's messages wait in, now that the config says so. What waits moves there;
-    /// what waits for a channel that is not named is parked, and comes back when it is.
+    /// what waits for a channel that is not named is parked, and comes back when it is. Lanes that nobody uses any
+    /// more are forgotten, with the reason why they were closed.
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>) -> Result<(), StoreError>;
 
-    /// Takes a lane for `owner` until `until`, or renews it. False where somebody else holds it.
-    async fn lease(&self, lane: &Lane, owner: &str, until: Millis) -> Result<bool, StoreError>;
+    /// Takes a lane for `owner` until `until`, or renews it.
+    ///
+    /// Who takes over from an owner that did not [`release`](Self::release) the lane cannot know whether its oldest
+    /// message was on its way then: it gets an attempt `unknown`.
+    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError>;
 
-    /// What waits in a lane, oldest first, at most `limit`.
+    /// Gives a lane back: nothing of it is on its way.
+    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
+
+    /// What waits in a lane, oldest first, at most `limit`, and fewer where they are large.
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Writes down an attempt and what became of its delivery, if `owner` still holds the lane. It survives a
-    /// kill; a power cut may undo it, and then the message is sent once more. False where the lease is lost.
-    async fn finish(&self, lane: &Lane, owner: &str, finished: Finished) -> Result<bool, StoreError>;
+    /// Writes down a turn of a lane, if `owner` still holds it. It survives a kill; a power cut may undo it, and then
+    /// messages are sent once more. False where the lease is lost.
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError>;
+
+    /// Opens, closes or pauses a lane. An open one does not wait any more.
+    async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError>;
 
     /// Forgets a little of what is too old by now, and says whether there is more of it. Each call is a small step, so
     /// that requests come in between.
@@ -55,6 +73,30 @@ pub trait Store: Send + Sync {
 
     /// Writes down that requests were refused; of all, the last [`REFUSALS`] are kept.
     async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError>;
+
+    /// The last requests that were refused, the newest last.
+    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError>;
+
+    /// Events that fit, the newest last.
+    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError>;
+
+    /// Deliveries that fit, the newest last; without what was sent.
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError>;
+
+    /// One delivery with its attempts and what was sent.
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError>;
+
+    /// The JSON of an event, as templates see it.
+    async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
+
+    /// What waits in each lane, and how each channel's messages ended.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Adds deliveries of stored events at the ends of their lanes.
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError>;
+
+    /// Gives up what waits or is parked; it is dead then, for this reason. Returns what was given up.
+    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
 }
 
 /// How long things are kept.
@@ -77,7 +119,7 @@ impl Default for Keep {
 pub const REFUSALS: usize = 100;
 
 /// A request that was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refused {
     /// When.
     pub at: Millis,
@@ -89,23 +131,6 @@ pub struct Refused {
     pub key: Option<String>,
     /// Why.
     pub reason: String,
-}
-
-/// An event that was stored, in short.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Seen {
-    /// Its id.
-    pub id: EventId,
-    /// The request that brought it.
-    pub request: RequestId,
-    /// When that came.
-    pub at: Millis,
-    /// Its kind.
-    pub kind: String,
-    /// `workspace/slug`.
-    pub repository: Option<String>,
-    /// How it was routed.
-    pub decision: Value,
 }
 
 /// Decides what follows from a request, given what is remembered of its subjects.
@@ -178,7 +203,9 @@ pub struct NewDelivery {
     /// The template that the route asks for.
     pub template: Option<String>,
     /// The style that the route asks for.
-    pub style: Option<&'static str>,
+    pub style: Option<String>,
+    /// The delivery that it repeats.
+    pub replay_of: Option<DeliveryId>,
 }
 
 /// The queue of one destination; channels that share the destination share it.
@@ -202,11 +229,47 @@ pub enum Accepted {
     },
 }
 
+/// Whether a lane may be worked on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LaneState {
+    /// It may.
+    #[default]
+    Open,
+    /// Its destination is gone; its messages wait until somebody reopens it, or the config leads elsewhere.
+    Closed {
+        /// What the chat said.
+        reason: String,
+        /// What to do about it.
+        remedy: Option<String>,
+    },
+    /// Somebody wants it to wait.
+    Paused {
+        /// Why, if they said so.
+        reason: Option<String>,
+    },
+}
+
+/// What came of asking for a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It is ours, and open.
+    Held {
+        /// How long it is still to wait; never longer than it was asked to, whatever the clock says.
+        wait: Duration,
+    },
+    /// It is closed or paused, and so nobody's.
+    Shut,
+    /// Somebody else holds it.
+    Taken,
+}
+
 /// A delivery that waits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// Its id.
     pub id: DeliveryId,
+    /// The event that it delivers.
+    pub event_id: EventId,
     /// The channel that it goes to.
     pub channel: ChannelName,
     /// The template that its route asks for.
@@ -215,32 +278,56 @@ pub struct Delivery {
     pub style: Option<String>,
     /// The event as templates see it.
     pub event: Value,
+    /// When it was asked for.
+    pub created_at: Millis,
     /// How often it was tried.
     pub attempts: u32,
-    /// How long it is still to wait; never longer than what its last attempt asked for, whatever the clock says.
-    pub wait: Duration,
+    /// How often in a row it failed for a reason that may lie in itself.
+    pub strikes: u32,
 }
 
-/// An attempt, and what became of its delivery.
+/// What came of a lane's turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// What became of deliveries; most often of one.
+    pub finished: Vec<Finished>,
+    /// For how long the lane waits now, in milliseconds.
+    pub pause: Millis,
+    /// The chat says that the lane's destination is gone.
+    pub close: Option<LaneState>,
+}
+
+/// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The delivery.
     pub delivery: DeliveryId,
-    /// When the attempt began.
+    /// The attempt that it became so by; none where it was not sent.
+    pub attempt: Option<Attempt>,
+    /// What follows.
+    pub next: Next,
+    /// Which template failed, and how, if the message was made by the next one.
+    pub template_error: Option<String>,
+}
+
+/// An attempt to send a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
     pub at: Millis,
     /// How long it took, in milliseconds.
     pub took: Millis,
     /// In a word.
     pub outcome: &'static str,
+    /// The status of the chat's answer.
+    pub status: Option<u16>,
     /// What the chat said.
     pub said: Option<String>,
-    /// What follows.
-    pub next: Next,
     /// What was sent.
     pub body: String,
 }
 
-/// What follows from an attempt.
+/// What follows for a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Done.
@@ -250,12 +337,25 @@ pub enum Next {
     },
     /// Done as far as anybody can tell: the chat took it, and does not say what became of it.
     Accepted,
-    /// It will never be delivered; the attempt says why.
-    Dead,
-    /// It waits on, to be tried again after this long.
-    Retry {
-        /// In milliseconds.
-        after: Millis,
+    /// Its template says that there is nothing to tell.
+    Skipped {
+        /// Why.
+        why: String,
+    },
+    /// It will never be delivered.
+    Dead {
+        /// Why, where the attempt does not say so.
+        why: Option<String>,
+    },
+    /// It failed again and again where the message behind it did not.
+    Suspect {
+        /// In words.
+        why: String,
+    },
+    /// It waits on.
+    Waits {
+        /// Its failure may lie in itself.
+        strike: bool,
     },
 }
 
@@ -277,6 +377,12 @@ pub enum StoreError {
         path: String,
         /// Why, and the way out.
         reason: String,
+    },
+    /// Another Hookbell has it.
+    #[error("another Hookbell is using the store `{path}`; stop that one first")]
+    InUse {
+        /// The file.
+        path: String,
     },
     /// The store did not answer in time.
     #[error("the store did not answer in time")]

@@ -39,6 +39,7 @@ pub(super) const NAMES: &[&str] = &[
     "link",
     "code",
     "markdown",
+    "skip",
 ];
 
 /// An empty registry that shields all values and knows all helpers. It is lenient: what is missing is empty.
@@ -63,7 +64,25 @@ pub(super) fn registry() -> Handlebars<'static> {
     for (name, function) in splices {
         registry.register_helper(name, Box::new(SpliceHelper(function)));
     }
+    registry.register_helper("skip", Box::new(skip));
     registry
+}
+
+/// Ends a rendering: there is nothing to tell, for this reason.
+#[derive(Debug, thiserror::Error)]
+#[error("skipped: {0}")]
+pub(super) struct Skip(pub(super) String);
+
+fn skip(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    _: &mut dyn Output,
+) -> HelperResult {
+    let why = helper.param(0).map(|why| why.value().render()).filter(|why| !why.is_empty());
+    let skip = Skip(why.unwrap_or_else(|| "the template says so".to_owned()));
+    Err(RenderErrorReason::NestedError(Box::new(skip)).into())
 }
 
 /// A path that leads nowhere still leaves something inside the syntax around it, as an empty value does.

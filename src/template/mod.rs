@@ -23,8 +23,8 @@ use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message};
 use crate::problem::{Place, Problem, SourceFile, nearest};
 
-use portable::Portable;
 pub use portable::RenderFailure;
+use portable::{NoMessage, Portable};
 
 /// How a portable template's file name ends.
 const PORTABLE: &str = ".md.hbs";
@@ -57,6 +57,11 @@ impl Context {
         Self { kind, context: handlebars::Context::from(event) }
     }
 
+    /// The event, as templates see it.
+    pub fn event(&self) -> &Value {
+        self.context.data()
+    }
+
     /// Of an event.
     pub fn of(event: &Event) -> Self {
         Self::new(serde_json::to_value(event).unwrap_or_default())
@@ -72,6 +77,8 @@ pub struct Rendered {
     pub template: String,
     /// The templates that were tried before and failed, most special first.
     pub failures: Vec<RenderFailure>,
+    /// Why nothing is to be sent, if the template says so.
+    pub skip: Option<String>,
 }
 
 impl Library {
@@ -155,11 +162,17 @@ impl Library {
         let layers = names.flat_map(|name| [self.files.get(name), self.built_in.get(name)]);
         for template in layers.flatten() {
             match template.render(&self.registry, context) {
-                Ok(message) => return Rendered { message, template: template.name().to_owned(), failures },
-                Err(failure) => failures.push(failure),
+                Ok(message) => {
+                    return Rendered { message, template: template.name().to_owned(), failures, skip: None };
+                }
+                Err(NoMessage::Skip(why)) => {
+                    let (message, template) = (last_resort(context.data()), template.name().to_owned());
+                    return Rendered { message, template, failures, skip: Some(why) };
+                }
+                Err(NoMessage::Failed(failure)) => failures.push(failure),
             }
         }
-        Rendered { message: last_resort(context.data()), template: "none".to_owned(), failures }
+        Rendered { message: last_resort(context.data()), template: "none".to_owned(), failures, skip: None }
     }
 }
 

@@ -5,10 +5,11 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use handlebars::{Context, Handlebars, Output, RenderContext, Renderable, Template};
+use handlebars::{Context, Handlebars, Output, RenderContext, RenderError, RenderErrorReason, Renderable, Template};
 use thiserror::Error;
 use toml::Spanned;
 
+use super::helpers::Skip;
 use super::{file, lint, syntax};
 use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
 use crate::problem::{Place, Problem, SourceFile};
@@ -51,6 +52,14 @@ pub struct RenderFailure {
     pub path: String,
     /// What went wrong, with the slot and the line within it.
     pub reason: String,
+}
+
+/// Why there is no message.
+pub(super) enum NoMessage {
+    /// The template says that there is nothing to tell, and why.
+    Skip(String),
+    /// The template failed.
+    Failed(RenderFailure),
 }
 
 impl Portable {
@@ -99,7 +108,7 @@ impl Portable {
     }
 
     /// Makes the message. What renders blank is left out; a template of which nothing is left has failed.
-    pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, RenderFailure> {
+    pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, NoMessage> {
         let mut rendering = Rendering { template: self, registry, context, output: Capped::new() };
         let line = markdown::line(rendering.slot(&self.line)?);
         if is_blank(&line) {
@@ -132,8 +141,17 @@ impl Portable {
         Ok(message)
     }
 
-    fn failure(&self, reason: String) -> RenderFailure {
-        RenderFailure { path: self.file.path.clone(), reason }
+    fn failure(&self, reason: String) -> NoMessage {
+        NoMessage::Failed(RenderFailure { path: self.file.path.clone(), reason })
+    }
+
+    fn ended(&self, slot: &str, error: &RenderError) -> NoMessage {
+        if let RenderErrorReason::NestedError(cause) = error.reason()
+            && let Some(Skip(why)) = cause.downcast_ref()
+        {
+            return NoMessage::Skip(why.clone());
+        }
+        self.failure(format!("in `{slot}`: {error}"))
     }
 }
 
@@ -147,7 +165,7 @@ struct Rendering<'a> {
 
 impl Rendering<'_> {
     /// What a slot renders to, shielded.
-    fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, RenderFailure> {
+    fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, NoMessage> {
         let (name, template) = match slot {
             Slot::Plain(text) => return Ok(text),
             Slot::Template(name, template) => (name, template),
@@ -155,24 +173,24 @@ impl Rendering<'_> {
         self.output.0.clear();
         let mut state = RenderContext::new(None);
         let rendered = template.render(self.registry, self.context, &mut state, &mut self.output);
-        rendered.map_err(|error| self.template.failure(format!("in `{name}`: {error}")))?;
+        rendered.map_err(|error| self.template.ended(name, &error))?;
         Ok(&self.output.0)
     }
 
-    fn plain(&mut self, slot: &Slot) -> Result<String, RenderFailure> {
+    fn plain(&mut self, slot: &Slot) -> Result<String, NoMessage> {
         self.slot(slot).map(markdown::plain)
     }
 
-    fn optional(&mut self, slot: Option<&Slot>) -> Result<Option<String>, RenderFailure> {
+    fn optional(&mut self, slot: Option<&Slot>) -> Result<Option<String>, NoMessage> {
         let text = slot.map(|slot| self.plain(slot)).transpose()?;
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    fn url(&mut self, slot: &Slot) -> Result<Option<WebUrl>, RenderFailure> {
+    fn url(&mut self, slot: &Slot) -> Result<Option<WebUrl>, NoMessage> {
         self.plain(slot).map(|text| WebUrl::parse(&text))
     }
 
-    fn accent(&mut self, slot: &Slot) -> Result<Accent, RenderFailure> {
+    fn accent(&mut self, slot: &Slot) -> Result<Accent, NoMessage> {
         let name = self.plain(slot)?;
         let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is no accent"));
         Accent::parse(&name).ok_or_else(unknown)

@@ -6,7 +6,7 @@ use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, Service, post, sample};
 
 /// A config with these channels, each of which hears everything, as fast as it likes.
-fn config(channels: &[(&str, &Fake)], more: &str) -> String {
+pub(crate) fn config(channels: &[(&str, &Fake)], more: &str) -> String {
     let mut text = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -25,7 +25,7 @@ secret = "the tests' own secret"
     format!("{text}[[routes]]\nname = \"everything\"\nevent = \"@all\"\nto = {to:?}\n")
 }
 
-async fn send(service: &Service, numbers: std::ops::Range<usize>) {
+pub(crate) async fn send(service: &Service, numbers: std::ops::Range<usize>) {
     for n in numbers {
         let (key, mut body) = sample("pull_request.opened");
         body["pullrequest"]["title"] = format!("number {n:04}").into();
@@ -35,7 +35,7 @@ async fn send(service: &Service, numbers: std::ops::Range<usize>) {
 }
 
 /// The numbers that messages show, in order.
-fn numbers(messages: &[Value]) -> Vec<usize> {
+pub(crate) fn numbers(messages: &[Value]) -> Vec<usize> {
     let number = |message: &Value| message.to_string().split("number ").nth(1).unwrap()[..4].parse().unwrap();
     messages.iter().map(number).collect()
 }
@@ -150,8 +150,13 @@ async fn a_closed_destination_keeps_its_messages_and_delays_no_other() {
     assert_eq!(numbers(&discord.wait_for(3).await), [0, 1, 2]);
     assert_eq!((slack.came().len(), slack.shown().len()), (1, 0), "a closed destination is left alone");
     assert!(service.stop("TERM").0.success());
-    let _service = home.serve();
-    assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 2]);
+    let service = home.serve();
+    send(&service, 3..4).await;
+    discord.wait_for(4).await;
+    assert_eq!(slack.came().len(), 1, "a restart opens nothing");
+    let (code, out, _) = home.run(&["channels", "reopen", "slack"]);
+    assert!(code == 0 && out.starts_with("slack  slack  open"), "{out}");
+    assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 2, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

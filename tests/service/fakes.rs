@@ -17,7 +17,12 @@ pub(crate) enum Kind {
     Slack,
     Teams,
     Discord,
+    /// A program that verifies what it gets, as the Standard Webhooks specification says.
+    Program,
 }
+
+/// What programs verify with.
+pub(crate) const PROGRAM_SECRET: &str = "the program's own secret";
 
 /// What the next request meets in place of an answer of the chat's own.
 #[derive(Clone)]
@@ -46,6 +51,8 @@ struct State {
     shown: Vec<Value>,
     /// Everything that came, with when.
     came: Vec<(Instant, Value)>,
+    /// The ids that requests to a program had.
+    ids: Vec<String>,
     faults: VecDeque<Fault>,
     refused: Vec<String>,
 }
@@ -59,7 +66,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start(kind: Kind) -> Self {
-        let state = State { kind, shown: vec![], came: vec![], faults: VecDeque::new(), refused: vec![] };
+        let state = State { kind, shown: vec![], came: vec![], ids: vec![], faults: VecDeque::new(), refused: vec![] };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,6 +74,7 @@ impl Fake {
             Kind::Slack => "/services/T0/B0/s3cret",
             Kind::Teams => "/workflows/w/triggers/manual/paths/invoke",
             Kind::Discord => "/api/v10/webhooks/1/s3cret",
+            Kind::Program => "/build/s3cret",
         };
         let query = if kind == Kind::Teams { "?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig=s3cret_-" } else { "" };
         let endpoint = Route::new().at(path, Serve(state.clone())).map_to_response();
@@ -87,6 +95,11 @@ impl Fake {
     /// How many requests came, shown or not.
     pub(crate) fn came(&self) -> Vec<(Instant, Value)> {
         self.state.lock().unwrap().came.clone()
+    }
+
+    /// The ids that requests to a program had, in order.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.state.lock().unwrap().ids.clone()
     }
 
     /// Waits until so many messages are shown; none may have been refused for its form.
@@ -119,6 +132,8 @@ impl Endpoint for Serve {
         let fault = {
             let mut state = self.0.lock().unwrap();
             state.came.push((Instant::now(), message.clone()));
+            let id = request.header("webhook-id").map(ToOwned::to_owned);
+            state.ids.extend(id);
             state.faults.pop_front()
         };
         match fault {
@@ -141,6 +156,7 @@ impl Endpoint for Serve {
             Kind::Slack => slack(&request, &message),
             Kind::Teams => teams(&request, &body),
             Kind::Discord => discord(&request, &message, state.shown.len()),
+            Kind::Program => program(&request, &body),
         };
         if answer.is_shown {
             state.shown.push(message);
@@ -221,6 +237,21 @@ fn teams(request: &Request, body: &[u8]) -> Answer {
         return refuses(says(400, "TriggerInputSchemaMismatch"));
     }
     if body.len() * 118 / 100 > 28_672 { refuses(says(202, "")) } else { shows(says(202, "")) }
+}
+
+fn program(request: &Request, body: &[u8]) -> Answer {
+    use base64::Engine;
+    use hmac::{KeyInit, Mac};
+    let header = |name| request.header(name).unwrap_or_default();
+    let (id, timestamp) = (header("webhook-id"), header("webhook-timestamp"));
+    let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(PROGRAM_SECRET.as_bytes()).unwrap();
+    mac.update(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat());
+    let expected = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    let age = jiff::Timestamp::now().as_second() - timestamp.parse::<i64>().unwrap_or_default();
+    if header("webhook-signature") != format!("v1,{expected}") || age.abs() > 300 || id.is_empty() {
+        return refuses(says(401, "the signature is not right"));
+    }
+    if !is_json(request) { refuses(says(415, "")) } else { shows(says(204, "")) }
 }
 
 fn discord(request: &Request, message: &Value, shown: usize) -> Answer {

@@ -5,9 +5,13 @@
 mod answers;
 mod chats;
 mod command_line;
+mod crash;
 mod day;
 mod deliveries;
 mod documents;
 mod fakes;
+mod operations;
 mod program;
+mod programs;
+mod restart;
 mod senders;

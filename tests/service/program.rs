@@ -64,6 +64,8 @@ impl Home {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookbell"));
         command.args(arguments).current_dir(self.path()).env_remove("HOOKBELL_CONFIG").env("NO_COLOR", "1");
+        // Many run at once.
+        command.env("HOOKBELL__SERVER__ADMIN_LISTEN", "127.0.0.1:0");
         command
     }
 
@@ -76,7 +78,11 @@ impl Home {
 
     /// Starts the service, and waits until it says where it listens.
     pub(crate) fn serve(&self) -> Service {
-        let mut child = self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::running(self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// The service that was just started.
+    pub(crate) fn running(mut child: Child) -> Service {
         let (told, log) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
@@ -108,6 +114,14 @@ impl Service {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address())
+    }
+
+    /// Where the admin listener is, and its token.
+    pub(crate) fn admin(&mut self, home: &Home) -> (String, String) {
+        let line = self.wait_for_log("  admin ");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        let token = std::fs::read_to_string(home.path().join("hookbell.db.token")).unwrap();
+        (url, token.trim().to_owned())
     }
 
     /// Waits for a line of the log that holds `text`.
@@ -161,9 +175,11 @@ impl Service {
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
         assert!(sent.success());
         let mut rest = VecDeque::new();
-        if self.messages.is_none() {
+        if self.messages.is_none()
+            && let Some(mut stdout) = self.child.stdout.take()
+        {
             let mut text = String::new();
-            self.child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+            stdout.read_to_string(&mut text).unwrap();
             // A kill may have cut the last one off.
             let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
             rest.extend(whole.split("\n\n").filter(|message| !message.is_empty()).map(ToOwned::to_owned));

@@ -130,7 +130,7 @@ async fn what_came_in_is_listed_with_where_it_went() {
     let home = Home::new(&EVERYTHING.replace("event = \"@all\"", "event = \"push\""));
     let (code, _, none) = home.run(&["events"]);
     assert_eq!(code, 1);
-    assert!(none.contains("it is not there yet: start Hookbell once"), "{none}");
+    assert!(none.contains("there is no store `hookbell.db` yet: start Hookbell once"), "{none}");
     let service = home.serve();
     for (n, name) in ["push", "pull_request.opened"].into_iter().enumerate() {
         let (key, body) = sample(name);

@@ -6,13 +6,15 @@ use std::io::Write;
 
 use async_trait::async_trait;
 
-use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Receipt};
+use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Receipt, Sent};
+use crate::event::DeliveryId;
 use crate::message::Message;
 
 pub use draw::draw;
 
 /// The console, for the list of chats.
-pub const KIND: Kind = Kind { name: "console", build: None, draw: |message| draw(message, Layout::of_stdout()) };
+pub const KIND: Kind =
+    Kind { name: "console", build: None, signs: false, draw: Some(|message| draw(message, Layout::of_stdout())) };
 
 /// The widest that a message is laid out: longer lines are hard to read.
 const WIDEST: usize = 100;
@@ -64,7 +66,7 @@ impl Chat for Console {
         Body(draw(message, self.layout.unwrap_or_else(Layout::of_stdout)))
     }
 
-    async fn send(&self, body: &Body) -> Outcome {
+    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         let text = format!("{}\n", body.0);
         // A terminal may be stopped (Ctrl-S), and then blocks whoever writes.
         let written = tokio::task::spawn_blocking(move || {
@@ -72,9 +74,9 @@ impl Chat for Console {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         });
         match written.await {
-            Ok(Ok(())) => Outcome::Delivered(Receipt::default()),
-            Ok(Err(error)) => retry(error.to_string()),
-            Err(stopped) => retry(stopped.to_string()),
+            Ok(Ok(())) => Outcome::Delivered(Receipt::default()).into(),
+            Ok(Err(error)) => retry(error.to_string()).into(),
+            Err(stopped) => retry(stopped.to_string()).into(),
         }
     }
 }

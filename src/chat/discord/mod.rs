@@ -9,7 +9,8 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
+use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
+use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
@@ -18,7 +19,8 @@ use crate::message::fit::fit;
 pub const KIND: Kind = Kind {
     name: "discord",
     build: Some(|address| Ok(Box::new(Discord::new(address)?))),
-    draw: |message| encode(message),
+    signs: false,
+    draw: Some(encode),
 };
 
 /// What Discord takes, in UTF-16 units
@@ -91,7 +93,7 @@ impl Chat for Discord {
         Body(encode(message))
     }
 
-    async fn send(&self, body: &Body) -> Outcome {
+    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         self.0.post(USER_AGENT, body, answer::outcome).await
     }
 }

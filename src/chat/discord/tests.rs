@@ -4,6 +4,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::*;
+use crate::chat::Outcome;
 use crate::chat::testing::{
     answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, utf16,
 };
@@ -144,7 +145,7 @@ fn what_discord_said_names_the_fault() {
 fn the_address_asks_for_an_answer_once() {
     let made = |url: &str| {
         let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
-        Discord::new(Address { url: url.to_owned().into(), http, pace: None })
+        Discord::new(Address { url: url.to_owned().into(), http, pace: None, secret: None })
     };
     let one = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2").unwrap().destination();
     let two = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2&wait=true").unwrap().destination();

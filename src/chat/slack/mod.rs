@@ -9,14 +9,15 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace, Reason};
+use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace, Reason, Sent};
+use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
 
 /// Slack, for the list of chats.
 pub const KIND: Kind =
-    Kind { name: "slack", build: Some(|address| Ok(Box::new(Slack::new(address)?))), draw: |message| encode(message) };
+    Kind { name: "slack", build: Some(|address| Ok(Box::new(Slack::new(address)?))), signs: false, draw: Some(encode) };
 
 /// What Slack takes. Lengths are UTF-16 units.
 mod limits {
@@ -48,7 +49,7 @@ impl Slack {
         Ok(Self(Webhook::new(Target::parse(&address.url)?, address.http, address.pace, &PACE)))
     }
 
-    async fn post(&self, body: &Body) -> Outcome {
+    async fn post(&self, body: &Body) -> Sent {
         self.0.post(super::USER_AGENT, body, answer::outcome).await
     }
 }
@@ -72,21 +73,22 @@ impl Chat for Slack {
     }
 
     /// Where Slack refuses the blocks, the message is sent once more as plain text: better that than not at all.
-    async fn send(&self, body: &Body) -> Outcome {
-        let outcome = self.post(body).await;
-        let Outcome::Rejected(refused) = &outcome else { return outcome };
+    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
+        let sent = self.post(body).await;
+        let Outcome::Rejected(refused) = &sent.outcome else { return sent };
         if refused.reason != Reason::InvalidMessage {
-            return outcome;
+            return sent;
         }
-        let Some(plain) = draw::plain(&body.0) else { return outcome };
-        match self.post(&Body(plain)).await {
+        let Some(plain) = draw::plain(&body.0) else { return sent };
+        let again = self.post(&Body(plain)).await;
+        match again.outcome {
             Outcome::Delivered(receipt) => {
                 let note = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
-                Outcome::Delivered(super::Receipt { note: Some(note), ..receipt })
+                Sent { outcome: Outcome::Delivered(super::Receipt { note: Some(note), ..receipt }), ..again }
             }
             // The first refusal says more than the second.
-            Outcome::Rejected(_) => outcome,
-            other => other,
+            Outcome::Rejected(_) => sent,
+            outcome => Sent { outcome, ..again },
         }
     }
 }

@@ -10,14 +10,15 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace};
+use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
+use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::fit;
 
 /// Teams, for the list of chats.
 pub const KIND: Kind =
-    Kind { name: "teams", build: Some(|address| Ok(Box::new(Teams::new(address)?))), draw: |message| encode(message) };
+    Kind { name: "teams", build: Some(|address| Ok(Box::new(Teams::new(address)?))), signs: false, draw: Some(encode) };
 
 /// What Teams takes.
 mod limits {
@@ -72,7 +73,7 @@ impl Chat for Teams {
         Body(encode(message))
     }
 
-    async fn send(&self, body: &Body) -> Outcome {
+    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         self.0.post(super::USER_AGENT, body, answer::outcome).await
     }
 }

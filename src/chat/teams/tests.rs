@@ -1,6 +1,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::chat::Outcome;
 use crate::chat::testing::{
     all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, texts,
 };
@@ -85,7 +86,9 @@ fn every_answer_leads_where_it_should() {
 fn a_retired_connector_is_refused_with_the_way_out() {
     let made = |url: &str| {
         let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
-        Teams::new(Address { url: url.to_owned().into(), http, pace: None }).map(|_| ()).map_err(|error| error.message)
+        Teams::new(Address { url: url.to_owned().into(), http, pace: None, secret: None })
+            .map(|_| ())
+            .map_err(|error| error.message)
     };
     let retired = "this is the address of an Office 365 connector, and Microsoft has retired those";
     assert_eq!(made("https://acme.webhook.office.com/webhookb2/x"), Err(retired.to_owned()));

@@ -4,14 +4,17 @@
 //! so that no request waits for that; readers have connections of their own. A lock file keeps a second Hookbell
 //! away, so leases of a process that was killed end when the next one starts.
 
+mod backup;
 mod checkpoint;
 mod forget;
+mod look;
 mod query;
 mod schema;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,9 +22,11 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Accepted, Decide, Delivery, Finished, Keep, Lane, Millis, NewRequest, Refused, Seen, Store, StoreError, now,
+    Accepted, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
+    NewRequest, Refused, SeenDelivery, SeenEvent, Store, StoreError, Turn, WholeDelivery, now,
 };
-use crate::event::ChannelName;
+use crate::event::{ChannelName, DeliveryId, EventId};
+pub use backup::{backup, check};
 use checkpoint::Checkpointer;
 use schema::SchemaError;
 use writer::{Durability, Writer};
@@ -32,7 +37,7 @@ pub struct SqliteStore {
     writer: Writer,
     _checkpointer: Checkpointer,
     readers: Arc<Readers>,
-    _lock: File,
+    lock: File,
 }
 
 impl SqliteStore {
@@ -43,12 +48,21 @@ impl SqliteStore {
         let lock_path = beside(path, "lock");
         let lock = private_file(&lock_path).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
         if lock.try_lock().is_err() {
-            return Err(unusable("another Hookbell is using it; stop that one first".to_owned()));
+            return Err(StoreError::InUse { path: path.display().to_string() });
         }
+        // What stands there is the address of who had it before.
+        lock.set_len(0).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
         private_file(path).map_err(|error| unusable(error.to_string()))?;
 
         let mut db = connect(path).map_err(database)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
+        if let Some(found) = schema::older(&db).map_err(database)? {
+            let copy = beside(path, &format!("version-{found}"));
+            backup::copy(&db, &copy).map_err(|reason| {
+                unusable(format!("it is of an older version, and could not be copied before it is changed: {reason}"))
+            })?;
+            tracing::info!(copy = %copy.display(), "the store is of an older version; this is a copy of it as it was");
+        }
         schema::migrate(&mut db).map_err(|error| match error {
             SchemaError::Newer { found, known } => unusable(format!(
                 "a newer Hookbell made it (its version is {found}, this program knows {known}); use that program, or another file"
@@ -56,11 +70,19 @@ impl SqliteStore {
             SchemaError::Database(error) => unusable(error.to_string()),
         })?;
         // The lock is ours alone, so whoever held a lane is gone.
-        db.execute("DELETE FROM lanes", []).map_err(database)?;
+        db.execute("UPDATE lanes SET lease_until = 0", []).map_err(database)?;
         let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
         let checkpointer = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
         let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(vec![]) });
-        Ok(Self { writer: Writer::start(db).map_err(thread)?, _checkpointer: checkpointer, readers, _lock: lock })
+        Ok(Self { writer: Writer::start(db).map_err(thread)?, _checkpointer: checkpointer, readers, lock })
+    }
+
+    /// Writes where its user is reached, for those who find the store in use.
+    pub fn reached_at(&self, address: &str) -> std::io::Result<()> {
+        let mut lock = &self.lock;
+        lock.set_len(0)?;
+        lock.rewind()?;
+        lock.write_all(address.as_bytes())
     }
 
     async fn read<T: Send + 'static>(
@@ -88,22 +110,37 @@ impl Store for SqliteStore {
         self.writer.write("assign lanes", Durability::Kill, assign).await
     }
 
-    async fn lease(&self, lane: &Lane, owner: &str, until: Millis) -> Result<bool, StoreError> {
+    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let lease = move |db: &Connection| query::lease(db, &lane, &owner, until, now());
+        let lease = move |db: &Connection| query::lease(db, &lane, &owner, until, now);
         self.writer.write("lease a lane", Durability::Kill, lease).await
+    }
+
+    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        let release = move |db: &Connection| query::release(db, &lane, &owner);
+        self.writer.write("give a lane back", Durability::Kill, release).await
     }
 
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
-        self.read("read what waits", move |db| query::heads(db, &lane, limit, now())).await
+        self.read("read what waits", move |db| query::heads(db, &lane, limit)).await
     }
 
-    async fn finish(&self, lane: &Lane, owner: &str, finished: Finished) -> Result<bool, StoreError> {
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let body = lz4_flex::compress_prepend_size(finished.body.as_bytes());
-        let finish = move |db: &Connection| query::finish(db, &lane, &owner, &finished, &body);
+        // Compressing is not the writer's work.
+        let body =
+            |finished: &Finished| Some(lz4_flex::compress_prepend_size(finished.attempt.as_ref()?.body.as_bytes()));
+        let bodies: Vec<_> = turn.finished.iter().map(body).collect();
+        let finish = move |db: &Connection| query::finish(db, &lane, &owner, &turn, &bodies, now);
         self.writer.write("finish a delivery", Durability::Kill, finish).await
+    }
+
+    async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        let set = move |db: &Connection| query::set_lane(db, &lane, &state, now());
+        self.writer.write("open or close a lane", Durability::Power, set).await
     }
 
     async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
@@ -115,43 +152,49 @@ impl Store for SqliteStore {
         let refuse = move |db: &Connection| query::refuse(db, &refused);
         self.writer.write("write down a refusal", Durability::Kill, refuse).await
     }
+
+    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
+        self.read("read refusals", move |db| look::refusals(db, limit)).await
+    }
+
+    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
+        self.read("read events", move |db| look::events(db, &filter)).await
+    }
+
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError> {
+        self.read("read deliveries", move |db| look::deliveries(db, &filter)).await
+    }
+
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError> {
+        let id = id.clone();
+        self.read("read a delivery", move |db| look::delivery(db, &id)).await
+    }
+
+    async fn event_json(&self, id: &EventId) -> Result<Option<serde_json::Value>, StoreError> {
+        let id = id.clone();
+        self.read("read an event", move |db| look::event_json(db, &id)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read("count what waits", look::counts).await
+    }
+
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
+        let enqueue = move |db: &Connection| query::enqueue(db, &deliveries, now);
+        self.writer.write("add deliveries", Durability::Power, enqueue).await
+    }
+
+    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
+        let why = why.to_owned();
+        let give_up = move |db: &Connection| query::give_up(db, &ids, &why);
+        self.writer.write("give deliveries up", Durability::Power, give_up).await
+    }
 }
 
-/// A store that is only looked at, whether a Hookbell works on it or not.
-pub struct Glance(Connection, PathBuf);
-
-impl Glance {
-    /// Opens a file that is there.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |reason: String| StoreError::Unusable { path: path.display().to_string(), reason };
-        if !path.exists() {
-            return Err(unusable("it is not there yet: start Hookbell once, it makes one".to_owned()));
-        }
-        let db = read_only(path).map_err(|error| unusable(error.to_string()))?;
-        match schema::version(&db) {
-            Ok(version) if version == schema::STEPS.len() => Ok(Self(db, path.to_owned())),
-            Ok(_) => Err(unusable("another version of Hookbell made it: start this one once".to_owned())),
-            Err(error) => Err(unusable(error.to_string())),
-        }
-    }
-
-    /// The last requests that were refused, the newest last.
-    pub fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
-        self.told(query::refusals(&self.0, limit))
-    }
-
-    /// The last events, the newest last.
-    pub fn events(&self, limit: usize) -> Result<Vec<Seen>, StoreError> {
-        self.told(query::seen(&self.0, limit))
-    }
-
-    fn told<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        let unusable = |error: rusqlite::Error| StoreError::Unusable {
-            path: self.1.display().to_string(),
-            reason: error.to_string(),
-        };
-        result.map_err(unusable)
-    }
+/// Where the user of a store is reached, as far as it has said so.
+pub fn user_of(path: &Path) -> Option<String> {
+    let address = std::fs::read_to_string(beside(path, "lock")).ok()?;
+    Some(address.trim().to_owned()).filter(|address| !address.is_empty())
 }
 
 /// Connections that only read. There are as many as ever read at once.
@@ -186,7 +229,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-fn beside(path: &Path, extension: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(extension);

@@ -6,10 +6,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use crate::event::{ChannelName, SCHEMA_VERSION};
+use crate::event::{ChannelName, DeliveryId, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Decide, Decided, Delivery, Finished, Lane, Millis, NewRequest, Next, REFUSALS, Refused, Seen, now,
+    Accepted, Attempt, Decide, Decided, Delivery, Finished, Lane, LaneState, Lease, Millis, NewDelivery, NewRequest,
+    Next, REFUSALS, Refused, Turn,
 };
 
 /// For how long bodies are remembered, in milliseconds: long enough to know one that a second webhook sends.
@@ -34,7 +35,7 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
         db.prepare_cached(sql)?.execute(row)?;
     }
     insert_events(db, request, &decided)?;
-    insert_deliveries(db, &decided, request.received_at)?;
+    enqueue(db, &decided.deliveries, request.received_at)?;
     remember(db, &decided.memory, request.received_at)?;
     let lanes = decided.deliveries.into_iter().map(|delivery| delivery.lane).collect();
     Ok(Accepted::Stored { receipt: decided.receipt, lanes })
@@ -75,11 +76,13 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
     Ok(())
 }
 
-fn insert_deliveries(db: &Connection, decided: &Decided, due: Millis) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8)";
+/// Adds deliveries at the ends of their lanes.
+pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due, created_at, replay_of)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9)";
     let mut insert = db.prepare_cached(sql)?;
-    for delivery in &decided.deliveries {
+    for delivery in deliveries {
         insert.execute(params![
             delivery.id.as_str(),
             delivery.event.as_str(),
@@ -88,7 +91,8 @@ fn insert_deliveries(db: &Connection, decided: &Decided, due: Millis) -> rusqlit
             delivery.route,
             delivery.template,
             delivery.style,
-            due,
+            now,
+            delivery.replay_of.as_ref().map(DeliveryId::as_str),
         ])?;
     }
     Ok(())
@@ -122,79 +126,221 @@ fn remember(db: &Connection, memory: &Memory, at: Millis) -> rusqlite::Result<()
 }
 
 pub(super) fn assign(db: &Connection, lanes: &BTreeMap<ChannelName, Lane>) -> rusqlite::Result<()> {
-    let named: Vec<&str> = lanes.keys().map(ChannelName::as_str).collect();
-    let named = serde_json::to_string(&named).unwrap_or_default();
-    db.execute(
-        "UPDATE deliveries SET state = 'parked'
-         WHERE state = 'waiting' AND channel NOT IN (SELECT value FROM json_each(?1))",
-        [named],
-    )?;
-    for (channel, lane) in lanes {
-        db.execute(
-            "UPDATE deliveries SET state = 'waiting', lane = ?2
-             WHERE channel = ?1 AND state IN ('waiting', 'parked') AND (state = 'parked' OR lane <> ?2)",
-            params![channel.as_str(), lane.0],
-        )?;
+    for (channel, lane, state) in unfinished(db)? {
+        let now = lanes.get(&ChannelName::from(channel.as_str()));
+        let (to_lane, to_state) = now.map_or((lane.as_str(), "parked"), |now| (now.0.as_str(), "waiting"));
+        if (to_lane, to_state) != (lane.as_str(), state.as_str()) {
+            db.execute(
+                "UPDATE deliveries SET lane = ?4, state = ?5
+                 WHERE state IN ('waiting', 'parked') AND channel = ?1 AND lane = ?2 AND state = ?3",
+                [&channel, &lane, &state, to_lane, to_state],
+            )?;
+        }
     }
+    let used: Vec<&str> = lanes.values().map(|lane| lane.0.as_str()).collect();
+    let used = serde_json::to_string(&used).unwrap_or_default();
+    db.execute("DELETE FROM lanes WHERE lane NOT IN (SELECT value FROM json_each(?1))", [used])?;
     Ok(())
 }
 
-pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, now: Millis) -> rusqlite::Result<bool> {
-    let sql = "INSERT INTO lanes (lane, owner, lease_until) VALUES (?1, ?2, ?3)
-               ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until
-               WHERE lanes.owner = excluded.owner OR lanes.lease_until <= ?4";
-    Ok(db.prepare_cached(sql)?.execute(params![lane.0, owner, until, now])? == 1)
+/// Which channels have unfinished messages, in which lanes and states. It leaps from one to the next in the index, so a
+/// million messages cost no more than one.
+fn unfinished(db: &Connection) -> rusqlite::Result<Vec<(String, String, String)>> {
+    let sql = "SELECT channel, lane, state FROM deliveries
+               WHERE state IN ('waiting', 'parked') AND (channel, lane, state) > (?1, ?2, ?3)
+               ORDER BY channel, lane, state LIMIT 1";
+    let mut select = db.prepare(sql)?;
+    let mut found: Vec<(String, String, String)> = vec![];
+    loop {
+        let last = found.last().cloned().unwrap_or_default();
+        let next = select.query_row([last.0, last.1, last.2], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        match next.optional()? {
+            Some(next) => found.push(next),
+            None => return Ok(found),
+        }
+    }
 }
 
-pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize, now: Millis) -> rusqlite::Result<Vec<Delivery>> {
-    let sql = "SELECT deliveries.id, channel, template, events.json, attempts, due, backoff, style
+/// What is known of a lane.
+struct LaneRow {
+    owner: String,
+    lease_until: Millis,
+    state: String,
+    next_at: Millis,
+    pause: Millis,
+}
+
+fn lane_row(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRow>> {
+    let sql = "SELECT owner, lease_until, state, next_at, pause FROM lanes WHERE lane = ?1";
+    let row = db.prepare_cached(sql)?.query_row([&lane.0], |row| {
+        Ok(LaneRow {
+            owner: row.get(0)?,
+            lease_until: row.get(1)?,
+            state: row.get(2)?,
+            next_at: row.get(3)?,
+            pause: row.get(4)?,
+        })
+    });
+    row.optional()
+}
+
+pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, now: Millis) -> rusqlite::Result<Lease> {
+    let row = lane_row(db, lane)?;
+    if let Some(row) = &row {
+        if row.state != "open" {
+            return Ok(Lease::Shut);
+        }
+        let free = row.owner.is_empty() || row.owner == owner || row.lease_until <= now;
+        if !free {
+            return Ok(Lease::Taken);
+        }
+        // While the lane waited, nothing was on its way.
+        let waited = row.pause > 0 && now < row.next_at;
+        if !row.owner.is_empty() && row.owner != owner && !waited {
+            doubt_head(db, lane, &row.owner, now)?;
+        }
+    }
+    let sql = "INSERT INTO lanes (lane, owner, lease_until) VALUES (?1, ?2, ?3)
+               ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until";
+    db.prepare_cached(sql)?.execute(params![lane.0, owner, until])?;
+    let wait = row.map_or(0, |row| row.next_at.saturating_sub(now).clamp(0, row.pause.max(0)));
+    Ok(Lease::Held { wait: Duration::from_millis(u64::try_from(wait).unwrap_or_default()) })
+}
+
+/// The lane's last owner may have sent its oldest message, and not come to say so.
+fn doubt_head(db: &Connection, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
+    let sql = "UPDATE deliveries SET attempts = attempts + 1
+               WHERE seq = (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'waiting')
+               RETURNING id, attempts";
+    let mut update = db.prepare_cached(sql)?;
+    let head: Option<(String, u32)> = update.query_row([&lane.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((id, n)) = head else { return Ok(()) };
+    let said = "the program ended while this message may have been on its way: it may be shown twice";
+    let sql =
+        "INSERT INTO attempts (delivery, n, at, took, outcome, said, node) VALUES (?1, ?2, ?3, 0, 'unknown', ?4, ?5)";
+    db.prepare_cached(sql)?.execute(params![id, n, now, said, owner])?;
+    Ok(())
+}
+
+pub(super) fn release(db: &Connection, lane: &Lane, owner: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE lanes SET owner = '', lease_until = 0 WHERE lane = ?1 AND owner = ?2";
+    db.prepare_cached(sql)?.execute([&lane.0, owner])?;
+    Ok(())
+}
+
+pub(super) fn set_lane(db: &Connection, lane: &Lane, state: &LaneState, now: Millis) -> rusqlite::Result<()> {
+    let (state, reason, remedy, since) = match state {
+        LaneState::Open => ("open", None, None, None),
+        LaneState::Closed { reason, remedy } => ("closed", Some(reason), remedy.as_ref(), Some(now)),
+        LaneState::Paused { reason } => ("paused", reason.as_ref(), None, Some(now)),
+    };
+    let sql =
+        "INSERT INTO lanes (lane, owner, lease_until, state, reason, remedy, since) VALUES (?1, '', 0, ?2, ?3, ?4, ?5)
+               ON CONFLICT (lane) DO UPDATE SET state = excluded.state, reason = excluded.reason,
+                   remedy = excluded.remedy, since = excluded.since, next_at = 0, pause = 0";
+    db.prepare_cached(sql)?.execute(params![lane.0, state, reason, remedy, since])?;
+    Ok(())
+}
+
+/// The most bytes of events that are read ahead for one lane; one event may be larger.
+const LARGEST_HEADS: usize = 256 * 1024;
+
+pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
+    let sql = "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes
                FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE lane = ?1 AND state = 'waiting' ORDER BY seq LIMIT ?2";
     let mut select = db.prepare_cached(sql)?;
-    let rows = select.query_map(params![lane.0, limit], |row| {
-        let (due, backoff): (Millis, Millis) = (row.get(5)?, row.get(6)?);
-        let wait = due.saturating_sub(now).clamp(0, backoff.max(0));
-        Ok(Delivery {
+    let mut rows = select.query(params![lane.0, limit])?;
+    let (mut heads, mut bytes) = (vec![], 0);
+    while let Some(row) = rows.next()? {
+        let json = row.get_ref(5)?.as_str()?;
+        bytes += json.len();
+        if bytes > LARGEST_HEADS && !heads.is_empty() {
+            break;
+        }
+        heads.push(Delivery {
             id: row.get::<_, String>(0)?.into(),
-            channel: row.get::<_, String>(1)?.into(),
-            template: row.get(2)?,
-            style: row.get(7)?,
-            event: serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or(Value::Null),
-            attempts: row.get(4)?,
-            wait: Duration::from_millis(u64::try_from(wait).unwrap_or_default()),
-        })
-    })?;
-    rows.collect()
+            event_id: row.get::<_, String>(1)?.into(),
+            channel: row.get::<_, String>(2)?.into(),
+            template: row.get(3)?,
+            style: row.get(4)?,
+            event: serde_json::from_str(json).unwrap_or(Value::Null),
+            created_at: row.get(6)?,
+            attempts: row.get(7)?,
+            strikes: row.get(8)?,
+        });
+    }
+    Ok(heads)
 }
 
+/// `bodies` are what the turn's attempts sent, compressed.
 pub(super) fn finish(
     db: &Connection,
     lane: &Lane,
     owner: &str,
-    finished: &Finished,
-    body: &[u8],
+    turn: &Turn,
+    bodies: &[Option<Vec<u8>>],
+    now: Millis,
 ) -> rusqlite::Result<bool> {
-    let held = "SELECT 1 FROM lanes WHERE lane = ?1 AND owner = ?2";
-    if !db.prepare_cached(held)?.exists(params![lane.0, owner])? {
-        return Ok(false);
+    let Some(row) = lane_row(db, lane)?.filter(|row| row.owner == owner) else { return Ok(false) };
+    for (finished, body) in turn.finished.iter().zip(bodies) {
+        finish_one(db, owner, finished, body.as_deref())?;
     }
-    let id = finished.delivery.as_str();
-    let (state, message_id, after) = match &finished.next {
-        Next::Delivered { message_id } => ("delivered", message_id.as_deref(), 0),
-        Next::Accepted => ("accepted", None, 0),
-        Next::Dead => ("dead", None, 0),
-        Next::Retry { after } => ("waiting", None, *after),
-    };
-    let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, due = ?4, backoff = ?5,
-                   attempts = attempts + 1, body = ?6
-               WHERE id = ?1 AND state = 'waiting' RETURNING attempts";
-    let row = params![id, state, message_id, now().saturating_add(after), after, body];
-    let attempts: Option<u32> = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
-    // It was finished before; whoever says so twice is not wrong.
-    let Some(n) = attempts else { return Ok(true) };
-    let sql = "INSERT INTO attempts (delivery, n, at, took, outcome, said) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    db.prepare_cached(sql)?.execute(params![id, n, finished.at, finished.took, finished.outcome, finished.said])?;
+    if let Some(state) = &turn.close {
+        set_lane(db, lane, state, now)?;
+        release(db, lane, owner)?;
+    } else if turn.pause != row.pause {
+        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3 WHERE lane = ?1";
+        db.prepare_cached(sql)?.execute(params![lane.0, now.saturating_add(turn.pause), turn.pause])?;
+    }
     Ok(true)
+}
+
+fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[u8]>) -> rusqlite::Result<()> {
+    let id = finished.delivery.as_str();
+    let (state, message_id, why, strike) = match &finished.next {
+        Next::Delivered { message_id } => ("delivered", message_id.as_deref(), None, false),
+        Next::Accepted => ("accepted", None, None, false),
+        Next::Skipped { why } => ("skipped", None, Some(why.as_str()), false),
+        Next::Dead { why } => ("dead", None, why.as_deref(), false),
+        Next::Suspect { why } => ("suspect", None, Some(why.as_str()), false),
+        Next::Waits { strike } => ("waiting", None, None, *strike),
+    };
+    let tried = finished.attempt.is_some();
+    let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, why = ?4, strikes = strikes + ?5,
+                   attempts = attempts + ?6, body = coalesce(?7, body), template_error = coalesce(?8, template_error)
+               WHERE id = ?1 AND state = 'waiting' RETURNING attempts";
+    let row = params![id, state, message_id, why, strike, tried, body, finished.template_error];
+    let attempts: Option<u32> = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
+    let Some(Attempt { at, took, outcome, status, said, .. }) = &finished.attempt else { return Ok(()) };
+    let n = match attempts {
+        Some(n) => n,
+        // Somebody gave it up meanwhile; that it was sent is written down all the same.
+        None => {
+            let sql = "UPDATE deliveries SET attempts = attempts + 1, body = ?2 WHERE id = ?1 RETURNING attempts";
+            match db.prepare_cached(sql)?.query_row(params![id, body], |row| row.get(0)).optional()? {
+                Some(n) => n,
+                None => return Ok(()),
+            }
+        }
+    };
+    let sql = "INSERT INTO attempts (delivery, n, at, took, outcome, status, said, node)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    db.prepare_cached(sql)?.execute(params![id, n, at, took, outcome, status, said, owner])?;
+    Ok(())
+}
+
+pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlite::Result<Vec<DeliveryId>> {
+    let sql = "UPDATE deliveries SET state = 'dead', why = ?2
+               WHERE id = ?1 AND state IN ('waiting', 'parked', 'undecided')";
+    let mut update = db.prepare_cached(sql)?;
+    let mut given_up = vec![];
+    for id in ids {
+        if update.execute([id.as_str(), why])? == 1 {
+            given_up.push(id.clone());
+        }
+    }
+    Ok(given_up)
 }
 
 pub(super) fn refuse(db: &Connection, refused: &[Refused]) -> rusqlite::Result<()> {
@@ -206,42 +352,4 @@ pub(super) fn refuse(db: &Connection, refused: &[Refused]) -> rusqlite::Result<(
     let sql = "DELETE FROM refusals WHERE n <= (SELECT max(n) FROM refusals) - ?1";
     db.prepare_cached(sql)?.execute([REFUSALS])?;
     Ok(())
-}
-
-/// The newest last.
-pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Refused>> {
-    let sql = "SELECT at, source, client, key, reason FROM
-                   (SELECT * FROM refusals ORDER BY n DESC LIMIT ?1) ORDER BY n";
-    let mut select = db.prepare(sql)?;
-    let rows = select.query_map([limit], |row| {
-        Ok(Refused {
-            at: row.get(0)?,
-            source: row.get::<_, String>(1)?.into(),
-            client: row.get(2)?,
-            key: row.get(3)?,
-            reason: row.get(4)?,
-        })
-    })?;
-    rows.collect()
-}
-
-/// The newest last.
-pub(super) fn seen(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Seen>> {
-    let sql = "SELECT events.id, request, received_at, kind, repository, decision
-               FROM requests JOIN events ON events.request = requests.id
-               ORDER BY received_at DESC, request DESC, n DESC LIMIT ?1";
-    let mut select = db.prepare(sql)?;
-    let rows = select.query_map([limit], |row| {
-        Ok(Seen {
-            id: row.get::<_, String>(0)?.into(),
-            request: row.get::<_, String>(1)?.into(),
-            at: row.get(2)?,
-            kind: row.get(3)?,
-            repository: row.get(4)?,
-            decision: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or(Value::Null),
-        })
-    })?;
-    let mut newest_first = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    newest_first.reverse();
-    Ok(newest_first)
 }

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 /// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
-pub(super) const STEPS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql")];
+pub(super) const STEPS: &[&str] =
+    &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
 
 /// Why a file's tables cannot be used.
 #[derive(Debug)]
@@ -23,6 +24,11 @@ impl From<rusqlite::Error> for SchemaError {
 /// How many steps a file has taken.
 pub(super) fn version(db: &Connection) -> rusqlite::Result<usize> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// The version of a file that holds something and has steps to take.
+pub(super) fn older(db: &Connection) -> rusqlite::Result<Option<usize>> {
+    Ok(Some(version(db)?).filter(|found| (1..STEPS.len()).contains(found)))
 }
 
 /// Takes the steps that the file has not taken yet.

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{DeliveryId, EventId, RequestId};
-use crate::store::{Decided, NewDelivery, NewEvent, Next};
+use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, State};
 
 const OWNER: &str = "owner";
 
@@ -51,6 +51,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
             route: "r".to_owned(),
             template: None,
             style: None,
+            replay_of: None,
         });
         Decided {
             receipt: format!("receipt of {text}"),
@@ -77,12 +78,26 @@ async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
     heads.iter().map(|head| head.event["text"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A turn that sent one message, to this end.
+fn turn(delivery: &DeliveryId, next: Next) -> Turn {
+    let attempt = Attempt { at: now(), took: 1, outcome: "x", status: Some(200), said: None, body: "sent".to_owned() };
+    let finished = Finished { delivery: delivery.clone(), attempt: Some(attempt), next, template_error: None };
+    Turn { finished: vec![finished], ..Turn::default() }
+}
+
 async fn finish_first(store: &SqliteStore, name: &str, next: Next) -> bool {
     let head = store.heads(&lane(name), 1).await.unwrap().remove(0);
-    let finished =
-        Finished { delivery: head.id, at: now(), took: 1, outcome: "x", said: None, next, body: "sent".to_owned() };
-    store.finish(&lane(name), OWNER, finished).await.unwrap()
+    store.finish(&lane(name), OWNER, turn(&head.id, next), now()).await.unwrap()
 }
+
+const MINUTE: Millis = 60_000;
+
+/// Takes a lane for a minute.
+async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
+    store.lease(&lane(name), owner, now() + MINUTE, now()).await.unwrap()
+}
+
+const HELD: Lease = Lease::Held { wait: Duration::ZERO };
 
 const DELIVERED: Next = Next::Delivered { message_id: None };
 
@@ -169,11 +184,10 @@ async fn what_is_finished_no_longer_waits_and_what_failed_does() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["a"]).await;
-    assert!(f.store.lease(&lane("a"), OWNER, now() + 60_000).await.unwrap());
-    assert!(finish_first(&f.store, "a", Next::Retry { after: 30_000 }).await);
+    assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
+    assert!(finish_first(&f.store, "a", Next::Waits { strike: true }).await);
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    assert_eq!((head.event["text"].as_str(), head.attempts), (Some("one"), 1));
-    assert!(head.wait > Duration::from_secs(29) && head.wait <= Duration::from_secs(30), "{:?}", head.wait);
+    assert_eq!((head.event["text"].as_str(), head.attempts, head.strikes), (Some("one"), 1, 1));
     assert!(finish_first(&f.store, "a", DELIVERED).await);
     assert_eq!(waiting(&f.store, "a").await, ["two"]);
 }
@@ -183,23 +197,32 @@ async fn only_the_holder_of_a_lane_may_finish_there() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     assert!(!finish_first(&f.store, "a", DELIVERED).await, "nobody holds it");
-    assert!(f.store.lease(&lane("a"), "somebody else", now() + 60_000).await.unwrap());
-    assert!(!f.store.lease(&lane("a"), OWNER, now() + 60_000).await.unwrap());
+    assert_eq!(lease(&f.store, "a", "somebody else").await, HELD);
+    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken);
     assert!(!finish_first(&f.store, "a", DELIVERED).await, "somebody else holds it");
     assert_eq!(waiting(&f.store, "a").await, ["one"]);
-    assert!(f.store.lease(&lane("b"), "somebody else", now() - 1).await.unwrap());
-    assert!(f.store.lease(&lane("b"), OWNER, now() + 60_000).await.unwrap(), "that lease is over");
+    f.store.release(&lane("a"), OWNER).await.unwrap();
+    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken, "nobody gives back what is another's");
+    f.store.release(&lane("a"), "somebody else").await.unwrap();
+    assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
+    f.store.lease(&lane("b"), "somebody else", now() - 1, now()).await.unwrap();
+    assert_eq!(lease(&f.store, "b", OWNER).await, HELD, "that lease is over");
 }
 
 #[tokio::test]
 async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
-    f.store.lease(&lane("a"), OWNER, now() + 60_000).await.unwrap();
-    finish_first(&f.store, "a", Next::Retry { after: 5_000 }).await;
-    let an_hour_back = now() - 3_600_000;
-    let heads = f.store.read("look", move |db| query::heads(db, &lane("a"), 1, an_hour_back)).await.unwrap();
-    assert_eq!(heads[0].wait, Duration::from_secs(5));
+    lease(&f.store, "a", OWNER).await;
+    let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
+    let turn = Turn { pause: 5_000, ..turn(&head.id, Next::Waits { strike: false }) };
+    let then = now();
+    f.store.finish(&lane("a"), OWNER, turn, then).await.unwrap();
+    for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
+    {
+        let lease = f.store.lease(&lane("a"), OWNER, at + MINUTE, at).await.unwrap();
+        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait) }, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -268,8 +291,13 @@ async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_
 #[test]
 fn a_second_hookbell_is_kept_away() {
     let f = open();
-    let error = SqliteStore::open(&f.directory.path().join("h.db")).err().unwrap().to_string();
-    assert!(error.ends_with("another Hookbell is using it; stop that one first"), "{error}");
+    let path = f.directory.path().join("h.db");
+    let error = SqliteStore::open(&path).err().unwrap().to_string();
+    assert!(error.starts_with("another Hookbell is using the store `"), "{error}");
+    assert_eq!(user_of(&path), None);
+    f.store.reached_at("127.0.0.1:8081").unwrap();
+    f.store.reached_at("[::1]:81").unwrap();
+    assert_eq!(user_of(&path).as_deref(), Some("[::1]:81"));
 }
 
 #[test]
@@ -324,7 +352,7 @@ async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
     for (days, key) in [(40, "delivered"), (40, "waiting"), (10, "of last week"), (0, "new")] {
         f.store.accept(ago(days, key), says(key, &["a"])).await.unwrap();
     }
-    assert!(f.store.lease(&lane("a"), OWNER, now() + 60_000).await.unwrap());
+    lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
     while f.store.forget(Keep::default(), now()).await.unwrap() {}
     assert_eq!(waiting(&f.store, "a").await, ["waiting", "of last week", "new"]);
@@ -367,4 +395,187 @@ async fn bodies_are_remembered_for_minutes_and_other_things_for_long() {
     f.store.forget(Keep::default(), now()).await.unwrap();
     assert_eq!(count(&f.store, "memory WHERE subject = 's/pr:old'").await, 1);
     assert_eq!(count(&f.store, "memory").await, 2);
+}
+
+#[tokio::test]
+async fn who_takes_over_a_lane_marks_what_may_have_been_on_its_way() {
+    let Fixture { directory, store } = open();
+    let path = directory.path().join("h.db");
+    for name in ["killed", "stopped", "waited", "idle"] {
+        if name != "idle" {
+            accept(&store, name, &[name]).await;
+        }
+        assert_eq!(lease(&store, name, OWNER).await, HELD);
+    }
+    store.release(&lane("stopped"), OWNER).await.unwrap();
+    let head = store.heads(&lane("waited"), 1).await.unwrap().remove(0);
+    let waits = Turn { pause: MINUTE, ..turn(&head.id, Next::Waits { strike: false }) };
+    store.finish(&lane("waited"), OWNER, waits, now()).await.unwrap();
+    drop(store);
+
+    let store = SqliteStore::open(&path).unwrap();
+    for (name, outcomes) in [("killed", &["unknown"][..]), ("stopped", &[]), ("waited", &["x"]), ("idle", &[])] {
+        assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}");
+        assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}, once more");
+        let Some(head) = store.heads(&lane(name), 1).await.unwrap().pop() else { continue };
+        let tries = store.delivery(&head.id).await.unwrap().unwrap().tries;
+        let told: Vec<_> = tries.iter().map(|attempt| attempt.outcome.as_str()).collect();
+        assert_eq!(told, outcomes, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
+    let Fixture { directory, store } = open();
+    accept(&store, "one", &["a"]).await;
+    assert_eq!(lease(&store, "a", OWNER).await, HELD);
+    let head = store.heads(&lane("a"), 1).await.unwrap().remove(0);
+    let closed = LaneState::Closed { reason: "gone".to_owned(), remedy: Some("make a new one".to_owned()) };
+    let closing = Turn { close: Some(closed.clone()), ..turn(&head.id, Next::Waits { strike: false }) };
+    assert!(store.finish(&lane("a"), OWNER, closing, now()).await.unwrap());
+    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
+    drop(store);
+    let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
+    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut, "after a restart too");
+    let counts = store.counts().await.unwrap().lanes[&lane("a")].clone();
+    assert_eq!((counts.state, counts.waiting), (closed, 1));
+    assert!(counts.since.is_some());
+    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
+    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
+    store.set_lane(&lane("a"), LaneState::Open).await.unwrap();
+    assert_eq!(lease(&store, "a", OWNER).await, HELD);
+    // A lane that no channel leads to any more is forgotten, and with it why it was closed.
+    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("elsewhere"))].into()).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("a"))].into()).await.unwrap();
+    assert_eq!(lease(&store, "a", OWNER).await, HELD);
+    assert_eq!(waiting(&store, "a").await, ["one"]);
+}
+
+#[tokio::test]
+async fn heads_are_read_ahead_as_far_as_they_are_small() {
+    let f = open();
+    for _ in 0..4 {
+        accept(&f.store, &"x".repeat(100_000), &["a"]).await;
+    }
+    assert_eq!(f.store.heads(&lane("a"), 32).await.unwrap().len(), 2);
+    accept(&f.store, &"x".repeat(1_000_000), &["b"]).await;
+    assert_eq!(f.store.heads(&lane("b"), 32).await.unwrap().len(), 1, "one may be larger");
+}
+
+#[tokio::test]
+async fn what_is_looked_for_is_found_and_nothing_else() {
+    let f = open();
+    f.store.accept(request(Some("uuid-1")), says("one", &["a", "b"])).await.unwrap();
+    accept(&f.store, "two", &["a"]).await;
+    lease(&f.store, "a", OWNER).await;
+    finish_first(&f.store, "a", Next::Dead { why: Some("because".to_owned()) }).await;
+    let all = Filter { limit: 10, ..Filter::default() };
+    let found = async |filter: Filter| f.store.deliveries(filter).await.unwrap();
+    let everything = found(all.clone()).await;
+    let told: Vec<_> = everything.iter().map(|d| (d.channel.as_str(), d.state, d.why.as_deref())).collect();
+    assert_eq!(told, [("a", State::Dead, Some("because")), ("b", State::Waiting, None), ("a", State::Waiting, None)]);
+    let count = async |filter: Filter| found(filter).await.len();
+    for state in State::ALL {
+        let expected = everything.iter().filter(|delivery| delivery.state == state).count();
+        assert_eq!(count(Filter { state: Some(state), ..all.clone() }).await, expected, "{state:?}");
+    }
+    assert_eq!(count(Filter { channel: Some("a".into()), ..all.clone() }).await, 2);
+    assert_eq!(count(Filter { ids: vec![everything[1].id.to_string(), "dlv_x".to_owned()], ..all.clone() }).await, 1);
+    assert_eq!(count(Filter { since: Some(now() + MINUTE), ..all.clone() }).await, 0);
+    assert_eq!(count(Filter { before: Some(everything[2].seq), ..all.clone() }).await, 2);
+    assert_eq!(count(Filter { kind: Some("push".to_owned()), limit: 2, ..all.clone() }).await, 2);
+    assert_eq!(count(Filter { repository: Some("acme/api".to_owned()), ..all.clone() }).await, 0);
+    assert_eq!(count(Filter { request_key: Some("uuid-1".to_owned()), ..all.clone() }).await, 2);
+    let events = f.store.events(Filter { channel: Some("b".into()), ..all.clone() }).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(f.store.event_json(&events[0].id).await.unwrap(), Some(json!({ "text": "one" })));
+
+    let whole = f.store.delivery(&everything[0].id).await.unwrap().unwrap();
+    assert_eq!((whole.sent.as_deref(), whole.tries.len(), whole.tries[0].status), (Some("sent"), 1, Some(200)));
+    let again = NewDelivery {
+        id: DeliveryId::fresh(),
+        event: everything[0].event.clone(),
+        channel: "a".into(),
+        lane: lane("a"),
+        route: "r".to_owned(),
+        template: None,
+        style: None,
+        replay_of: Some(everything[0].id.clone()),
+    };
+    let dead = Filter { state: Some(State::Dead), unrepeated: true, ..all };
+    assert_eq!(count(dead.clone()).await, 1);
+    f.store.enqueue(vec![again], now()).await.unwrap();
+    assert_eq!(waiting(&f.store, "a").await, ["two", "one"], "at the end");
+    assert_eq!(count(dead).await, 0, "it was sent again already");
+}
+
+#[tokio::test]
+async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
+    use std::os::unix::fs::PermissionsExt;
+    let f = open();
+    let (path, copy) = (f.directory.path().join("h.db"), f.directory.path().join("copy.db"));
+    for n in 0..20 {
+        accept(&f.store, &n.to_string(), &["a"]).await;
+    }
+    let copying = tokio::task::spawn_blocking({
+        let (path, copy) = (path.clone(), copy.clone());
+        move || backup(&path, &copy)
+    });
+    for n in 20..60 {
+        accept(&f.store, &n.to_string(), &["a"]).await;
+    }
+    copying.await.unwrap().unwrap();
+    assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let restored = SqliteStore::open(&copy).unwrap();
+    let texts = waiting(&restored, "a").await;
+    let expected: Vec<_> = (0..texts.len()).map(|n| n.to_string()).collect();
+    assert!(texts.len() >= 20, "{texts:?}");
+    assert_eq!(texts, expected);
+
+    let error = backup(&path, &copy).unwrap_err();
+    assert!(error.contains("is there already; name a new file"), "{error}");
+    let error = backup(Path::new("/no/such.db"), &copy).unwrap_err();
+    assert_eq!(error, "there is no store `/no/such.db` yet");
+    let error = backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err();
+    assert!(error.starts_with("`/no/such/place/copy.db`: "), "{error}");
+}
+
+#[test]
+fn damage_is_found() {
+    let f = open();
+    let path = f.directory.path().join("h.db");
+    drop(f.store);
+    assert_eq!(check(&path), Ok(vec![]));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let page = 4096;
+    bytes[page * 2..page * 3].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    assert_ne!(check(&path), Ok(vec![]));
+}
+
+/// A file as the version before last left it.
+#[tokio::test]
+async fn an_older_file_is_copied_and_then_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("h.db");
+    let db = Connection::open(&path).unwrap();
+    for step in &schema::STEPS[..3] {
+        db.execute_batch(step).unwrap();
+    }
+    db.execute_batch(
+        "PRAGMA user_version = 3;
+         INSERT INTO requests VALUES ('req_1', 's', NULL, 77, '{}', NULL, '{}');
+         INSERT INTO events VALUES ('evt_1', 'req_1', 0, 'push', NULL, NULL, 1, '{\"text\": \"old\"}', '{}');
+         INSERT INTO deliveries (id, event, lane, channel, route, state, due)
+             VALUES ('dlv_1', 'evt_1', 'a', 'a', 'r', 'waiting', 99);",
+    )
+    .unwrap();
+    drop(db);
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(waiting(&store, "a").await, ["old"]);
+    assert_eq!(store.heads(&lane("a"), 1).await.unwrap()[0].created_at, 77);
+    let copy = Connection::open(directory.path().join("h.db.version-3")).unwrap();
+    assert_eq!(schema::version(&copy).unwrap(), 3);
+    assert_eq!(copy.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)), Ok(1));
 }

@@ -94,7 +94,11 @@ fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
         {
             batch.push(job);
         }
+        let (began, size) = (std::time::Instant::now(), batch.len());
         write(db, batch);
+        metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "64 at most")]
+        metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
 }
 

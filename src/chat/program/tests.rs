@@ -1,0 +1,39 @@
+use secrecy::SecretString;
+
+use super::*;
+use crate::chat::testing::short;
+use crate::http_client::{Answer, Http, HttpSettings};
+
+fn program(secret: &str) -> Result<Program, AddressError> {
+    let http = Http::new(&HttpSettings::default()).unwrap();
+    let url = SecretString::from("https://ci.example/hook");
+    Program::new(Address { url, http, pace: None, secret: Some(secret.into()) })
+}
+
+/// The specification's own example (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+#[test]
+fn the_specifications_example_is_signed_as_it_says() {
+    let program = program("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let headers = program.signed("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+    assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    assert_eq!(headers["webhook-id"], "msg_p5jXN8AQM9LWM0D4loKWxJek");
+    assert_eq!(headers["webhook-timestamp"], "1614265330");
+}
+
+#[test]
+fn a_secret_is_taken_as_it_is_or_as_the_specification_writes_it() {
+    assert!(program("any text").is_ok());
+    let error = program("whsec_???").err().unwrap();
+    assert!(error.message.contains("no base64") && !error.message.contains("???"), "{}", error.message);
+}
+
+#[test]
+fn an_answer_means_what_its_status_says() {
+    let outcome = |status| {
+        let answer = Answer { status, headers: HeaderMap::new(), text: String::new(), whole: true, secrets: vec![] };
+        short(&answer::outcome(&answer))
+    };
+    let told: Vec<_> =
+        [200, 202, 204, 302, 400, 401, 404, 410, 413, 429, 500, 503].map(|n| format!("{n} {}", outcome(n))).into();
+    insta::assert_snapshot!(told.join("\n"));
+}

@@ -1,0 +1,25 @@
+//! `hookbell backup`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Failure;
+use crate::config;
+use crate::store::sqlite;
+
+/// `hookbell backup …`
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The new file.
+    file: PathBuf,
+}
+
+impl Backup {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let store = config::store(config).map_err(Failure::Problems)?;
+        sqlite::backup(&store, &self.file).map_err(Failure::NotFine)?;
+        anstream::println!("{} is a whole copy of {}", self.file.display(), store.display());
+        Ok(())
+    }
+}

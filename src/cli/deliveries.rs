@@ -1,0 +1,137 @@
+//! `hookbell deliveries`: what became of messages, and what was sent.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::Failure;
+use super::caller::Server;
+use super::events::segment;
+use super::shown::{harmless_lines, moment, rows, since};
+use crate::server::admin::DeliveriesAnswer;
+use crate::store::{SeenDelivery, WholeDelivery};
+
+/// `hookbell deliveries …`
+#[derive(Args)]
+pub(super) struct Deliveries {
+    /// One delivery, with its attempts and what was sent.
+    id: Option<String>,
+    /// Of events of this repository: `workspace/slug`.
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+    /// Of this event.
+    #[arg(long, value_name = "ID")]
+    event: Option<String>,
+    /// To this channel.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// waiting, delivered, accepted, skipped, dead, suspect, parked or undecided.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Since then: `2h` ago, or a moment.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// How many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: usize,
+    /// Of one delivery: what was sent, and nothing else.
+    #[arg(long, requires = "id")]
+    sent: bool,
+    /// For programs: a line of JSON each.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Deliveries {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let caller = self.server.caller(config)?;
+        if let Some(id) = &self.id {
+            let whole: WholeDelivery = caller.get(&format!("/api/v1/deliveries/{}", segment(id)), &[])?;
+            return self.show_one(&whole);
+        }
+        let query = [
+            ("repository", self.repo),
+            ("event", self.event),
+            ("channel", self.channel),
+            ("state", self.state),
+            ("since", self.since.as_deref().map(since).transpose()?.map(|at| at.to_string())),
+            ("limit", Some(self.limit.to_string())),
+        ];
+        let answer: DeliveriesAnswer = caller.get("/api/v1/deliveries", &query)?;
+        rows(&answer.deliveries, self.json, "there is no such delivery", line);
+        Ok(())
+    }
+
+    fn show_one(&self, whole: &WholeDelivery) -> Result<(), Failure> {
+        if self.sent {
+            let nothing = || Failure::NotFine(format!("nothing was sent for `{}` yet", whole.delivery.id));
+            anstream::println!("{}", whole.sent.as_deref().ok_or_else(nothing)?);
+        } else if self.json {
+            anstream::println!("{}", serde_json::to_string(whole).unwrap_or_default());
+        } else {
+            anstream::println!("{}", harmless_lines(&page(whole)));
+        }
+        Ok(())
+    }
+}
+
+/// One delivery in a line.
+pub(super) fn line(delivery: &SeenDelivery) -> String {
+    let repository = delivery.repository.as_deref().unwrap_or("-");
+    let mut line = format!(
+        "{}  {}  {:<9}  {}  {}  {repository}",
+        moment(delivery.created_at),
+        delivery.id,
+        delivery.state.as_str(),
+        delivery.channel,
+        delivery.kind,
+    );
+    if let Some(why) = why(delivery) {
+        line.push_str(&format!("  {why}"));
+    }
+    line
+}
+
+/// Why it is not delivered, or not as it was meant.
+fn why(delivery: &SeenDelivery) -> Option<String> {
+    let last = || {
+        let outcome = delivery.outcome.as_deref().filter(|outcome| !["delivered", "accepted"].contains(outcome))?;
+        let said = delivery.said.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
+        Some(format!("{outcome} ({}×){said}", delivery.attempts))
+    };
+    let template = || delivery.template_error.as_ref().map(|error| format!("a template failed: {error}"));
+    delivery.why.clone().or_else(last).or_else(template)
+}
+
+fn page(whole: &WholeDelivery) -> String {
+    let delivery = &whole.delivery;
+    let mut page = format!("{}  {}\n", delivery.id, delivery.state.as_str());
+    let mut row = |name: &str, value: &str| page.push_str(&format!("  {name:<9} {value}\n"));
+    row("event", &format!("{}  {}  {}", delivery.event, delivery.kind, delivery.repository.as_deref().unwrap_or("-")));
+    row("channel", &format!("{}, by route `{}`", delivery.channel, delivery.route));
+    row("asked for", &moment(delivery.created_at));
+    if let Some(original) = &delivery.replay_of {
+        row("repeats", original.as_str());
+    }
+    if let Some(why) = &delivery.why {
+        row("why", why);
+    }
+    if let Some(error) = &delivery.template_error {
+        row("template", &format!("failed, the next one was used: {error}"));
+    }
+    for attempt in &whole.tries {
+        let said = attempt.said.as_deref().map(|said| format!("  {said}")).unwrap_or_default();
+        let node = attempt.node.as_deref().map(|node| format!("  by {node}")).unwrap_or_default();
+        row(
+            &format!("attempt {}", attempt.n),
+            &format!("{}  {} ms  {}{said}{node}", moment(attempt.at), attempt.took, attempt.outcome),
+        );
+    }
+    match &whole.sent {
+        Some(sent) => page.push_str(&format!("  sent\n{sent}")),
+        None => page.push_str("  nothing was sent yet"),
+    }
+    page
+}

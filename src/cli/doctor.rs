@@ -1,0 +1,99 @@
+//! `hookbell doctor`: what is wrong around us.
+
+use std::path::Path;
+
+use clap::Args;
+
+use super::caller::Server;
+use super::shown::{ago, harmless_lines};
+use super::{Failure, plural, tally};
+use crate::config::{self, Secrets};
+use crate::server::admin::{ChannelsAnswer, Openness, token_path};
+use crate::store::sqlite;
+
+/// `hookbell doctor`
+#[derive(Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    server: Server,
+}
+
+/// What was looked at, and what is the matter with it, if anything.
+struct Finding(&'static str, Result<String, String>);
+
+impl Doctor {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let mut findings = vec![Finding("config", look_at_config(config))];
+        if let Ok(store) = config::store(config) {
+            findings.push(Finding("store", look_at_store(&store)));
+            findings.push(Finding("files", look_at_files(&store)));
+        }
+        match self.server.caller(config).and_then(|caller| caller.get::<ChannelsAnswer>("/api/v1/channels", &[])) {
+            Ok(answer) => findings.extend(answer.channels.iter().map(|status| {
+                let waits = status.lane.oldest.map(|oldest| {
+                    format!(
+                        ", {} waiting, the oldest asked for {}",
+                        plural(usize::try_from(status.lane.waiting).unwrap_or(usize::MAX), "message"),
+                        ago(oldest)
+                    )
+                });
+                let told = format!(
+                    "`{}` is {}{}",
+                    status.channel,
+                    super::channels::word(status.lane.state),
+                    waits.unwrap_or_default()
+                );
+                let reason = status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
+                Finding("channel", if fine { Ok(told) } else { Err(format!("{told}{reason}")) })
+            })),
+            Err(failure) => findings.push(Finding("service", Err(failure.text()))),
+        }
+        let wrong = findings.iter().filter(|Finding(_, finding)| finding.is_err()).count();
+        for Finding(what, finding) in findings {
+            let (mark, text) = match &finding {
+                Ok(text) => ("fine ", text),
+                Err(text) => ("WRONG", text),
+            };
+            anstream::println!("{mark}  {what:<8} {}", harmless_lines(text));
+        }
+        if wrong == 0 { Ok(()) } else { Err(Failure::NotFine(format!("{} wrong", plural(wrong, "thing")))) }
+    }
+}
+
+fn look_at_config(config: &Path) -> Result<String, String> {
+    let loaded = config::load(config, Secrets::Leave);
+    let shown = config.display();
+    match (loaded.settings.is_some(), loaded.problems.is_empty()) {
+        (true, true) => Ok(format!("{shown}")),
+        (true, false) => Ok(format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))),
+        (false, _) => Err(format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))),
+    }
+}
+
+fn look_at_store(store: &Path) -> Result<String, String> {
+    let shown = store.display();
+    if !store.exists() {
+        return Err(format!("there is no store `{shown}` yet: start Hookbell once, it makes one"));
+    }
+    match sqlite::check(store) {
+        Ok(faults) if faults.is_empty() => Ok(format!("{shown} is whole")),
+        Ok(faults) => Err(format!("{shown} is damaged, restore a backup: {}", faults.join("; "))),
+        Err(reason) => Err(format!("{shown}: {reason}")),
+    }
+}
+
+/// Files that others could read.
+fn look_at_files(store: &Path) -> Result<String, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let files = [store.to_owned(), token_path(store)];
+    let open = files
+        .iter()
+        .filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
+    let open: Vec<_> = open.map(|path| path.display().to_string()).collect();
+    if open.is_empty() {
+        Ok("the store and its token are for their owner alone".to_owned())
+    } else {
+        Err(format!("others may read {}: `chmod 600` them", open.join(" and ")))
+    }
+}

@@ -1,0 +1,114 @@
+//! `hookbell replay` and `hookbell drop`.
+
+use std::path::Path;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::caller::Server;
+use super::plural;
+use super::shown::{harmless_lines, since};
+use crate::server::admin::{DropAnswer, ReplayAnswer};
+
+/// Which deliveries.
+#[derive(Args)]
+struct Which {
+    /// These deliveries.
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Those to this channel.
+    #[arg(long, value_name = "NAME")]
+    channel: Option<String>,
+    /// Those in this state: `dead`.
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+    /// Those of this repository: `workspace/slug`.
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+    /// Those since then: `2h` ago, or a moment.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Which {
+    /// As the API wants it.
+    fn asked(&self) -> Result<Value, Failure> {
+        if self.ids.is_empty() && self.state.is_none() {
+            return Err(Failure::Usage("say which: ids, or a `--state`, as in `--state dead --since 2h`".to_owned()));
+        }
+        let mut asked = json!({ "dry_run": self.dry_run });
+        let mut add = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                asked[name] = value;
+            }
+        };
+        add("ids", (!self.ids.is_empty()).then(|| self.ids.clone().into()));
+        add("channel", self.channel.clone().map(Value::from));
+        add("state", self.state.clone().map(Value::from));
+        add("repository", self.repo.clone().map(Value::from));
+        add("since", self.since.as_deref().map(since).transpose()?.map(Value::from));
+        add("limit", self.limit.map(Value::from));
+        Ok(asked)
+    }
+}
+
+/// `hookbell replay …`
+#[derive(Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    which: Which,
+    /// By the routes of now, in place of where they went then.
+    #[arg(long)]
+    reroute: bool,
+}
+
+impl Replay {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let mut asked = self.which.asked()?;
+        asked["reroute"] = self.reroute.into();
+        let answer: ReplayAnswer = self.which.server.caller(config)?.post("/api/v1/deliveries/replay", &asked)?;
+        for replayed in &answer.replayed {
+            let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+            anstream::println!("{} to {}{new}", replayed.id, harmless_lines(replayed.channel.as_str()));
+        }
+        let done = if answer.dry_run { "would be sent again" } else { "sent again" };
+        ended(&format!("{} {done}", plural(answer.replayed.len(), "message")), &answer.left)
+    }
+}
+
+/// `hookbell drop …`
+#[derive(Args)]
+pub(super) struct Drop {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Drop {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let asked = self.which.asked()?;
+        let answer: DropAnswer = self.which.server.caller(config)?.post("/api/v1/deliveries/drop", &asked)?;
+        answer.dropped.iter().for_each(|id| anstream::println!("{id}"));
+        let done = if answer.dry_run { "would be given up" } else { "given up; `hookbell replay` sends one again" };
+        ended(&format!("{} {done}", plural(answer.dropped.len(), "message")), &answer.left)
+    }
+}
+
+/// Says what was done, and what was left and why.
+fn ended(done: &str, left: &[crate::server::admin::Left]) -> Result<(), Failure> {
+    anstream::eprintln!("{done}");
+    if left.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.why)).collect();
+    let message = format!("{} left alone\n{}", plural(left.len(), "message"), lines.join("\n"));
+    Err(Failure::NotFine(harmless_lines(&message)))
+}

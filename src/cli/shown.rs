@@ -1,0 +1,73 @@
+//! How commands show things.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Failure;
+use crate::message::shield::harmless;
+use crate::store::{Millis, now};
+
+/// A moment, to the second.
+pub(super) fn moment(at: Millis) -> String {
+    let second = Timestamp::from_second(at.div_euclid(1000));
+    second.map_or_else(|_| at.to_string(), |second| second.to_string())
+}
+
+/// How long ago something was, in its largest unit.
+pub(super) fn ago(at: Millis) -> String {
+    let seconds = now().saturating_sub(at).max(0) / 1000;
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// Rows: a line of JSON each for programs, or as `line` has it for people.
+pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl Fn(&T) -> String) {
+    for row in rows {
+        if json {
+            anstream::println!("{}", serde_json::to_string(row).unwrap_or_default());
+        } else {
+            anstream::println!("{}", harmless_lines(&line(row)));
+        }
+    }
+    if rows.is_empty() && !json {
+        anstream::eprintln!("{none}");
+    }
+}
+
+/// What others wrote, without what a terminal could take for orders; lines stay.
+pub(super) fn harmless_lines(text: &str) -> String {
+    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+/// Since when: `2h`, `1d`, `30min`, or a moment as `2026-11-24T08:00:00Z`.
+pub(super) fn since(text: &str) -> Result<Millis, Failure> {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+    let ago = units.iter().find_map(|(unit, millis)| {
+        let number: Millis = text.trim().strip_suffix(unit)?.trim().parse().ok().filter(|number| *number >= 0)?;
+        Some(now().saturating_sub(number.checked_mul(*millis)?).max(0))
+    });
+    let moment = || text.trim().parse::<Timestamp>().ok().map(|moment| moment.as_millisecond().max(0));
+    ago.or_else(moment).ok_or_else(|| {
+        Failure::Usage(format!("`{text}` is no time; write how long ago, `2h`, or when, `2026-11-24T08:00:00Z`"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        let at = |text: &str| since(text).ok();
+        assert_eq!(at("2026-11-24T08:00:00Z"), Some(1_795_507_200_000));
+        let two_hours = now() - at("2h").unwrap();
+        assert!((7_200_000..7_260_000).contains(&two_hours), "{two_hours}");
+        for wrong in ["", "yesterday", "-1h", "2 weeks", "99999999999999999999d"] {
+            assert_eq!(at(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One attempt: rendering a delivery's event, sending it, and what follows from the chat's answer.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::alert::Alert;
+use super::backoff;
+use super::lane::millis;
+use crate::chat::{Body, Failure, Outcome, Reason, Receipt, Style};
+use crate::config::{Channel, Settings};
+use crate::event::DeliveryId;
+use crate::store::{Attempt, Delivery, Finished, Millis, Next};
+use crate::template::Context;
+
+/// The shortest wait that a chat's own word is taken for.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What an attempt gave.
+pub(super) struct Tried {
+    pub(super) finished: Finished,
+    pub(super) then: Then,
+    pub(super) alert: Option<Alert>,
+}
+
+/// What the lane does after an attempt.
+pub(super) enum Then {
+    /// The next message, after a pause that the chat may have asked for.
+    Next { pause: Duration },
+    /// The same one again.
+    Again { wait: Duration },
+    /// Nothing: the destination is gone.
+    Close { reason: String, remedy: Option<&'static str> },
+}
+
+impl Tried {
+    /// Whether the chat took the message.
+    pub(super) fn passed(&self) -> bool {
+        matches!(self.finished.next, Next::Delivered { .. } | Next::Accepted)
+    }
+}
+
+impl Finished {
+    /// What became of a delivery without an attempt.
+    pub(super) fn untried(delivery: &DeliveryId, next: Next) -> Self {
+        Self { delivery: delivery.clone(), attempt: None, next, template_error: None }
+    }
+}
+
+/// Renders a delivery's event, now, so that a template that was mended since it was stored serves it; and sends it.
+pub(super) async fn attempt(
+    settings: &Settings,
+    channel: &Channel,
+    mut delivery: Delivery,
+    failures: u32,
+    clock: fn() -> Millis,
+) -> Tried {
+    let event = Context::new(std::mem::take(&mut delivery.event));
+    let drawn = draw(settings, channel, &delivery, &event);
+    let (body, template_error) = match drawn {
+        Drawn::Body { body, template_error } => (body, template_error),
+        Drawn::Nothing { why } => {
+            tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "skipped");
+            let finished = Finished::untried(&delivery.id, Next::Skipped { why });
+            return Tried { finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
+        }
+    };
+    let (at, began) = (clock(), Instant::now());
+    let sent = channel.chat.send(&delivery.id, &body).await;
+    let took = millis(began.elapsed());
+    let meaning = meaning(sent.outcome, &delivery, failures);
+    metrics::counter!(
+        "hookbell_attempts_total",
+        "channel" => delivery.channel.to_string(),
+        "outcome" => meaning.outcome,
+    )
+    .increment(1);
+    if matches!(meaning.next, Next::Delivered { .. } | Next::Accepted) {
+        tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, took, outcome = meaning.outcome, "sent");
+        let waited = clock().saturating_sub(delivery.created_at).max(0);
+        metrics::histogram!("hookbell_delivery_seconds", "channel" => delivery.channel.to_string())
+            .record(Duration::from_millis(waited.unsigned_abs()));
+    }
+    let Meaning { outcome, said, next, then, alert } = meaning;
+    let attempt = Some(Attempt { at, took, outcome, status: sent.status, said, body: body.0 });
+    Tried { finished: Finished { delivery: delivery.id, attempt, next, template_error }, then, alert }
+}
+
+/// What there is to send.
+enum Drawn {
+    Body { body: Body, template_error: Option<String> },
+    Nothing { why: String },
+}
+
+fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Drawn {
+    if let Some(body) = channel.chat.encode_event(event.event()) {
+        return Drawn::Body { body, template_error: None };
+    }
+    let rendered = settings.templates.render(event, delivery.template.as_deref());
+    for failure in &rendered.failures {
+        tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
+    }
+    if let Some(why) = rendered.skip {
+        return Drawn::Nothing { why };
+    }
+    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
+    let template_error = rendered.failures.first().map(ToString::to_string);
+    Drawn::Body { body: channel.chat.encode(&style.of(rendered.message)), template_error }
+}
+
+/// What a chat's answer means for a delivery and its lane.
+struct Meaning {
+    outcome: &'static str,
+    said: Option<String>,
+    next: Next,
+    then: Then,
+    alert: Option<Alert>,
+}
+
+fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
+    let (id, channel) = (&delivery.id, &delivery.channel);
+    let on =
+        |outcome, said, next| Meaning { outcome, said, next, then: Then::Next { pause: Duration::ZERO }, alert: None };
+    let again = |outcome, failure: Failure, asked: Option<Duration>| {
+        let own = backoff(failures + 1, rand::random());
+        // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
+        let wait = asked.filter(|asked| *asked >= SHORTEST_WAIT).unwrap_or(own);
+        // What is wrong on the way says nothing of the message.
+        let strike = !matches!(failure.reason, Reason::RateLimited | Reason::Network | Reason::Timeout);
+        let next = Next::Waits { strike };
+        Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait }, alert: None }
+    };
+    match outcome {
+        Outcome::Delivered(Receipt { message_id, pause, note }) => {
+            if let Some(note) = &note {
+                tracing::warn!(delivery = %id, %channel, note, "delivered, but not as drawn");
+            }
+            let then = Then::Next { pause: pause.unwrap_or_default() };
+            Meaning { then, ..on("delivered", note, Next::Delivered { message_id }) }
+        }
+        Outcome::Accepted => on("accepted", None, Next::Accepted),
+        Outcome::Retry { failure, after } => {
+            tell(&failure, delivery, "will try again");
+            again(failure.reason.as_str(), failure, after)
+        }
+        Outcome::Unknown(failure) => {
+            tell(&failure, delivery, "no answer, so it may be there; will try again");
+            again("unknown", failure, None)
+        }
+        Outcome::Rejected(failure) => {
+            tell(&failure, delivery, "the chat will never take this message; it is dead");
+            let alert = Some(Alert::ended(channel, failure.reason.as_str(), &failure.said));
+            Meaning { alert, ..on("rejected", Some(failure.said), Next::Dead { why: None }) }
+        }
+        Outcome::Closed(failure) => {
+            tell(&failure, delivery, "the destination is closed; its messages wait");
+            let alert = Some(Alert::closed(channel, id, &failure));
+            let then = Then::Close { reason: failure.said.clone(), remedy: failure.remedy };
+            Meaning { alert, then, ..on("closed", Some(failure.said), Next::Waits { strike: false }) }
+        }
+    }
+}
+
+fn tell(failure: &Failure, delivery: &Delivery, what: &str) {
+    let (id, channel, reason) = (&delivery.id, &delivery.channel, failure.reason.as_str());
+    let remedy = failure.remedy.unwrap_or("none known");
+    tracing::warn!(delivery = %id, %channel, reason, said = failure.said, remedy, "{what}");
+}

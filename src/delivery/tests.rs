@@ -1,0 +1,551 @@
+//! Lanes at work on the real store, with chats that are objects here, so that the clock can be ours: an hour passes in
+//! no time.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::chat::{Body, Chat, Failure, Outcome, Reason, Receipt, Sent, Style};
+use crate::config::{Admin, Channel, DeliverySettings, Listen};
+use crate::event::{DeliveryId, EventId, RequestId};
+use crate::http_client::{Http, HttpSettings};
+use crate::message::{Message, plain_text};
+use crate::routing::Router;
+use crate::store::sqlite::SqliteStore;
+use crate::store::*;
+use crate::template::Library;
+
+/// A chat that says what it is told to, and remembers what came and when.
+#[derive(Clone)]
+struct Fake {
+    name: &'static str,
+    pace: Pace,
+    state: Arc<Mutex<FakeState>>,
+}
+
+#[derive(Default)]
+struct FakeState {
+    /// What came: when, and its number.
+    came: Vec<(Instant, String)>,
+    /// What was shown.
+    shown: Vec<String>,
+    /// What to say of the next messages; then `always`.
+    script: VecDeque<Outcome>,
+    always: Option<Outcome>,
+    /// What to say of the message with this text, always.
+    of: Vec<(String, Outcome)>,
+}
+
+impl Fake {
+    fn new(name: &'static str) -> Self {
+        Self { name, pace: Pace::default(), state: Arc::default() }
+    }
+
+    fn with(self, change: impl FnOnce(&mut FakeState)) -> Self {
+        change(&mut self.state.lock().unwrap());
+        self
+    }
+
+    fn set(&self, change: impl FnOnce(&mut FakeState)) {
+        change(&mut self.state.lock().unwrap());
+    }
+
+    fn shown(&self) -> Vec<String> {
+        self.state.lock().unwrap().shown.clone()
+    }
+
+    fn came(&self) -> Vec<(Instant, String)> {
+        self.state.lock().unwrap().came.clone()
+    }
+
+    /// Waits until so many are shown.
+    async fn wait_for(&self, count: usize) -> Vec<String> {
+        // By the clock on the wall: what is to happen must, and a failure must not hang.
+        let deadline = std::time::Instant::now() + Duration::from_secs(300);
+        while self.state.lock().unwrap().shown.len() < count {
+            assert!(std::time::Instant::now() < deadline, "{} of {count} were shown", self.shown().len());
+            sleep(Duration::from_millis(20)).await;
+        }
+        self.shown()
+    }
+}
+
+#[async_trait]
+impl Chat for Fake {
+    fn destination(&self) -> String {
+        self.name.to_owned()
+    }
+
+    fn pace(&self) -> Pace {
+        self.pace.clone()
+    }
+
+    fn encode(&self, message: &Message) -> Body {
+        Body(plain_text(&message.line))
+    }
+
+    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
+        let mut state = self.state.lock().unwrap();
+        state.came.push((Instant::now(), body.0.clone()));
+        let of = state.of.iter().find(|(text, _)| body.0.contains(text)).map(|(_, outcome)| outcome.clone());
+        let outcome = of.or_else(|| state.script.pop_front()).or_else(|| state.always.clone());
+        let outcome = outcome.unwrap_or_else(|| Outcome::Delivered(Receipt::default()));
+        if matches!(outcome, Outcome::Delivered(_) | Outcome::Accepted) {
+            state.shown.push(body.0.clone());
+        }
+        outcome.into()
+    }
+}
+
+fn retry(reason: Reason, after: Option<u64>) -> Outcome {
+    let after = after.map(Duration::from_secs);
+    Outcome::Retry { failure: Failure::new(reason, "not now"), after }
+}
+
+/// The store, with a thread that waits for each of its answers: a paused clock must not run on while the disk works.
+struct Patient(Arc<SqliteStore>);
+
+macro_rules! wait_for {
+    ($self:ident.$name:ident($($argument:expr),*)) => {{
+        let (store, runtime) = ($self.0.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || runtime.block_on(store.$name($($argument),*))).await.unwrap()
+    }};
+}
+
+#[async_trait]
+impl Store for Patient {
+    async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError> {
+        wait_for!(self.accept(request, decide))
+    }
+    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>) -> Result<(), StoreError> {
+        wait_for!(self.assign(lanes))
+    }
+    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.lease(&lane, &owner, until, now))
+    }
+    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.release(&lane, &owner))
+    }
+    async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        let lane = lane.clone();
+        wait_for!(self.heads(&lane, limit))
+    }
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.finish(&lane, &owner, turn, now))
+    }
+    async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
+        let lane = lane.clone();
+        wait_for!(self.set_lane(&lane, state))
+    }
+    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
+        wait_for!(self.forget(keep, now))
+    }
+    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError> {
+        wait_for!(self.refuse(refused))
+    }
+    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
+        wait_for!(self.refusals(limit))
+    }
+    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
+        wait_for!(self.events(filter))
+    }
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError> {
+        wait_for!(self.deliveries(filter))
+    }
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError> {
+        let id = id.clone();
+        wait_for!(self.delivery(&id))
+    }
+    async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError> {
+        let id = id.clone();
+        wait_for!(self.event_json(&id))
+    }
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        wait_for!(self.counts())
+    }
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
+        wait_for!(self.enqueue(deliveries, now))
+    }
+    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
+        let why = why.to_owned();
+        wait_for!(self.give_up(ids, &why))
+    }
+}
+
+/// The time of day, by the runtime's clock.
+fn clock() -> Millis {
+    static START: OnceLock<(Instant, Millis)> = OnceLock::new();
+    let (start, at) = START.get_or_init(|| (Instant::now(), now()));
+    at + Millis::try_from((Instant::now() - *start).as_millis()).unwrap()
+}
+
+/// Lanes at work.
+struct Fixture {
+    store: Arc<dyn Store>,
+    settings: Arc<Settings>,
+    dispatcher: Dispatcher,
+    directory: tempfile::TempDir,
+    fakes: Vec<Fake>,
+}
+
+/// When a message counts as too old here.
+const MAX_AGE: Duration = Duration::from_secs(3 * 60 * 60);
+
+impl Fixture {
+    async fn new(fakes: &[&Fake]) -> Self {
+        let fakes: Vec<_> = fakes.iter().map(|fake| (*fake).clone()).collect();
+        Self::open(tempfile::tempdir().unwrap(), &fakes).await
+    }
+
+    async fn open(directory: tempfile::TempDir, fakes: &[Fake]) -> Self {
+        let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
+        let store: Arc<dyn Store> = Arc::new(Patient(Arc::new(store)));
+        let channel = |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, kind: "fake" };
+        let channels = fakes.iter().map(|fake| (ChannelName::from(fake.name), channel(fake))).collect();
+        let nowhere = "127.0.0.1:0".parse().unwrap();
+        let settings = Arc::new(Settings {
+            listen: Listen::Address(nowhere),
+            admin: Admin { listen: nowhere, hosts: vec![], tokens: vec![] },
+            trusted_proxies: vec![],
+            store: directory.path().join("h.db"),
+            keep: Keep::default(),
+            delivery: DeliverySettings {
+                max_age: MAX_AGE,
+                alerts: fakes.iter().map(|fake| fake.name.into()).collect(),
+            },
+            sources: BTreeMap::new(),
+            channels,
+            router: Router::default(),
+            templates: Library::built_in(),
+            http: Http::new(&HttpSettings::default()).unwrap(),
+            address_lists: vec![],
+            hash: String::new(),
+        });
+        let dispatcher = Dispatcher::start_at(settings.clone(), &lanes(&settings), store.clone(), clock).await.unwrap();
+        Self { store, settings, dispatcher, directory, fakes: fakes.to_vec() }
+    }
+
+    /// Stops the lanes and starts them anew, on the same store.
+    async fn restart(self) -> Self {
+        let Self { store, dispatcher, directory, fakes, settings } = self;
+        dispatcher.stop(Duration::from_secs(5)).await;
+        drop((store, settings));
+        Self::open(directory, &fakes).await
+    }
+
+    /// An event with this text for a channel, as a request would bring it.
+    async fn tell(&self, channel: &str, text: &str) -> DeliveryId {
+        self.tell_all(channel, &[text.to_owned()]).await.remove(0)
+    }
+
+    /// The same of several at once.
+    async fn tell_all(&self, channel: &str, texts: &[String]) -> Vec<DeliveryId> {
+        let lane = Lane(channel.to_owned());
+        let mut decided = Decided::default();
+        for text in texts {
+            let event = EventId::fresh();
+            decided.events.push(NewEvent {
+                id: event.clone(),
+                kind: "other",
+                repository: None,
+                subject: None,
+                json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
+                decision: "{}".to_owned(),
+            });
+            decided.deliveries.push(NewDelivery {
+                id: DeliveryId::fresh(),
+                event,
+                channel: channel.into(),
+                lane: lane.clone(),
+                route: "r".to_owned(),
+                template: None,
+                style: None,
+                replay_of: None,
+            });
+        }
+        let ids = decided.deliveries.iter().map(|delivery| delivery.id.clone()).collect();
+        let request = NewRequest {
+            id: RequestId::fresh(),
+            source: "s".into(),
+            hook: None,
+            key: None,
+            received_at: clock(),
+            headers: json!({}),
+            body: Bytes::new(),
+            subjects: vec![],
+        };
+        self.store.accept(request, Box::new(|_| decided)).await.unwrap();
+        self.dispatcher.bells().arrival(&lane);
+        ids
+    }
+
+    async fn state(&self, id: &DeliveryId) -> (State, Option<String>) {
+        let whole = self.store.delivery(id).await.unwrap().unwrap();
+        (whole.delivery.state, whole.delivery.why)
+    }
+
+    async fn outcomes(&self, id: &DeliveryId) -> Vec<String> {
+        let tries = self.store.delivery(id).await.unwrap().unwrap().tries;
+        tries.into_iter().map(|attempt| attempt.outcome).collect()
+    }
+}
+
+/// The numbers in texts like `event 17`, in order.
+fn numbers(texts: &[String]) -> Vec<usize> {
+    texts
+        .iter()
+        .filter_map(|text| text.split("event ").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok())
+        .collect()
+}
+
+/// Waits until `holds` does.
+async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while !holds().await {
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_own_pace() {
+    const WAITING: usize = 10_000;
+    let slow = Fake { pace: Pace::parse("10/s").unwrap(), ..Fake::new("slow") };
+    slow.set(|state| state.always = Some(retry(Reason::ServerError, None)));
+    let other = Fake::new("other");
+    let f = Fixture::new(&[&slow, &other]).await;
+    // What an event for the other lane takes, without and with the outage beside it, by the clock of the lanes.
+    let latency = async |from: usize| {
+        let mut worst = Duration::ZERO;
+        for n in from..from + 20 {
+            let began = Instant::now();
+            f.tell("other", &format!("event {n}")).await;
+            other.wait_for(n + 1).await;
+            worst = worst.max(other.came()[n].0 - began);
+        }
+        worst
+    };
+    let before = latency(0).await;
+    for first in (0..WAITING).step_by(100) {
+        let texts: Vec<_> = (first..first + 100).map(|n| format!("event {n}")).collect();
+        f.tell_all("slow", &texts).await;
+    }
+    let during = latency(20).await;
+    let asked = slow.came().len();
+    sleep(Duration::from_secs(50 * 60)).await;
+    let asked = slow.came().len() - asked;
+    assert!(
+        (20..=42).contains(&asked),
+        "asked {asked} times in 50 minutes: twice every five at the longest, less jitter"
+    );
+    let late = latency(40).await;
+    assert!(
+        during <= before + Duration::from_millis(20) && late <= before + Duration::from_millis(20),
+        "{before:?} before, {during:?} during, {late:?} after an hour"
+    );
+    assert_eq!(slow.shown().len(), 0);
+
+    slow.set(|state| state.always = None);
+    let back = Instant::now();
+    let shown = slow.wait_for(WAITING).await;
+    assert_eq!(numbers(&shown), (0..WAITING).collect::<Vec<_>>(), "in order, each once");
+    let took = Instant::now() - back;
+    let at_pace = Duration::from_secs(WAITING as u64 / 10);
+    assert!(took >= at_pace - Duration::from_secs(1) && took < at_pace + Duration::from_secs(320), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_chat_asks_for_is_waited_in_full_also_over_a_restart() {
+    let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(600))].into());
+    let f = Fixture::new(&[&fake]).await;
+    f.tell("a", "event 0").await;
+    until("one attempt", async || fake.came().len() == 1).await;
+    sleep(Duration::from_secs(100)).await;
+    let f = f.restart().await;
+    f.tell("a", "event 1").await;
+    assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
+    let waited = fake.came()[1].0 - fake.came()[0].0;
+    assert!(waited >= Duration::from_secs(600) && waited < Duration::from_secs(602), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() {
+    let poisoned = ("event 0".to_owned(), retry(Reason::ServerError, None));
+    let fake = Fake::new("a").with(|state| state.of = vec![poisoned]);
+    let told = Fake::new("b");
+    let f = Fixture::new(&[&fake, &told]).await;
+    let first = f.tell("a", "event 0").await;
+    until("five attempts", async || fake.came().len() >= 5).await;
+    assert_eq!(f.state(&first).await.0, State::Waiting, "alone, it is tried on");
+    for n in 1..4 {
+        f.tell("a", &format!("event {n}")).await;
+    }
+    assert_eq!(numbers(&fake.wait_for(3).await), [1, 2, 3], "the others pass, in order");
+    let (state, why) = f.state(&first).await;
+    assert_eq!(state, State::Suspect);
+    assert!(why.unwrap().ends_with("and the message behind it did not"));
+    let alert = told.wait_for(1).await;
+    assert_eq!(alert, ["Hookbell: channel a did not get a message"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_all_fail_none_is_buried_and_order_is_kept() {
+    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::ServerError, None)));
+    let f = Fixture::new(&[&fake]).await;
+    for n in 0..3 {
+        f.tell("a", &format!("event {n}")).await;
+    }
+    sleep(Duration::from_secs(30 * 60)).await;
+    let mut asked = numbers(&fake.came().into_iter().map(|(_, text)| text).collect::<Vec<_>>());
+    assert!(asked.contains(&1), "the one behind is tried: {asked:?}");
+    asked.dedup();
+    assert!(!asked.contains(&2), "and no other: {asked:?}");
+    fake.set(|state| state.always = None);
+    assert_eq!(numbers(&fake.wait_for(3).await), [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_way_that_fails_buries_nothing_however_often() {
+    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
+    let f = Fixture::new(&[&fake]).await;
+    for n in 0..3 {
+        f.tell("a", &format!("event {n}")).await;
+    }
+    sleep(Duration::from_secs(30 * 60)).await;
+    let asked = numbers(&fake.came().into_iter().map(|(_, text)| text).collect::<Vec<_>>());
+    assert!(asked.len() > 8 && asked.iter().all(|n| *n == 0), "{asked:?}");
+    fake.set(|state| state.always = None);
+    assert_eq!(numbers(&fake.wait_for(3).await), [0, 1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
+    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
+    let told = Fake::new("b");
+    let f = Fixture::new(&[&fake, &told]).await;
+    let mut old = vec![];
+    for n in 0..3 {
+        old.push(f.tell("a", &format!("event {n}")).await);
+    }
+    sleep(MAX_AGE - Duration::from_secs(60)).await;
+    let young = f.tell("a", "event 3").await;
+    sleep(Duration::from_secs(20 * 60)).await;
+    for id in &old {
+        let (state, why) = f.state(id).await;
+        assert_eq!((state, why.as_deref()), (State::Dead, Some("older than `max_age`, and its chat still fails")));
+    }
+    assert_eq!(f.state(&young).await.0, State::Waiting);
+    fake.set(|state| state.always = None);
+    assert_eq!(numbers(&fake.wait_for(1).await), [3]);
+    assert_eq!(told.shown().len(), 1, "one alert for one cause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_while_nobody_ran_is_sent_however_old() {
+    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
+    let f = Fixture::new(&[&fake]).await;
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Paused { reason: None }).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.tell("a", "event 0").await;
+    sleep(MAX_AGE * 3).await;
+    fake.set(|state| state.always = None);
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    assert_eq!(numbers(&fake.wait_for(1).await), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once() {
+    let gone = || Outcome::Closed(Failure::with_remedy(Reason::Gone, "gone", "make a new one"));
+    let fake = Fake::new("a").with(|state| state.always = Some(gone()));
+    let told = Fake::new("b");
+    let f = Fixture::new(&[&fake, &told]).await;
+    let id = f.tell("a", "event 0").await;
+    f.tell("a", "event 1").await;
+    assert_eq!(told.wait_for(1).await, ["Hookbell: channel a is closed: its messages wait"]);
+    sleep(MAX_AGE * 2).await;
+    assert_eq!((fake.came().len(), told.shown().len()), (1, 1));
+    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Waiting, vec!["closed".to_owned()]));
+    let f = f.restart().await;
+    sleep(MAX_AGE).await;
+    assert_eq!(fake.came().len(), 1, "a restart opens nothing");
+    fake.set(|state| state.always = None);
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_a_lane_that_waits_tries_at_once() {
+    let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(3_600))].into());
+    let f = Fixture::new(&[&fake]).await;
+    f.tell("a", "event 0").await;
+    until("one attempt", async || fake.came().len() == 1).await;
+    let began = Instant::now();
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    fake.wait_for(1).await;
+    assert!(Instant::now() - began < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_is_not_sent_though_it_was_read_ahead() {
+    let fake = Fake { pace: Pace::parse("1/min").unwrap(), ..Fake::new("a") };
+    let f = Fixture::new(&[&fake]).await;
+    let mut ids = vec![];
+    for n in 0..4 {
+        ids.push(f.tell("a", &format!("event {n}")).await);
+    }
+    fake.wait_for(1).await;
+    f.store.give_up(vec![ids[1].clone(), ids[2].clone()], "by hand").await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    assert_eq!(numbers(&fake.wait_for(2).await), [0, 3]);
+    assert_eq!(f.state(&ids[1]).await, (State::Dead, Some("by hand".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_message_is_dead_with_the_chats_words_and_the_lane_goes_on() {
+    let never = Outcome::Rejected(Failure::new(Reason::InvalidMessage, "status 400: invalid_blocks"));
+    let fake = Fake::new("a").with(|state| state.of = vec![("event 1".to_owned(), never)]);
+    let f = Fixture::new(&[&fake]).await;
+    f.tell("a", "event 0").await;
+    let id = f.tell("a", "event 1").await;
+    f.tell("a", "event 2").await;
+    assert_eq!(numbers(&fake.wait_for(2).await), [0, 2]);
+    let whole = f.store.delivery(&id).await.unwrap().unwrap();
+    assert_eq!(whole.delivery.state, State::Dead);
+    assert_eq!(whole.delivery.said.as_deref(), Some("status 400: invalid_blocks"));
+    assert!(whole.sent.unwrap().contains("event 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_steps_loses_and_holds_nothing() {
+    static STEP: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    fn stepping() -> Millis {
+        clock() + STEP.load(std::sync::atomic::Ordering::Relaxed)
+    }
+    let fake = Fake::new("a");
+    let f = Fixture::new(&[&fake]).await;
+    f.dispatcher.stop(Duration::from_secs(5)).await;
+    let lanes = lanes(&f.settings);
+    let dispatcher = Dispatcher::start_at(f.settings.clone(), &lanes, f.store.clone(), stepping).await.unwrap();
+    let f = Fixture { dispatcher, ..f };
+    let hour = 60 * 60 * 1000;
+    for (n, step) in [0, hour, -hour, 0, -hour, hour].into_iter().enumerate() {
+        STEP.store(step, std::sync::atomic::Ordering::Relaxed);
+        fake.set(|state| state.script = [retry(Reason::ServerError, None)].into());
+        let began = Instant::now();
+        f.tell("a", &format!("event {n}")).await;
+        fake.wait_for(n + 1).await;
+        assert!(Instant::now() - began < Duration::from_secs(3), "step {step}");
+    }
+    assert_eq!(numbers(&fake.shown()), [0, 1, 2, 3, 4, 5]);
+}

@@ -1,0 +1,424 @@
+//! What is answered, and done: by whoever serves the API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Settings;
+use crate::delivery::Bells;
+use crate::event::{ChannelName, DeliveryId, Event, EventId};
+use crate::routing::Subject;
+use crate::store::{
+    Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, Refused, SeenDelivery, SeenEvent, State, Store,
+    StoreError, WholeDelivery, now,
+};
+
+/// Where the service is looked after: its store, its config, and the way to its lanes' tasks, if they run.
+pub struct Desk {
+    /// What is stored.
+    pub store: Arc<dyn Store>,
+    /// What the config says.
+    pub settings: Arc<Settings>,
+    /// The lane of each channel.
+    pub lanes: Arc<BTreeMap<ChannelName, Lane>>,
+    /// The lanes' tasks.
+    pub bells: Bells,
+}
+
+/// Why something is not answered.
+pub(crate) enum Wrong {
+    /// What was asked is none.
+    Input(String),
+    /// There is no such thing.
+    Unknown(String),
+    /// The store fails.
+    Store(String),
+}
+
+impl From<StoreError> for Wrong {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Events.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EventsAnswer {
+    /// The newest last.
+    pub events: Vec<SeenEvent>,
+}
+
+/// One event.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EventAnswer {
+    /// In short.
+    pub event: SeenEvent,
+    /// As templates see it.
+    pub json: Value,
+    /// Who was to hear of it.
+    pub deliveries: Vec<SeenDelivery>,
+}
+
+/// Refused requests.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct RefusalsAnswer {
+    /// The newest last.
+    pub refusals: Vec<Refused>,
+}
+
+/// Deliveries.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeliveriesAnswer {
+    /// The newest last.
+    pub deliveries: Vec<SeenDelivery>,
+}
+
+/// Whether messages leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Openness {
+    /// They do.
+    Open,
+    /// The destination is gone.
+    Closed,
+    /// Somebody wants them to wait.
+    Paused,
+    /// The channel is not in the config.
+    Parked,
+}
+
+/// How a lane is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LaneStatus {
+    /// The destination: the chat and a hash of its address.
+    pub lane: String,
+    /// The channels that lead there.
+    pub channels: Vec<ChannelName>,
+    /// Whether messages leave.
+    pub state: Openness,
+    /// Why not: what the chat said, or whoever paused it.
+    pub reason: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// Since when it is closed or paused, in milliseconds since 1970.
+    pub since: Option<Millis>,
+    /// How many messages wait.
+    pub waiting: u64,
+    /// When the oldest of them was asked for, in milliseconds since 1970.
+    pub oldest: Option<Millis>,
+    /// When the next attempt is due, if the last one failed.
+    pub next_at: Option<Millis>,
+}
+
+/// Lanes.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct LanesAnswer {
+    /// By name.
+    pub lanes: Vec<LaneStatus>,
+}
+
+/// How a channel is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelStatus {
+    /// Its name.
+    pub channel: ChannelName,
+    /// `slack`, `console`, …; none where it is not in the config.
+    pub kind: Option<String>,
+    /// Its lane, with all that waits there, also of channels that share it.
+    #[serde(flatten)]
+    pub lane: LaneStatus,
+    /// How many messages are parked: the channel was not in the config.
+    pub parked: u64,
+    /// How many messages are dead or suspect, of those that are kept.
+    pub dead: u64,
+    /// How many were skipped by their templates.
+    pub skipped: u64,
+}
+
+/// Channels.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ChannelsAnswer {
+    /// By name.
+    pub channels: Vec<ChannelStatus>,
+}
+
+/// A delivery that was left alone.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Left {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Why.
+    pub why: String,
+}
+
+/// A delivery that is sent again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Replayed {
+    /// The one that it repeats.
+    pub id: DeliveryId,
+    /// The new one; none where nothing was done.
+    pub delivery: Option<DeliveryId>,
+    /// The event.
+    pub event: EventId,
+    /// The channel.
+    pub channel: ChannelName,
+}
+
+/// What is sent again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReplayAnswer {
+    /// In the order in which they go.
+    pub replayed: Vec<Replayed>,
+    /// What is not.
+    pub left: Vec<Left>,
+    /// Nothing was done.
+    pub dry_run: bool,
+}
+
+/// What is given up.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DropAnswer {
+    /// These.
+    pub dropped: Vec<DeliveryId>,
+    /// What is not.
+    pub left: Vec<Left>,
+    /// Nothing was done.
+    pub dry_run: bool,
+}
+
+impl Desk {
+    /// Whether the store answers.
+    pub(super) async fn is_ready(&self) -> Result<(), String> {
+        self.store.refusals(1).await.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, Wrong> {
+        Ok(EventsAnswer { events: self.store.events(filter).await? })
+    }
+
+    pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, Wrong> {
+        let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
+        let unknown = || Wrong::Unknown(format!("there is no event `{}`", shown(id.as_str())));
+        let event = self.store.events(filter).await?.pop().ok_or_else(unknown)?;
+        let json = self.store.event_json(&id).await?.unwrap_or_default();
+        let filter = Filter { event: Some(id), limit: 1_000, ..Filter::default() };
+        Ok(EventAnswer { event, json, deliveries: self.store.deliveries(filter).await? })
+    }
+
+    pub(super) async fn refusals(&self, limit: usize) -> Result<RefusalsAnswer, Wrong> {
+        Ok(RefusalsAnswer { refusals: self.store.refusals(limit).await? })
+    }
+
+    pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, Wrong> {
+        Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await? })
+    }
+
+    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<WholeDelivery, Wrong> {
+        let unknown = || Wrong::Unknown(format!("there is no delivery `{}`", shown(id.as_str())));
+        self.store.delivery(&id).await?.ok_or_else(unknown)
+    }
+
+    pub(super) async fn channels(&self) -> Result<ChannelsAnswer, Wrong> {
+        let counts = self.store.counts().await?;
+        let known = self.lanes.keys();
+        let gone = counts.ended.iter().filter(|((_, state), _)| *state == State::Parked).map(|((name, _), _)| name);
+        let names: BTreeSet<_> = known.chain(gone).collect();
+        Ok(ChannelsAnswer { channels: names.into_iter().map(|name| self.channel(name, &counts)).collect() })
+    }
+
+    fn channel(&self, name: &ChannelName, counts: &Counts) -> ChannelStatus {
+        let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
+        let lane = match self.lanes.get(name) {
+            Some(lane) => self.lane(lane, counts),
+            None => {
+                let reason = Some("the channel is not in the config".to_owned());
+                let lane = Lane(String::new());
+                LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
+            }
+        };
+        ChannelStatus {
+            channel: name.clone(),
+            kind: self.settings.channels.get(name).map(|channel| channel.kind.to_owned()),
+            lane,
+            parked: of(State::Parked),
+            dead: of(State::Dead) + of(State::Suspect),
+            skipped: of(State::Skipped),
+        }
+    }
+
+    pub(super) async fn lanes(&self) -> Result<LanesAnswer, Wrong> {
+        let counts = self.store.counts().await?;
+        let lanes: BTreeSet<_> = self.lanes.values().collect();
+        Ok(LanesAnswer { lanes: lanes.into_iter().map(|lane| self.lane(lane, &counts)).collect() })
+    }
+
+    fn lane(&self, lane: &Lane, counts: &Counts) -> LaneStatus {
+        let channels = self.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name.clone()).collect();
+        status(lane, channels, counts.lanes.get(lane).unwrap_or(&LaneCounts::default()))
+    }
+
+    pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, Wrong> {
+        self.set(&name, LaneState::Paused { reason }).await
+    }
+
+    pub(super) async fn reopen(&self, name: ChannelName) -> Result<ChannelsAnswer, Wrong> {
+        self.set(&name, LaneState::Open).await
+    }
+
+    async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, Wrong> {
+        let unknown = || Wrong::Unknown(format!("there is no channel `{}` in the config", shown(name.as_str())));
+        let lane = self.lanes.get(name).ok_or_else(unknown)?;
+        tracing::info!(channel = %name, lane = lane.0, ?state, "a lane is set by hand");
+        self.store.set_lane(lane, state).await?;
+        self.bells.change(lane);
+        let counts = self.store.counts().await?;
+        let sharing = self.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
+        Ok(ChannelsAnswer { channels: sharing.map(|name| self.channel(name, &counts)).collect() })
+    }
+
+    pub(super) async fn replay(&self, filter: Filter, reroute: bool, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+        // What is named is sent again however often; what merely fits, once.
+        let filter = Filter { unrepeated: filter.ids.is_empty(), ..filter };
+        let (found, mut left) = self.selected(filter).await?;
+        let (mut sends, mut rerouted) = (vec![], BTreeSet::new());
+        for delivery in found {
+            if matches!(delivery.state, State::Waiting | State::Undecided) {
+                left.push(Left { id: delivery.id, why: "it is still on its way".to_owned() });
+            } else if reroute {
+                if rerouted.insert(delivery.event.clone()) {
+                    match self.rerouted(&delivery).await? {
+                        Ok(news) => sends.extend(news),
+                        Err(why) => left.push(Left { id: delivery.id, why }),
+                    }
+                }
+            } else {
+                match self.lanes.get(&delivery.channel) {
+                    Some(lane) => sends.push(again(&delivery, lane)),
+                    None => {
+                        let why = format!("channel `{}` is not in the config", delivery.channel);
+                        left.push(Left { id: delivery.id, why });
+                    }
+                }
+            }
+        }
+        let replayed = sends.iter().map(|new| Replayed {
+            id: new.replay_of.clone().unwrap_or_else(|| new.id.clone()),
+            delivery: (!dry_run).then(|| new.id.clone()),
+            event: new.event.clone(),
+            channel: new.channel.clone(),
+        });
+        let replayed = replayed.collect();
+        if !dry_run && !sends.is_empty() {
+            let lanes: BTreeSet<_> = sends.iter().map(|send| send.lane.clone()).collect();
+            tracing::info!(deliveries = sends.len(), "sending again, as was asked");
+            self.store.enqueue(sends, now()).await?;
+            lanes.iter().for_each(|lane| self.bells.arrival(lane));
+        }
+        Ok(ReplayAnswer { replayed, left, dry_run })
+    }
+
+    /// Where the routes of now send a delivery's event; or why nowhere.
+    async fn rerouted(&self, delivery: &SeenDelivery) -> Result<Result<Vec<NewDelivery>, String>, Wrong> {
+        let Some(json) = self.store.event_json(&delivery.event).await? else {
+            return Ok(Err("its event is not kept any more".to_owned()));
+        };
+        let Ok(event) = serde_json::from_value::<Event>(json) else {
+            return Ok(Err("its event is none that routes are for".to_owned()));
+        };
+        let filter = Filter { event: Some(delivery.event.clone()), limit: 1, ..Filter::default() };
+        let source = self.store.events(filter).await?.pop().map(|seen| seen.source);
+        let source = source.ok_or_else(|| Wrong::Unknown("its event is not kept any more".to_owned()))?;
+        let decision = self.settings.router.decide(Subject { source: &source, event: &event });
+        let sends: Vec<_> = decision
+            .sends
+            .into_iter()
+            .filter_map(|send| {
+                Some(NewDelivery {
+                    id: DeliveryId::fresh(),
+                    event: delivery.event.clone(),
+                    lane: self.lanes.get(&send.channel)?.clone(),
+                    channel: send.channel,
+                    route: send.route,
+                    template: send.template,
+                    style: send.style.map(|style| style.as_str().to_owned()),
+                    replay_of: Some(delivery.id.clone()),
+                })
+            })
+            .collect();
+        Ok(if sends.is_empty() { Err("no route of now sends it anywhere".to_owned()) } else { Ok(sends) })
+    }
+
+    pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, Wrong> {
+        let (found, mut left) = self.selected(filter).await?;
+        let (waiting, other): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|delivery| matches!(delivery.state, State::Waiting | State::Parked | State::Undecided));
+        left.extend(other.into_iter().map(|delivery| {
+            let why = format!("it does not wait: it is {}", delivery.state.as_str());
+            Left { id: delivery.id, why }
+        }));
+        let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
+        if dry_run {
+            return Ok(DropAnswer { dropped: ids, left, dry_run });
+        }
+        let dropped = self.store.give_up(ids, "dropped by hand").await?;
+        tracing::info!(deliveries = dropped.len(), "given up, as was asked");
+        let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| self.lanes.get(&delivery.channel)).collect();
+        lanes.into_iter().for_each(|lane| self.bells.change(lane));
+        Ok(DropAnswer { dropped, left, dry_run })
+    }
+
+    /// The deliveries that are meant, and those that are named and not there.
+    async fn selected(&self, filter: Filter) -> Result<(Vec<SeenDelivery>, Vec<Left>), Wrong> {
+        let named = filter.ids.clone();
+        let found = self.store.deliveries(filter).await?;
+        let missing = named.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
+        let missing = missing.map(|id| Left {
+            why: "there is no such delivery, or it does not fit".to_owned(),
+            id: DeliveryId::from(id),
+        });
+        let left = missing.collect();
+        Ok((found, left))
+    }
+}
+
+/// The same delivery once more.
+fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
+    NewDelivery {
+        id: DeliveryId::fresh(),
+        event: delivery.event.clone(),
+        channel: delivery.channel.clone(),
+        lane: lane.clone(),
+        route: delivery.route.clone(),
+        template: delivery.template.clone(),
+        style: delivery.style.clone(),
+        replay_of: Some(delivery.id.clone()),
+    }
+}
+
+fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneStatus {
+    let (state, reason, remedy) = match &counts.state {
+        LaneState::Open => (Openness::Open, None, None),
+        LaneState::Closed { reason, remedy } => (Openness::Closed, Some(reason.clone()), remedy.clone()),
+        LaneState::Paused { reason } => (Openness::Paused, reason.clone(), None),
+    };
+    LaneStatus {
+        lane: lane.0.clone(),
+        channels,
+        state,
+        reason,
+        remedy,
+        since: counts.since,
+        waiting: counts.waiting,
+        oldest: counts.oldest,
+        next_at: counts.next_at,
+    }
+}
+
+/// What somebody asked for, short enough to be told.
+fn shown(text: &str) -> String {
+    crate::message::fit::cut_text(&crate::message::shield::harmless(text), 80)
+}

@@ -1,0 +1,84 @@
+//! The listener for those who look after the service: an API in JSON, metrics, and whether it is ready.
+//!
+//! What it can do is the list [`OPERATIONS`]; the OpenAPI document is made from the same list. The command line asks
+//! the same API, over HTTP where the service runs, and within its own process where it does not.
+
+mod desk;
+mod gate;
+mod metrics;
+mod openapi;
+mod operation;
+
+use std::sync::Arc;
+
+use poem::endpoint::BoxEndpoint;
+use poem::http::{Method, StatusCode};
+use poem::{EndpointExt, Request, Response, Route};
+use serde_json::json;
+
+use super::answer::{self, answer};
+
+pub use desk::{
+    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, Desk, DropAnswer, EventAnswer, EventsAnswer, LaneStatus,
+    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
+};
+pub use gate::{Gate, generate_token, token_path};
+pub use metrics::Metrics;
+pub(crate) use operation::OPERATIONS;
+
+/// All that the admin listener serves.
+pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> BoxEndpoint<'static, Response> {
+    let mut routes = Route::new();
+    for path in operation::paths() {
+        let (desk, gate) = (desk.clone(), gate.clone());
+        let serve = poem::endpoint::make(move |request: Request| {
+            let (desk, gate) = (desk.clone(), gate.clone());
+            async move { operation::serve(path, &desk, &gate, request).await }
+        });
+        routes = routes.at(path, serve);
+    }
+    let document = poem::endpoint::make_sync({
+        let gate = gate.clone();
+        move |request: Request| match gate.refusal(&request, crate::config::Role::Read) {
+            None if *request.method() == Method::GET => answer(StatusCode::OK, openapi::document()),
+            None => answer::method_not_allowed("GET"),
+            Some(refusal) => refusal,
+        }
+    });
+    let ready = poem::endpoint::make({
+        let desk = desk.clone();
+        move |_: Request| {
+            let desk = desk.clone();
+            async move { ready(&desk).await }
+        }
+    });
+    let shown = poem::endpoint::make(move |_: Request| {
+        let (desk, metrics) = (desk.clone(), metrics.clone());
+        async move {
+            match metrics {
+                Some(metrics) => metrics.show(&desk).await,
+                None => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
+            }
+        }
+    });
+    let routes = routes.at("/api/v1/openapi.json", document).at("/readyz", ready).at("/metrics", shown);
+    routes
+        .catch_all_error(|cause: poem::Error| async move {
+            match cause.status() {
+                StatusCode::NOT_FOUND => {
+                    answer::error(StatusCode::NOT_FOUND, "nothing is here: /api/v1/openapi.json says what there is")
+                }
+                _ => answer::of_error(&cause),
+            }
+        })
+        .map_to_response()
+        .boxed()
+}
+
+/// Whether the store takes requests: what a load balancer asks.
+async fn ready(desk: &Desk) -> Response {
+    match desk.is_ready().await {
+        Ok(()) => answer(StatusCode::OK, json!({ "status": "ready" })),
+        Err(error) => answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready", "error": error })),
+    }
+}

@@ -1,0 +1,106 @@
+//! The OpenAPI document, made from the list of operations, so that it cannot say anything else than they do.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::OPERATIONS;
+
+/// The document, by OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.0>), whose schemas are JSON Schema of 2020-12.
+pub(super) fn document() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for operation in OPERATIONS {
+        let input = (operation.input)(&mut generator).to_value();
+        let output = (operation.output)(&mut generator).to_value();
+        let mut described = json!({
+            "summary": operation.about,
+            "operationId": name(operation.path),
+            "responses": {
+                "200": { "description": "Done.", "content": { "application/json": { "schema": output } } },
+                "400": error("What was asked is not understood."),
+                "401": error("There is no token, or a wrong one."),
+                "403": error("The token may only look, or the listener is called by a name that is not its own."),
+                "503": error("The store fails."),
+            },
+        });
+        let mut parameters = vec![];
+        if operation.path.contains(":id") {
+            parameters.push(json!({
+                "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
+            }));
+            described["responses"]["404"] = error("There is no such thing.");
+        }
+        if operation.method == poem::http::Method::POST {
+            described["requestBody"] =
+                json!({ "required": true, "content": { "application/json": { "schema": input } } });
+            described["responses"]["415"] = error("The body is not JSON.");
+            described["responses"]["413"] = error("The body is too large.");
+            described["responses"]["408"] = error("The body did not arrive in time.");
+        } else {
+            parameters.extend(query(&input, generator.definitions()));
+        }
+        described["parameters"] = parameters.into();
+        let path = operation.path.replace(":id", "{id}");
+        let entry = paths.entry(path).or_insert_with(|| json!({}));
+        entry[operation.method.as_str().to_ascii_lowercase()] = described;
+    }
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert(
+        "Error".to_owned(),
+        json!({ "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } } }),
+    );
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Hookbell's admin API",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Looks after a Hookbell. Times are milliseconds since 1970.",
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "security": [{ "token": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "schemas": schemas,
+        },
+    })
+}
+
+fn error(description: &str) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Error" });
+    json!({ "description": description, "content": { "application/json": { "schema": schema } } })
+}
+
+/// `/api/v1/deliveries/:id` → `deliveries_id`.
+fn name(path: &str) -> String {
+    path.trim_start_matches("/api/v1/").replace(':', "").replace('/', "_")
+}
+
+/// The parameters of a query: the properties of the object that it is read into.
+fn query(schema: &Value, definitions: &Map<String, Value>) -> Vec<Value> {
+    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    let schema = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties.map(|(name, schema)| parameter(name, schema)).collect()
+}
+
+fn parameter(name: &str, schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    // A query has no null: what may be null may be left out.
+    if let Some(kinds) = schema["type"].as_array() {
+        schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+    }
+    if let Some(one) = schema["anyOf"].as_array().and_then(|any| any.iter().find(|one| one["type"] != "null")) {
+        let one = one.clone();
+        schema = json!({ "$ref": one["$ref"], "description": schema["description"] });
+    }
+    let description = schema["description"].take();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.remove("description");
+    }
+    json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+}

@@ -1,0 +1,395 @@
+//! What can be asked: the list of operations, and serving one of them.
+
+use std::pin::Pin;
+
+use poem::http::{Method, StatusCode, header};
+use poem::{Request, Response};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::answer::{self, answer};
+use super::desk::{self, Desk, Wrong};
+use super::gate::Gate;
+use crate::config::Role;
+use crate::event::{ChannelName, EventId};
+use crate::server::body;
+use crate::store::{Filter, State};
+
+/// The most bytes of a request's body.
+const LARGEST_BODY: usize = 256 * 1024;
+
+/// One thing that can be asked.
+pub(crate) struct Operation {
+    /// `GET` or `POST`.
+    pub(crate) method: Method,
+    /// With `:id` for what stands there.
+    pub(crate) path: &'static str,
+    /// What a token must be good for.
+    pub(crate) role: Role,
+    /// In a sentence.
+    pub(crate) about: &'static str,
+    /// What the query, or the body of a `POST`, looks like.
+    pub(crate) input: fn(&mut SchemaGenerator) -> Schema,
+    /// What the answer looks like.
+    pub(crate) output: fn(&mut SchemaGenerator) -> Schema,
+    run: Run,
+}
+
+type Run = for<'a> fn(&'a Desk, Call) -> Pin<Box<dyn Future<Output = Result<Value, Wrong>> + Send + 'a>>;
+
+/// What was asked.
+pub(crate) struct Call {
+    /// What stands for `:id`.
+    id: String,
+    /// The query of a `GET`, the body of a `POST`.
+    input: Input,
+}
+
+enum Input {
+    Query(String),
+    Body(bytes::Bytes),
+}
+
+impl Call {
+    fn input<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
+        match &self.input {
+            Input::Query(query) => {
+                serde_urlencoded::from_str(query).map_err(|error| Wrong::Input(format!("the query: {error}")))
+            }
+            Input::Body(body) => {
+                serde_json::from_slice(body).map_err(|error| Wrong::Input(format!("the body: {error}")))
+            }
+        }
+    }
+}
+
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+fn told(value: impl Serialize) -> Result<Value, Wrong> {
+    serde_json::to_value(value).map_err(|error| Wrong::Store(error.to_string()))
+}
+
+macro_rules! operation {
+    ($method:ident $path:literal $role:ident $about:literal $input:ty => $output:ty, |$desk:ident, $id:ident, $asked:ident| $run:expr) => {
+        Operation {
+            method: Method::$method,
+            path: $path,
+            role: Role::$role,
+            about: $about,
+            input: schema::<$input>,
+            output: schema::<$output>,
+            run: |$desk, call| {
+                Box::pin(async move {
+                    let $asked: $input = call.input()?;
+                    let $id = call.id;
+                    told($run.await?)
+                })
+            },
+        }
+    };
+}
+
+/// All that can be asked.
+pub(crate) static OPERATIONS: &[Operation] = &[
+    operation!(GET "/api/v1/events" Read "Events that came in, the newest last."
+        EventsQuery => desk::EventsAnswer, |desk, _id, asked| desk.events(asked.filter()?)),
+    operation!(GET "/api/v1/events/:id" Read "One event: what it says, how it was routed, its deliveries."
+        Nothing => desk::EventAnswer, |desk, id, _asked| desk.event(id.into())),
+    operation!(GET "/api/v1/refusals" Read "The last requests that were refused, and why; the newest last."
+        Limit => desk::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
+    operation!(GET "/api/v1/deliveries" Read "Deliveries, the newest last."
+        DeliveriesQuery => desk::DeliveriesAnswer, |desk, _id, asked| desk.deliveries(asked.filter()?)),
+    operation!(GET "/api/v1/deliveries/:id" Read "One delivery, with its attempts and what was sent."
+        Nothing => crate::store::WholeDelivery, |desk, id, _asked| desk.delivery(id.into())),
+    operation!(GET "/api/v1/channels" Read "The channels: what waits, since when, and whether they are open."
+        Nothing => desk::ChannelsAnswer, |desk, _id, _asked| desk.channels()),
+    operation!(GET "/api/v1/lanes" Read "The lanes: one a destination, which channels may share."
+        Nothing => desk::LanesAnswer, |desk, _id, _asked| desk.lanes()),
+    operation!(POST "/api/v1/channels/:id/pause" Operate "Lets a channel's messages wait, and those of channels that share its destination."
+        Reason => desk::ChannelsAnswer, |desk, id, asked| desk.pause(id.into(), asked.reason)),
+    operation!(POST "/api/v1/channels/:id/reopen" Operate "Opens a channel that is closed or paused; one that waits tries again at once."
+        Nothing => desk::ChannelsAnswer, |desk, id, _asked| desk.reopen(id.into())),
+    operation!(POST "/api/v1/deliveries/replay" Operate "Sends again: new deliveries at the ends of their lanes."
+        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.reroute, asked.dry_run)),
+    operation!(POST "/api/v1/deliveries/drop" Operate "Gives up what waits; it is dead then."
+        DropSelection => desk::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
+];
+
+/// The paths of all operations, each once.
+pub(super) fn paths() -> Vec<&'static str> {
+    let mut paths: Vec<_> = OPERATIONS.iter().map(|operation| operation.path).collect();
+    paths.dedup();
+    paths
+}
+
+/// Serves whatever operation a path has.
+pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut request: Request) -> Response {
+    let here = || OPERATIONS.iter().filter(|operation| operation.path == path);
+    let Some(operation) = here().find(|operation| operation.method == *request.method()) else {
+        return answer::method_not_allowed(here().next().map_or("GET", |operation| match operation.method {
+            Method::POST => "POST",
+            _ => "GET",
+        }));
+    };
+    if let Some(refusal) = gate.refusal(&request, operation.role) {
+        return refusal;
+    }
+    let id = if path.contains(":id") { request.path_params::<String>().unwrap_or_default() } else { String::new() };
+    let input = if operation.method == Method::POST {
+        // A form or a plain text can be posted by any web page; JSON cannot.
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+            return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`");
+        }
+        match body::read(request.take_body(), LARGEST_BODY).await {
+            Ok(body) => Input::Body(body),
+            Err(error) => return error.answer(LARGEST_BODY),
+        }
+    } else {
+        Input::Query(request.uri().query().unwrap_or_default().to_owned())
+    };
+    match (operation.run)(desk, Call { id, input }).await {
+        Ok(value) => answer(StatusCode::OK, value),
+        Err(Wrong::Input(why)) => answer::error(StatusCode::BAD_REQUEST, &why),
+        Err(Wrong::Unknown(what)) => answer::error(StatusCode::NOT_FOUND, &what),
+        Err(Wrong::Store(why)) => {
+            tracing::error!(why, path, "the admin API could not answer");
+            answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
+        }
+    }
+}
+
+/// Nothing is asked beside what the path says.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Why a channel is paused.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    /// For whoever asks why nothing comes.
+    reason: Option<String>,
+}
+
+/// How many.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+}
+
+/// Many are enough for a look.
+const SOME: usize = 50;
+
+/// The most that are listed, or looked through for a replay, at once.
+const MOST: usize = 1_000;
+
+fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, Wrong> {
+    let limit = asked.unwrap_or(default);
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(Wrong::Input(format!("`limit` is from 1 to {most}"))) }
+}
+
+/// 2100 in milliseconds; what is beyond is no time that anybody means.
+const LATEST: i64 = 4_102_444_800_000;
+
+fn moment(asked: Option<i64>) -> Result<Option<i64>, Wrong> {
+    match asked {
+        Some(at) if !(0..=LATEST).contains(&at) => {
+            Err(Wrong::Input("`since` is in milliseconds since 1970".to_owned()))
+        }
+        at => Ok(at),
+    }
+}
+
+impl Limit {
+    fn limit(&self) -> Result<usize, Wrong> {
+        limit(self.limit, crate::store::REFUSALS, MOST)
+    }
+}
+
+/// Which events.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    /// `workspace/slug`, in any case.
+    repository: Option<String>,
+    /// Our word for what happened: `pull_request.opened`.
+    kind: Option<String>,
+    /// With a delivery to this channel.
+    channel: Option<String>,
+    /// With a delivery in this state.
+    state: Option<State>,
+    /// The host's name for the request: Bitbucket's `X-Request-UUID`.
+    request_key: Option<String>,
+    /// Not before this, in milliseconds since 1970.
+    #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
+    since: Option<i64>,
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+}
+
+impl EventsQuery {
+    fn filter(self) -> Result<Filter, Wrong> {
+        Ok(Filter {
+            repository: self.repository,
+            kind: self.kind,
+            channel: self.channel.map(ChannelName::from),
+            state: self.state,
+            request_key: self.request_key,
+            since: moment(self.since)?,
+            limit: limit(self.limit, SOME, MOST)?,
+            ..Filter::default()
+        })
+    }
+}
+
+/// Which deliveries.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DeliveriesQuery {
+    /// Of this repository: `workspace/slug`, in any case.
+    repository: Option<String>,
+    /// Of events of this kind.
+    kind: Option<String>,
+    /// Of this event.
+    event: Option<String>,
+    /// To this channel.
+    channel: Option<String>,
+    /// In this state.
+    state: Option<State>,
+    /// Not before this, in milliseconds since 1970.
+    #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
+    since: Option<i64>,
+    /// Older than the delivery with this `seq`: for the page before.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    before: Option<i64>,
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+}
+
+impl DeliveriesQuery {
+    fn filter(self) -> Result<Filter, Wrong> {
+        if self.before.is_some_and(|before| before < 0) {
+            return Err(Wrong::Input("`before` is the `seq` of a delivery".to_owned()));
+        }
+        Ok(Filter {
+            repository: self.repository,
+            kind: self.kind,
+            event: self.event.map(EventId::from),
+            channel: self.channel.map(ChannelName::from),
+            state: self.state,
+            since: moment(self.since)?,
+            before: self.before,
+            limit: limit(self.limit, SOME, MOST)?,
+            ..Filter::default()
+        })
+    }
+}
+
+/// Which deliveries are to be sent again: these, or all that fit and were not sent again before.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
+struct Selection {
+    /// These deliveries.
+    #[schemars(length(min = 1, max = 1000))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<String>,
+    /// Those to this channel.
+    channel: Option<String>,
+    /// Those in this state.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "State")]
+    state: Option<State>,
+    /// Those of this repository.
+    repository: Option<String>,
+    /// Those that were asked for then or later, in milliseconds since 1970.
+    #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
+    since: Option<i64>,
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+    /// By the routes of now, in place of where they went then.
+    #[serde(default)]
+    reroute: bool,
+    /// Only say what would be done.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Which deliveries are to be given up: these, or all that fit.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
+struct DropSelection {
+    /// These deliveries.
+    #[schemars(length(min = 1, max = 1000))]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ids: Vec<String>,
+    /// Those to this channel.
+    channel: Option<String>,
+    /// Those in this state: `waiting` or `parked`.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "State")]
+    state: Option<State>,
+    /// Those of this repository.
+    repository: Option<String>,
+    /// Those that were asked for then or later, in milliseconds since 1970.
+    #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
+    since: Option<i64>,
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 1000))]
+    limit: Option<usize>,
+    /// Only say what would be done.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// A state that is named is one, not `null`.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D::Error> {
+    State::deserialize(deserializer).map(Some)
+}
+
+impl Selection {
+    fn filter(&self) -> Result<Filter, Wrong> {
+        let all = (&self.ids, &self.channel, self.state, &self.repository, self.since, self.limit);
+        selected(all)
+    }
+}
+
+impl DropSelection {
+    fn filter(&self) -> Result<Filter, Wrong> {
+        let all = (&self.ids, &self.channel, self.state, &self.repository, self.since, self.limit);
+        selected(all)
+    }
+}
+
+type Selected<'a> =
+    (&'a Vec<String>, &'a Option<String>, Option<State>, &'a Option<String>, Option<i64>, Option<usize>);
+
+fn selected((ids, channel, state, repository, since, most): Selected<'_>) -> Result<Filter, Wrong> {
+    if ids.is_empty() && state.is_none() {
+        return Err(Wrong::Input("say which: `ids`, or a `state`".to_owned()));
+    }
+    if ids.len() > MOST {
+        return Err(Wrong::Input(format!("at most {MOST} ids at once")));
+    }
+    Ok(Filter {
+        ids: ids.clone(),
+        channel: channel.as_deref().map(ChannelName::from),
+        state,
+        repository: repository.clone(),
+        since: moment(since)?,
+        limit: limit(most, MOST, MOST)?,
+        ..Filter::default()
+    })
+}

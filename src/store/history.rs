@@ -1,0 +1,207 @@
+//! What those who look after the service see of the store: events, deliveries, attempts, lanes.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Lane, LaneState, Millis};
+use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
+
+/// What became of a delivery so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is to be sent.
+    Waiting,
+    /// The chat shows it.
+    Delivered,
+    /// The chat took it, and does not say whether it shows it.
+    Accepted,
+    /// Its template said that there is nothing to tell.
+    Skipped,
+    /// It will not be delivered.
+    Dead,
+    /// It failed again and again where the message behind it did not.
+    Suspect,
+    /// Its channel is not in the config.
+    Parked,
+    /// It is not routed yet, because the routes were broken.
+    Undecided,
+}
+
+impl State {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Delivered,
+        Self::Accepted,
+        Self::Skipped,
+        Self::Dead,
+        Self::Suspect,
+        Self::Parked,
+        Self::Undecided,
+    ];
+
+    /// The text form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Accepted => "accepted",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+            Self::Suspect => "suspect",
+            Self::Parked => "parked",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// The state of this text form.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// What to look for. All that is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// These alone; all others where it is empty.
+    pub ids: Vec<String>,
+    /// `workspace/slug`, in any case.
+    pub repository: Option<String>,
+    /// The event's kind.
+    pub kind: Option<String>,
+    /// The event.
+    pub event: Option<EventId>,
+    /// The host's name for the request: Bitbucket's `X-Request-UUID`.
+    pub request_key: Option<String>,
+    /// The channel that it went to.
+    pub channel: Option<ChannelName>,
+    /// What became of it.
+    pub state: Option<State>,
+    /// Not before this.
+    pub since: Option<Millis>,
+    /// Older than this one, by its `seq`.
+    pub before: Option<i64>,
+    /// Without those that were sent again already.
+    pub unrepeated: bool,
+    /// At most so many, the newest of them.
+    pub limit: usize,
+}
+
+/// An event, in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenEvent {
+    /// Its id.
+    pub id: EventId,
+    /// The request that brought it.
+    pub request: RequestId,
+    /// The source that it came through.
+    pub source: SourceName,
+    /// When it came, in milliseconds since 1970.
+    pub at: Millis,
+    /// Its kind.
+    pub kind: String,
+    /// `workspace/slug`.
+    pub repository: Option<String>,
+    /// How it was routed.
+    pub decision: Value,
+}
+
+/// A delivery, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenDelivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Its place in the order of all.
+    pub seq: i64,
+    /// The event that it delivers.
+    pub event: EventId,
+    /// That event's kind.
+    pub kind: String,
+    /// That event's repository.
+    pub repository: Option<String>,
+    /// The channel that it goes to.
+    pub channel: ChannelName,
+    /// The route that sends it.
+    pub route: String,
+    /// The template that the route asks for.
+    pub template: Option<String>,
+    /// The style that the route asks for.
+    pub style: Option<String>,
+    /// What became of it so far.
+    pub state: State,
+    /// Why, where no attempt says so.
+    pub why: Option<String>,
+    /// Which template failed, and how, if the message was made by the next one.
+    pub template_error: Option<String>,
+    /// When it was asked for, in milliseconds since 1970.
+    pub created_at: Millis,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the last attempt ended with, in a word.
+    pub outcome: Option<String>,
+    /// What the chat said then.
+    pub said: Option<String>,
+    /// The chat's name for the message.
+    pub message_id: Option<String>,
+    /// The delivery that it repeats.
+    pub replay_of: Option<DeliveryId>,
+}
+
+/// A delivery with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WholeDelivery {
+    /// The delivery.
+    #[serde(flatten)]
+    pub delivery: SeenDelivery,
+    /// Its attempts, in order.
+    pub tries: Vec<SeenAttempt>,
+    /// What was sent last.
+    pub sent: Option<String>,
+}
+
+/// An attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SeenAttempt {
+    /// The first is 1.
+    pub n: u32,
+    /// When it began, in milliseconds since 1970.
+    pub at: Millis,
+    /// How long it took, in milliseconds.
+    pub took: Millis,
+    /// How it ended, in a word.
+    pub outcome: String,
+    /// The status of the chat's answer.
+    pub status: Option<u16>,
+    /// What the chat said.
+    pub said: Option<String>,
+    /// The program that tried: its host, and an id of this run.
+    pub node: Option<String>,
+}
+
+/// What waits, and what ended badly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By lane: all lanes in which something waits, or that are not open.
+    pub lanes: BTreeMap<Lane, LaneCounts>,
+    /// By channel and state: what is parked, and what ended as dead, suspect or skipped.
+    pub ended: BTreeMap<(ChannelName, State), u64>,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneCounts {
+    /// How many messages wait.
+    pub waiting: u64,
+    /// When the oldest of them was asked for.
+    pub oldest: Option<Millis>,
+    /// Whether it may be worked on.
+    pub state: LaneState,
+    /// Since when it is closed or paused.
+    pub since: Option<Millis>,
+    /// Until when it waits.
+    pub next_at: Option<Millis>,
+}

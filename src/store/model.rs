@@ -1,0 +1,326 @@
+//! What any store must do, as a program of a few lines that keeps everything in vectors; a store is held against it by
+//! random histories.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::sqlite::SqliteStore;
+use super::*;
+
+const CHANNELS: [&str; 3] = ["red", "green", "blue"];
+const LANES: [&str; 3] = ["one", "two", "three"];
+const OWNERS: [&str; 2] = ["first", "second"];
+const LEASE: Millis = 1_000;
+
+/// Something that happens to a store. Numbers choose among what is there.
+#[derive(Clone, Debug)]
+enum Step {
+    Accept { key: Option<u8>, channels: Vec<usize> },
+    Assign { lanes: [Option<usize>; 3] },
+    Lease { lane: usize, owner: usize },
+    Release { lane: usize, owner: usize },
+    Finish { lane: usize, owner: usize, end: u8, pause: Millis },
+    Set { lane: usize, state: u8 },
+    GiveUp { delivery: usize },
+    Replay { delivery: usize },
+    Time { millis: Millis },
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (lane, owner) = (0..LANES.len(), 0..OWNERS.len());
+    prop_oneof![
+        4 => (prop::option::of(0..4_u8), prop::collection::vec(0..CHANNELS.len(), 0..3))
+            .prop_map(|(key, channels)| Step::Accept { key, channels }),
+        1 => prop::array::uniform3(prop::option::weighted(0.8, 0..LANES.len())).prop_map(|lanes| Step::Assign { lanes }),
+        4 => (lane.clone(), owner.clone()).prop_map(|(lane, owner)| Step::Lease { lane, owner }),
+        1 => (lane.clone(), owner.clone()).prop_map(|(lane, owner)| Step::Release { lane, owner }),
+        6 => (lane.clone(), owner, 0..7_u8, 0..2_000_i64)
+            .prop_map(|(lane, owner, end, pause)| Step::Finish { lane, owner, end, pause }),
+        1 => (lane, 0..3_u8).prop_map(|(lane, state)| Step::Set { lane, state }),
+        1 => (0..20_usize).prop_map(|delivery| Step::GiveUp { delivery }),
+        1 => (0..20_usize).prop_map(|delivery| Step::Replay { delivery }),
+        2 => (0..1_500_i64).prop_map(|millis| Step::Time { millis }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+/// One delivery, as the model has it.
+#[derive(Clone, Debug)]
+struct Kept {
+    id: DeliveryId,
+    event: EventId,
+    channel: &'static str,
+    lane: &'static str,
+    state: State,
+    attempts: u32,
+    strikes: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct KeptLane {
+    owner: Option<&'static str>,
+    until: Millis,
+    state: LaneState,
+    next_at: Millis,
+    pause: Millis,
+}
+
+struct Model {
+    now: Millis,
+    deliveries: Vec<Kept>,
+    lanes: BTreeMap<&'static str, KeptLane>,
+    channels: BTreeMap<&'static str, &'static str>,
+    seen: BTreeMap<u8, String>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let channels = CHANNELS.into_iter().zip(LANES).collect();
+        Self { now: 1_000_000, deliveries: vec![], lanes: BTreeMap::new(), channels, seen: BTreeMap::new() }
+    }
+
+    fn heads(&self, lane: &str) -> Vec<&Kept> {
+        self.deliveries.iter().filter(|kept| kept.lane == lane && kept.state == State::Waiting).collect()
+    }
+
+    fn lease(&mut self, lane: &'static str, owner: &'static str) -> Lease {
+        let now = self.now;
+        let known = self.lanes.contains_key(lane);
+        let entry = self.lanes.entry(lane).or_default();
+        if entry.state != LaneState::Open {
+            return Lease::Shut;
+        }
+        let other = entry.owner.filter(|holder| *holder != owner);
+        if other.is_some() && entry.until > now {
+            return Lease::Taken;
+        }
+        let doubted = other.is_some() && !(entry.pause > 0 && now < entry.next_at);
+        entry.owner = Some(owner);
+        entry.until = now + LEASE;
+        let wait = if known { (entry.next_at - now).clamp(0, entry.pause) } else { 0 };
+        if doubted
+            && let Some(head) =
+                self.deliveries.iter_mut().find(|kept| kept.lane == lane && kept.state == State::Waiting)
+        {
+            head.attempts += 1;
+        }
+        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()) }
+    }
+
+    fn set(&mut self, lane: &'static str, state: LaneState) {
+        let entry = self.lanes.entry(lane).or_default();
+        *entry = KeptLane { state, next_at: 0, pause: 0, ..entry.clone() };
+    }
+
+    fn assign(&mut self, channels: BTreeMap<&'static str, &'static str>) {
+        for kept in &mut self.deliveries {
+            if matches!(kept.state, State::Waiting | State::Parked) {
+                match channels.get(kept.channel) {
+                    Some(lane) => (kept.state, kept.lane) = (State::Waiting, lane),
+                    None => kept.state = State::Parked,
+                }
+            }
+        }
+        let used: BTreeSet<_> = channels.values().copied().collect();
+        self.lanes.retain(|lane, _| used.contains(lane));
+        self.channels = channels;
+    }
+}
+
+fn lane(name: &str) -> Lane {
+    Lane(name.to_owned())
+}
+
+fn ended(end: u8) -> (Next, State, u32) {
+    match end {
+        0 => (Next::Delivered { message_id: None }, State::Delivered, 0),
+        1 => (Next::Accepted, State::Accepted, 0),
+        2 => (Next::Skipped { why: "s".to_owned() }, State::Skipped, 0),
+        3 => (Next::Dead { why: None }, State::Dead, 0),
+        4 => (Next::Suspect { why: "s".to_owned() }, State::Suspect, 0),
+        5 => (Next::Waits { strike: true }, State::Waiting, 1),
+        _ => (Next::Waits { strike: false }, State::Waiting, 0),
+    }
+}
+
+/// Runs a history on a store and on the model, and compares them after each step.
+async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
+    let (mut store, mut model) = (open(), Model::new());
+    store.assign(model.channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect()).await.unwrap();
+    for step in steps {
+        match step.clone() {
+            Step::Accept { key, channels } => accept(store.as_ref(), &mut model, key, &channels).await,
+            Step::Assign { lanes } => {
+                let channels = CHANNELS.into_iter().zip(lanes).filter_map(|(name, to)| Some((name, LANES[to?])));
+                let channels: BTreeMap<_, _> = channels.collect();
+                let assigned = channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect();
+                store.assign(assigned).await.unwrap();
+                model.assign(channels);
+            }
+            Step::Lease { lane: n, owner } => {
+                let (name, owner) = (LANES[n], OWNERS[owner]);
+                let got = store.lease(&lane(name), owner, model.now + LEASE, model.now).await.unwrap();
+                assert_eq!(got, model.lease(name, owner), "{step:?}");
+            }
+            Step::Release { lane: n, owner } => {
+                let (name, owner) = (LANES[n], OWNERS[owner]);
+                store.release(&lane(name), owner).await.unwrap();
+                if let Some(entry) = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner)) {
+                    (entry.owner, entry.until) = (None, 0);
+                }
+            }
+            Step::Finish { lane: n, owner, end, pause } => {
+                let (name, owner) = (LANES[n], OWNERS[owner]);
+                let Some(head) = model.heads(name).first().map(|head| head.id.clone()) else { continue };
+                let (next, state, strike) = ended(end);
+                let attempt =
+                    Attempt { at: model.now, took: 1, outcome: "x", status: None, said: None, body: "b".to_owned() };
+                let finished = Finished { delivery: head.clone(), attempt: Some(attempt), next, template_error: None };
+                let turn = Turn { finished: vec![finished], pause, close: None };
+                let held = store.finish(&lane(name), owner, turn, model.now).await.unwrap();
+                let now = model.now;
+                let entry = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner));
+                assert_eq!(held, entry.is_some(), "{step:?}");
+                if let Some(entry) = entry {
+                    if pause != entry.pause {
+                        (entry.next_at, entry.pause) = (now + pause, pause);
+                    }
+                    let kept = model.deliveries.iter_mut().find(|kept| kept.id == head).unwrap();
+                    (kept.state, kept.attempts, kept.strikes) = (state, kept.attempts + 1, kept.strikes + strike);
+                }
+            }
+            Step::Set { lane: n, state } => {
+                let state = match state {
+                    0 => LaneState::Open,
+                    1 => LaneState::Paused { reason: None },
+                    _ => LaneState::Closed { reason: "r".to_owned(), remedy: None },
+                };
+                store.set_lane(&lane(LANES[n]), state.clone()).await.unwrap();
+                model.set(LANES[n], state);
+            }
+            Step::GiveUp { delivery } => {
+                let Some(kept) = model.deliveries.get_mut(delivery) else { continue };
+                let waits = matches!(kept.state, State::Waiting | State::Parked);
+                let given_up = store.give_up(vec![kept.id.clone()], "by hand").await.unwrap();
+                assert_eq!(given_up.len(), usize::from(waits), "{step:?}");
+                if waits {
+                    kept.state = State::Dead;
+                }
+            }
+            Step::Replay { delivery } => {
+                let Some(kept) = model.deliveries.get(delivery).cloned() else { continue };
+                let Some(to) = model.channels.get(kept.channel).copied() else { continue };
+                let new =
+                    Kept { id: DeliveryId::fresh(), lane: to, state: State::Waiting, attempts: 0, strikes: 0, ..kept };
+                store.enqueue(vec![new_delivery(&new, Some(kept.id))], model.now).await.unwrap();
+                model.deliveries.push(new);
+            }
+            Step::Time { millis } => model.now += millis,
+            Step::Restart => {
+                drop(store);
+                store = open();
+                // Who held a lane is gone with the process.
+                model.lanes.values_mut().for_each(|entry| entry.until = 0);
+            }
+        }
+        compare(store.as_ref(), &model, &step).await;
+    }
+}
+
+fn new_delivery(kept: &Kept, replay_of: Option<DeliveryId>) -> NewDelivery {
+    NewDelivery {
+        id: kept.id.clone(),
+        event: kept.event.clone(),
+        channel: kept.channel.into(),
+        lane: lane(kept.lane),
+        route: "r".to_owned(),
+        template: None,
+        style: None,
+        replay_of,
+    }
+}
+
+async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels: &[usize]) {
+    let event = EventId::fresh();
+    let mut names: Vec<_> = channels.iter().map(|n| CHANNELS[*n]).collect();
+    names.dedup();
+    let new = names.into_iter().filter_map(|channel| {
+        let lane = model.channels.get(channel)?;
+        let id = DeliveryId::fresh();
+        Some(Kept { id, event: event.clone(), channel, lane, state: State::Waiting, attempts: 0, strikes: 0 })
+    });
+    let new: Vec<Kept> = new.collect();
+    let receipt = event.to_string();
+    let request = NewRequest {
+        id: RequestId::fresh(),
+        source: "s".into(),
+        hook: None,
+        key: key.map(|key| key.to_string()),
+        received_at: model.now,
+        headers: json!({}),
+        body: Bytes::new(),
+        subjects: vec![],
+    };
+    let decided = Decided {
+        receipt: receipt.clone(),
+        events: vec![NewEvent {
+            id: event,
+            kind: "push",
+            repository: None,
+            subject: None,
+            json: "{}".to_owned(),
+            decision: "{}".to_owned(),
+        }],
+        deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
+        ..Decided::default()
+    };
+    let accepted = store.accept(request, Box::new(|_| decided)).await.unwrap();
+    match key.and_then(|key| model.seen.get(&key)) {
+        Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
+        None => {
+            let lanes = new.iter().map(|kept| lane(kept.lane)).collect();
+            assert_eq!(accepted, Accepted::Stored { receipt: receipt.clone(), lanes });
+            model.deliveries.extend(new);
+            model.seen.extend(key.map(|key| (key, receipt)));
+        }
+    }
+}
+
+async fn compare(store: &dyn Store, model: &Model, step: &Step) {
+    for name in LANES {
+        let heads = store.heads(&lane(name), 1_000).await.unwrap();
+        let got: Vec<_> = heads.iter().map(|head| (&head.id, head.attempts, head.strikes)).collect();
+        let heads = model.heads(name);
+        let expected: Vec<_> = heads.iter().map(|kept| (&kept.id, kept.attempts, kept.strikes)).collect();
+        assert_eq!(got, expected, "lane {name} after {step:?}");
+    }
+    let filter = Filter { limit: 1_000, ..Filter::default() };
+    let all = store.deliveries(filter).await.unwrap();
+    let got: Vec<_> = all.iter().map(|seen| (&seen.id, seen.state, seen.attempts)).collect();
+    let expected: Vec<_> = model.deliveries.iter().map(|kept| (&kept.id, kept.state, kept.attempts)).collect();
+    assert_eq!(got, expected, "after {step:?}");
+    let counts = store.counts().await.unwrap();
+    for name in LANES {
+        let got = counts.lanes.get(&lane(name)).map_or(0, |counts| counts.waiting);
+        assert_eq!(got, model.heads(name).len() as u64, "lane {name} after {step:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sqlite_does_what_the_model_does(steps in prop::collection::vec(step(), 1..40)) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("h.db");
+        let open = || Arc::new(SqliteStore::open(&path).unwrap()) as Arc<dyn Store>;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(open, steps));
+    }
+}

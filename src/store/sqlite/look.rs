@@ -1,0 +1,229 @@
+//! What is asked of the database by those who look after the service.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
+
+use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::store::{
+    Counts, Filter, Lane, LaneCounts, LaneState, Refused, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery,
+};
+
+/// The newest last.
+pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Refused>> {
+    let sql = "SELECT at, source, client, key, reason FROM
+                   (SELECT * FROM refusals ORDER BY n DESC LIMIT ?1) ORDER BY n";
+    let mut select = db.prepare_cached(sql)?;
+    let rows = select.query_map([limit], |row| {
+        Ok(Refused {
+            at: row.get(0)?,
+            source: row.get::<_, String>(1)?.into(),
+            client: row.get(2)?,
+            key: row.get(3)?,
+            reason: row.get(4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// Conditions, and the values that stand in them.
+#[derive(Default)]
+struct Where {
+    conditions: Vec<&'static str>,
+    values: Vec<(&'static str, Box<dyn ToSql>)>,
+}
+
+impl Where {
+    fn add(&mut self, name: &'static str, value: Option<impl ToSql + 'static>, condition: &'static str) {
+        if let Some(value) = value {
+            self.conditions.push(condition);
+            self.values.push((name, Box::new(value)));
+        }
+    }
+
+    /// What events and deliveries are both looked for by.
+    fn of(filter: &Filter) -> Self {
+        let mut all = Self::default();
+        all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
+        all.add(":kind", filter.kind.clone(), "events.kind = :kind");
+        all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
+        all.add(":key", filter.request_key.clone(), "events.request IN (SELECT request FROM dedupe WHERE key = :key)");
+        all
+    }
+
+    fn select<T>(
+        mut self,
+        db: &Connection,
+        (select, order): (&str, &str),
+        limit: usize,
+        of: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.values.push((":limit", Box::new(limit)));
+        let conditions = if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") };
+        let mut statement = db.prepare(&format!("{select} WHERE {conditions} ORDER BY {order} LIMIT :limit"))?;
+        let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let mut newest_first = statement.query_map(&values[..], of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        newest_first.reverse();
+        Ok(newest_first)
+    }
+}
+
+fn ids(filter: &Filter) -> Option<String> {
+    (!filter.ids.is_empty()).then(|| serde_json::to_string(&filter.ids).unwrap_or_default())
+}
+
+/// The newest last.
+pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
+    let mut all = Where::of(filter);
+    all.add(":ids", ids(filter), "events.id IN (SELECT value FROM json_each(:ids))");
+    all.add(":since", filter.since, "received_at >= :since");
+    all.add(
+        ":channel",
+        filter.channel.as_ref().map(|name| name.as_str().to_owned()),
+        "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND channel = :channel)",
+    );
+    all.add(
+        ":state",
+        filter.state.map(State::as_str),
+        "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND state = :state)",
+    );
+    let select = "SELECT events.id, request, source, received_at, kind, repository, decision
+                  FROM requests JOIN events ON events.request = requests.id";
+    all.select(db, (select, "received_at DESC, request DESC, n DESC"), filter.limit, |row| {
+        Ok(SeenEvent {
+            id: row.get::<_, String>(0)?.into(),
+            request: row.get::<_, String>(1)?.into(),
+            source: row.get::<_, String>(2)?.into(),
+            at: row.get(3)?,
+            kind: row.get(4)?,
+            repository: row.get(5)?,
+            decision: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or(Value::Null),
+        })
+    })
+}
+
+const DELIVERIES: &str =
+    "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, why,
+        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of
+    FROM deliveries JOIN events ON events.id = deliveries.event
+    LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
+
+/// The newest last.
+pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenDelivery>> {
+    let mut all = Where::of(filter);
+    all.add(":ids", ids(filter), "deliveries.id IN (SELECT value FROM json_each(:ids))");
+    all.add(":since", filter.since, "created_at >= :since");
+    all.add(":channel", filter.channel.as_ref().map(|name| name.as_str().to_owned()), "channel = :channel");
+    all.add(":before", filter.before, "seq < :before");
+    all.add(
+        ":state",
+        filter.state.map(State::as_str),
+        match filter.state {
+            // In the words of the indexes that hold these alone.
+            Some(State::Waiting | State::Parked) => "state = :state AND state IN ('waiting', 'parked')",
+            Some(State::Dead | State::Suspect | State::Skipped) => {
+                "state = :state AND state IN ('dead', 'suspect', 'skipped')"
+            }
+            _ => "state = :state",
+        },
+    );
+    if filter.unrepeated {
+        all.conditions.push("NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)");
+    }
+    all.select(db, (DELIVERIES, "seq DESC"), filter.limit, delivery_row)
+}
+
+fn delivery_row(row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
+    Ok(SeenDelivery {
+        id: row.get::<_, String>(0)?.into(),
+        seq: row.get(1)?,
+        event: row.get::<_, String>(2)?.into(),
+        kind: row.get(3)?,
+        repository: row.get(4)?,
+        channel: row.get::<_, String>(5)?.into(),
+        route: row.get(6)?,
+        template: row.get(7)?,
+        style: row.get(8)?,
+        // The table has no other states.
+        state: State::parse(&row.get::<_, String>(9)?).unwrap_or(State::Dead),
+        why: row.get(10)?,
+        template_error: row.get(11)?,
+        created_at: row.get(12)?,
+        attempts: row.get(13)?,
+        outcome: row.get(14)?,
+        said: row.get(15)?,
+        message_id: row.get(16)?,
+        replay_of: row.get::<_, Option<String>>(17)?.map(DeliveryId::from),
+    })
+}
+
+pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<WholeDelivery>> {
+    let mut select = db.prepare_cached(&format!("{DELIVERIES} WHERE deliveries.id = ?1"))?;
+    let Some(delivery) = select.query_row([id.as_str()], delivery_row).optional()? else { return Ok(None) };
+    let sql = "SELECT n, at, took, outcome, status, said, node FROM attempts WHERE delivery = ?1 ORDER BY n";
+    let mut select = db.prepare_cached(sql)?;
+    let tries = select.query_map([id.as_str()], |row| {
+        Ok(SeenAttempt {
+            n: row.get(0)?,
+            at: row.get(1)?,
+            took: row.get(2)?,
+            outcome: row.get(3)?,
+            status: row.get(4)?,
+            said: row.get(5)?,
+            node: row.get(6)?,
+        })
+    })?;
+    let tries = tries.collect::<rusqlite::Result<_>>()?;
+    let sent = "SELECT body FROM deliveries WHERE id = ?1";
+    let sent: Option<Vec<u8>> = db.prepare_cached(sent)?.query_row([id.as_str()], |row| row.get(0))?;
+    let sent = sent.and_then(|body| lz4_flex::decompress_size_prepended(&body).ok());
+    let sent = sent.map(|body| String::from_utf8_lossy(&body).into_owned());
+    Ok(Some(WholeDelivery { delivery, tries, sent }))
+}
+
+pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {
+    let mut select = db.prepare_cached("SELECT json FROM events WHERE id = ?1")?;
+    let json: Option<String> = select.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+}
+
+pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
+    let mut lanes: BTreeMap<Lane, LaneCounts> = BTreeMap::new();
+    let sql = "SELECT waiting.lane, waiting, created_at FROM
+                   (SELECT lane, count(*) AS waiting, min(seq) AS first FROM deliveries WHERE state = 'waiting' GROUP BY lane)
+                   AS waiting JOIN deliveries ON seq = first";
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let counts = LaneCounts { waiting: row.get(1)?, oldest: row.get(2)?, ..LaneCounts::default() };
+        lanes.insert(Lane(row.get(0)?), counts);
+    }
+    let mut select = db.prepare_cached("SELECT lane, state, reason, remedy, since, next_at, pause FROM lanes")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let reason: Option<String> = row.get(2)?;
+        let state = match row.get_ref(1)?.as_str()? {
+            "closed" => LaneState::Closed { reason: reason.unwrap_or_default(), remedy: row.get(3)? },
+            "paused" => LaneState::Paused { reason },
+            _ => LaneState::Open,
+        };
+        let next_at = if row.get::<_, i64>(6)? > 0 { Some(row.get(5)?) } else { None };
+        let known = lanes.entry(Lane(row.get(0)?)).or_default();
+        *known = LaneCounts { state, since: row.get(4)?, next_at, ..known.clone() };
+    }
+    let mut ended = BTreeMap::new();
+    for sql in [
+        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('dead', 'suspect', 'skipped') GROUP BY channel, state",
+        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('waiting', 'parked') AND state = 'parked' GROUP BY channel",
+    ] {
+        let mut select = db.prepare_cached(sql)?;
+        let mut rows = select.query(params![])?;
+        while let Some(row) = rows.next()? {
+            let Some(state) = State::parse(row.get_ref(1)?.as_str()?) else { continue };
+            ended.insert((ChannelName::from(row.get::<_, String>(0)?), state), row.get(2)?);
+        }
+    }
+    Ok(Counts { lanes, ended })
+}

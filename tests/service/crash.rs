@@ -1,0 +1,118 @@
+//! Kills at random moments under load, again and again: what was acknowledged arrives, and what is repeated is marked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::chats::config;
+use crate::fakes::{Fake, Kind};
+use crate::program::{Home, request, sample};
+
+/// How many rounds: few where nobody asks for more.
+fn rounds() -> usize {
+    std::env::var("HOOKBELL_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(12)
+}
+
+/// The numbers of a channel's messages, in the order in which they are shown.
+fn numbers(fake: &Fake) -> Vec<usize> {
+    let number = |message: &Value| {
+        let text = message.to_string();
+        let digits = text.split("number ").nth(1)?;
+        digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    fake.shown().iter().filter_map(number).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_and_repeats_are_marked_whenever_it_is_killed() {
+    let rounds = rounds();
+    let fakes = [
+        ("slack", Fake::start(Kind::Slack).await),
+        ("teams", Fake::start(Kind::Teams).await),
+        ("discord", Fake::start(Kind::Discord).await),
+    ];
+    let channels: Vec<_> = fakes.iter().map(|(name, fake)| (*name, fake)).collect();
+    let home = Home::new(&config(&channels, "").replace("1000/s", "100000/s"));
+    let (next, mut acknowledged) = (Arc::new(AtomicUsize::new(0)), BTreeSet::new());
+    let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    for round in 0..rounds {
+        let service = home.serve();
+        let (url, killed) = (service.url("/hooks/bitbucket"), Arc::new(AtomicBool::new(false)));
+        let senders: Vec<_> =
+            (0..6).map(|_| tokio::spawn(flood(client.clone(), url.clone(), next.clone(), killed.clone()))).collect();
+        // At random moments, from while it starts to while it works at full load.
+        tokio::time::sleep(Duration::from_millis(rand::random_range(0..400))).await;
+        service.stop("KILL");
+        killed.store(true, Ordering::Relaxed);
+        for sender in senders {
+            acknowledged.extend(sender.await.unwrap());
+        }
+        println!("round {round}: {} acknowledged so far", acknowledged.len());
+    }
+    assert!(acknowledged.len() > rounds, "{} acknowledged in {rounds} rounds", acknowledged.len());
+
+    let service = home.serve();
+    let last = Value::from(format!("number {}", next.load(Ordering::Relaxed)));
+    let (key, mut body) = sample("pull_request.opened");
+    body["pullrequest"]["title"] = last;
+    let url = service.url("/hooks/bitbucket");
+    let answer = request(&client, &url, key, "the last", &body.to_string()).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    acknowledged.insert(next.load(Ordering::Relaxed));
+    let (_, listed, _) = home.run(&["deliveries", "--limit", "1000", "--json"]);
+    assert!(!listed.is_empty());
+    for (name, fake) in &fakes {
+        let deadline = std::time::Instant::now() + Duration::from_secs(120);
+        while numbers(fake).last() != Some(&next.load(Ordering::Relaxed)) {
+            assert!(std::time::Instant::now() < deadline, "{name}: the last message does not come");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let shown = numbers(fake);
+        let mut first_seen = BTreeSet::new();
+        let lost: Vec<_> = acknowledged.iter().filter(|n| !shown.contains(n)).collect();
+        assert!(lost.is_empty(), "{name} lost {lost:?}");
+        let repeated: Vec<_> = shown.iter().filter(|n| !first_seen.insert(**n)).copied().collect();
+        assert!(repeated.len() <= rounds, "{name}: {} repeats in {rounds} kills", repeated.len());
+        println!("{name}: {} acknowledged, {} shown, {} repeated", acknowledged.len(), shown.len(), repeated.len());
+        let marked = marked(&home, name);
+        for n in repeated {
+            assert!(marked.contains_key(&n), "{name}: the repeat of {n} is not marked");
+        }
+    }
+}
+
+/// Sends until the service is gone, and returns the numbers that were acknowledged.
+async fn flood(client: Client, url: String, next: Arc<AtomicUsize>, killed: Arc<AtomicBool>) -> Vec<usize> {
+    let (key, mut body) = sample("pull_request.opened");
+    let mut acknowledged = vec![];
+    while !killed.load(Ordering::Relaxed) {
+        let n = next.fetch_add(1, Ordering::Relaxed);
+        body["pullrequest"]["title"] = format!("number {n}").into();
+        match request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send().await {
+            Ok(answer) if answer.status() == 202 => acknowledged.push(n),
+            Ok(answer) => assert_eq!(answer.status(), 202, "refused"),
+            Err(_) => break,
+        }
+    }
+    acknowledged
+}
+
+/// The messages with an attempt of which nobody knows whether it arrived.
+fn marked(home: &Home, channel: &str) -> BTreeMap<usize, String> {
+    let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
+    let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
+               WHERE channel = ?1 AND EXISTS
+                   (SELECT 1 FROM attempts WHERE delivery = deliveries.id AND outcome = 'unknown')";
+    let mut select = db.prepare(sql).unwrap();
+    let rows = select.query_map([channel], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).unwrap();
+    let marked = rows.map(Result::unwrap).filter_map(|(json, id)| {
+        let event: Value = serde_json::from_str(&json).unwrap();
+        let title = event["pull_request"]["title"].as_str()?;
+        Some((title.strip_prefix("number ")?.parse().ok()?, id))
+    });
+    marked.collect()
+}

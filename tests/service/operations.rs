@@ -1,0 +1,294 @@
+//! Looking after a Hookbell: by its commands, and by the API that they ask.
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::chats::{config, numbers, send};
+use crate::fakes::{Fake, Fault, Kind};
+use crate::program::{EVERYTHING, Home, post, sample};
+
+/// Runs a command that must succeed, and returns what it printed.
+fn told(home: &Home, arguments: &[&str]) -> String {
+    let (code, out, err) = home.run(arguments);
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
+    out
+}
+
+/// The first delivery that fits.
+fn first(home: &Home, filter: &[&str]) -> String {
+    let listed = told(home, &[&["deliveries", "--json"], filter].concat());
+    let delivery: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    delivery["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
+    let slack = Fake::start(Kind::Slack).await;
+    let refused = || Fault::word(400, "too_many_attachments");
+    slack.fail([refused(), refused()]);
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let service = home.serve();
+    send(&service, 0..2).await;
+    slack.wait_for(1).await;
+    // By now the first one is dead: the second was shown after it.
+    let id = first(&home, &["--state", "dead"]);
+    let line = told(&home, &["deliveries", "--state", "dead"]);
+    assert!(line.contains("dead") && line.contains("status 400: too_many_attachments"), "{line}");
+    let page = told(&home, &["deliveries", &id]);
+    assert!(
+        page.contains("attempt 1") && page.contains("rejected  status 400") && page.contains("number 0000"),
+        "{page}"
+    );
+    let sent: Value = serde_json::from_str(&told(&home, &["deliveries", &id, "--sent"])).unwrap();
+    assert!(sent["text"].as_str().unwrap().contains("number 0000"));
+    let (code, out, err) = home.run(&["replay", &id, "--dry-run"]);
+    assert!(code == 0 && out.contains(&id) && err.contains("1 message would be sent again"), "{out}{err}");
+    assert_eq!(slack.shown().len(), 1);
+    told(&home, &["replay", "--state", "dead", "--since", "1h"]);
+    assert_eq!(numbers(&slack.wait_for(2).await), [1, 0], "at the end of its lane");
+    let (code, out, err) = home.run(&["replay", "--state", "dead"]);
+    assert!(
+        code == 0 && out.is_empty() && err.contains("0 messages sent again"),
+        "what was sent again is not, twice: {out}"
+    );
+    let (code, _, err) = home.run(&["replay", "dlv_none"]);
+    assert!(code == 1 && err.contains("dlv_none: there is no such delivery"), "{err}");
+    let (code, _, err) = home.run(&["replay", "--channel", "slack"]);
+    assert!(code == 2 && err.contains("say which"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_channel_waits_and_what_is_dropped_is_not_sent() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let home = Home::new(&config(&[("slack", &slack), ("discord", &discord)], ""));
+    let service = home.serve();
+    let out = told(&home, &["channels", "pause", "slack", "--reason", "the team is at the summit"]);
+    assert!(out.starts_with("slack  slack  paused 0 s ago: the team is at the summit"), "{out}");
+    send(&service, 0..3).await;
+    discord.wait_for(3).await;
+    assert_eq!(slack.came().len(), 0);
+    assert!(told(&home, &["channels"]).contains("3 messages waiting"));
+    let id = first(&home, &["--channel", "slack", "--state", "waiting"]);
+    let (code, out, err) = home.run(&["drop", &id]);
+    assert!(code == 0 && out.trim() == id && err.starts_with("1 message given up"), "{out}{err}");
+    // A restart changes nothing of that.
+    assert!(service.stop("TERM").0.success());
+    let _service = home.serve();
+    told(&home, &["channels", "reopen", "slack"]);
+    assert_eq!(numbers(&slack.wait_for(2).await), [1, 2]);
+    assert!(told(&home, &["deliveries", &id]).contains("dropped by hand"));
+    let (code, _, err) = home.run(&["channels", "pause", "slak"]);
+    assert!(code == 1 && err.contains("there is no channel `slak` in the config"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_went_to_the_wrong_place_is_routed_anew() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let both = config(&[("slack", &slack), ("discord", &discord)], "");
+    let home = Home::new(&both.replace(r#"to = ["slack", "discord"]"#, r#"to = "slack""#));
+    let service = home.serve();
+    send(&service, 0..1).await;
+    slack.wait_for(1).await;
+    assert!(service.stop("TERM").0.success());
+    std::fs::write(home.path().join("config.toml"), both.replace(r#"to = ["slack", "discord"]"#, r#"to = "discord""#))
+        .unwrap();
+    // The store itself is asked where no Hookbell runs.
+    told(&home, &["replay", "--state", "delivered", "--reroute"]);
+    let _service = home.serve();
+    assert_eq!(numbers(&discord.wait_for(1).await), [0]);
+    assert_eq!(slack.came().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_made_while_running_is_a_store_to_go_on_with() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let service = home.serve();
+    told(&home, &["channels", "pause", "slack"]);
+    send(&service, 0..3).await;
+    let out = told(&home, &["backup", "copy.db"]);
+    assert!(out.contains("copy.db is a whole copy of"), "{out}");
+    let (code, _, err) = home.run(&["backup", "copy.db"]);
+    assert!(code == 1 && err.contains("is there already"), "{err}");
+    service.stop("KILL");
+    for file in ["hookbell.db", "hookbell.db-wal", "hookbell.db-shm"] {
+        let _ = std::fs::remove_file(home.path().join(file));
+    }
+    std::fs::rename(home.path().join("copy.db"), home.path().join("hookbell.db")).unwrap();
+    let _service = home.serve();
+    told(&home, &["channels", "reopen", "slack"]);
+    assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_is_wrong() {
+    let slack = Fake::start(Kind::Slack).await;
+    slack.fail([Fault::word(404, "no_service")]);
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let (code, out, _) = home.run(&["doctor"]);
+    assert!(code == 1 && out.contains("there is no store"), "{out}");
+    let mut service = home.serve();
+    let out = told(&home, &["doctor"]);
+    assert!(out.contains("hookbell.db is whole") && !out.contains("WRONG"), "{out}");
+    send(&service, 0..1).await;
+    service.wait_for_log("the destination is closed");
+    let (code, out, err) = home.run(&["doctor"]);
+    assert!(
+        code == 1 && out.contains("WRONG  channel  `slack` is closed") && err.contains("1 thing wrong"),
+        "{out}{err}"
+    );
+    std::fs::set_permissions(
+        home.path().join("hookbell.db.token"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o644),
+    )
+    .unwrap();
+    let (_, out, _) = home.run(&["doctor"]);
+    assert!(out.contains("WRONG  files    others may read"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_go_through_other_channels_than_the_failing_one() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    slack.fail([Fault::word(410, "channel_is_archived")]);
+    let text = config(&[("slack", &slack), ("discord", &discord)], "")
+        .replace(r#"to = ["slack", "discord"]"#, r#"to = "slack""#);
+    let home = Home::new(&format!("{text}\n[delivery]\nalerts = [\"slack\", \"discord\"]\n"));
+    let service = home.serve();
+    send(&service, 0..2).await;
+    let alert = discord.wait_for(1).await[0].to_string();
+    assert!(alert.contains("Channel slack is closed") && alert.contains("unarchive the channel"), "{alert}");
+    assert!(!alert.contains("s3cret"), "{alert}");
+    assert_eq!(slack.came().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_that_skips_and_one_that_fails_are_told() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
+    std::fs::create_dir(home.path().join("mine")).unwrap();
+    let template = r#"+++
+line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}{{truncate pull_request.title "x"}}'
++++
+"#;
+    std::fs::write(home.path().join("mine/pull_request.opened.md.hbs"), template).unwrap();
+    let service = home.serve();
+    send(&service, 0..2).await;
+    slack.wait_for(1).await;
+    let skipped = told(&home, &["deliveries", "--state", "skipped"]);
+    assert!(skipped.contains("no zeroes"), "{skipped}");
+    assert_eq!(numbers(&slack.shown()), [1]);
+    let sent = told(&home, &["deliveries", "--state", "delivered"]);
+    assert!(sent.contains("a template failed: mine/pull_request.opened.md.hbs"), "{sent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_listener_lets_nobody_in_without_a_token() {
+    let home = Home::new(&format!(
+        "{EVERYTHING}\n[[admin.tokens]]\nname = \"lead\"\ntoken = \"only for looking\"\nrole = \"read\"\n"
+    ));
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let client = Client::new();
+    let get = async |path: &str, token: &str| {
+        let response = client.get(format!("{admin}{path}")).bearer_auth(token).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let reopen = |token: &str, kind: &str, body: &str| {
+        let request = client.post(format!("{admin}/api/v1/channels/screen/reopen")).bearer_auth(token);
+        let request = request.header("content-type", kind.to_owned()).body(body.to_owned());
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(get("/api/v1/channels", &token).await.0, 200);
+    assert_eq!(get("/api/v1/channels", "only for looking").await.0, 200);
+    let (status, body) = get("/api/v1/channels", "wrong").await;
+    assert!(status == 401 && body.contains("a token is needed"), "{body}");
+    assert_eq!(client.get(format!("{admin}/api/v1/events")).send().await.unwrap().status(), 401);
+    assert_eq!(get("/api/v1/openapi.json", "wrong").await.0, 401);
+    assert_eq!(reopen(&token, "application/json", "{}").await, 200);
+    assert_eq!(reopen("only for looking", "application/json", "{}").await, 403);
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        assert_eq!(reopen(&token, kind, "{}").await, 415, "{kind}");
+    }
+    assert_eq!(reopen(&token, "application/json", "{\"x\":1}").await, 400);
+    let evil = client.get(format!("{admin}/api/v1/channels")).bearer_auth(&token).header("host", "evil.example");
+    assert_eq!(evil.send().await.unwrap().status(), 403);
+    assert_eq!(client.get(format!("{admin}/readyz")).send().await.unwrap().status(), 200);
+    // Nothing of it is on the public listener, and no webhook comes in by this one.
+    assert_eq!(client.get(service.url("/api/v1/channels")).bearer_auth(&token).send().await.unwrap().status(), 404);
+    assert_eq!(client.get(service.url("/metrics")).send().await.unwrap().status(), 404);
+    assert_eq!(client.post(format!("{admin}/hooks/bitbucket")).send().await.unwrap().status(), 404);
+    // From elsewhere, with a token in the environment.
+    let mut elsewhere = home.command(&["--config", "/none", "channels", "--server", &admin]);
+    let output = elsewhere.env("HOOKBELL_TOKEN", "only for looking").output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "screen  console  open\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_is_measured() {
+    let slack = Fake::start(Kind::Slack).await;
+    slack.fail([Fault::word(400, "no_text"), Fault::word(400, "no_text")]);
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let mut service = home.serve();
+    let (admin, _) = service.admin(&home);
+    send(&service, 0..3).await;
+    let (key, body) = sample("push");
+    post(&service, key, "request-0", &body).await;
+    let unsigned = Client::new().post(service.url("/hooks/bitbucket")).body("{}").send().await.unwrap();
+    assert_eq!(unsigned.status(), 401);
+    slack.wait_for(2).await;
+    let shown = Client::new().get(format!("{admin}/metrics")).send().await.unwrap();
+    assert_eq!(shown.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let shown = shown.text().await.unwrap();
+    for line in [
+        r#"hookbell_requests_total{source="bitbucket",result="accepted"} 3"#,
+        r#"hookbell_requests_total{source="bitbucket",result="duplicate"} 1"#,
+        r#"hookbell_requests_total{source="bitbucket",result="refused"} 1"#,
+        r#"hookbell_requests_refused_total{source="bitbucket",reason="unsigned"} 1"#,
+        r#"hookbell_attempts_total{channel="slack",outcome="delivered"} 2"#,
+        r#"hookbell_attempts_total{channel="slack",outcome="rejected"} 1"#,
+        r#"hookbell_delivery_seconds_count{channel="slack"} 2"#,
+        r#"hookbell_lane_waiting{channel="slack"} 0"#,
+        r#"hookbell_lane_open{channel="slack"} 1"#,
+        r#"hookbell_channel_dead{channel="slack"} 1"#,
+        "# TYPE hookbell_commit_seconds histogram",
+        "# TYPE hookbell_commit_batch histogram",
+    ] {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    assert!(!shown.contains("s3cret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_says_what_there_is_and_what_is_wrong_with_a_question() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let (key, body) = sample("push");
+    let receipt = post(&service, key, "request-1", &body).await.1;
+    service.next_messages(1);
+    let client = Client::new();
+    let get = async |path: &str| {
+        let response = client.get(format!("{admin}{path}")).bearer_auth(&token).send().await.unwrap();
+        (response.status().as_u16(), response.json::<Value>().await.unwrap())
+    };
+    let events = get("/api/v1/events?request_key=request-1").await.1;
+    assert_eq!(events["events"][0]["request"], receipt["request"]);
+    let id = events["events"][0]["id"].as_str().unwrap();
+    let event = get(&format!("/api/v1/events/{id}")).await.1;
+    assert_eq!((&event["json"]["kind"], &event["deliveries"][0]["channel"]), (&json!("push"), &json!("screen")));
+    let document = get("/api/v1/openapi.json").await.1;
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(document["paths"]["/api/v1/deliveries/{id}"]["get"].is_object());
+    for (path, status, why) in [
+        ("/api/v1/events?limit=0", 400, "`limit` is from 1 to 1000"),
+        ("/api/v1/events?limt=3", 400, "unknown field `limt`"),
+        ("/api/v1/deliveries?state=ded", 400, "unknown variant `ded`"),
+        ("/api/v1/deliveries/dlv_none", 404, "there is no delivery `dlv_none`"),
+        ("/api/v1/events/evt_none", 404, "there is no event `evt_none`"),
+        ("/api/v2", 404, "nothing is here"),
+    ] {
+        let (got, body) = get(path).await;
+        assert!(got == status && body["error"].as_str().unwrap().contains(why), "{path}: {got} {body}");
+    }
+}
