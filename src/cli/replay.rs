@@ -14,7 +14,7 @@ use crate::server::admin::{DropAnswer, ReplayAnswer};
 /// Which deliveries.
 #[derive(Args)]
 struct Which {
-    /// These deliveries.
+    /// These deliveries; with `--reroute`, events too, that may have gone nowhere.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Those to this channel.
@@ -73,12 +73,13 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let mut asked = self.which.asked()?;
-        asked["reroute"] = self.reroute.into();
-        let answer: ReplayAnswer = self.which.server.caller(config)?.post("/api/v1/deliveries/replay", &asked)?;
+        let asked = self.which.asked()?;
+        let path = if self.reroute { "/api/v1/deliveries/reroute" } else { "/api/v1/deliveries/replay" };
+        let answer: ReplayAnswer = self.which.server.caller(config)?.post(path, &asked)?;
         for replayed in &answer.replayed {
             let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
-            anstream::println!("{} to {}{new}", replayed.id, harmless_lines(replayed.channel.as_str()));
+            let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
+            anstream::println!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
         }
         let done = if answer.dry_run { "would be sent again" } else { "sent again" };
         ended(&format!("{} {done}", plural(answer.replayed.len(), "message")), &answer.left)

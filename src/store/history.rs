@@ -44,6 +44,11 @@ impl State {
         Self::Undecided,
     ];
 
+    /// Whether nothing becomes of it by itself any more.
+    pub const fn is_over(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Undecided)
+    }
+
     /// The text form.
     pub const fn as_str(self) -> &'static str {
         match self {

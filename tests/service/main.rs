@@ -10,6 +10,7 @@ mod day;
 mod deliveries;
 mod documents;
 mod fakes;
+mod faults;
 mod operations;
 mod program;
 mod programs;

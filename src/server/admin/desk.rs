@@ -145,11 +145,11 @@ pub struct ChannelsAnswer {
     pub channels: Vec<ChannelStatus>,
 }
 
-/// A delivery that was left alone.
+/// A delivery or an event that was left alone.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Left {
     /// Its id.
-    pub id: DeliveryId,
+    pub id: String,
     /// Why.
     pub why: String,
 }
@@ -157,8 +157,8 @@ pub struct Left {
 /// A delivery that is sent again.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
-    /// The one that it repeats.
-    pub id: DeliveryId,
+    /// The one that it repeats; none where an event was routed anew.
+    pub id: Option<DeliveryId>,
     /// The new one; none where nothing was done.
     pub delivery: Option<DeliveryId>,
     /// The event.
@@ -279,33 +279,54 @@ impl Desk {
         Ok(ChannelsAnswer { channels: sharing.map(|name| self.channel(name, &counts)).collect() })
     }
 
-    pub(super) async fn replay(&self, filter: Filter, reroute: bool, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
-        // What is named is sent again however often; what merely fits, once.
-        let filter = Filter { unrepeated: filter.ids.is_empty(), ..filter };
-        let (found, mut left) = self.selected(filter).await?;
-        let (mut sends, mut rerouted) = (vec![], BTreeSet::new());
+    /// Sends deliveries again where they went.
+    pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+        let (found, mut left) = self.selected(once(filter)).await?;
+        let mut sends = vec![];
         for delivery in found {
-            if matches!(delivery.state, State::Waiting | State::Undecided) {
-                left.push(Left { id: delivery.id, why: "it is still on its way".to_owned() });
-            } else if reroute {
-                if rerouted.insert(delivery.event.clone()) {
-                    match self.rerouted(&delivery).await? {
-                        Ok(news) => sends.extend(news),
-                        Err(why) => left.push(Left { id: delivery.id, why }),
-                    }
-                }
+            if !delivery.state.is_over() {
+                left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
+            } else if let Some(lane) = self.lanes.get(&delivery.channel) {
+                sends.push(again(&delivery, lane));
             } else {
-                match self.lanes.get(&delivery.channel) {
-                    Some(lane) => sends.push(again(&delivery, lane)),
-                    None => {
-                        let why = format!("channel `{}` is not in the config", delivery.channel);
-                        left.push(Left { id: delivery.id, why });
-                    }
+                let why = format!("channel `{}` is not in the config", delivery.channel);
+                left.push(Left { id: delivery.id.to_string(), why });
+            }
+        }
+        self.send(sends, left, dry_run).await
+    }
+
+    /// Sends deliveries, or events that may have gone nowhere, by the routes of now.
+    pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+        let (events, ids): (Vec<_>, Vec<_>) = filter.ids.iter().cloned().partition(|id| id.starts_with("evt_"));
+        let only_events = !events.is_empty() && ids.is_empty();
+        let (found, mut left) =
+            if only_events { (vec![], vec![]) } else { self.selected(once(Filter { ids, ..filter })).await? };
+        let mut origins: Vec<(EventId, Option<DeliveryId>)> =
+            events.into_iter().map(|id| (EventId::from(id), None)).collect();
+        for delivery in found {
+            if delivery.state == State::Waiting {
+                left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
+            } else {
+                origins.push((delivery.event, Some(delivery.id)));
+            }
+        }
+        let (mut sends, mut seen) = (vec![], BTreeSet::new());
+        for (event, origin) in origins {
+            // An event goes where the routes send it once, however many deliveries it had.
+            if seen.insert(event.clone()) {
+                match self.rerouted(&event, origin.as_ref()).await? {
+                    Ok(new) => sends.extend(new),
+                    Err(why) => left.push(Left { id: origin.map_or(event.to_string(), |id| id.to_string()), why }),
                 }
             }
         }
+        self.send(sends, left, dry_run).await
+    }
+
+    async fn send(&self, sends: Vec<NewDelivery>, left: Vec<Left>, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
         let replayed = sends.iter().map(|new| Replayed {
-            id: new.replay_of.clone().unwrap_or_else(|| new.id.clone()),
+            id: new.replay_of.clone(),
             delivery: (!dry_run).then(|| new.id.clone()),
             event: new.event.clone(),
             channel: new.channel.clone(),
@@ -320,34 +341,32 @@ impl Desk {
         Ok(ReplayAnswer { replayed, left, dry_run })
     }
 
-    /// Where the routes of now send a delivery's event; or why nowhere.
-    async fn rerouted(&self, delivery: &SeenDelivery) -> Result<Result<Vec<NewDelivery>, String>, Wrong> {
-        let Some(json) = self.store.event_json(&delivery.event).await? else {
-            return Ok(Err("its event is not kept any more".to_owned()));
-        };
+    /// Where the routes of now send an event; or why nowhere.
+    async fn rerouted(
+        &self,
+        id: &EventId,
+        replay_of: Option<&DeliveryId>,
+    ) -> Result<Result<Vec<NewDelivery>, String>, Wrong> {
+        let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
+        let (seen, json) = (self.store.events(filter).await?.pop(), self.store.event_json(id).await?);
+        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err("there is no such event".to_owned())) };
         let Ok(event) = serde_json::from_value::<Event>(json) else {
             return Ok(Err("its event is none that routes are for".to_owned()));
         };
-        let filter = Filter { event: Some(delivery.event.clone()), limit: 1, ..Filter::default() };
-        let source = self.store.events(filter).await?.pop().map(|seen| seen.source);
-        let source = source.ok_or_else(|| Wrong::Unknown("its event is not kept any more".to_owned()))?;
-        let decision = self.settings.router.decide(Subject { source: &source, event: &event });
-        let sends: Vec<_> = decision
-            .sends
-            .into_iter()
-            .filter_map(|send| {
-                Some(NewDelivery {
-                    id: DeliveryId::fresh(),
-                    event: delivery.event.clone(),
-                    lane: self.lanes.get(&send.channel)?.clone(),
-                    channel: send.channel,
-                    route: send.route,
-                    template: send.template,
-                    style: send.style.map(|style| style.as_str().to_owned()),
-                    replay_of: Some(delivery.id.clone()),
-                })
+        let decision = self.settings.router.decide(Subject { source: &seen.source, event: &event });
+        let sends = decision.sends.into_iter().filter_map(|send| {
+            Some(NewDelivery {
+                id: DeliveryId::fresh(),
+                event: id.clone(),
+                lane: self.lanes.get(&send.channel)?.clone(),
+                channel: send.channel,
+                route: send.route,
+                template: send.template,
+                style: send.style.map(|style| style.as_str().to_owned()),
+                replay_of: replay_of.cloned(),
             })
-            .collect();
+        });
+        let sends: Vec<_> = sends.collect();
         Ok(if sends.is_empty() { Err("no route of now sends it anywhere".to_owned()) } else { Ok(sends) })
     }
 
@@ -358,7 +377,7 @@ impl Desk {
             .partition(|delivery| matches!(delivery.state, State::Waiting | State::Parked | State::Undecided));
         left.extend(other.into_iter().map(|delivery| {
             let why = format!("it does not wait: it is {}", delivery.state.as_str());
-            Left { id: delivery.id, why }
+            Left { id: delivery.id.to_string(), why }
         }));
         let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
         if dry_run {
@@ -376,13 +395,17 @@ impl Desk {
         let named = filter.ids.clone();
         let found = self.store.deliveries(filter).await?;
         let missing = named.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
-        let missing = missing.map(|id| Left {
-            why: "there is no such delivery, or it does not fit".to_owned(),
-            id: DeliveryId::from(id),
-        });
+        let missing = missing.map(|id| Left { why: "there is no such delivery, or it does not fit".to_owned(), id });
         let left = missing.collect();
         Ok((found, left))
     }
+}
+
+const STILL_ON_ITS_WAY: &str = "it is still on its way";
+
+/// What is named is sent again however often; what merely fits, once.
+fn once(filter: Filter) -> Filter {
+    Filter { unrepeated: filter.ids.is_empty(), ..filter }
 }
 
 /// The same delivery once more.

@@ -114,9 +114,11 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(POST "/api/v1/channels/:id/reopen" Operate "Opens a channel that is closed or paused; one that waits tries again at once."
         Nothing => desk::ChannelsAnswer, |desk, id, _asked| desk.reopen(id.into())),
     operation!(POST "/api/v1/deliveries/replay" Operate "Sends again: new deliveries at the ends of their lanes."
-        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.reroute, asked.dry_run)),
+        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.dry_run)),
+    operation!(POST "/api/v1/deliveries/reroute" Operate "Sends again, by the routes of now in place of where it went then."
+        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.reroute(asked.filter()?, asked.dry_run)),
     operation!(POST "/api/v1/deliveries/drop" Operate "Gives up what waits; it is dead then."
-        DropSelection => desk::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
+        Selection => desk::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
 ];
 
 /// The paths of all operations, each once.
@@ -199,6 +201,9 @@ fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, Wro
 /// 2100 in milliseconds; what is beyond is no time that anybody means.
 const LATEST: i64 = 4_102_444_800_000;
 
+/// What JSON's numbers hold exactly; nobody has more deliveries.
+const LARGEST_SEQ: i64 = (1 << 53) - 1;
+
 fn moment(asked: Option<i64>) -> Result<Option<i64>, Wrong> {
     match asked {
         Some(at) if !(0..=LATEST).contains(&at) => {
@@ -278,7 +283,7 @@ struct DeliveriesQuery {
 
 impl DeliveriesQuery {
     fn filter(self) -> Result<Filter, Wrong> {
-        if self.before.is_some_and(|before| before < 0) {
+        if self.before.is_some_and(|before| !(0..=LARGEST_SEQ).contains(&before)) {
             return Err(Wrong::Input("`before` is the `seq` of a delivery".to_owned()));
         }
         Ok(Filter {
@@ -295,15 +300,15 @@ impl DeliveriesQuery {
     }
 }
 
-/// Which deliveries are to be sent again: these, or all that fit and were not sent again before.
+/// Which deliveries: these, or all that fit.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
 struct Selection {
-    /// These deliveries.
-    #[schemars(length(min = 1, max = 1000))]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    ids: Vec<String>,
+    /// These deliveries; to be routed anew, events too.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "Vec<String>", length(min = 1, max = 1000))]
+    ids: Option<Vec<String>>,
     /// Those to this channel.
     channel: Option<String>,
     /// Those in this state.
@@ -313,83 +318,51 @@ struct Selection {
     /// Those of this repository.
     repository: Option<String>,
     /// Those that were asked for then or later, in milliseconds since 1970.
+    #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     since: Option<i64>,
     /// At most so many, the newest.
+    #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 1000))]
-    limit: Option<usize>,
-    /// By the routes of now, in place of where they went then.
-    #[serde(default)]
-    reroute: bool,
+    limit: Option<i64>,
     /// Only say what would be done.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// Which deliveries are to be given up: these, or all that fit.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
-struct DropSelection {
-    /// These deliveries.
-    #[schemars(length(min = 1, max = 1000))]
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    ids: Vec<String>,
-    /// Those to this channel.
-    channel: Option<String>,
-    /// Those in this state: `waiting` or `parked`.
-    #[serde(default, deserialize_with = "present")]
-    #[schemars(with = "State")]
-    state: Option<State>,
-    /// Those of this repository.
-    repository: Option<String>,
-    /// Those that were asked for then or later, in milliseconds since 1970.
-    #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
-    since: Option<i64>,
-    /// At most so many, the newest.
-    #[schemars(range(min = 1, max = 1000))]
-    limit: Option<usize>,
-    /// Only say what would be done.
-    #[serde(default)]
-    dry_run: bool,
+/// What is named is not `null`.
+fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
-/// A state that is named is one, not `null`.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<State>, D::Error> {
-    State::deserialize(deserializer).map(Some)
+/// A whole number, also where it is written `280.0`: JSON has but one sort of numbers.
+fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
+    let written =
+        || number.as_f64().filter(|float| float.fract() == 0.0).and_then(|float| format!("{float}").parse().ok());
+    let whole = number.as_i64().or_else(written);
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{number}` is no whole number")))
 }
 
 impl Selection {
     fn filter(&self) -> Result<Filter, Wrong> {
-        let all = (&self.ids, &self.channel, self.state, &self.repository, self.since, self.limit);
-        selected(all)
+        let ids = self.ids.clone().unwrap_or_default();
+        if ids.is_empty() && (self.ids.is_some() || self.state.is_none()) {
+            return Err(Wrong::Input("say which: `ids`, or a `state`".to_owned()));
+        }
+        if ids.len() > MOST {
+            return Err(Wrong::Input(format!("at most {MOST} ids at once")));
+        }
+        // What is negative is no number of deliveries either.
+        let most = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default());
+        Ok(Filter {
+            ids,
+            channel: self.channel.as_deref().map(ChannelName::from),
+            state: self.state,
+            repository: self.repository.clone(),
+            since: moment(self.since)?,
+            limit: limit(most, MOST, MOST)?,
+            ..Filter::default()
+        })
     }
-}
-
-impl DropSelection {
-    fn filter(&self) -> Result<Filter, Wrong> {
-        let all = (&self.ids, &self.channel, self.state, &self.repository, self.since, self.limit);
-        selected(all)
-    }
-}
-
-type Selected<'a> =
-    (&'a Vec<String>, &'a Option<String>, Option<State>, &'a Option<String>, Option<i64>, Option<usize>);
-
-fn selected((ids, channel, state, repository, since, most): Selected<'_>) -> Result<Filter, Wrong> {
-    if ids.is_empty() && state.is_none() {
-        return Err(Wrong::Input("say which: `ids`, or a `state`".to_owned()));
-    }
-    if ids.len() > MOST {
-        return Err(Wrong::Input(format!("at most {MOST} ids at once")));
-    }
-    Ok(Filter {
-        ids: ids.clone(),
-        channel: channel.as_deref().map(ChannelName::from),
-        state,
-        repository: repository.clone(),
-        since: moment(since)?,
-        limit: limit(most, MOST, MOST)?,
-        ..Filter::default()
-    })
 }

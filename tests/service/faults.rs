@@ -1,0 +1,173 @@
+//! The disk and the database at their worst: nothing is acknowledged that is not stored, and all goes on by itself.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Response};
+use rusqlite::Connection;
+use rustix::process::{Pid, Resource, Rlimit};
+
+use crate::chats::{config, numbers};
+use crate::fakes::{Fake, Kind};
+use crate::program::{EVERYTHING, Home, Service, request, sample};
+
+async fn send(client: &Client, service: &Service, n: usize) -> Response {
+    let (key, mut body) = sample("pull_request.opened");
+    body["pullrequest"]["title"] = format!("number {n:04}").into();
+    let url = service.url("/hooks/bitbucket");
+    request(client, &url, key, &format!("request-{n}"), &body.to_string()).send().await.unwrap()
+}
+
+/// Somebody else writes to the store, and does not come to an end.
+fn block(home: &Home) -> Connection {
+    let db = Connection::open(home.path().join("hookbell.db")).unwrap();
+    db.execute_batch("BEGIN IMMEDIATE").unwrap();
+    db
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_for_a_moment_holds_requests_and_refuses_none() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let service = home.serve();
+    let client = Client::new();
+    assert_eq!(send(&client, &service, 0).await.status(), 202);
+    slack.wait_for(1).await;
+    let blocker = block(&home);
+    let began = Instant::now();
+    let held = async { (send(&client, &service, 1).await.status(), began.elapsed()) };
+    let free = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        drop(blocker);
+    };
+    let ((status, took), ()) = tokio::join!(held, free);
+    assert_eq!(status, 202);
+    assert!(took >= Duration::from_millis(1_400), "{took:?}");
+    assert_eq!(numbers(&slack.wait_for(2).await), [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_stays_away_is_told_in_time_and_goes_on_by_itself() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let service = home.serve();
+    let client = Client::new();
+    let blocker = block(&home);
+    let began = Instant::now();
+    let answers = tokio::join!(send(&client, &service, 0), send(&client, &service, 1));
+    let took = began.elapsed();
+    for answer in [answers.0, answers.1] {
+        assert_eq!(answer.status(), 503);
+        assert_eq!(answer.headers()["retry-after"], "10");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains("could not be stored: send it again"), "{text}");
+    }
+    assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(9), "hosts wait ten seconds: {took:?}");
+    drop(blocker);
+    assert_eq!(send(&client, &service, 2).await.status(), 202);
+    // What was told that it is not stored may have been, late, and comes once if it is sent again.
+    assert!([200, 202].contains(&send(&client, &service, 0).await.status().as_u16()));
+    assert!([200, 202].contains(&send(&client, &service, 1).await.status().as_u16()));
+    let mut shown = numbers(&slack.wait_for(3).await);
+    shown.sort_unstable();
+    assert_eq!(shown, [0, 1, 2]);
+}
+
+/// A file may not grow: as on a full disk, every write that needs room fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_loses_nothing_that_was_acknowledged_and_goes_on_by_itself() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let program = home.command(&[]);
+    let mut command = Command::new("sh");
+    // Without the signal that says so, a write beyond the limit is an error like any other.
+    command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(program.get_program()).current_dir(home.path());
+    command.env("HOOKBELL__SERVER__ADMIN_LISTEN", "127.0.0.1:0").env("NO_COLOR", "1");
+    let mut service = Home::running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let client = Client::new();
+    let mut acknowledged = vec![];
+    for n in 0..5 {
+        assert_eq!(send(&client, &service, n).await.status(), 202);
+        acknowledged.push(n);
+    }
+    slack.wait_for(5).await;
+    let pid = Pid::from_raw(i32::try_from(service.id()).unwrap());
+    let size = std::fs::metadata(home.path().join("hookbell.db-wal")).unwrap().len();
+    let limit =
+        |bytes| rustix::process::prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
+    limit(Some(size));
+    let statuses = futures(&client, &service, 5..25).await;
+    acknowledged.extend((5..25).zip(&statuses).filter(|(_, status)| **status == 202).map(|(n, _)| n));
+    assert!(statuses.contains(&503), "{statuses:?}");
+    assert!(statuses.iter().all(|status| [202, 503].contains(status)), "{statuses:?}");
+    service.wait_for_log("trying again to store a request");
+    limit(None);
+    for n in 25..30 {
+        assert_eq!(send(&client, &service, n).await.status(), 202, "it goes on by itself");
+        acknowledged.push(n);
+    }
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let shown = numbers(&slack.shown());
+        if acknowledged.iter().all(|n| shown.contains(n)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{acknowledged:?} were acknowledged, {shown:?} were shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The statuses of many at once.
+async fn futures(client: &Client, service: &Service, numbers: std::ops::Range<usize>) -> Vec<u16> {
+    let url = service.url("/hooks/bitbucket");
+    let sent: Vec<_> = numbers
+        .map(|n| {
+            let (client, url) = (client.clone(), url.clone());
+            tokio::spawn(async move {
+                let (key, mut body) = sample("pull_request.opened");
+                body["pullrequest"]["title"] = format!("number {n:04}").into();
+                let sent = request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send().await;
+                sent.unwrap().status().as_u16()
+            })
+        })
+        .collect();
+    let mut statuses = vec![];
+    for sent in sent {
+        statuses.push(sent.await.unwrap());
+    }
+    statuses
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_requests_wait_for_the_store_than_there_is_room_for() {
+    const PLACES: usize = 1_024;
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    // Several requests share a connection, so that there are more of them than connections.
+    let clients: Vec<_> =
+        (0..90).map(|_| Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()).collect();
+    let blocker = block(&home);
+    let sent: Vec<_> = (0..PLACES + 60)
+        .map(|n| {
+            let (client, url) = (clients[n % clients.len()].clone(), service.url("/hooks/bitbucket"));
+            tokio::spawn(async move {
+                let (key, body) = sample("pull_request.opened");
+                let sent = request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send().await;
+                sent.unwrap().status().as_u16()
+            })
+        })
+        .collect();
+    // Who finds no place is told at once; the others are held until there is a store.
+    let deadline = Instant::now() + Duration::from_secs(6);
+    while sent.iter().filter(|sent| sent.is_finished()).count() < 60 {
+        assert!(Instant::now() < deadline, "nobody was told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(blocker);
+    let mut statuses = vec![];
+    for sent in sent {
+        statuses.push(sent.await.unwrap());
+    }
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    assert_eq!((count(202), count(503)), (PLACES, 60), "{statuses:?}");
+}
