@@ -1,4 +1,4 @@
-//! What an event costs on its way through: parsing its request, and rendering its message for each chat.
+//! What an event costs on its way through: parsing its request, routing it, rendering its message for each chat.
 //!
 //! `cargo bench --bench render`; a name after `--` picks some.
 
@@ -7,8 +7,9 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handlebars::Handlebars;
 use hookbell::chat;
-use hookbell::event::Event;
+use hookbell::event::{Event, SourceName};
 use hookbell::routing::pattern::Patterns;
+use hookbell::routing::{Condition, Conditions, Key, Route, Router, Subject, event_condition};
 use hookbell::source::{SourceSettings, provider};
 use hookbell::template::{Context, Library};
 use serde_json::Value;
@@ -81,5 +82,49 @@ fn parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rendering, parsing);
+/// Drawing and fitting alone: the message is made before.
+fn encoding(criterion: &mut Criterion) {
+    let message = Library::built_in().render(&Context::of(&push()), None).message;
+    let mut group = criterion.benchmark_group("encode a push of 20 commits");
+    for kind in chat::KINDS {
+        let Some(draw) = kind.draw else { continue };
+        group.bench_function(kind.name, |bencher| bencher.iter(|| draw(&message)));
+    }
+    group.finish();
+}
+
+/// A router of so many routes, every other of which names a repository outright.
+fn router(routes: usize) -> Router {
+    let style = Key::Repo.style();
+    let route = |n: usize| {
+        let repo = if n.is_multiple_of(2) { format!("acme/service-{n}") } else { format!("acme/team-{n}-*") };
+        let repo = Condition::Value(Key::Repo, Patterns::new(&[repo], style).unwrap());
+        let event = event_condition(&["@review".to_owned()]).unwrap();
+        Route {
+            name: format!("route {n}"),
+            conditions: Conditions::new(vec![event, repo]),
+            to: vec!["channel".into()],
+            template: None,
+            style: None,
+            is_final: false,
+            otherwise: false,
+        }
+    };
+    Router { routes: (0..routes).map(route).collect(), ..Router::default() }
+}
+
+fn routing(criterion: &mut Criterion) {
+    let source = SourceName::from("bitbucket");
+    let event = push();
+    let mut group = criterion.benchmark_group("route a push");
+    for routes in [1, 10, 100] {
+        let router = router(routes);
+        group.bench_function(format!("{routes} routes"), |bencher| {
+            bencher.iter(|| router.decide(Subject { source: &source, event: &event }));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, rendering, encoding, parsing, routing);
 criterion_main!(benches);
