@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Bells;
 use crate::chat::Failure;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId};
-use crate::store::{Accepted, Decided, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store};
+use crate::store::{Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store};
 
 /// The source that alerts come from; no config can name it, because a source's name has no space.
 const SOURCE: &str = "hookbell itself";
@@ -47,14 +47,16 @@ enum Cause {
 
 impl Alert {
     /// A channel's destination is gone.
-    pub(super) fn closed(channel: &ChannelName, delivery: &DeliveryId, failure: &Failure) -> Self {
+    pub(super) fn closed(delivery: &Delivery, failure: &Failure) -> Self {
+        let Delivery { id, channel, attempts, .. } = delivery;
         let remedy = failure.remedy.map(|remedy| format!("{remedy}; then: ")).unwrap_or_default();
         Self {
             channel: channel.clone(),
             what: "is closed: its messages wait",
             said: failure.said.clone(),
             remedy: format!("{remedy}hookbell channels reopen {channel}"),
-            cause: Cause::Once(format!("closed {delivery}")),
+            // Whoever reopens it in vain is told again.
+            cause: Cause::Once(format!("closed {id} {attempts}")),
         }
     }
 

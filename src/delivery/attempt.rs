@@ -154,7 +154,7 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         }
         Outcome::Closed(failure) => {
             tell(&failure, delivery, "the destination is closed; its messages wait");
-            let alert = Some(Alert::closed(channel, id, &failure));
+            let alert = Some(Alert::closed(delivery, &failure));
             let then = Then::Close { reason: failure.said.clone(), remedy: failure.remedy };
             Meaning { alert, then, ..on("closed", Some(failure.said), Next::Waits { strike: false }) }
         }

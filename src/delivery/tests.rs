@@ -477,6 +477,9 @@ async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once()
     let f = f.restart().await;
     sleep(MAX_AGE).await;
     assert_eq!(fake.came().len(), 1, "a restart opens nothing");
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    assert_eq!(told.wait_for(2).await.len(), 2, "who opens it in vain is told again");
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
     f.dispatcher.bells().change(&Lane("a".to_owned()));
