@@ -1,0 +1,172 @@
+//! What became of each numbered request: when it was due, acknowledged, delivered, and how often. Loss and repeats are
+//! counted by it, not assumed.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How long anything may take before the benchmark has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Nanoseconds since the ledger was opened; 0 is never.
+#[derive(Default)]
+struct Entry {
+    due: AtomicU64,
+    acknowledged: AtomicU64,
+    delivered: AtomicU64,
+    times: AtomicU32,
+}
+
+/// The ledger of one run.
+pub(crate) struct Ledger {
+    opened: Instant,
+    entries: Vec<Entry>,
+    acknowledged: AtomicUsize,
+    /// Answered by anything else, or by nothing.
+    refused: AtomicUsize,
+    broken: AtomicUsize,
+    delivered: AtomicUsize,
+}
+
+/// What a ledger comes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    pub(crate) acknowledged: usize,
+    pub(crate) refused: usize,
+    /// Got no answer.
+    pub(crate) broken: usize,
+    /// Acknowledged, and never delivered.
+    pub(crate) lost: usize,
+    /// Deliveries beyond the first.
+    pub(crate) repeats: usize,
+}
+
+impl Ledger {
+    pub(crate) fn new(numbers: usize) -> Self {
+        let entries = std::iter::repeat_with(Entry::default).take(numbers).collect();
+        let count = AtomicUsize::default;
+        let (acknowledged, refused, broken, delivered) = (count(), count(), count(), count());
+        Self { opened: Instant::now(), entries, acknowledged, refused, broken, delivered }
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.duration_since(self.opened).as_nanos()).unwrap().max(1)
+    }
+
+    pub(crate) fn due(&self, n: usize, at: Instant) {
+        self.entries[n].due.store(self.nanos(at), Relaxed);
+    }
+
+    pub(crate) fn acknowledge(&self, n: usize) {
+        self.entries[n].acknowledged.store(self.nanos(Instant::now()), Relaxed);
+        self.acknowledged.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn break_off(&self) {
+        self.broken.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn deliver(&self, n: usize) {
+        let Some(entry) = self.entries.get(n) else { return };
+        if entry.times.fetch_add(1, Relaxed) == 0 {
+            entry.delivered.store(self.nanos(Instant::now()), Relaxed);
+            self.delivered.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Relaxed)
+    }
+
+    /// How many requests are over, whatever became of them.
+    pub(crate) fn over(&self) -> usize {
+        self.acknowledged() + self.refused.load(Relaxed) + self.broken.load(Relaxed)
+    }
+
+    pub(crate) fn delivered(&self) -> usize {
+        self.delivered.load(Relaxed)
+    }
+
+    /// Waits until `condition` holds.
+    pub(crate) async fn wait_for(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(self) {
+            if Instant::now() > deadline {
+                panic!("{what}: {} delivered, {:?}", self.delivered(), self.account());
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Fails where all was not as it is when nothing goes wrong.
+    pub(crate) fn expect_order(&self) {
+        let account = self.account();
+        let Account { refused, broken, lost, repeats, .. } = account;
+        assert_eq!((refused, broken, lost, repeats), (0, 0, 0, 0), "{account:?}");
+    }
+
+    /// Waits until all that was acknowledged is delivered.
+    pub(crate) async fn wait_for_all(&self) {
+        self.wait_for("not all was delivered", |ledger| {
+            ledger.delivered() >= ledger.acknowledged() && ledger.account().lost == 0
+        })
+        .await;
+    }
+
+    pub(crate) fn account(&self) -> Account {
+        let lost = |entry: &&Entry| entry.acknowledged.load(Relaxed) > 0 && entry.times.load(Relaxed) == 0;
+        Account {
+            acknowledged: self.acknowledged(),
+            refused: self.refused.load(Relaxed),
+            broken: self.broken.load(Relaxed),
+            lost: self.entries.iter().filter(lost).count(),
+            repeats: self.entries.iter().map(|entry| entry.times.load(Relaxed).saturating_sub(1) as usize).sum(),
+        }
+    }
+
+    /// The last delivery of all.
+    pub(crate) fn last_delivered(&self) -> Instant {
+        let last = self.entries.iter().map(|entry| entry.delivered.load(Relaxed)).max().unwrap_or(0);
+        self.opened + Duration::from_nanos(last)
+    }
+
+    /// From when requests from `first` on were due until they were acknowledged.
+    pub(crate) fn to_acknowledged(&self, first: usize) -> Latency {
+        self.latency(first, |entry| &entry.acknowledged)
+    }
+
+    /// The same, until their messages were delivered.
+    pub(crate) fn to_delivered(&self, first: usize) -> Latency {
+        self.latency(first, |entry| &entry.delivered)
+    }
+
+    fn latency(&self, first: usize, until: impl Fn(&Entry) -> &AtomicU64) -> Latency {
+        let times = self.entries[first..].iter().filter_map(|entry| {
+            let (due, until) = (entry.due.load(Relaxed), until(entry).load(Relaxed));
+            (due > 0 && until > 0).then(|| until.saturating_sub(due))
+        });
+        Latency::of(times.collect())
+    }
+}
+
+/// How long something took, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Latency {
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+}
+
+impl Latency {
+    /// Of nanoseconds.
+    pub(crate) fn of(mut times: Vec<u64>) -> Self {
+        times.sort_unstable();
+        let at = |share: f64| {
+            let last = times.len().saturating_sub(1) as f64;
+            times.get((last * share).round() as usize).map_or(f64::NAN, |nanos| *nanos as f64 / 1e6)
+        };
+        Self { p50: at(0.5), p99: at(0.99) }
+    }
+}

@@ -1,0 +1,111 @@
+//! Hookbell itself: its directory, its config, and its process.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use crate::ledger::PATIENCE;
+use crate::push::SECRET;
+use crate::system::Process;
+
+/// How many lanes there are where there are many.
+pub(crate) const LANES: usize = 16;
+
+/// A directory with a config and, after a first start, a store.
+pub(crate) struct Home {
+    directory: tempfile::TempDir,
+    address: SocketAddr,
+}
+
+/// The running program. It is killed when it is dropped.
+pub(crate) struct Service {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+    /// From its start until it first said that it is well.
+    pub(crate) ready_after: Duration,
+}
+
+impl Home {
+    /// Each of the sinks gets so many lanes, numbered on.
+    pub(crate) fn new(within: &Path, sinks: &[(SocketAddr, usize)]) -> Self {
+        let directory = tempfile::tempdir_in(within).unwrap();
+        let address = unused_address();
+        let mut config = format!(
+            "[server]\nlisten = \"{address}\"\n\n[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"{SECRET}\"\n"
+        );
+        let lanes = sinks.iter().flat_map(|(sink, lanes)| std::iter::repeat_n(sink, *lanes));
+        for (n, sink) in lanes.enumerate() {
+            write!(
+                config,
+                "\n[channels.lane{n:02}]\nkind = \"slack\"\nwebhook_url = \"http://{sink}/services/lane{n:02}\"\n\
+                 pace = \"1000000/s\"\n\n[[routes]]\nname = \"lane{n:02}\"\nrepo = \"acme/lane{n:02}\"\n\
+                 event = \"@all\"\nto = \"lane{n:02}\"\n"
+            )
+            .unwrap();
+        }
+        std::fs::write(directory.path().join("config.toml"), config).unwrap();
+        Self { directory, address }
+    }
+
+    /// Starts the program, and waits until it is ready.
+    pub(crate) fn start(&self) -> Service {
+        let log = self.directory.path().join("log");
+        let log = OpenOptions::new().append(true).create(true).open(log).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookbell"));
+        command.current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG").env_remove("HOOKBELL_LOG");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let began = Instant::now();
+        let mut process = Process::start(&mut command);
+        while !is_well(self.address) {
+            let failed = process.has_ended() || began.elapsed() > PATIENCE;
+            assert!(!failed, "the service did not start:\n{}", self.log());
+            // Often, because the time until then is measured.
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        Service { process, address: self.address, ready_after: began.elapsed() }
+    }
+
+    /// The end of what it said.
+    pub(crate) fn log(&self) -> String {
+        let mut log = String::new();
+        let _ = File::open(self.directory.path().join("log")).and_then(|mut file| file.read_to_string(&mut log));
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// How large the store's files are, in MB.
+    pub(crate) fn store_size(&self) -> f64 {
+        let size = |name: &str| std::fs::metadata(self.directory.path().join(name)).map_or(0, |file| file.len());
+        ["hookbell.db", "hookbell.db-wal"].into_iter().map(size).sum::<u64>() as f64 / 1024.0 / 1024.0
+    }
+}
+
+/// An address where nobody listens. Not one that the system gives to outgoing connections: whoever asks often enough
+/// whether somebody listens there would at some time be connected to itself.
+pub(crate) fn unused_address() -> SocketAddr {
+    const PORTS: Range<u32> = 20_000..30_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let unused = |_| {
+        let port = PORTS.start + (std::process::id() * 64 + NEXT.fetch_add(1, Relaxed)) % PORTS.len() as u32;
+        TcpListener::bind(("127.0.0.1", port as u16)).ok()?.local_addr().ok()
+    };
+    PORTS.into_iter().find_map(unused).unwrap()
+}
+
+fn is_well(address: SocketAddr) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer.starts_with("HTTP/1.1 200 "))
+    };
+    ask().unwrap_or(false)
+}

@@ -1,0 +1,140 @@
+//! How many a second, and at what price: the floors, accepting alone, accepted to delivered, one lane.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::Bench;
+use crate::client::Client;
+use crate::floors::Role;
+use crate::latency;
+use crate::ledger::{Ledger, PATIENCE};
+use crate::push::{Size, Supply};
+use crate::report::{Bar, Figure};
+use crate::service::{Home, LANES};
+use crate::sink::{Mood, Sink};
+use crate::system::{Played, Process};
+
+pub(crate) async fn floors(bench: &Bench) -> Vec<Figure> {
+    let mut figures = vec![];
+    for (ids, name, role) in [
+        (["floor.bare", "floor.bare.p50", "floor.bare.p99"], "bare handler", Role::Bare),
+        (["floor.verified", "floor.verified.p50", "floor.verified.p99"], "verified, parsed", Role::Verified),
+        (["floor.sqlite", "floor.sqlite.p50", "floor.sqlite.p99"], "kept in SQLite", Role::Sqlite),
+        (["floor.file", "floor.file.p50", "floor.file.p99"], "kept in a file", Role::File),
+    ] {
+        let rate = floor(bench, role).await;
+        let latency = latency::of_floor(bench, role).await;
+        let offered = format!("floor: {name}, {}/s offered", bench.plan.per_second());
+        figures.extend([
+            Figure::new(ids[0], format!("floor: {name}"), rate, "/s"),
+            Figure::new(ids[1], format!("{offered}, p50"), latency.p50, "ms"),
+            Figure::new(ids[2], format!("{offered}, p99"), latency.p99, "ms"),
+        ]);
+    }
+    figures
+}
+
+/// What a floor acknowledges a second.
+async fn floor(bench: &Bench, role: Role) -> f64 {
+    let (ledger, floor) = (bench.ledger(), Played::start(role, &bench.plan.directory, None));
+    let sent = bench.client(floor.address(), &ledger).closed(0..usize::MAX, bench.plan.time()).await;
+    let account = ledger.account();
+    assert_eq!((account.refused, account.broken), (0, 0));
+    sent.per_second()
+}
+
+pub(crate) async fn accept(bench: &Bench) -> Vec<Figure> {
+    let mut rounds = vec![];
+    for _ in 0..bench.plan.rounds {
+        let beside = floor(bench, Role::Sqlite).await;
+        let ledger = bench.ledger();
+        let sink = Sink::start(Mood::Silent, &ledger).await;
+        let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
+        let service = home.start();
+        let client = bench.client(service.address, &ledger);
+        let sent = client.closed(0..bench.supply.numbers().len(), bench.plan.time()).await;
+        let account = ledger.account();
+        assert_eq!((account.acknowledged, ledger.delivered()), (sent.count, 0), "{account:?}\n{}", home.log());
+        rounds.push((sent.per_second(), beside));
+    }
+    let figure = Figure::rounds("accept.rate", "accepted, deliveries parked", "/s", "the SQLite floor", rounds);
+    vec![figure.bar(Bar::TimesAtLeast(0.8))]
+}
+
+/// What delivering came to.
+pub(crate) struct Delivered {
+    pub(crate) per_second: f64,
+    /// Seconds of processor time for 1,000 events; not a number where that is not known.
+    pub(crate) cpu: f64,
+}
+
+/// Sends as many, and waits until all are delivered.
+pub(crate) async fn delivered(process: &Process, client: &Client, count: usize) -> Delivered {
+    let (cpu, began, before) = (process.cpu(), Instant::now(), client.ledger.delivered());
+    client.closed(0..count, PATIENCE).await;
+    client.ledger.wait_for("not all was delivered", |ledger| ledger.delivered() >= before + count).await;
+    let took = client.ledger.last_delivered() - began;
+    let cpu = process.cpu().zip(cpu).map_or(f64::NAN, |(after, before)| (after - before).as_secs_f64());
+    Delivered { per_second: count as f64 / took.as_secs_f64(), cpu: cpu / count as f64 * 1_000.0 }
+}
+
+pub(crate) async fn deliver(bench: &Bench) -> Vec<Figure> {
+    let (mut rates, mut cpus, mut most, mut after) = (vec![], vec![], 0.0_f64, 0.0_f64);
+    let count = bench.plan.deliveries();
+    for _ in 0..bench.plan.rounds {
+        let ledger = bench.ledger();
+        let sink = Sink::start(Mood::Prompt, &ledger).await;
+        let naive = Played::start(Role::Naive, &bench.plan.directory, Some(sink.address));
+        let theirs = delivered(&naive.process, &bench.client(naive.address(), &ledger), count).await;
+        ledger.expect_order();
+        drop((naive, sink));
+
+        let ledger = bench.ledger();
+        let sink = Sink::start(Mood::Prompt, &ledger).await;
+        let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
+        let service = home.start();
+        let ours = delivered(&service.process, &bench.client(service.address, &ledger), count).await;
+        ledger.expect_order();
+        rates.push((ours.per_second, theirs.per_second));
+        cpus.push((ours.cpu, theirs.cpu));
+        most = most.max(service.process.most_resident().unwrap_or(f64::NAN));
+        after = after.max(service.process.resident().unwrap_or(f64::NAN));
+    }
+    let rate = Figure::rounds("deliver.rate", "accepted to delivered, 16 lanes", "/s", "the naive whole", rates);
+    let cpu = Figure::rounds("deliver.cpu", "processor for 1,000 of these", "s", "the naive whole", cpus);
+    vec![
+        rate.bar(Bar::TimesAtLeast(1.25)),
+        cpu.bar(Bar::TimesAtMost(0.8)),
+        Figure::new("deliver.rss", "resident at most, meanwhile", most, "MB").bar(Bar::AtMost(64.0)),
+        Figure::new("deliver.rss_after", "resident afterwards", after, "MB"),
+    ]
+}
+
+pub(crate) async fn lane(bench: &Bench) -> Vec<Figure> {
+    let (mut rounds, count) = (vec![], bench.plan.in_one_lane());
+    let supply = Arc::new(Supply::new(Size::Recorded, 0..1, 0..count));
+    for _ in 0..bench.plan.rounds {
+        let ledger = Arc::new(Ledger::new(count));
+        let sink = Sink::start(Mood::Prompt, &ledger).await;
+        let numbers = Played::start(Role::Lane, &bench.plan.directory, Some(sink.address)).numbers();
+        let most = 1.0 / numbers.iter().sum::<f64>();
+
+        let home = Home::new(&bench.plan.directory, &[(sink.address, 1)]);
+        let service = home.start();
+        let client = Client { address: service.address, supply: supply.clone(), ledger: ledger.clone() };
+        let began = Instant::now();
+        client.closed(0..count, PATIENCE).await;
+        // From here on it has the machine to itself.
+        let (before, alone) = (ledger.delivered(), Instant::now());
+        ledger.wait_for_all().await;
+        ledger.expect_order();
+        let rate = |count: usize, since: Instant| {
+            count as f64 / ledger.last_delivered().saturating_duration_since(since).as_secs_f64()
+        };
+        // Where too little was left, all of it counts.
+        let measured = if count - before < count / 4 { rate(count, began) } else { rate(count - before, alone) };
+        rounds.push((measured, most));
+    }
+    let figure = Figure::rounds("lane.rate", "delivered in one lane", "/s", "1 / (round trip + commit)", rounds);
+    vec![figure.bar(Bar::TimesAtLeast(0.7))]
+}

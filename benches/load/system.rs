@@ -1,0 +1,119 @@
+//! Child processes and what they take, by `/proc` (Linux alone has it; elsewhere those figures are left out); and how
+//! fast the disk is.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::floors::{ROLES, Role};
+use crate::ledger::Latency;
+
+/// The unit of the times in `/proc/PID/stat`, as Linux shows it to programs (`USER_HZ`).
+const TICK: Duration = Duration::from_millis(10);
+
+/// A child process. It is killed when it is dropped.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    /// The time that its threads have spent on a processor.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
+        // What stands before the bracket is its name, which may hold spaces; user and system time are fields 14 and 15.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks: u32 = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
+        Some(TICK * ticks)
+    }
+
+    /// What of its memory is resident, in MB.
+    pub(crate) fn resident(&self) -> Option<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most that ever was.
+    pub(crate) fn most_resident(&self) -> Option<f64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, name: &str) -> Option<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This program in one of its [`Role`]s.
+pub(crate) struct Played {
+    pub(crate) process: Process,
+    /// The first line that it printed.
+    said: String,
+    _directory: tempfile::TempDir,
+    /// It ends when this is closed, so none outlives this process however that ends.
+    _stdin: ChildStdin,
+}
+
+impl Played {
+    /// Starts it in a new directory within `within`, and waits for its first line.
+    pub(crate) fn start(role: Role, within: &Path, sink: Option<SocketAddr>) -> Self {
+        let directory = tempfile::tempdir_in(within).unwrap();
+        let (name, _) = ROLES.iter().find(|(_, known)| *known == role).unwrap();
+        let sink = sink.map(|sink| format!("http://{sink}")).unwrap_or_default();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--role", name]).arg(directory.path()).arg(sink);
+        let mut process = Process::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+        let stdin = process.0.stdin.take().unwrap();
+        let mut said = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        Self { process, said, _directory: directory, _stdin: stdin }
+    }
+
+    /// Where a server listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.said.trim().parse().unwrap()
+    }
+
+    /// The numbers that another printed.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        self.said.split_whitespace().map(|number| number.parse().unwrap()).collect()
+    }
+}
+
+/// What a write of 4 KB takes until it is on disk.
+pub(crate) struct Disk {
+    pub(crate) per_second: f64,
+    pub(crate) latency: Latency,
+}
+
+impl Disk {
+    /// Measures the disk of a directory.
+    pub(crate) fn measure(within: &Path, times: usize) -> Self {
+        let directory = tempfile::tempdir_in(within).unwrap();
+        let mut file = File::create(directory.path().join("probe")).unwrap();
+        let began = Instant::now();
+        let took = (0..times).map(|_| {
+            let started = Instant::now();
+            file.write_all(&[1; 4096]).unwrap();
+            file.sync_data().unwrap();
+            u64::try_from(started.elapsed().as_nanos()).unwrap()
+        });
+        let latency = Latency::of(took.collect());
+        Self { per_second: times as f64 / began.elapsed().as_secs_f64(), latency }
+    }
+}

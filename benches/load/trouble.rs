@@ -1,0 +1,66 @@
+//! What becomes of acknowledged requests when the chat goes away, and when the service is killed while it is.
+
+use crate::Bench;
+use crate::ledger::{Account, Ledger};
+use crate::report::{Bar, Figure};
+use crate::service::{Home, LANES};
+use crate::sink::{Mood, Sink};
+
+/// The chat goes away for half of the time.
+pub(crate) async fn outage(bench: &Bench) -> Vec<Figure> {
+    let (ledger, count) = (bench.ledger(), bench.plan.in_trouble());
+    let mut sink = Sink::start(Mood::Prompt, &ledger).await;
+    let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
+    let service = home.start();
+    let client = bench.client(service.address, &ledger);
+    let rate = bench.plan.per_second() / 2;
+    let sending = tokio::spawn(async move { client.open(0..count, rate).await });
+    ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 4).await;
+    sink.leave().await;
+    ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count * 3 / 4).await;
+    sink.come_back().await;
+    sending.await.unwrap();
+    ledger.wait_for_all().await;
+    figures("outage", "the chat away for seconds", 0, &ledger)
+}
+
+/// The same, and the service is killed when the chat is away, and once more when it is back and much is on its way.
+pub(crate) async fn kill(bench: &Bench) -> Vec<Figure> {
+    let (ledger, count) = (bench.ledger(), bench.plan.in_trouble());
+    let mut sink = Sink::start(Mood::Prompt, &ledger).await;
+    let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
+    let service = home.start();
+    let client = bench.client(service.address, &ledger);
+    let rate = bench.plan.per_second() / 2;
+    let sending = tokio::spawn(async move { client.open(0..count, rate).await });
+    ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 6).await;
+    sink.leave().await;
+    ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 3).await;
+    drop(service);
+    let service = home.start();
+    ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 2).await;
+    sink.come_back().await;
+    ledger.wait_for("nothing was delivered", |ledger| ledger.delivered() >= ledger.acknowledged() / 2).await;
+    drop(service);
+    let _service = home.start();
+    sending.await.unwrap();
+    ledger.wait_for_all().await;
+    figures("kill", "killed twice meanwhile", 2, &ledger)
+}
+
+fn figures(id: &str, name: &str, kills: usize, ledger: &Ledger) -> Vec<Figure> {
+    let Account { acknowledged, refused, broken, lost, repeats } = ledger.account();
+    let ids = if id == "kill" {
+        ["kill.lost", "kill.repeats", "kill.refused", "kill.broken"]
+    } else {
+        ["outage.lost", "outage.repeats", "outage.refused", "outage.broken"]
+    };
+    let (of, count) = (format!("{name}: "), |n: usize| n as f64);
+    vec![
+        Figure::new(ids[0], format!("{of}lost of {acknowledged}"), count(lost), "").bar(Bar::AtMost(0.0)),
+        // A cut connection, like a kill, may repeat what was on its way in each lane.
+        Figure::new(ids[1], format!("{of}repeated"), count(repeats), "").bar(Bar::AtMost(count((kills + 1) * LANES))),
+        Figure::new(ids[2], format!("{of}refused"), count(refused), "").bar(Bar::AtMost(0.0)),
+        Figure::new(ids[3], format!("{of}without an answer"), count(broken), ""),
+    ]
+}
