@@ -7,7 +7,7 @@ use crate::Bench;
 use crate::client::Client;
 use crate::ledger::Ledger;
 use crate::push::{Size, Supply};
-use crate::report::{Bar, Figure};
+use crate::report::{Bar, Figure, short};
 use crate::service::{Home, LANES, Service, unused_address};
 use crate::sink::{Mood, Sink};
 use crate::speed::delivered;
@@ -41,7 +41,8 @@ pub(crate) async fn million(bench: &Bench) -> Vec<Figure> {
     let (here, there) = (0..LANES, LANES..2 * LANES);
     let none = delivered(&service.process, &client(here.clone(), 0..some), some).await;
     let sent = client(there, some..some + waiting).closed(0..waiting, Duration::MAX).await;
-    assert_eq!(ledger.acknowledged(), some + waiting, "{}", home.log());
+    let account = ledger.account();
+    assert_eq!((account.refused, account.broken), (0, 0), "{account:?}\n{}", home.log());
     let resident = service.process.resident().unwrap_or(f64::NAN);
     let last = some + waiting..waiting + 2 * some;
     let many = delivered(&service.process, &client(here, last), some).await;
@@ -57,7 +58,7 @@ pub(crate) async fn million(bench: &Bench) -> Vec<Figure> {
     let time = |per_second: f64| 1_000.0 / per_second;
     let cpu = vec![(many.cpu, none.cpu)];
     let times = vec![(time(many.per_second), time(none.per_second))];
-    let stored = format!("accepted of 2 KB each, until {waiting} wait");
+    let stored = format!("accepted of 2 KB each, until {} wait", short(waiting as f64));
     vec![
         Figure::new("million.fill", stored, sent.per_second(), "/s"),
         Figure::new("million.size", "size of that store", home.store_size(), "MB"),

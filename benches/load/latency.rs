@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::Bench;
 use crate::floors::Role;
 use crate::ledger::{Latency, Ledger};
-use crate::report::{Bar, Figure};
+use crate::report::{Bar, Figure, short};
 use crate::service::{Home, LANES, unused_address};
 use crate::sink::{Mood, Sink};
 use crate::system::Played;
@@ -57,7 +57,7 @@ pub(crate) async fn open(bench: &Bench) -> Vec<Figure> {
         end_p99.push((delivered.p99, floor.p99));
         naive_p99.push((delivered.p99, naive.p99));
     }
-    let rate = bench.plan.per_second();
+    let rate = short(bench.plan.per_second() as f64);
     let figure = |id, name: &str, other, rounds, bar| {
         let figure = Figure::rounds(id, format!("{rate}/s offered: {name}"), "ms", other, rounds);
         Option::into_iter(bar).fold(figure, Figure::bar)

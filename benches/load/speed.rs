@@ -1,7 +1,7 @@
 //! How many a second, and at what price: the floors, accepting alone, accepted to delivered, one lane.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::client::Client;
@@ -9,7 +9,7 @@ use crate::floors::Role;
 use crate::latency;
 use crate::ledger::{Ledger, PATIENCE};
 use crate::push::{Size, Supply};
-use crate::report::{Bar, Figure};
+use crate::report::{Bar, Figure, short};
 use crate::service::{Home, LANES};
 use crate::sink::{Mood, Sink};
 use crate::system::{Played, Process};
@@ -24,7 +24,7 @@ pub(crate) async fn floors(bench: &Bench) -> Vec<Figure> {
     ] {
         let rate = floor(bench, role).await;
         let latency = latency::of_floor(bench, role).await;
-        let offered = format!("floor: {name}, {}/s offered", bench.plan.per_second());
+        let offered = format!("floor: {name}, {}/s offered", short(bench.plan.per_second() as f64));
         figures.extend([
             Figure::new(ids[0], format!("floor: {name}"), rate, "/s"),
             Figure::new(ids[1], format!("{offered}, p50"), latency.p50, "ms"),
@@ -68,10 +68,11 @@ pub(crate) struct Delivered {
     pub(crate) cpu: f64,
 }
 
-/// Sends as many, and waits until all are delivered.
+/// Sends as many, or what of them fits into a time, and waits until all are delivered.
 pub(crate) async fn delivered(process: &Process, client: &Client, count: usize) -> Delivered {
+    const TIME: Duration = Duration::from_secs(5);
     let (cpu, began, before) = (process.cpu(), Instant::now(), client.ledger.delivered());
-    client.closed(0..count, PATIENCE).await;
+    let count = client.closed(0..count, TIME).await.count;
     client.ledger.wait_for("not all was delivered", |ledger| ledger.delivered() >= before + count).await;
     let took = client.ledger.last_delivered() - began;
     let cpu = process.cpu().zip(cpu).map_or(f64::NAN, |(after, before)| (after - before).as_secs_f64());
