@@ -37,7 +37,7 @@ impl Home {
         let directory = tempfile::tempdir_in(within).unwrap();
         let address = unused_address();
         let mut config = format!(
-            "[server]\nlisten = \"{address}\"\n\n[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"{SECRET}\"\n"
+            "[server]\nlisten = \"{address}\"\nadmin_listen = \"127.0.0.1:0\"\n\n[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"{SECRET}\"\n"
         );
         let lanes = sinks.iter().flat_map(|(sink, lanes)| std::iter::repeat_n(sink, *lanes));
         for (n, sink) in lanes.enumerate() {

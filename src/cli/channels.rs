@@ -17,6 +17,7 @@ use crate::server::admin::{ChannelStatus, ChannelsAnswer, Openness};
 
 /// `hookbell channels …`
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Channels {
     #[command(subcommand)]
     what: Option<What>,

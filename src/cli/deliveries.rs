@@ -7,7 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::caller::Server;
 use super::events::segment;
-use super::shown::{harmless_lines, moment, rows, since};
+use super::shown::{harmless_lines, moment, rows, since, states};
 use crate::server::admin::DeliveriesAnswer;
 use crate::store::{SeenDelivery, WholeDelivery};
 
@@ -25,8 +25,8 @@ pub(super) struct Deliveries {
     /// To this channel.
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// waiting, delivered, accepted, skipped, dead, suspect, parked or undecided.
-    #[arg(long, value_name = "STATE")]
+    /// In this state.
+    #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
     /// Since then: `2h` ago, or a moment.
     #[arg(long, value_name = "TIME")]

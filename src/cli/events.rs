@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::caller::Server;
-use super::shown::{harmless_lines, moment, rows, since};
+use super::shown::{harmless_lines, moment, rows, since, states};
 use super::{Failure, deliveries};
 use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
 use crate::store::{Refused, SeenEvent};
@@ -21,14 +21,14 @@ pub(super) struct Events {
     /// Of this repository: `workspace/slug`.
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
-    /// Of this kind: `pull_request.opened`.
+    /// Of this kind, in our word or the host's: `pull_request.opened`.
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
     /// With a delivery to this channel.
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
     /// With a delivery in this state.
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
     /// Since then: `2h` ago, or a moment.
     #[arg(long, value_name = "TIME")]

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::caller::Server;
 use super::plural;
-use super::shown::{harmless_lines, since};
-use crate::server::admin::{DropAnswer, ReplayAnswer};
+use super::shown::{harmless_lines, since, states};
+use crate::server::admin::{DropAnswer, Left, ReplayAnswer};
 
 /// Which deliveries.
 #[derive(Args)]
@@ -20,8 +20,8 @@ struct Which {
     /// Those to this channel.
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// Those in this state: `dead`.
-    #[arg(long, value_name = "STATE")]
+    /// Those in this state.
+    #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
     /// Those of this repository: `workspace/slug`.
     #[arg(long, value_name = "NAME")]
@@ -29,7 +29,7 @@ struct Which {
     /// Those since then: `2h` ago, or a moment.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most so many, the newest.
+    /// At most so many, the oldest.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Only say what would be done.
@@ -59,6 +59,23 @@ impl Which {
         add("limit", self.limit.map(Value::from));
         Ok(asked)
     }
+
+    /// Whether there is nothing more to ask for: the API does so many at once, the oldest first.
+    fn is_last(&self, done: usize, more: bool) -> bool {
+        !more || done == 0 || self.dry_run || self.limit.is_some() || !self.ids.is_empty()
+    }
+
+    /// Says what was done, or would be, and what was left and why.
+    fn ended(&self, count: usize, more: bool, done: [&str; 2], left: &[Left]) -> Result<(), Failure> {
+        let more = if self.dry_run && more { ", and more" } else { "" };
+        anstream::eprintln!("{}{more} {}", plural(count, "message"), done[usize::from(self.dry_run)]);
+        if left.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.why)).collect();
+        let message = format!("{} left alone\n{}", plural(left.len(), "message"), lines.join("\n"));
+        Err(Failure::NotFine(harmless_lines(&message)))
+    }
 }
 
 /// `hookbell replay …`
@@ -75,14 +92,22 @@ impl Replay {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let asked = self.which.asked()?;
         let path = if self.reroute { "/api/v1/deliveries/reroute" } else { "/api/v1/deliveries/replay" };
-        let answer: ReplayAnswer = self.which.server.caller(config)?.post(path, &asked)?;
-        for replayed in &answer.replayed {
-            let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
-            let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
-            anstream::println!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
+        let caller = self.which.server.caller(config)?;
+        let (mut count, mut left) = (0, vec![]);
+        loop {
+            let answer: ReplayAnswer = caller.post(path, &asked)?;
+            for replayed in &answer.replayed {
+                let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
+                let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
+                anstream::println!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
+            }
+            let is_last = self.which.is_last(answer.replayed.len(), answer.more);
+            count += answer.replayed.len();
+            left.extend(answer.left);
+            if is_last {
+                return self.which.ended(count, answer.more, ["sent again", "would be sent again"], &left);
+            }
         }
-        let done = if answer.dry_run { "would be sent again" } else { "sent again" };
-        ended(&format!("{} {done}", plural(answer.replayed.len(), "message")), &answer.left)
     }
 }
 
@@ -96,20 +121,18 @@ pub(super) struct Drop {
 impl Drop {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let asked = self.which.asked()?;
-        let answer: DropAnswer = self.which.server.caller(config)?.post("/api/v1/deliveries/drop", &asked)?;
-        answer.dropped.iter().for_each(|id| anstream::println!("{id}"));
-        let done = if answer.dry_run { "would be given up" } else { "given up; `hookbell replay` sends one again" };
-        ended(&format!("{} {done}", plural(answer.dropped.len(), "message")), &answer.left)
+        let caller = self.which.server.caller(config)?;
+        let (mut count, mut left) = (0, vec![]);
+        loop {
+            let answer: DropAnswer = caller.post("/api/v1/deliveries/drop", &asked)?;
+            answer.dropped.iter().for_each(|id| anstream::println!("{id}"));
+            let is_last = self.which.is_last(answer.dropped.len(), answer.more);
+            count += answer.dropped.len();
+            left.extend(answer.left);
+            if is_last {
+                let done = ["given up; `hookbell replay` sends one again", "would be given up"];
+                return self.which.ended(count, answer.more, done, &left);
+            }
+        }
     }
-}
-
-/// Says what was done, and what was left and why.
-fn ended(done: &str, left: &[crate::server::admin::Left]) -> Result<(), Failure> {
-    anstream::eprintln!("{done}");
-    if left.is_empty() {
-        return Ok(());
-    }
-    let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.why)).collect();
-    let message = format!("{} left alone\n{}", plural(left.len(), "message"), lines.join("\n"));
-    Err(Failure::NotFine(harmless_lines(&message)))
 }

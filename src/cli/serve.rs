@@ -3,16 +3,18 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep};
 
 use super::{Failure, report};
 use crate::config::{self, Listen, Secrets, Settings};
 use crate::server::admin::{Gate, generate_token};
 use crate::server::{self, Listeners};
-use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
@@ -37,7 +39,7 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
         Listen::Systemd => passed_in()?,
     };
     let admin = bind(settings.admin.listen, "admin_listen").await?;
-    let store = SqliteStore::open(&settings.store).map_err(|error| Failure::NotFine(error.to_string()))?;
+    let store = open(&settings.store).await.map_err(|error| Failure::NotFine(error.to_string()))?;
     let token = generate_token(&settings.store).map_err(Failure::NotFine)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
     if let Err(error) = store.reached_at(&reached.to_string()) {
@@ -68,6 +70,21 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     served.map_err(|error| Failure::NotFine(error.to_string()))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How long the store may be in use when the service starts, and how often it is asked meanwhile.
+const IN_USE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Opens the store; where somebody has it, a command or the Hookbell before, waits for them a while.
+async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+    let began = Instant::now();
+    loop {
+        match SqliteStore::open(path) {
+            Err(StoreError::InUse { .. }) if began.elapsed() < IN_USE => sleep(AGAIN).await,
+            opened => return opened,
+        }
+    }
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {

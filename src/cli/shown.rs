@@ -1,11 +1,12 @@
 //! How commands show things.
 
+use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
 use crate::message::shield::harmless;
-use crate::store::{Millis, now};
+use crate::store::{Millis, State, now};
 
 /// A moment, to the second.
 pub(super) fn moment(at: Millis) -> String {
@@ -41,6 +42,11 @@ pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl 
 /// What others wrote, without what a terminal could take for orders; lines stay.
 pub(super) fn harmless_lines(text: &str) -> String {
     text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+}
+
+/// What `--state` may say.
+pub(super) fn states() -> PossibleValuesParser {
+    PossibleValuesParser::new(State::ALL.map(State::as_str))
 }
 
 /// Since when: `2h`, `1d`, `30min`, or a moment as `2026-11-24T08:00:00Z`.

@@ -1,5 +1,6 @@
 //! One attempt: rendering a delivery's event, sending it, and what follows from the chat's answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -56,13 +57,22 @@ pub(super) async fn attempt(
     clock: fn() -> Millis,
 ) -> Tried {
     let event = Context::new(std::mem::take(&mut delivery.event));
-    let drawn = draw(settings, channel, &delivery, &event);
+    // A panic is this message's alone; the lane is everybody's.
+    let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
+    let drawn = drawn
+        .unwrap_or_else(|_| Drawn::Broken { why: "drawing it panicked: that is a mistake of Hookbell's".to_owned() });
     let (body, template_error) = match drawn {
         Drawn::Body { body, template_error } => (body, template_error),
         Drawn::Nothing { why } => {
             tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "skipped");
             let finished = Finished::untried(&delivery.id, Next::Skipped { why });
             return Tried { finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
+        }
+        Drawn::Broken { why } => {
+            tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
+            let alert = Some(Alert::ended(&delivery.channel, "broken", &why));
+            let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why) });
+            return Tried { finished, then: Then::Next { pause: Duration::ZERO }, alert };
         }
     };
     let (at, began) = (clock(), Instant::now());
@@ -90,6 +100,7 @@ pub(super) async fn attempt(
 enum Drawn {
     Body { body: Body, template_error: Option<String> },
     Nothing { why: String },
+    Broken { why: String },
 }
 
 fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Drawn {

@@ -40,6 +40,8 @@ pub(super) struct Worker {
     pub(super) clock: fn() -> Millis,
     /// Since when the lane is ours, if it is.
     pub(super) leased: Option<Instant>,
+    /// Whether its last attempt failed.
+    pub(super) failing: bool,
     /// The message that failed when the one behind it passed.
     pub(super) suspect: Option<DeliveryId>,
 }
@@ -106,7 +108,10 @@ impl Worker {
     /// Takes the lane, waits as long as it is to wait, and sends what was read ahead, until something fails.
     async fn turn(&mut self) -> Result<(), Leave> {
         let wait = match self.lease().await? {
-            Lease::Held { wait } => wait,
+            Lease::Held { wait, failing } => {
+                self.failing = failing;
+                wait
+            }
             Lease::Shut => {
                 self.store.release(&self.lane, &self.owner).await?;
                 return self.until_changed(Duration::MAX).await;
@@ -120,7 +125,7 @@ impl Worker {
         }
         while let Some(head) = heads.next() {
             // While its chat fails, what is too old is given up without asking again.
-            if !wait.is_zero() && self.is_too_old(&head) {
+            if self.failing && self.is_too_old(&head) {
                 self.bury(&head).await?;
                 continue;
             }
@@ -145,7 +150,7 @@ impl Worker {
 
     async fn lease(&mut self) -> Result<Lease, Leave> {
         if self.leased.is_some_and(|since| since.elapsed() < LEASE / 2) {
-            return Ok(Lease::Held { wait: Duration::ZERO });
+            return Ok(Lease::Held { wait: Duration::ZERO, failing: self.failing });
         }
         let (now, asked) = ((self.clock)(), Instant::now());
         let lease = self.store.lease(&self.lane, &self.owner, now + millis(LEASE), now).await?;
@@ -170,6 +175,7 @@ impl Worker {
             self.alert(Alert::ended(&channel, "suspect", &why)).await;
             self.suspect = None;
             let finished = vec![Finished::untried(&id, Next::Suspect { why })];
+            self.failing = false;
             return self.write_down(Turn { finished, ..Turn::default() }).await;
         }
         if let Some(next) = next {
@@ -187,7 +193,8 @@ impl Worker {
         tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
         self.alert(Alert::ended(&delivery.channel, "max_age", why)).await;
         let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why.to_owned()) });
-        self.write_down(Turn { finished: vec![finished], ..Turn::default() }).await
+        // The lane goes on failing.
+        self.write_down(Turn { finished: vec![finished], pause: millis(STORE_PAUSE), close: None }).await
     }
 
     /// `failures` is how often the lane has failed before, for how long it waits if it does again.
@@ -196,6 +203,9 @@ impl Worker {
         let settings = self.settings.clone();
         // A lane's channels are all in the config that it was started with.
         let channel = settings.channels.get(&delivery.channel).ok_or(Leave::Stop)?;
+        if self.failing {
+            self.store.mark(&self.lane, &self.owner, &delivery.id).await?;
+        }
         let tried = attempt::attempt(&settings, channel, delivery, failures, self.clock).await;
         if tried.finished.attempt.is_some() {
             self.pacer.sent();
@@ -218,6 +228,7 @@ impl Worker {
             }
         };
         self.write_down(Turn { finished: vec![tried.finished], pause: millis(pause), close }).await?;
+        self.failing = !pause.is_zero();
         match tried.then {
             Then::Next { pause } => {
                 self.pacer.pause(pause);
@@ -234,11 +245,15 @@ impl Worker {
             match self.store.finish(&self.lane, &self.owner, turn.clone(), (self.clock)()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    // Somebody paused the lane, or took it over; what was sent is theirs to mark.
+                    // Whoever took it over has marked what was sent.
                     tracing::warn!(lane = self.lane.0, "the lane was taken away while a message was on its way");
                     return Err(Leave::Look);
                 }
-                Err(error) => self.rest(&error).await?,
+                // Also when the service stops: until its grace is over, and then the lane is not given back.
+                Err(error) => {
+                    tracing::error!(%error, lane = self.lane.0, "what was sent cannot be written down yet");
+                    sleep(STORE_PAUSE).await;
+                }
             }
         }
     }

@@ -105,6 +105,7 @@ impl Dispatcher {
                 alerts: alerts.clone(),
                 clock,
                 leased: None,
+                failing: false,
                 suspect: None,
             };
             tasks.spawn(worker.run());
@@ -124,7 +125,7 @@ impl Dispatcher {
         if finished.is_err() {
             tracing::warn!(
                 lanes = self.tasks.len(),
-                "some lanes did not finish in time; their messages may be repeated"
+                "some lanes did not finish in time; what they had sent is marked as perhaps repeated"
             );
         }
     }

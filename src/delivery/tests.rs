@@ -129,6 +129,13 @@ impl Store for Patient {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         wait_for!(self.lease(&lane, &owner, until, now))
     }
+    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
+        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
+        wait_for!(self.mark(&lane, &owner, &delivery))
+    }
+    async fn is_ready(&self) -> Result<(), StoreError> {
+        wait_for!(self.is_ready())
+    }
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         wait_for!(self.release(&lane, &owner))
@@ -484,6 +491,21 @@ async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once()
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
     f.dispatcher.bells().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_wait_is_waited_as_often_as_it_is_asked_for() {
+    let fake = Fake::new("a");
+    fake.set(|state| state.script = (0..4).map(|_| retry(Reason::RateLimited, Some(30))).collect());
+    let f = Fixture::new(&[&fake]).await;
+    f.tell("a", "event 0").await;
+    fake.wait_for(1).await;
+    let came = fake.came();
+    assert_eq!(came.len(), 5);
+    for two in came.windows(2) {
+        let waited = two[1].0 - two[0].0;
+        assert!(waited >= Duration::from_secs(30) && waited < Duration::from_secs(31), "{waited:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ const LARGEST_HEADERS: usize = 64 * 1024;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// How long a connection without a request yet may live on when the service stops: its first request is on its way.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Duration = Duration::from_secs(3);
 
 /// Accepts connections until `stopped` says so, then waits up to `grace` for the requests under way.
 pub(super) async fn run(

@@ -46,7 +46,7 @@ impl State {
 
     /// Whether nothing becomes of it by itself any more.
     pub const fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Undecided)
+        !matches!(self, Self::Waiting | Self::Parked | Self::Undecided)
     }
 
     /// The text form.
@@ -76,8 +76,8 @@ pub struct Filter {
     pub ids: Vec<String>,
     /// `workspace/slug`, in any case.
     pub repository: Option<String>,
-    /// The event's kind.
-    pub kind: Option<String>,
+    /// The event's kind is one of these; any where it is empty.
+    pub kinds: Vec<String>,
     /// The event.
     pub event: Option<EventId>,
     /// The host's name for the request: Bitbucket's `X-Request-UUID`.
@@ -94,6 +94,8 @@ pub struct Filter {
     pub unrepeated: bool,
     /// At most so many, the newest of them.
     pub limit: usize,
+    /// The oldest of them in place of the newest, and the newest last all the same.
+    pub oldest: bool,
 }
 
 /// An event, in short.

@@ -50,9 +50,14 @@ pub trait Store: Send + Sync {
 
     /// Takes a lane for `owner` until `until`, or renews it.
     ///
-    /// Who takes over from an owner that did not [`release`](Self::release) the lane cannot know whether its oldest
-    /// message was on its way then: it gets an attempt `unknown`.
+    /// Who takes over from an owner that did not [`release`](Self::release) the lane cannot know whether a message was on
+    /// its way then: the one that was [marked](Self::mark), or else the oldest, unless the lane waited after a failure. It
+    /// gets an attempt `unknown`.
     async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError>;
+
+    /// Writes down which message is about to be sent, where it need not be the lane's oldest, or the lane has failed: so
+    /// that whoever takes over can tell.
+    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError>;
 
     /// Gives a lane back: nothing of it is on its way.
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
@@ -89,10 +94,14 @@ pub trait Store: Send + Sync {
     /// The JSON of an event, as templates see it.
     async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
 
+    /// Whether it takes writes.
+    async fn is_ready(&self) -> Result<(), StoreError>;
+
     /// What waits in each lane, and how each channel's messages ended.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Adds deliveries of stored events at the ends of their lanes.
+    /// Adds deliveries of stored events at the ends of their lanes. A parked one that is repeated is dead then; what
+    /// belongs to no event any more is left out.
     async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError>;
 
     /// Gives up what waits or is parked; it is dead then, for this reason. Returns what was given up.
@@ -256,6 +265,8 @@ pub enum Lease {
     Held {
         /// How long it is still to wait; never longer than it was asked to, whatever the clock says.
         wait: Duration,
+        /// Whether its last attempt failed.
+        failing: bool,
     },
     /// It is closed or paused, and so nobody's.
     Shut,
@@ -282,7 +293,7 @@ pub struct Delivery {
     pub created_at: Millis,
     /// How often it was tried.
     pub attempts: u32,
-    /// How often in a row it failed for a reason that may lie in itself.
+    /// How often it failed for a reason that may lie in itself.
     pub strikes: u32,
 }
 

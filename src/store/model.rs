@@ -24,6 +24,7 @@ enum Step {
     Assign { lanes: [Option<usize>; 3] },
     Lease { lane: usize, owner: usize },
     Release { lane: usize, owner: usize },
+    Mark { lane: usize, owner: usize, delivery: usize },
     Finish { lane: usize, owner: usize, end: u8, pause: Millis },
     Set { lane: usize, state: u8 },
     GiveUp { delivery: usize },
@@ -40,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::array::uniform3(prop::option::weighted(0.8, 0..LANES.len())).prop_map(|lanes| Step::Assign { lanes }),
         4 => (lane.clone(), owner.clone()).prop_map(|(lane, owner)| Step::Lease { lane, owner }),
         1 => (lane.clone(), owner.clone()).prop_map(|(lane, owner)| Step::Release { lane, owner }),
+        2 => (lane.clone(), owner.clone(), 0..3_usize)
+            .prop_map(|(lane, owner, delivery)| Step::Mark { lane, owner, delivery }),
         6 => (lane.clone(), owner, 0..7_u8, 0..2_000_i64)
             .prop_map(|(lane, owner, end, pause)| Step::Finish { lane, owner, end, pause }),
         1 => (lane, 0..3_u8).prop_map(|(lane, state)| Step::Set { lane, state }),
@@ -69,6 +72,7 @@ struct KeptLane {
     state: LaneState,
     next_at: Millis,
     pause: Millis,
+    marked: Option<DeliveryId>,
 }
 
 struct Model {
@@ -100,17 +104,40 @@ impl Model {
         if other.is_some() && entry.until > now {
             return Lease::Taken;
         }
-        let doubted = other.is_some() && !(entry.pause > 0 && now < entry.next_at);
+        let last = other.map(|_| entry.clone());
         entry.owner = Some(owner);
         entry.until = now + LEASE;
         let wait = if known { (entry.next_at - now).clamp(0, entry.pause) } else { 0 };
-        if doubted
-            && let Some(head) =
-                self.deliveries.iter_mut().find(|kept| kept.lane == lane && kept.state == State::Waiting)
-        {
-            head.attempts += 1;
+        let failing = entry.pause > 0;
+        if let Some(last) = last {
+            self.doubt(lane, &last);
         }
-        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()) }
+        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing }
+    }
+
+    /// A lane was not given back.
+    fn doubt(&mut self, lane: &str, last: &KeptLane) {
+        let mut waiting = self.deliveries.iter_mut().filter(|kept| kept.state == State::Waiting);
+        let doubted = match &last.marked {
+            Some(marked) => waiting.find(|kept| kept.id == *marked),
+            None if last.pause > 0 => None,
+            None => waiting.find(|kept| kept.lane == lane),
+        };
+        if let Some(doubted) = doubted {
+            doubted.attempts += 1;
+        }
+    }
+
+    /// Who held a lane is gone with the process.
+    fn restart(&mut self) {
+        for (lane, last) in self.lanes.clone() {
+            if last.owner.is_some() {
+                self.doubt(lane, &last);
+            }
+        }
+        for entry in self.lanes.values_mut() {
+            (entry.owner, entry.until, entry.marked) = (None, 0, None);
+        }
     }
 
     fn set(&mut self, lane: &'static str, state: LaneState) {
@@ -128,7 +155,7 @@ impl Model {
             }
         }
         let used: BTreeSet<_> = channels.values().copied().collect();
-        self.lanes.retain(|lane, _| used.contains(lane));
+        self.lanes.retain(|lane, entry| used.contains(lane) || matches!(entry.state, LaneState::Paused { .. }));
         self.channels = channels;
     }
 }
@@ -172,7 +199,15 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
                 store.release(&lane(name), owner).await.unwrap();
                 if let Some(entry) = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner)) {
-                    (entry.owner, entry.until) = (None, 0);
+                    (entry.owner, entry.until, entry.marked) = (None, 0, None);
+                }
+            }
+            Step::Mark { lane: n, owner, delivery } => {
+                let (name, owner) = (LANES[n], OWNERS[owner]);
+                let Some(id) = model.heads(name).get(delivery).map(|kept| kept.id.clone()) else { continue };
+                store.mark(&lane(name), owner, &id).await.unwrap();
+                if let Some(entry) = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner)) {
+                    entry.marked = Some(id);
                 }
             }
             Step::Finish { lane: n, owner, end, pause } => {
@@ -188,9 +223,10 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let entry = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner));
                 assert_eq!(held, entry.is_some(), "{step:?}");
                 if let Some(entry) = entry {
-                    if pause != entry.pause {
+                    if pause > 0 || entry.pause > 0 || entry.marked.is_some() {
                         (entry.next_at, entry.pause) = (now + pause, pause);
                     }
+                    entry.marked = None;
                     let kept = model.deliveries.iter_mut().find(|kept| kept.id == head).unwrap();
                     (kept.state, kept.attempts, kept.strikes) = (state, kept.attempts + 1, kept.strikes + strike);
                 }
@@ -219,14 +255,17 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let new =
                     Kept { id: DeliveryId::fresh(), lane: to, state: State::Waiting, attempts: 0, strikes: 0, ..kept };
                 store.enqueue(vec![new_delivery(&new, Some(kept.id))], model.now).await.unwrap();
+                let repeated = &mut model.deliveries[delivery];
+                if repeated.state == State::Parked {
+                    repeated.state = State::Dead;
+                }
                 model.deliveries.push(new);
             }
             Step::Time { millis } => model.now += millis,
             Step::Restart => {
                 drop(store);
                 store = open();
-                // Who held a lane is gone with the process.
-                model.lanes.values_mut().for_each(|entry| entry.until = 0);
+                model.restart();
             }
         }
         compare(store.as_ref(), &model, &step).await;

@@ -62,7 +62,7 @@ async fn a_store_that_stays_away_is_told_in_time_and_goes_on_by_itself() {
         let text = answer.text().await.unwrap();
         assert!(text.contains("could not be stored: send it again"), "{text}");
     }
-    assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(9), "hosts wait ten seconds: {took:?}");
+    assert!(took >= Duration::from_secs(7) && took < Duration::from_secs(10), "hosts wait ten seconds: {took:?}");
     drop(blocker);
     assert_eq!(send(&client, &service, 2).await.status(), 202);
     // What was told that it is not stored may have been, late, and comes once if it is sent again.

@@ -76,7 +76,8 @@ pub fn body(event: &Value) -> String {
 fn key(secret: &SecretString) -> Result<SecretSlice<u8>, AddressError> {
     let text = secret.expose_secret();
     let Some(encoded) = text.strip_prefix(PREFIX) else { return Ok(text.as_bytes().to_vec().into()) };
-    STANDARD.decode(encoded).map(Into::into).map_err(|_| AddressError {
+    let key = STANDARD.decode(encoded).ok().filter(|key| !key.is_empty());
+    key.map(Into::into).ok_or_else(|| AddressError {
         message: "the `secret` begins with `whsec_`, and what follows is no base64".to_owned(),
         help: "copy it whole, or use a secret of another form: it is taken as it is",
     })
@@ -92,7 +93,7 @@ impl Chat for Program {
         self.webhook.pace()
     }
 
-    /// What is not about an event (a test, an alert) is told by its line.
+    /// What is not about an event (a test) is told by its line.
     fn encode(&self, message: &Message) -> Body {
         let text = plain_text(&message.line);
         Body(json!({ "type": "hookbell.message", "timestamp": message.time, "data": { "text": text } }).to_string())

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -174,6 +175,8 @@ pub struct ReplayAnswer {
     pub replayed: Vec<Replayed>,
     /// What is not.
     pub left: Vec<Left>,
+    /// There may be more that fit; these were the oldest.
+    pub more: bool,
     /// Nothing was done.
     pub dry_run: bool,
 }
@@ -185,14 +188,23 @@ pub struct DropAnswer {
     pub dropped: Vec<DeliveryId>,
     /// What is not.
     pub left: Vec<Left>,
+    /// There may be more that fit; these were the oldest.
+    pub more: bool,
     /// Nothing was done.
     pub dry_run: bool,
 }
 
 impl Desk {
-    /// Whether the store answers.
-    pub(super) async fn is_ready(&self) -> Result<(), String> {
-        self.store.refusals(1).await.map(|_| ()).map_err(|error| error.to_string())
+    /// Whether the store takes writes, by and by.
+    pub(super) async fn is_ready(&self) -> bool {
+        match tokio::time::timeout(READY, self.store.is_ready()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "not ready");
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, Wrong> {
@@ -281,8 +293,9 @@ impl Desk {
 
     /// Sends deliveries again where they went.
     pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+        let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
-        let mut sends = vec![];
+        let (mut sends, more) = (vec![], found.len() >= limit);
         for delivery in found {
             if !delivery.state.is_over() {
                 left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
@@ -293,15 +306,16 @@ impl Desk {
                 left.push(Left { id: delivery.id.to_string(), why });
             }
         }
-        self.send(sends, left, dry_run).await
+        self.send(sends, left, more, dry_run).await
     }
 
     /// Sends deliveries, or events that may have gone nowhere, by the routes of now.
     pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
         let (events, ids): (Vec<_>, Vec<_>) = filter.ids.iter().cloned().partition(|id| id.starts_with("evt_"));
-        let only_events = !events.is_empty() && ids.is_empty();
+        let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
         let (found, mut left) =
             if only_events { (vec![], vec![]) } else { self.selected(once(Filter { ids, ..filter })).await? };
+        let more = found.len() >= limit;
         let mut origins: Vec<(EventId, Option<DeliveryId>)> =
             events.into_iter().map(|id| (EventId::from(id), None)).collect();
         for delivery in found {
@@ -321,10 +335,16 @@ impl Desk {
                 }
             }
         }
-        self.send(sends, left, dry_run).await
+        self.send(sends, left, more, dry_run).await
     }
 
-    async fn send(&self, sends: Vec<NewDelivery>, left: Vec<Left>, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+    async fn send(
+        &self,
+        sends: Vec<NewDelivery>,
+        left: Vec<Left>,
+        more: bool,
+        dry_run: bool,
+    ) -> Result<ReplayAnswer, Wrong> {
         let replayed = sends.iter().map(|new| Replayed {
             id: new.replay_of.clone(),
             delivery: (!dry_run).then(|| new.id.clone()),
@@ -338,7 +358,7 @@ impl Desk {
             self.store.enqueue(sends, now()).await?;
             lanes.iter().for_each(|lane| self.bells.arrival(lane));
         }
-        Ok(ReplayAnswer { replayed, left, dry_run })
+        Ok(ReplayAnswer { replayed, left, more, dry_run })
     }
 
     /// Where the routes of now send an event; or why nowhere.
@@ -353,8 +373,17 @@ impl Desk {
         let Ok(event) = serde_json::from_value::<Event>(json) else {
             return Ok(Err("its event is none that routes are for".to_owned()));
         };
+        if let Some(why) = seen.decision["silent"].as_str() {
+            return Ok(Err(format!("nobody is to hear of it: {why}")));
+        }
+        let filter = Filter { event: Some(id.clone()), limit: 1_000, ..Filter::default() };
+        let there = self.store.deliveries(filter).await?;
+        let has = |channel: &ChannelName| {
+            let got = [State::Delivered, State::Accepted, State::Waiting];
+            there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
+        };
         let decision = self.settings.router.decide(Subject { source: &seen.source, event: &event });
-        let sends = decision.sends.into_iter().filter_map(|send| {
+        let sends = decision.sends.into_iter().filter(|send| !has(&send.channel)).filter_map(|send| {
             Some(NewDelivery {
                 id: DeliveryId::fresh(),
                 event: id.clone(),
@@ -367,11 +396,17 @@ impl Desk {
             })
         });
         let sends: Vec<_> = sends.collect();
-        Ok(if sends.is_empty() { Err("no route of now sends it anywhere".to_owned()) } else { Ok(sends) })
+        Ok(if sends.is_empty() {
+            Err("no route of now sends it where it is not already".to_owned())
+        } else {
+            Ok(sends)
+        })
     }
 
     pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, Wrong> {
-        let (found, mut left) = self.selected(filter).await?;
+        let limit = filter.limit;
+        let (found, mut left) = self.selected(Filter { oldest: true, ..filter }).await?;
+        let more = found.len() >= limit;
         let (waiting, other): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|delivery| matches!(delivery.state, State::Waiting | State::Parked | State::Undecided));
@@ -381,13 +416,13 @@ impl Desk {
         }));
         let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
         if dry_run {
-            return Ok(DropAnswer { dropped: ids, left, dry_run });
+            return Ok(DropAnswer { dropped: ids, left, more, dry_run });
         }
         let dropped = self.store.give_up(ids, "dropped by hand").await?;
         tracing::info!(deliveries = dropped.len(), "given up, as was asked");
         let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| self.lanes.get(&delivery.channel)).collect();
         lanes.into_iter().for_each(|lane| self.bells.change(lane));
-        Ok(DropAnswer { dropped, left, dry_run })
+        Ok(DropAnswer { dropped, left, more, dry_run })
     }
 
     /// The deliveries that are meant, and those that are named and not there.
@@ -401,11 +436,14 @@ impl Desk {
     }
 }
 
+/// How long the store may take to say that it is well.
+const READY: Duration = Duration::from_secs(2);
+
 const STILL_ON_ITS_WAY: &str = "it is still on its way";
 
 /// What is named is sent again however often; what merely fits, once.
 fn once(filter: Filter) -> Filter {
-    Filter { unrepeated: filter.ids.is_empty(), ..filter }
+    Filter { unrepeated: filter.ids.is_empty(), oldest: true, ..filter }
 }
 
 /// The same delivery once more.

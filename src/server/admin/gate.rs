@@ -33,9 +33,8 @@ impl Gate {
     /// Why a request may not do what `role` may; none where it may.
     pub(super) fn refusal(&self, request: &Request, role: Role) -> Option<Response> {
         let tokens = self.tokens.as_ref()?;
-        if !self.is_ours(request) {
-            let message = "this listener is not called that: add the name to `hosts` in `[admin]`";
-            return Some(answer::error(StatusCode::FORBIDDEN, message));
+        if let Some(refusal) = self.stranger(request) {
+            return Some(refusal);
         }
         let claimed = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let claimed = claimed.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
@@ -54,6 +53,12 @@ impl Gate {
                 Some(response)
             }
         }
+    }
+
+    /// Why a request may not even look at what needs no token; none where it may.
+    pub(super) fn stranger(&self, request: &Request) -> Option<Response> {
+        let message = "this listener is not called that: add the name to `hosts` in `[admin]`";
+        (self.tokens.is_some() && !self.is_ours(request)).then(|| answer::error(StatusCode::FORBIDDEN, message))
     }
 
     /// Whether the request calls us by an address, `localhost`, or a name of the config. A name that leads to us without

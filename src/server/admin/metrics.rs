@@ -1,10 +1,12 @@
 //! What is measured, for Prometheus. Labels are names from the config and words of ours, so there is an end to them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use poem::Response;
 use poem::http::StatusCode;
+use tokio::sync::Mutex;
 
 use super::answer;
 use super::desk::{Desk, Openness};
@@ -12,7 +14,7 @@ use crate::store::now;
 
 /// The recorder of this process.
 #[derive(Clone)]
-pub struct Metrics(PrometheusHandle);
+pub struct Metrics(PrometheusHandle, Arc<Mutex<()>>);
 
 /// Bounds of histograms of time, in seconds.
 const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0];
@@ -31,7 +33,7 @@ impl Metrics {
             .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_batch".to_owned()), &BATCH));
         let handle = builder.ok()?.install_recorder().ok()?;
         describe();
-        Some(Self(handle))
+        Some(Self(handle, Arc::default()))
     }
 
     /// Gathers what was measured, again and again. It never ends by itself.
@@ -44,9 +46,13 @@ impl Metrics {
 
     /// All of it, in Prometheus' text format.
     pub(super) async fn show(&self, desk: &Desk) -> Response {
+        // Counting is work; however many ask, it is done for one at a time.
+        let _turn = self.1.lock().await;
         match desk.channels().await {
             Ok(channels) => {
-                for status in channels.channels {
+                let parked = channels.channels.iter().map(|status| status.parked).sum();
+                // Of channels that left the config nothing would be said any more, and the last would stand for ever.
+                for status in channels.channels.into_iter().filter(|status| status.kind.is_some()) {
                     let channel = status.channel.to_string();
                     let oldest = status.lane.oldest.map_or(0, |oldest| now().saturating_sub(oldest).max(0));
                     let gauge =
@@ -55,8 +61,8 @@ impl Metrics {
                     gauge("hookbell_lane_oldest_seconds", Duration::from_millis(oldest.unsigned_abs()).as_secs_f64());
                     gauge("hookbell_lane_open", if status.lane.state == Openness::Open { 1.0 } else { 0.0 });
                     gauge("hookbell_channel_dead", count(status.dead));
-                    gauge("hookbell_channel_parked", count(status.parked));
                 }
+                metrics::gauge!("hookbell_parked").set(count(parked));
             }
             Err(_) => return answer::error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"),
         }
@@ -82,7 +88,7 @@ fn describe() {
     describe_histogram!("hookbell_delivery_seconds", "From taking an event in to its delivery, by channel");
     describe_gauge!("hookbell_lane_waiting", "Messages that wait in a channel's lane");
     describe_gauge!("hookbell_lane_oldest_seconds", "Age of the oldest message that waits in a channel's lane");
-    describe_gauge!("hookbell_lane_open", "1 where a channel's lane is open, 0 where it is closed, paused or parked");
+    describe_gauge!("hookbell_lane_open", "1 where a channel's lane is open, 0 where it is closed or paused");
     describe_gauge!("hookbell_channel_dead", "Messages that are dead or suspect, of those that are kept");
-    describe_gauge!("hookbell_channel_parked", "Messages that are parked");
+    describe_gauge!("hookbell_parked", "Messages whose channel is not in the config");
 }

@@ -46,18 +46,24 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
         }
     });
     let ready = poem::endpoint::make({
-        let desk = desk.clone();
-        move |_: Request| {
-            let desk = desk.clone();
-            async move { ready(&desk).await }
+        let (desk, gate) = (desk.clone(), gate.clone());
+        move |request: Request| {
+            let (desk, refusal) = (desk.clone(), looking(&gate, &request));
+            async move {
+                match refusal {
+                    Some(refusal) => refusal,
+                    None => ready(&desk).await,
+                }
+            }
         }
     });
-    let shown = poem::endpoint::make(move |_: Request| {
-        let (desk, metrics) = (desk.clone(), metrics.clone());
+    let shown = poem::endpoint::make(move |request: Request| {
+        let (desk, metrics, refusal) = (desk.clone(), metrics.clone(), looking(&gate, &request));
         async move {
-            match metrics {
-                Some(metrics) => metrics.show(&desk).await,
-                None => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
+            match (refusal, metrics) {
+                (Some(refusal), _) => refusal,
+                (None, Some(metrics)) => metrics.show(&desk).await,
+                (None, None) => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
             }
         }
     });
@@ -75,10 +81,19 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
         .boxed()
 }
 
+/// Why nobody may look at what needs no token.
+fn looking(gate: &Gate, request: &Request) -> Option<Response> {
+    match *request.method() {
+        Method::GET | Method::HEAD => gate.stranger(request),
+        _ => Some(answer::method_not_allowed("GET")),
+    }
+}
+
 /// Whether the store takes requests: what a load balancer asks.
 async fn ready(desk: &Desk) -> Response {
-    match desk.is_ready().await {
-        Ok(()) => answer(StatusCode::OK, json!({ "status": "ready" })),
-        Err(error) => answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready", "error": error })),
+    if desk.is_ready().await {
+        answer(StatusCode::OK, json!({ "status": "ready" }))
+    } else {
+        answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" }))
     }
 }

@@ -13,8 +13,9 @@ use super::answer::{self, answer};
 use super::desk::{self, Desk, Wrong};
 use super::gate::Gate;
 use crate::config::Role;
-use crate::event::{ChannelName, EventId};
+use crate::event::{ChannelName, EventId, Kind};
 use crate::server::body;
+use crate::source::PROVIDERS;
 use crate::store::{Filter, State};
 
 /// The most bytes of a request's body.
@@ -204,6 +205,21 @@ const LATEST: i64 = 4_102_444_800_000;
 /// What JSON's numbers hold exactly; nobody has more deliveries.
 const LARGEST_SEQ: i64 = (1 << 53) - 1;
 
+/// The kinds that a name means: a kind, or what a host calls its own.
+fn kinds(name: Option<String>) -> Result<Vec<String>, Wrong> {
+    let Some(name) = name else { return Ok(vec![]) };
+    if Kind::parse(&name).is_some() || name == "alert" {
+        return Ok(vec![name]);
+    }
+    let keys = PROVIDERS.iter().flat_map(|provider| provider.keys);
+    let kinds: Vec<_> =
+        keys.filter(|key| key.name == name).flat_map(|key| key.kinds).map(|kind| kind.as_str().to_owned()).collect();
+    if kinds.is_empty() {
+        return Err(Wrong::Input("`kind` is one of ours, `pull_request.opened`, or one of the host's".to_owned()));
+    }
+    Ok(kinds)
+}
+
 fn moment(asked: Option<i64>) -> Result<Option<i64>, Wrong> {
     match asked {
         Some(at) if !(0..=LATEST).contains(&at) => {
@@ -219,13 +235,22 @@ impl Limit {
     }
 }
 
+/// All that `kind` may say.
+fn known_kinds(_: &mut SchemaGenerator) -> Schema {
+    let ours = Kind::ALL.iter().map(|kind| kind.as_str()).chain(["alert"]);
+    let hosts = PROVIDERS.iter().flat_map(|provider| provider.keys).map(|key| key.name);
+    let all: Vec<_> = ours.chain(hosts).collect();
+    schemars::json_schema!({ "type": "string", "enum": all })
+}
+
 /// Which events.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EventsQuery {
     /// `workspace/slug`, in any case.
     repository: Option<String>,
-    /// Our word for what happened: `pull_request.opened`.
+    /// What happened, in our word or the host's: `pull_request.opened`, `pullrequest:created`.
+    #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
     /// With a delivery to this channel.
     channel: Option<String>,
@@ -245,7 +270,7 @@ impl EventsQuery {
     fn filter(self) -> Result<Filter, Wrong> {
         Ok(Filter {
             repository: self.repository,
-            kind: self.kind,
+            kinds: kinds(self.kind)?,
             channel: self.channel.map(ChannelName::from),
             state: self.state,
             request_key: self.request_key,
@@ -262,7 +287,8 @@ impl EventsQuery {
 struct DeliveriesQuery {
     /// Of this repository: `workspace/slug`, in any case.
     repository: Option<String>,
-    /// Of events of this kind.
+    /// Of events of this kind, in our word or the host's.
+    #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
     /// Of this event.
     event: Option<String>,
@@ -288,7 +314,7 @@ impl DeliveriesQuery {
         }
         Ok(Filter {
             repository: self.repository,
-            kind: self.kind,
+            kinds: kinds(self.kind)?,
             event: self.event.map(EventId::from),
             channel: self.channel.map(ChannelName::from),
             state: self.state,
@@ -321,7 +347,7 @@ struct Selection {
     #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     since: Option<i64>,
-    /// At most so many, the newest.
+    /// At most so many, the oldest.
     #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<i64>,

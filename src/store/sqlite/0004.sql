@@ -22,6 +22,8 @@ ALTER TABLE lanes ADD COLUMN remedy TEXT;
 ALTER TABLE lanes ADD COLUMN since INTEGER;
 ALTER TABLE lanes ADD COLUMN next_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lanes ADD COLUMN pause INTEGER NOT NULL DEFAULT 0;
+-- The delivery that is about to be sent, where the lane has failed: it need not be the oldest.
+ALTER TABLE lanes ADD COLUMN marked TEXT;
 
 -- So that which channels have unfinished messages, in which lanes, is told without reading them all.
 DROP INDEX deliveries_unfinished;

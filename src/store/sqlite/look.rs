@@ -47,7 +47,7 @@ impl Where {
     fn of(filter: &Filter) -> Self {
         let mut all = Self::default();
         all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
-        all.add(":kind", filter.kind.clone(), "events.kind = :kind");
+        all.add(":kind", kinds(filter), "events.kind IN (SELECT value FROM json_each(:kind))");
         all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
         all.add(":key", filter.request_key.clone(), "events.request IN (SELECT request FROM dedupe WHERE key = :key)");
         all
@@ -58,16 +58,23 @@ impl Where {
         db: &Connection,
         (select, order): (&str, &str),
         limit: usize,
+        is_oldest_first: bool,
         of: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
         self.values.push((":limit", Box::new(limit)));
         let conditions = if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") };
         let mut statement = db.prepare(&format!("{select} WHERE {conditions} ORDER BY {order} LIMIT :limit"))?;
         let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
-        let mut newest_first = statement.query_map(&values[..], of)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        newest_first.reverse();
-        Ok(newest_first)
+        let mut rows = statement.query_map(&values[..], of)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        if !is_oldest_first {
+            rows.reverse();
+        }
+        Ok(rows)
     }
+}
+
+fn kinds(filter: &Filter) -> Option<String> {
+    (!filter.kinds.is_empty()).then(|| serde_json::to_string(&filter.kinds).unwrap_or_default())
 }
 
 fn ids(filter: &Filter) -> Option<String> {
@@ -89,9 +96,14 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
         filter.state.map(State::as_str),
         "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND state = :state)",
     );
-    let select = "SELECT events.id, request, source, received_at, kind, repository, decision
-                  FROM requests JOIN events ON events.request = requests.id";
-    all.select(db, (select, "received_at DESC, request DESC, n DESC"), filter.limit, |row| {
+    // From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
+    let named = filter.event.is_some() || !filter.ids.is_empty() || filter.request_key.is_some();
+    let join = if named { "JOIN" } else { "CROSS JOIN" };
+    let select = format!(
+        "SELECT events.id, request, source, received_at, kind, repository, decision
+         FROM requests {join} events ON events.request = requests.id"
+    );
+    all.select(db, (&select, "received_at DESC, request DESC, n DESC"), filter.limit, false, |row| {
         Ok(SeenEvent {
             id: row.get::<_, String>(0)?.into(),
             request: row.get::<_, String>(1)?.into(),
@@ -132,7 +144,8 @@ pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<V
     if filter.unrepeated {
         all.conditions.push("NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)");
     }
-    all.select(db, (DELIVERIES, "seq DESC"), filter.limit, delivery_row)
+    let order = if filter.oldest { "seq" } else { "seq DESC" };
+    all.select(db, (DELIVERIES, order), filter.limit, filter.oldest, delivery_row)
 }
 
 fn delivery_row(row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
 
 use super::{
     Accepted, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
@@ -70,10 +71,10 @@ impl SqliteStore {
             SchemaError::Database(error) => unusable(error.to_string()),
         })?;
         // The lock is ours alone, so whoever held a lane is gone.
-        db.execute("UPDATE lanes SET lease_until = 0", []).map_err(database)?;
+        query::take_back(&db, now()).map_err(database)?;
         let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
         let checkpointer = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
-        let readers = Arc::new(Readers { path: path.to_owned(), idle: Mutex::new(vec![]) });
+        let readers = Arc::new(Readers::new(path));
         Ok(Self { writer: Writer::start(db).map_err(thread)?, _checkpointer: checkpointer, readers, lock })
     }
 
@@ -91,6 +92,12 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let readers = self.readers.clone();
+        let place = readers.places.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let work = move |db: &Connection| {
+            let result = work(db);
+            drop(place);
+            result
+        };
         let result = tokio::task::spawn_blocking(move || readers.with(work)).await;
         let result = result.map_err(|_| StoreError::Closed)?;
         result.map_err(|error| StoreError::Database { doing, source: error.into() })
@@ -114,6 +121,12 @@ impl Store for SqliteStore {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         let lease = move |db: &Connection| query::lease(db, &lane, &owner, until, now);
         self.writer.write("lease a lane", Durability::Kill, lease).await
+    }
+
+    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
+        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
+        let mark = move |db: &Connection| query::mark(db, &lane, &owner, &delivery);
+        self.writer.write("mark a message", Durability::Kill, mark).await
     }
 
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
@@ -175,6 +188,10 @@ impl Store for SqliteStore {
         self.read("read an event", move |db| look::event_json(db, &id)).await
     }
 
+    async fn is_ready(&self) -> Result<(), StoreError> {
+        self.writer.write("write", Durability::Kill, |_| Ok(())).await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.read("count what waits", look::counts).await
     }
@@ -197,13 +214,21 @@ pub fn user_of(path: &Path) -> Option<String> {
     Some(address.trim().to_owned()).filter(|address| !address.is_empty())
 }
 
-/// Connections that only read. There are as many as ever read at once.
+/// Connections that only read. There are as many as ever read at once, up to [`READERS`].
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    places: Arc<Semaphore>,
 }
 
+/// How many may read at once; more would each hold a cache and a thread, and gain nothing.
+const READERS: usize = 8;
+
 impl Readers {
+    fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), idle: Mutex::default(), places: Arc::new(Semaphore::new(READERS)) }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let db = match idle {
@@ -217,15 +242,22 @@ impl Readers {
 }
 
 fn read_only(path: &Path) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.pragma_update(None, "cache_size", -512)?;
+    Ok(db)
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
-    // The default of 2 MB is for programs that read a lot.
-    db.pragma_update(None, "cache_size", -1_024)?;
+    // More statements than rusqlite keeps by itself.
+    db.set_prepared_statement_cache_capacity(64);
+    // Names of requests and commits are spread over their tables, so a small cache would be read and written again and
+    // again. It is in KB, negative, and taken as it is needed (<https://sqlite.org/pragma.html#pragma_cache_size>).
+    db.pragma_update(None, "cache_size", -16_384)?;
+    // What a savepoint would undo is kept in memory; a file of it costs more writes than all the rest.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 

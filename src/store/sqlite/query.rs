@@ -80,8 +80,10 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
 pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) -> rusqlite::Result<()> {
     let sql =
         "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due, created_at, replay_of)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9)";
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9 WHERE EXISTS (SELECT 1 FROM events WHERE id = ?2)";
     let mut insert = db.prepare_cached(sql)?;
+    let sql = "UPDATE deliveries SET state = 'dead', why = 'sent again as ' || ?2 WHERE id = ?1 AND state = 'parked'";
+    let mut end = db.prepare_cached(sql)?;
     for delivery in deliveries {
         insert.execute(params![
             delivery.id.as_str(),
@@ -94,6 +96,9 @@ pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) 
             now,
             delivery.replay_of.as_ref().map(DeliveryId::as_str),
         ])?;
+        if let Some(repeated) = &delivery.replay_of {
+            end.execute([repeated.as_str(), delivery.id.as_str()])?;
+        }
     }
     Ok(())
 }
@@ -139,7 +144,9 @@ pub(super) fn assign(db: &Connection, lanes: &BTreeMap<ChannelName, Lane>) -> ru
     }
     let used: Vec<&str> = lanes.values().map(|lane| lane.0.as_str()).collect();
     let used = serde_json::to_string(&used).unwrap_or_default();
-    db.execute("DELETE FROM lanes WHERE lane NOT IN (SELECT value FROM json_each(?1))", [used])?;
+    // A channel that is paused stays so while it is away.
+    let sql = "DELETE FROM lanes WHERE state <> 'paused' AND lane NOT IN (SELECT value FROM json_each(?1))";
+    db.execute(sql, [used])?;
     Ok(())
 }
 
@@ -168,10 +175,11 @@ struct LaneRow {
     state: String,
     next_at: Millis,
     pause: Millis,
+    marked: Option<String>,
 }
 
 fn lane_row(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRow>> {
-    let sql = "SELECT owner, lease_until, state, next_at, pause FROM lanes WHERE lane = ?1";
+    let sql = "SELECT owner, lease_until, state, next_at, pause, marked FROM lanes WHERE lane = ?1";
     let row = db.prepare_cached(sql)?.query_row([&lane.0], |row| {
         Ok(LaneRow {
             owner: row.get(0)?,
@@ -179,6 +187,7 @@ fn lane_row(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRow>> {
             state: row.get(2)?,
             next_at: row.get(3)?,
             pause: row.get(4)?,
+            marked: row.get(5)?,
         })
     });
     row.optional()
@@ -194,36 +203,60 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
         if !free {
             return Ok(Lease::Taken);
         }
-        // While the lane waited, nothing was on its way.
-        let waited = row.pause > 0 && now < row.next_at;
-        if !row.owner.is_empty() && row.owner != owner && !waited {
-            doubt_head(db, lane, &row.owner, now)?;
+        if row.owner != owner {
+            doubt(db, lane, row, now)?;
         }
     }
     let sql = "INSERT INTO lanes (lane, owner, lease_until) VALUES (?1, ?2, ?3)
                ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until";
     db.prepare_cached(sql)?.execute(params![lane.0, owner, until])?;
-    let wait = row.map_or(0, |row| row.next_at.saturating_sub(now).clamp(0, row.pause.max(0)));
-    Ok(Lease::Held { wait: Duration::from_millis(u64::try_from(wait).unwrap_or_default()) })
+    let (next_at, pause) = row.map_or((0, 0), |row| (row.next_at, row.pause.max(0)));
+    let wait = next_at.saturating_sub(now).clamp(0, pause);
+    Ok(Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing: pause > 0 })
 }
 
-/// The lane's last owner may have sent its oldest message, and not come to say so.
-fn doubt_head(db: &Connection, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
+/// Takes all lanes back from owners that are gone.
+pub(super) fn take_back(db: &Connection, now: Millis) -> rusqlite::Result<()> {
+    let mut select = db.prepare("SELECT lane FROM lanes WHERE owner <> ''")?;
+    let held = select.query_map([], |row| row.get(0).map(Lane))?.collect::<rusqlite::Result<Vec<_>>>()?;
+    for lane in held {
+        if let Some(row) = lane_row(db, &lane)? {
+            doubt(db, &lane, &row, now)?;
+            release(db, &lane, &row.owner)?;
+        }
+    }
+    Ok(())
+}
+
+/// The lane's last owner, if it did not give the lane back, may have sent a message and not come to say so.
+fn doubt(db: &Connection, lane: &Lane, last: &LaneRow, now: Millis) -> rusqlite::Result<()> {
+    // While a failing lane waits, nothing is on its way; what it sends is marked before.
+    if last.owner.is_empty() || (last.pause > 0 && last.marked.is_none()) {
+        return Ok(());
+    }
     let sql = "UPDATE deliveries SET attempts = attempts + 1
-               WHERE seq = (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'waiting')
+               WHERE seq = coalesce((SELECT seq FROM deliveries WHERE id = ?2),
+                                    (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'waiting'))
+                   AND state = 'waiting'
                RETURNING id, attempts";
     let mut update = db.prepare_cached(sql)?;
-    let head: Option<(String, u32)> = update.query_row([&lane.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let Some((id, n)) = head else { return Ok(()) };
+    let doubted = update.query_row(params![lane.0, last.marked], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((id, n)): Option<(String, u32)> = doubted else { return Ok(()) };
     let said = "the program ended while this message may have been on its way: it may be shown twice";
     let sql =
         "INSERT INTO attempts (delivery, n, at, took, outcome, said, node) VALUES (?1, ?2, ?3, 0, 'unknown', ?4, ?5)";
-    db.prepare_cached(sql)?.execute(params![id, n, now, said, owner])?;
+    db.prepare_cached(sql)?.execute(params![id, n, now, said, last.owner])?;
+    Ok(())
+}
+
+pub(super) fn mark(db: &Connection, lane: &Lane, owner: &str, delivery: &DeliveryId) -> rusqlite::Result<()> {
+    let sql = "UPDATE lanes SET marked = ?3 WHERE lane = ?1 AND owner = ?2";
+    db.prepare_cached(sql)?.execute([&lane.0, owner, delivery.as_str()])?;
     Ok(())
 }
 
 pub(super) fn release(db: &Connection, lane: &Lane, owner: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE lanes SET owner = '', lease_until = 0 WHERE lane = ?1 AND owner = ?2";
+    let sql = "UPDATE lanes SET owner = '', lease_until = 0, marked = NULL WHERE lane = ?1 AND owner = ?2";
     db.prepare_cached(sql)?.execute([&lane.0, owner])?;
     Ok(())
 }
@@ -289,8 +322,8 @@ pub(super) fn finish(
     if let Some(state) = &turn.close {
         set_lane(db, lane, state, now)?;
         release(db, lane, owner)?;
-    } else if turn.pause != row.pause {
-        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3 WHERE lane = ?1";
+    } else if turn.pause > 0 || row.pause > 0 || row.marked.is_some() {
+        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3, marked = NULL WHERE lane = ?1";
         db.prepare_cached(sql)?.execute(params![lane.0, now.saturating_add(turn.pause), turn.pause])?;
     }
     Ok(true)
@@ -315,10 +348,16 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
     let Some(Attempt { at, took, outcome, status, said, .. }) = &finished.attempt else { return Ok(()) };
     let n = match attempts {
         Some(n) => n,
-        // Somebody gave it up meanwhile; that it was sent is written down all the same.
+        // Somebody gave it up meanwhile; what came of it counts all the same.
         None => {
-            let sql = "UPDATE deliveries SET attempts = attempts + 1, body = ?2 WHERE id = ?1 RETURNING attempts";
-            match db.prepare_cached(sql)?.query_row(params![id, body], |row| row.get(0)).optional()? {
+            let sql = "UPDATE deliveries SET attempts = attempts + 1, body = ?2, message_id = ?4,
+                           state = CASE WHEN ?3 IN ('delivered', 'accepted') THEN ?3 ELSE state END
+                       WHERE id = ?1 RETURNING attempts";
+            match db
+                .prepare_cached(sql)?
+                .query_row(params![id, body, state, message_id], |row| row.get(0))
+                .optional()?
+            {
                 Some(n) => n,
                 None => return Ok(()),
             }

@@ -97,7 +97,7 @@ async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
     store.lease(&lane(name), owner, now() + MINUTE, now()).await.unwrap()
 }
 
-const HELD: Lease = Lease::Held { wait: Duration::ZERO };
+const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false };
 
 const DELIVERED: Next = Next::Delivered { message_id: None };
 
@@ -221,7 +221,7 @@ async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
     for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
     {
         let lease = f.store.lease(&lane("a"), OWNER, at + MINUTE, at).await.unwrap();
-        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait) }, "{what}");
+        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait), failing: true }, "{what}");
     }
 }
 
@@ -445,11 +445,37 @@ async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
     store.set_lane(&lane("a"), LaneState::Open).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     // A lane that no channel leads to any more is forgotten, and with it why it was closed.
-    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
+    store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), remedy: None }).await.unwrap();
     store.assign([(ChannelName::from("a"), lane("elsewhere"))].into()).await.unwrap();
     store.assign([(ChannelName::from("a"), lane("a"))].into()).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     assert_eq!(waiting(&store, "a").await, ["one"]);
+    // One that is paused stays so.
+    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
+    store.assign(BTreeMap::new()).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("a"))].into()).await.unwrap();
+    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
+}
+
+/// A failing lane writes down what it is about to send: that, and nothing else, may have been on its way.
+#[tokio::test]
+async fn of_a_failing_lane_the_marked_message_is_the_doubtful_one() {
+    let Fixture { directory, store } = open();
+    accept(&store, "one", &["a"]).await;
+    accept(&store, "two", &["a"]).await;
+    lease(&store, "a", OWNER).await;
+    let heads = store.heads(&lane("a"), 2).await.unwrap();
+    let failed = Turn { pause: MINUTE, ..turn(&heads[0].id, Next::Waits { strike: true }) };
+    store.finish(&lane("a"), OWNER, failed, now()).await.unwrap();
+    store.mark(&lane("a"), OWNER, &heads[1].id).await.unwrap();
+    drop(store);
+    let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
+    let outcomes = async |id| {
+        let tries = store.delivery(id).await.unwrap().unwrap().tries;
+        tries.into_iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&heads[0].id).await, ["x"]);
+    assert_eq!(outcomes(&heads[1].id).await, ["unknown"]);
 }
 
 #[tokio::test]
@@ -484,7 +510,7 @@ async fn what_is_looked_for_is_found_and_nothing_else() {
     assert_eq!(count(Filter { ids: vec![everything[1].id.to_string(), "dlv_x".to_owned()], ..all.clone() }).await, 1);
     assert_eq!(count(Filter { since: Some(now() + MINUTE), ..all.clone() }).await, 0);
     assert_eq!(count(Filter { before: Some(everything[2].seq), ..all.clone() }).await, 2);
-    assert_eq!(count(Filter { kind: Some("push".to_owned()), limit: 2, ..all.clone() }).await, 2);
+    assert_eq!(count(Filter { kinds: vec!["push".to_owned()], limit: 2, ..all.clone() }).await, 2);
     assert_eq!(count(Filter { repository: Some("acme/api".to_owned()), ..all.clone() }).await, 0);
     assert_eq!(count(Filter { request_key: Some("uuid-1".to_owned()), ..all.clone() }).await, 2);
     let events = f.store.events(Filter { channel: Some("b".into()), ..all.clone() }).await.unwrap();

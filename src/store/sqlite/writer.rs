@@ -1,6 +1,7 @@
 //! The one thread that writes. It takes what waits for it in one transaction, so that concurrent requests share
 //! a commit, and with it the wait for the disk.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -20,7 +21,7 @@ type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Epilogue + Send>;
 type Epilogue = Box<dyn FnOnce(Result<(), &str>)>;
 
 struct Job {
-    durable: bool,
+    durability: Durability,
     work: Work,
 }
 
@@ -69,7 +70,7 @@ impl Writer {
                 let _ = reply.send(result);
             })
         };
-        let job = Job { durable: durability == Durability::Power, work: Box::new(work) };
+        let job = Job { durability, work: Box::new(work) };
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -87,6 +88,7 @@ impl Drop for Writer {
 }
 
 fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
+    let mut synchronous = None;
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < LARGEST_BATCH
@@ -95,7 +97,7 @@ fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
             batch.push(job);
         }
         let (began, size) = (std::time::Instant::now(), batch.len());
-        write(db, batch);
+        write(db, batch, &mut synchronous);
         metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
         #[expect(clippy::cast_precision_loss, reason = "64 at most")]
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
@@ -103,8 +105,8 @@ fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
 }
 
 /// Writes a batch in one transaction. Everybody is told the same of it: that it is committed, or why it is not.
-fn write(db: &Connection, batch: Vec<Job>) {
-    let mut failure = begin(db, &batch).err().map(|error| error.to_string());
+fn write(db: &Connection, batch: Vec<Job>, synchronous: &mut Option<Durability>) {
+    let mut failure = begin(db, &batch, synchronous).err().map(|error| error.to_string());
     let mut epilogues = vec![];
     for job in batch {
         let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
@@ -116,7 +118,7 @@ fn write(db: &Connection, batch: Vec<Job>) {
         }
     }
     if failure.is_none() {
-        failure = db.execute_batch("COMMIT").err().map(|error| error.to_string());
+        failure = statement(db, "COMMIT").err().map(|error| error.to_string());
     }
     if !db.is_autocommit() {
         // Where this fails too, the next BEGIN says so; the first error is the one to tell.
@@ -127,17 +129,29 @@ fn write(db: &Connection, batch: Vec<Job>) {
     }
 }
 
-fn begin(db: &Connection, batch: &[Job]) -> rusqlite::Result<()> {
-    // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
-    let synchronous = if batch.iter().any(|job| job.durable) { "FULL" } else { "NORMAL" };
-    db.pragma_update(None, "synchronous", synchronous)?;
-    db.execute_batch("BEGIN IMMEDIATE")
+fn begin(db: &Connection, batch: &[Job], synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
+    let durable = batch.iter().any(|job| job.durability == Durability::Power);
+    let wanted = if durable { Durability::Power } else { Durability::Kill };
+    if *synchronous != Some(wanted) {
+        // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
+        let level = if durable { "FULL" } else { "NORMAL" };
+        db.pragma_update(None, "synchronous", level)?;
+        *synchronous = Some(wanted);
+    }
+    statement(db, "BEGIN IMMEDIATE")
+}
+
+fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
 /// What fails of a batch must not take the rest with it, if that can be helped.
 fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     db.prepare_cached("SAVEPOINT job")?.execute([])?;
-    let result = work(db).and_then(|value| db.prepare_cached("RELEASE job")?.execute([]).map(|_| value));
+    // A panic is this job's alone; the thread is everybody's.
+    let result = catch_unwind(AssertUnwindSafe(|| work(db)))
+        .unwrap_or_else(|_| Err(rusqlite::Error::ToSqlConversionFailure("it panicked".into())))
+        .and_then(|value| db.prepare_cached("RELEASE job")?.execute([]).map(|_| value));
     if result.is_err() && !db.is_autocommit() && db.execute_batch("ROLLBACK TO job; RELEASE job").is_err() {
         // The savepoint cannot be undone alone, so all of the transaction must be.
         let _ = db.execute_batch("ROLLBACK");
