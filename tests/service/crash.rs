@@ -9,7 +9,7 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::chats::config;
-use crate::fakes::{Fake, Kind};
+use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, request, sample};
 
 /// How many rounds: few where nobody asks for more.
@@ -40,6 +40,10 @@ async fn nothing_acknowledged_is_lost_and_repeats_are_marked_whenever_it_is_kill
     let (next, mut acknowledged) = (Arc::new(AtomicUsize::new(0)), BTreeSet::new());
     let client = Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
     for round in 0..rounds {
+        if round % 4 == 1 {
+            // Also while the chats fail, and messages behind a failing one are tried.
+            fakes.iter().for_each(|(_, fake)| fake.fail([Fault::status(500)]));
+        }
         let service = home.serve();
         let (url, killed) = (service.url("/hooks/bitbucket"), Arc::new(AtomicBool::new(false)));
         let senders: Vec<_> =
@@ -72,6 +76,9 @@ async fn nothing_acknowledged_is_lost_and_repeats_are_marked_whenever_it_is_kill
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let shown = numbers(fake);
+        let mut seen = BTreeSet::new();
+        let firsts: Vec<_> = shown.iter().filter(|n| seen.insert(**n)).copied().collect();
+        assert_eq!(firsts, stored(&home, name), "{name}: in the order in which they were stored");
         let mut first_seen = BTreeSet::new();
         let lost: Vec<_> = acknowledged.iter().filter(|n| !shown.contains(n)).collect();
         assert!(lost.is_empty(), "{name} lost {lost:?}");
@@ -101,18 +108,30 @@ async fn flood(client: Client, url: String, next: Arc<AtomicUsize>, killed: Arc<
     acknowledged
 }
 
+/// A channel's messages in the order of the store.
+fn stored(home: &Home, channel: &str) -> Vec<usize> {
+    let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
+               WHERE channel = ?1 ORDER BY seq";
+    selected(home, channel, sql).into_iter().map(|(n, _)| n).collect()
+}
+
 /// The messages with an attempt of which nobody knows whether it arrived.
 fn marked(home: &Home, channel: &str) -> BTreeMap<usize, String> {
-    let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
     let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE channel = ?1 AND EXISTS
                    (SELECT 1 FROM attempts WHERE delivery = deliveries.id AND outcome = 'unknown')";
+    selected(home, channel, sql).into_iter().collect()
+}
+
+/// The numbers of events, and what else is selected.
+fn selected(home: &Home, channel: &str, sql: &str) -> Vec<(usize, String)> {
+    let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
     let mut select = db.prepare(sql).unwrap();
     let rows = select.query_map([channel], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).unwrap();
-    let marked = rows.map(Result::unwrap).filter_map(|(json, id)| {
+    let numbered = rows.map(Result::unwrap).filter_map(|(json, id)| {
         let event: Value = serde_json::from_str(&json).unwrap();
         let title = event["pull_request"]["title"].as_str()?;
         Some((title.strip_prefix("number ")?.parse().ok()?, id))
     });
-    marked.collect()
+    numbered.collect()
 }
