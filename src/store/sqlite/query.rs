@@ -13,6 +13,10 @@ use crate::store::{
     Next, REFUSALS, Refused, Turn,
 };
 
+/// Forgets bodies by age. Which index to use is said, because SQLite would walk through all bodies that are kept.
+pub(super) const FORGET_BODIES: &str = "DELETE FROM memory WHERE subject IN
+    (SELECT subject FROM memory INDEXED BY memory_bodies WHERE subject GLOB 'body:*' AND at < ?1 ORDER BY at LIMIT 4)";
+
 /// For how long bodies are remembered, in milliseconds: long enough to know one that a second webhook sends.
 const BODIES_KEPT: Millis = 10 * 60_000;
 
@@ -124,9 +128,7 @@ fn remember(db: &Connection, memory: &Memory, at: Millis) -> rusqlite::Result<()
         upsert.execute(params![subject, state.to_string(), at])?;
     }
     // A few at a time: there are no more new ones than there are requests.
-    let sql = "DELETE FROM memory WHERE subject IN
-                   (SELECT subject FROM memory WHERE subject GLOB 'body:*' AND at < ?1 LIMIT 4)";
-    db.prepare_cached(sql)?.execute([at - BODIES_KEPT])?;
+    db.prepare_cached(FORGET_BODIES)?.execute([at - BODIES_KEPT])?;
     Ok(())
 }
 

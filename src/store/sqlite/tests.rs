@@ -379,6 +379,19 @@ async fn forgetting_goes_in_small_steps_to_the_end() {
     assert_eq!((count(&f.store, "requests").await, count(&f.store, "dedupe").await), (0, 0));
 }
 
+/// What each request does may not cost more the more is kept.
+#[tokio::test]
+async fn old_bodies_are_found_by_their_age() {
+    let f = open();
+    let plan = f.store.read("explain", |db| {
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {}", query::FORGET_BODIES))?;
+        let steps = explain.query_map([0], |row| row.get::<_, String>(3))?;
+        steps.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    let plan = plan.await.unwrap().join("\n");
+    assert!(plan.contains("USING COVERING INDEX memory_bodies (at<?)"), "{plan}");
+}
+
 #[tokio::test]
 async fn bodies_are_remembered_for_minutes_and_other_things_for_long() {
     let f = open();
