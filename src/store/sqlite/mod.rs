@@ -73,9 +73,9 @@ impl SqliteStore {
         // The lock is ours alone, so whoever held a lane is gone.
         query::take_back(&db, now()).map_err(database)?;
         let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
-        let checkpointer = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
+        let (checkpointer, log) = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
         let readers = Arc::new(Readers::new(path));
-        Ok(Self { writer: Writer::start(db).map_err(thread)?, _checkpointer: checkpointer, readers, lock })
+        Ok(Self { writer: Writer::start(db, log).map_err(thread)?, _checkpointer: checkpointer, readers, lock })
     }
 
     /// Writes where its user is reached, for those who find the store in use.
@@ -256,6 +256,8 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Names of requests and commits are spread over their tables, so a small cache would be read and written again and
     // again. It is in KB, negative, and taken as it is needed (<https://sqlite.org/pragma.html#pragma_cache_size>).
     db.pragma_update(None, "cache_size", -16_384)?;
+    // A log that had to grow beyond this gives the room back.
+    db.pragma_update(None, "journal_size_limit", 128 * 1024 * 1024)?;
     // What a savepoint would undo is kept in memory; a file of it costs more writes than all the rest.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)

@@ -618,3 +618,25 @@ async fn an_older_file_is_copied_and_then_brought_up_to_date() {
     assert_eq!(schema::version(&copy).unwrap(), 3);
     assert_eq!(copy.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)), Ok(1));
 }
+
+/// Under a load that never pauses the log begins anew all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_small_under_a_load_without_a_pause() {
+    let f = open();
+    let store = &f.store;
+    let body = Bytes::from((0..200_000_u32).flat_map(u32::to_le_bytes).map(|byte| byte ^ 0x5a).collect::<Vec<_>>());
+    let load = |n: usize| {
+        let body = body.clone();
+        async move {
+            for i in 0..40 {
+                let request = NewRequest { body: body.clone(), ..request(Some(&format!("{n} {i}"))) };
+                store.accept(request, says("x", &["a"])).await.unwrap();
+            }
+        }
+    };
+    tokio::join!(load(0), load(1), load(2), load(3));
+    let size = |name: &str| std::fs::metadata(f.directory.path().join(name)).unwrap().len();
+    let (log, all) = (size("h.db-wal"), size("h.db"));
+    assert!(all + log > 60 * 1024 * 1024, "{all} and {log}: too little for this test");
+    assert!(log < 100 * 1024 * 1024, "{log} bytes of log, {all} of database");
+}

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Log;
 use crate::store::StoreError;
 
 /// How many jobs share a transaction at most. More costs latency and gains nothing.
@@ -41,9 +42,10 @@ pub(super) enum Durability {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(db: Connection, log: Log) -> std::io::Result<Self> {
         let (jobs, queue) = mpsc::channel(LONGEST_QUEUE);
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&db, queue))?;
+        let thread =
+            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&db, &log, queue))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
@@ -87,7 +89,7 @@ impl Drop for Writer {
     }
 }
 
-fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
+fn run(db: &Connection, log: &Log, mut queue: mpsc::Receiver<Job>) {
     let mut synchronous = None;
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
@@ -98,6 +100,7 @@ fn run(db: &Connection, mut queue: mpsc::Receiver<Job>) {
         }
         let (began, size) = (std::time::Instant::now(), batch.len());
         write(db, batch, &mut synchronous);
+        log.keep_small(db);
         metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
         #[expect(clippy::cast_precision_loss, reason = "64 at most")]
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
