@@ -8,8 +8,9 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-/// How many pages (of 4 KB) the log may hold before the thread sets to work.
-const ENOUGH_PAGES: i32 = 1_000;
+/// How many pages (of 4 KB) the log may hold before the thread sets to work. Seldom and much: commits wait for the disk
+/// while it works, and a page that was written often is moved once.
+const ENOUGH_PAGES: i32 = 8_000;
 
 /// How many pages the log may hold before the writer waits until all of them are moved. A large log is slow to look
 /// things up in, and takes room on the disk.
