@@ -1,6 +1,6 @@
 //! The listener for those who look after the service: an API in JSON, metrics, and whether it is ready.
 //!
-//! What it can do is the list [`OPERATIONS`]; the OpenAPI document is made from the same list. The command line asks
+//! What it can do is one list (`operation.rs`); the OpenAPI document is made from the same list. The command line asks
 //! the same API, over HTTP where the service runs, and within its own process where it does not.
 
 mod desk;
