@@ -1,20 +1,43 @@
 //! What becomes of acknowledged requests when the chat goes away, and when the service is killed while it is.
 
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
 use crate::Bench;
 use crate::ledger::{Account, Ledger};
 use crate::report::{Bar, Figure};
-use crate::service::{Home, LANES};
+use crate::service::{Home, LANES, Service};
 use crate::sink::{Mood, Sink};
+
+/// A service at work, with requests on their way to it at half of its usual pace.
+struct Scene {
+    ledger: Arc<Ledger>,
+    count: usize,
+    sink: Sink,
+    home: Home,
+    service: Service,
+    sending: JoinHandle<()>,
+}
+
+impl Scene {
+    async fn open(bench: &Bench) -> Self {
+        let (ledger, count) = (bench.ledger(), bench.plan.in_trouble());
+        let sink = Sink::start(Mood::Prompt, &ledger).await;
+        let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
+        let service = home.start();
+        let client = bench.client(service.address, &ledger);
+        let rate = bench.plan.per_second() / 2;
+        let sending = tokio::spawn(async move {
+            client.open(0..count, rate).await;
+        });
+        Self { ledger, count, sink, home, service, sending }
+    }
+}
 
 /// The chat goes away for half of the time.
 pub(crate) async fn outage(bench: &Bench) -> Vec<Figure> {
-    let (ledger, count) = (bench.ledger(), bench.plan.in_trouble());
-    let mut sink = Sink::start(Mood::Prompt, &ledger).await;
-    let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
-    let service = home.start();
-    let client = bench.client(service.address, &ledger);
-    let rate = bench.plan.per_second() / 2;
-    let sending = tokio::spawn(async move { client.open(0..count, rate).await });
+    let Scene { ledger, count, mut sink, home: _home, service: _service, sending } = Scene::open(bench).await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 4).await;
     sink.leave().await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count * 3 / 4).await;
@@ -26,13 +49,7 @@ pub(crate) async fn outage(bench: &Bench) -> Vec<Figure> {
 
 /// The same, and the service is killed when the chat is away, and once more when it is back and much is on its way.
 pub(crate) async fn kill(bench: &Bench) -> Vec<Figure> {
-    let (ledger, count) = (bench.ledger(), bench.plan.in_trouble());
-    let mut sink = Sink::start(Mood::Prompt, &ledger).await;
-    let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
-    let service = home.start();
-    let client = bench.client(service.address, &ledger);
-    let rate = bench.plan.per_second() / 2;
-    let sending = tokio::spawn(async move { client.open(0..count, rate).await });
+    let Scene { ledger, count, mut sink, home, service, sending } = Scene::open(bench).await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 6).await;
     sink.leave().await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 3).await;
