@@ -4,14 +4,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
+use std::collections::HashMap;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handlebars::Handlebars;
 use hookbell::chat;
 use hookbell::event::{Event, SourceName};
 use hookbell::routing::pattern::Patterns;
-use hookbell::routing::{Condition, Conditions, Key, Route, Router, Subject, event_condition};
+use hookbell::routing::{Condition, Conditions, Key, Kinds, Route, Router, Subject};
 use hookbell::source::{SourceSettings, provider};
 use hookbell::template::{Context, Library};
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// The program's own allocator.
@@ -93,13 +96,18 @@ fn encoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A router of so many routes, every other of which names a repository outright.
+/// A router of so many routes: a third name their repositories outright, a third by how they begin, a third by how they
+/// end; of every tenth, the event must be another.
 fn router(routes: usize) -> Router {
-    let style = Key::Repo.style();
     let route = |n: usize| {
-        let repo = if n.is_multiple_of(2) { format!("acme/service-{n}") } else { format!("acme/team-{n}-*") };
-        let repo = Condition::Value(Key::Repo, Patterns::new(&[repo], style).unwrap());
-        let event = event_condition(&["@review".to_owned()]).unwrap();
+        let repo = match n % 3 {
+            0 => format!("acme/service-{n}"),
+            1 => format!("acme/team-{n}-*"),
+            _ => format!("*/component-{n}"),
+        };
+        let repo = Condition::Value(Key::Repo, Patterns::new(&[repo], Key::Repo.style()).unwrap());
+        let event = if n.is_multiple_of(10) { "@builds" } else { "@all" };
+        let event = Condition::Event(Kinds::new(&[event.to_owned()]).unwrap());
         Route {
             name: format!("route {n}"),
             conditions: Conditions::new(vec![event, repo]),
@@ -108,21 +116,53 @@ fn router(routes: usize) -> Router {
             style: None,
             is_final: false,
             otherwise: false,
+            enabled: true,
         }
     };
-    Router { routes: (0..routes).map(route).collect(), ..Router::default() }
+    Router::new((0..routes).map(route).collect(), vec![], HashMap::new())
 }
 
+/// The events of all samples, each in a repository for which one route is.
+fn events(routes: usize) -> Vec<Event> {
+    let bitbucket = provider("bitbucket-cloud").unwrap();
+    let parsed = bitbucket.samples.iter().flat_map(|sample| bitbucket.parse_sample(sample).unwrap().events);
+    let placed = parsed.enumerate().map(|(at, mut event)| {
+        let n = at * 7_919 % routes;
+        if let Some(repository) = &mut event.repository {
+            let name = match n % 3 {
+                0 => format!("acme/service-{n}"),
+                1 => format!("acme/team-{n}-api"),
+                _ => format!("acme/component-{n}"),
+            };
+            repository.full_name = Some(name);
+        }
+        event
+    });
+    placed.collect()
+}
+
+/// Deciding on one event, by routers of more and more routes; and by reading each route of the largest.
 fn routing(criterion: &mut Criterion) {
     let source = SourceName::from("bitbucket");
-    let event = push();
-    let mut group = criterion.benchmark_group("route a push");
-    for routes in [1, 10, 100] {
-        let router = router(routes);
+    let mut group = criterion.benchmark_group("route an event");
+    let mut sizes: Vec<_> = [1, 100, 1_000, 10_000].map(|routes| (routes, router(routes), events(routes))).into();
+    for (routes, router, events) in &sizes {
+        let mut events = events.iter().cycle();
         group.bench_function(format!("{routes} routes"), |bencher| {
-            bencher.iter(|| router.decide(Subject { source: &source, event: &event }));
+            bencher.iter(|| {
+                let event = events.next().unwrap();
+                router.decide(Subject { source: &source, event, at: Timestamp::UNIX_EPOCH })
+            });
         });
     }
+    let (_, router, events) = sizes.pop().unwrap();
+    let mut events = events.iter().cycle();
+    group.bench_function("10000 routes, each read", |bencher| {
+        bencher.iter(|| {
+            let event = events.next().unwrap();
+            router.explain(Subject { source: &source, event, at: Timestamp::UNIX_EPOCH })
+        });
+    });
     group.finish();
 }
 

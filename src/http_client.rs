@@ -58,9 +58,20 @@ pub(crate) struct Answer {
     pub(crate) secrets: Vec<String>,
 }
 
+/// What of the settings is wrong, in words without secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpError {
+    /// The proxy.
+    Proxy(String),
+    /// A file of certificates.
+    Certificates(String),
+    /// None of both: there is no client to be had.
+    Client(String),
+}
+
 impl Http {
-    /// Makes the client. An error says what of the settings is wrong.
-    pub fn new(settings: &HttpSettings) -> Result<Self, String> {
+    /// Makes the client.
+    pub fn new(settings: &HttpSettings) -> Result<Self, HttpError> {
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENT)
@@ -71,19 +82,22 @@ impl Http {
             .referer(false)
             .no_proxy();
         if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::all(proxy).map_err(|_| "`proxy` is no proxy's address".to_owned())?;
+            let proxy = Proxy::all(proxy).map_err(|_| HttpError::Proxy("`proxy` is no proxy's address".to_owned()))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string("localhost,127.0.0.0/8,::1")));
         }
         for path in &settings.ca {
             let shown = path.display();
-            let pem = std::fs::read(path).map_err(|error| format!("cannot read `{shown}`: {error}"))?;
-            let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| format!("`{shown}` is no PEM file"))?;
+            let wrong = |message: String| HttpError::Certificates(message);
+            let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
+            let certificates = Certificate::from_pem_bundle(&pem);
+            let certificates = certificates.map_err(|_| wrong(format!("`{shown}` is no PEM file")))?;
             if certificates.is_empty() {
-                return Err(format!("`{shown}` holds no certificate"));
+                return Err(wrong(format!("`{shown}` holds no certificate")));
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        builder.build().map(|client| Self(Arc::new(client))).map_err(|error| error.without_url().to_string())
+        let client = builder.build().map_err(|error| HttpError::Client(error.without_url().to_string()))?;
+        Ok(Self(Arc::new(client)))
     }
 
     /// Posts JSON. The error is the outcome that no answer means.

@@ -47,6 +47,15 @@ pub enum Place {
     Named(String),
 }
 
+impl Place {
+    /// `file:line`, where it has a line.
+    pub fn line(&self) -> Option<String> {
+        let Self::Span(file, span) = self else { return None };
+        let line = file.text.get(..span.start)?.matches('\n').count() + 1;
+        Some(format!("{}:{line}", file.path))
+    }
+}
+
 impl Problem {
     /// An error at this place.
     pub fn error(message: impl Into<String>, place: Place) -> Self {

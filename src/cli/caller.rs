@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::Failure;
-use crate::config::{self, Secrets};
-use crate::delivery::{self, Bells};
+use crate::config::{self, Live, Secrets};
+use crate::delivery::Bells;
 use crate::http_client::last_cause;
 use crate::server::admin::{self, Desk, Gate, token_path};
 use crate::store::StoreError;
@@ -89,10 +89,8 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
     }
     match SqliteStore::open(&path) {
         Ok(store) => {
-            let loaded = config::load(config, Secrets::Leave);
-            let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
-            let lanes = Arc::new(delivery::lanes(&settings));
-            let desk = Desk { store: Arc::new(store), settings: Arc::new(settings), lanes, bells: Bells::default() };
+            let live = Live::new(config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?);
+            let desk = Desk { store: Arc::new(store), live, bells: Bells::default(), reloads: None };
             Ok(Way::Here(admin::endpoint(Arc::new(desk), Arc::new(Gate::open()), None)))
         }
         Err(StoreError::InUse { .. }) => {

@@ -60,8 +60,14 @@ impl Channels {
             None => self.server.caller(config)?.get("/api/v1/channels", &[])?,
             Some(What::Test { name }) => {
                 let loaded = config::load(config, Secrets::Leave);
-                let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
-                return test(&settings, &ChannelName::from(name));
+                let name = ChannelName::from(name);
+                // A channel can be tried whatever is wrong elsewhere.
+                return match loaded.settings {
+                    Some(settings) if !settings.is_undecided || settings.channels.contains_key(&name) => {
+                        test(&settings, &name)
+                    }
+                    _ => Err(Failure::Problems(loaded.problems)),
+                };
             }
             Some(What::Pause { name, reason, server }) => {
                 let path = format!("/api/v1/channels/{}/pause", segment(&name));

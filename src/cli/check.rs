@@ -16,7 +16,7 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
         return Err(Failure::NotFine(format!("{}: {}", config.display(), tally(&loaded.problems))));
     };
     let rendered = render_samples(&settings)?;
-    let (routes, channels) = (settings.router.routes.len(), settings.channels.len());
+    let (routes, channels) = (settings.router.routes().len(), settings.channels.len());
     let warnings = if loaded.problems.is_empty() { "fine".to_owned() } else { tally(&loaded.problems) };
     let counts = [
         plural(routes, "route"),
@@ -32,7 +32,7 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
 fn render_samples(settings: &Settings) -> Result<usize, Failure> {
     let mut failures = vec![];
     let mut rendered = 0;
-    let asked = settings.router.routes.iter().map(|route| route.template.as_deref());
+    let asked = settings.router.routes().iter().map(|route| route.template.as_deref());
     let mut asked: Vec<_> = asked.chain([None]).collect();
     asked.sort_unstable();
     asked.dedup();

@@ -29,24 +29,26 @@ impl Doctor {
             findings.push(Finding("files", look_at_files(&store)));
         }
         match self.server.caller(config).and_then(|caller| caller.get::<ChannelsAnswer>("/api/v1/channels", &[])) {
-            Ok(answer) => findings.extend(answer.channels.iter().map(|status| {
-                let waits = status.lane.oldest.map(|oldest| {
-                    format!(
-                        ", {} waiting, the oldest asked for {}",
-                        plural(usize::try_from(status.lane.waiting).unwrap_or(usize::MAX), "message"),
-                        ago(oldest)
-                    )
-                });
-                let told = format!(
-                    "`{}` is {}{}",
-                    status.channel,
-                    super::channels::word(status.lane.state),
-                    waits.unwrap_or_default()
-                );
-                let reason = status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
-                Finding("channel", if fine { Ok(told) } else { Err(format!("{told}{reason}")) })
-            })),
+            Ok(answer) => {
+                findings.extend(undecided(answer.undecided).into_iter().chain(answer.channels.iter().map(|status| {
+                    let waits = status.lane.oldest.map(|oldest| {
+                        format!(
+                            ", {} waiting, the oldest asked for {}",
+                            plural(usize::try_from(status.lane.waiting).unwrap_or(usize::MAX), "message"),
+                            ago(oldest)
+                        )
+                    });
+                    let told = format!(
+                        "`{}` is {}{}",
+                        status.channel,
+                        super::channels::word(status.lane.state),
+                        waits.unwrap_or_default()
+                    );
+                    let reason = status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                    let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
+                    Finding("channel", if fine { Ok(told) } else { Err(format!("{told}{reason}")) })
+                })))
+            }
             Err(failure) => findings.push(Finding("service", Err(failure.text()))),
         }
         let wrong = findings.iter().filter(|Finding(_, finding)| finding.is_err()).count();
@@ -61,14 +63,23 @@ impl Doctor {
     }
 }
 
+fn undecided(events: u64) -> Option<Finding> {
+    let told = || {
+        let events = plural(usize::try_from(events).unwrap_or(usize::MAX), "event");
+        format!("{events} came while the rules had mistakes; mend them: `hookbell check`")
+    };
+    (events > 0).then(|| Finding("events", Err(told())))
+}
+
 fn look_at_config(config: &Path) -> Result<String, String> {
     let loaded = config::load(config, Secrets::Leave);
     let shown = config.display();
-    match (loaded.settings.is_some(), loaded.problems.is_empty()) {
-        (true, true) => Ok(format!("{shown}")),
-        (true, false) => Ok(format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))),
-        (false, _) => Err(format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))),
-    }
+    let told = if loaded.problems.is_empty() {
+        format!("{shown}")
+    } else {
+        format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))
+    };
+    loaded.sound().map(|_| told.clone()).map_err(|_| told)
 }
 
 fn look_at_store(store: &Path) -> Result<String, String> {

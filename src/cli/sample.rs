@@ -122,6 +122,9 @@ fn told(event: &Value) -> String {
         (!channels.is_empty()).then(|| format!("{} by route `{}`", channels.join(", "), text(&route["route"])))
     });
     let sends: Vec<_> = sends.collect();
+    if let Some(why) = event["undecided"].as_str() {
+        return format!("{kind} → undecided: {why}");
+    }
     let near = || event["near"].as_array().into_iter().flatten();
     if let Some(why) = event["silent"].as_str() {
         return format!("{kind} → nowhere: {why}");

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
-use super::{Failure, report};
-use crate::config::{self, Listen, Secrets, Settings};
+use super::{Failure, complain, report, tally};
+use crate::config::{self, Listen, Live, Secrets, Settings};
 use crate::server::admin::{Gate, generate_token};
 use crate::server::{self, Listeners};
 use crate::store::sqlite::SqliteStore;
@@ -22,6 +22,14 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
     let loaded = config::load(config, Secrets::Generate);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     report(&loaded.problems);
+    if settings.is_undecided {
+        let told = format!(
+            "{}: {}\n  events are taken in and kept; they are routed as soon as this is mended, without a restart",
+            config.display(),
+            tally(&loaded.problems)
+        );
+        complain(&told);
+    }
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::NotFine(format!("cannot start threads: {error}")))?;
     let result = runtime.block_on(serve(config, settings));
@@ -34,6 +42,7 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     let fatal = |error: std::io::Error| Failure::NotFine(format!("cannot listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fatal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fatal)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(fatal)?;
     let public = match settings.listen {
         Listen::Address(address) => bind(address, "listen").await?,
         Listen::Systemd => passed_in()?,
@@ -65,8 +74,17 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     let stopping = async {
         let _ = stopping.await;
     };
-    let gate = Gate::new(&settings.admin, token);
-    let served = server::serve(Listeners { public, admin }, Arc::new(settings), store, gate, stopping).await;
+    let (reloads, asking) = server::reloads();
+    let by_signal = reloads.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            by_signal.ask();
+        }
+    });
+    let live = Live::new(settings);
+    let gate = Gate::new(live.clone(), token);
+    let config = server::Config { path: config.to_owned(), live, reloads, asking, show: report };
+    let served = server::serve(Listeners { public, admin }, config, store, gate, stopping).await;
     served.map_err(|error| Failure::NotFine(error.to_string()))?;
     tracing::info!("stopped");
     Ok(())
@@ -121,7 +139,8 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         anstream::eprintln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
-    anstream::eprintln!("  channels  {}", channels.join(", "));
+    let undecided = if settings.is_undecided { "  (nothing goes there until the config is mended)" } else { "" };
+    anstream::eprintln!("  channels  {}{undecided}", channels.join(", "));
     anstream::eprintln!("  store     {}", settings.store.display());
     anstream::eprintln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // Started through cargo, the program is on nobody's PATH.

@@ -1,13 +1,15 @@
-//! The config as typed: its values by figment (the file, overridden by the environment), and where each stands.
+//! A config file as typed: its values by figment (the file, overridden by the environment), and where each stands.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::{Dict, Tag};
 use regex::Regex;
-use sha2::{Digest, Sha256};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -17,10 +19,23 @@ use crate::problem::{Place, Problem, SourceFile};
 /// `HOOKBELL_PORT` and the like for a service of that name.
 const PREFIX: &str = "HOOKBELL__";
 
-/// The file and the environment, read.
+/// A file, read; the main one with the environment over it.
 pub(super) struct Document {
+    /// What paths in it are relative to.
+    pub(super) directory: PathBuf,
+    /// Others than its owner and its group may read it.
+    pub(super) is_public: bool,
+    /// Another file includes it.
+    pub(super) is_included: bool,
     file: Arc<SourceFile>,
+    spans: HashMap<String, Spans>,
     figment: Figment,
+}
+
+/// Where a value stands, and its key, if it has one.
+struct Spans {
+    key: Option<Range<usize>>,
+    value: Range<usize>,
 }
 
 /// A step on the way to a value.
@@ -30,21 +45,43 @@ pub(super) enum Step {
     Index(usize),
 }
 
+/// Whether the environment may override a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Overrides {
+    Yes,
+    No,
+}
+
 impl Document {
-    pub(super) fn parse(path: String, text: String) -> Result<Self, Problem> {
-        match DeTable::parse(&text) {
+    pub(super) fn parse(path: String, text: &str, overrides: Overrides) -> Result<Self, Problem> {
+        match DeTable::parse(text) {
             Ok(root) => {
-                let shown = masked(&text, &secrets(root.get_ref()));
-                let figment = Figment::new().merge(Toml::string(&text)).merge(Env::prefixed(PREFIX).split("__"));
-                Ok(Self { file: Arc::new(SourceFile { path, text: shown }), figment })
+                let shown = masked(text, &secrets(root.get_ref()));
+                let mut spans = HashMap::new();
+                note_spans(root.get_ref(), &mut String::new(), &mut spans);
+                let mut figment = Figment::new().merge(Toml::string(text));
+                if overrides == Overrides::Yes {
+                    figment = figment.merge(Env::prefixed(PREFIX).split("__"));
+                }
+                let file = Arc::new(SourceFile { path, text: shown });
+                let is_included = overrides == Overrides::No;
+                Ok(Self { directory: PathBuf::new(), is_public: false, is_included, file, spans, figment })
             }
             Err(error) => {
-                let spans: Vec<_> = QUOTED.find_iter(&text).map(|found| found.range()).collect();
-                let file = Arc::new(SourceFile { path, text: masked(&text, &spans) });
+                let spans: Vec<_> = QUOTED.find_iter(text).map(|found| found.range()).collect();
+                let file = Arc::new(SourceFile { path, text: masked(text, &spans) });
                 let place = Place::Span(file, error.span().unwrap_or(0..0));
                 Err(Problem::error(format!("not valid TOML: {}", error.message()), place))
             }
         }
+    }
+
+    /// Values that stood in files once.
+    pub(super) fn kept(values: &serde_json::Value) -> Self {
+        let file = Arc::new(SourceFile { path: "kept".to_owned(), text: String::new() });
+        let figment = Figment::from(Serialized::defaults(values));
+        let spans = HashMap::new();
+        Self { directory: PathBuf::new(), is_public: false, is_included: true, file, spans, figment }
     }
 
     /// All values.
@@ -57,7 +94,7 @@ impl Document {
     }
 
     /// Where a value stands: in the file, or in a variable.
-    pub(super) fn place(&self, path: &[Step], tag: Tag, what: Part) -> Place {
+    pub(super) fn place(&self, path: &[Step], tag: Tag, what: What) -> Place {
         let from_file = self.figment.get_metadata(tag).is_none_or(|metadata| !metadata.name.contains("environment"));
         if from_file {
             return Place::Span(self.file.clone(), self.span(path, what));
@@ -67,40 +104,58 @@ impl Document {
     }
 
     /// The bytes of the file that hold a value or its key; of the nearest table around it where there is none.
-    fn span(&self, path: &[Step], what: Part) -> Range<usize> {
-        let Ok(root) = DeTable::parse(&self.file.text) else { return 0..0 };
-        let mut span = 0..0;
-        let mut key_span = None;
-        let mut here: Option<&DeValue<'_>> = None;
+    fn span(&self, path: &[Step], what: What) -> Range<usize> {
+        let mut name = String::new();
+        let mut names = vec![];
         for step in path {
-            let found: Option<(Option<Range<usize>>, &Spanned<DeValue<'_>>)> = match (step, here) {
-                (Step::Key(key), None) => root.get_ref().get_key_value(key.as_str()).map(|(k, v)| (Some(k.span()), v)),
-                (Step::Key(key), Some(DeValue::Table(table))) => {
-                    table.get_key_value(key.as_str()).map(|(k, v)| (Some(k.span()), v))
-                }
-                (Step::Index(n), Some(DeValue::Array(items))) => items.get(*n).map(|item| (None, item)),
-                _ => None,
-            };
-            let Some((key, value)) = found else { break };
-            span = value.span();
-            key_span = key;
-            here = Some(value.get_ref());
+            append(&mut name, step);
+            names.push(name.clone());
         }
-        match (what, key_span) {
-            (Part::Key, Some(key)) => key,
-            _ => first_line(&self.file.text, span),
+        let Some(found) = names.iter().rev().find_map(|name| self.spans.get(name)) else { return 0..0 };
+        match (what, &found.key) {
+            (What::Key, Some(key)) => key.clone(),
+            _ => first_line(&self.file.text, found.value.clone()),
         }
-    }
-
-    /// A short name for what the file and the environment say.
-    pub(super) fn hash(&self, values: &Dict) -> String {
-        let text = serde_json::to_string(values).unwrap_or_default();
-        hex::encode(&Sha256::digest(text.as_bytes())[..6])
     }
 }
 
+/// Writes down where every value of a table stands.
+fn note_spans(table: &DeTable<'_>, path: &mut String, spans: &mut HashMap<String, Spans>) {
+    for (key, value) in table {
+        let step = Step::Key(key.get_ref().to_string());
+        note_value(step, Some(key.span()), value, path, spans);
+    }
+}
+
+fn note_value(
+    step: Step,
+    key: Option<Range<usize>>,
+    value: &Spanned<DeValue<'_>>,
+    path: &mut String,
+    spans: &mut HashMap<String, Spans>,
+) {
+    let length = path.len();
+    append(path, &step);
+    spans.insert(path.clone(), Spans { key, value: value.span() });
+    match value.get_ref() {
+        DeValue::Table(table) => note_spans(table, path, spans),
+        DeValue::Array(items) => {
+            for (n, item) in items.iter().enumerate() {
+                note_value(Step::Index(n), None, item, path, spans);
+            }
+        }
+        _ => {}
+    }
+    path.truncate(length);
+}
+
+/// No key holds a control character that is not escaped.
+fn append(path: &mut String, step: &Step) {
+    let _ = write!(path, "\u{1f}{step}");
+}
+
 /// The tables in which values may be secrets: somebody may have misspelt the key that holds one.
-const WITH_SECRETS: &[&str] = &["sources", "channels", "http"];
+const WITH_SECRETS: &[&str] = &["sources", "channels", "http", "admin"];
 
 /// The keys in there whose values are none.
 const HARMLESS: &[&str] = &[
@@ -117,6 +172,9 @@ const HARMLESS: &[&str] = &[
     "file",
     "env",
     "generate",
+    "hosts",
+    "name",
+    "role",
 ];
 
 /// Text between quotes; in what is no TOML, any of it may be a secret.
@@ -159,7 +217,7 @@ fn masked(text: &str, spans: &[Range<usize>]) -> String {
 
 /// What to point at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum What {
     Key,
     Value,
 }

@@ -1,10 +1,15 @@
 //! What the config file says, checked and compiled into [`Settings`]; every problem with its position.
 //!
-//! Parse low, build high: `document` knows where each value stands, `section` takes values out of tables and
-//! notes what is wrong or unknown, `build` makes of them what runs. Nothing outside this folder knows figment.
+//! Parse low, build high: `files` reads the config and what it includes, `document` knows where each value stands,
+//! `section` takes values out of tables and notes what is wrong or unknown, `build` makes of them what runs. Nothing
+//! outside this folder knows figment.
 
 mod build;
 mod document;
+mod files;
+mod kept;
+mod live;
+mod outline;
 pub(crate) mod secret;
 mod section;
 
@@ -20,13 +25,18 @@ use secrecy::SecretString;
 use crate::chat::{Chat, Style};
 use crate::event::{ChannelName, SourceName};
 use crate::http_client::Http;
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Problem, Severity};
 use crate::routing::Router;
 use crate::routing::pattern::Patterns;
 use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
-use crate::store::Keep;
+use crate::store::{Keep, Lane};
 use crate::template::Library;
+
+pub use files::Watched;
+pub use kept::Kept;
+pub use live::Live;
+pub use outline::Outline;
 
 /// All that runs, compiled. Immutable: a changed config makes a new one.
 pub struct Settings {
@@ -46,16 +56,24 @@ pub struct Settings {
     pub sources: BTreeMap<SourceName, SourceEntry>,
     /// `[channels.NAME]`.
     pub channels: BTreeMap<ChannelName, Channel>,
-    /// `[[routes]]`, `[[mutes]]` and the channels' guards.
+    /// The lane of each channel.
+    pub lanes: BTreeMap<ChannelName, Lane>,
+    /// `[[routes]]`, `[[mutes]]` and what channels accept.
     pub router: Router,
+    /// What says where events go has mistakes: nothing of it is used, and events wait until it is mended.
+    pub is_undecided: bool,
     /// The templates.
     pub templates: Library,
-    /// The one client for all outgoing requests.
-    pub http: Http,
+    /// The one client for all outgoing requests; none where its settings have mistakes.
+    pub http: Option<Http>,
     /// Published lists of addresses that sources rely on.
     pub address_lists: Vec<Arc<List>>,
-    /// Names this config: decisions are stored with it.
-    pub hash: String,
+    /// The rules as they are kept in the store.
+    pub kept: Kept,
+    /// What all of this was read from.
+    pub files: Watched,
+    /// What it consists of.
+    pub outline: Outline,
 }
 
 /// Where to listen.
@@ -107,7 +125,7 @@ pub enum Role {
 }
 
 /// `[delivery]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliverySettings {
     /// For how long a message is tried again.
     pub max_age: Duration,
@@ -148,12 +166,21 @@ impl SourceEntry {
     }
 }
 
-/// What reading a config gave: settings, unless one of the problems is an error.
+/// What reading a config gave.
 pub struct Loaded {
-    /// What runs.
+    /// What runs; none where a mistake makes the service as a whole useless. Where one makes useless what says where events
+    /// go, they are undecided.
     pub settings: Option<Settings>,
     /// What is wrong; warnings too.
     pub problems: Vec<Problem>,
+}
+
+impl Loaded {
+    /// The settings, if nothing is wrong with them; else what is.
+    pub fn sound(self) -> Result<Settings, Vec<Problem>> {
+        let Self { settings, problems } = self;
+        settings.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)).ok_or(problems)
+    }
 }
 
 /// What to do where a secret is to be generated and is not there yet.
@@ -165,39 +192,55 @@ pub enum Secrets {
     Leave,
 }
 
-/// Reads the config file and what it names: templates, secrets.
+/// Reads the config file and what it names: templates, secrets, included files.
 pub fn load(path: &Path, secrets: Secrets) -> Loaded {
-    let (settings, problems) = match read(path) {
-        Ok((document, directory)) => build::settings(&document, &directory, secrets),
+    reload(path, secrets, &[])
+}
+
+/// The same, while published lists of addresses are known already.
+pub fn reload(path: &Path, secrets: Secrets, lists: &[Arc<List>]) -> Loaded {
+    let (settings, problems) = match files::read(path) {
+        Ok(files) => build::settings(&files, secrets, lists),
         Err(problems) => (None, problems),
     };
-    let fatal = problems.iter().any(|problem| problem.severity == Severity::Error);
-    Loaded { settings: settings.filter(|_| !fatal), problems }
+    Loaded { settings, problems }
 }
 
 /// Reads of the config what templates need, whatever is wrong with the rest.
 pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
-    match read(path) {
-        Ok((document, directory)) => build::templates(&document, &directory),
+    match files::read(path) {
+        Ok(files) => build::templates(&files),
         Err(problems) => (Library::built_in(), problems),
     }
 }
 
 /// Reads of the config where the store is, whatever is wrong with the rest.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
-    let (document, directory) = read(path)?;
-    build::store(&document, &directory)
+    build::store(&files::read(path)?.main)
 }
 
-fn read(path: &Path) -> Result<(document::Document, PathBuf), Vec<Problem>> {
-    let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot read the config file: {error}");
-        let help = "name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell";
-        vec![Problem::error(message, Place::Named(shown.clone())).help(help)]
-    })?;
-    let document = document::Document::parse(shown, text).map_err(|problem| vec![problem])?;
-    Ok((document, path.parent().unwrap_or(Path::new("")).to_owned()))
+/// The rules that [`Kept`] holds; none where they cannot be read any more.
+pub fn kept_router(text: &str) -> Option<Router> {
+    build::kept_router(&serde_json::from_str(text).ok()?)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A file that only its owner may read: secrets may stand in it.
+    pub(crate) fn write(path: &Path, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// The settings that a config without mistakes gives.
+    pub(crate) fn settings(directory: &Path, text: &str) -> Settings {
+        let path = directory.join("config.toml");
+        write(&path, text);
+        load(&path, Secrets::Leave).sound().unwrap_or_else(|problems| panic!("{problems:?}"))
+    }
 }
 
 #[cfg(test)]

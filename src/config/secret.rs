@@ -1,83 +1,127 @@
 //! Secrets: written out, in an environment variable, or in a file that may be generated.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 use secrecy::SecretString;
 
 use super::Secrets;
+use super::document::Document;
 use super::section::Taken;
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 
 /// What a secret may be, for whoever wrote something else.
 const FORMS: &str =
     "write `{ file = \"name.secret\", generate = true }`, `{ file = \"…\" }`, `{ env = \"NAME\" }` or a string";
 
-/// Reads a secret, or a list of them. One that is to be generated and not there yet is left out where `secrets`
-/// says so. No text of a problem holds a secret.
-pub(super) fn read(taken: &Taken<Value>, directory: &Path, secrets: Secrets) -> Result<Vec<SecretString>, Problem> {
-    let items = match &taken.value {
-        Value::Array(_, items) => items.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let mut read = vec![];
-    for item in items {
-        let secret = one(item, directory, secrets)
-            .map_err(|(message, help)| Problem::error(message, taken.place.clone()).help(help))?;
-        read.extend(secret.map(SecretString::from));
-    }
-    if items.is_empty() {
-        return Err(Problem::error("the list of secrets is empty", taken.place.clone()).help(FORMS));
-    }
-    Ok(read)
+/// Where a secret is.
+pub(super) enum Origin {
+    /// In the config itself.
+    Inline(String),
+    /// In this environment variable.
+    Env(String),
+    /// In this file, which is made where it is missing and `generate` says so.
+    File { path: PathBuf, generate: bool },
 }
 
 type Wrong = (String, &'static str);
 
-fn one(value: &Value, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
-    let text = match value {
-        Value::String(_, text) => text.clone(),
-        Value::Dict(_, table) => match from_table(table, directory, secrets)? {
-            Some(text) => text,
-            None => return Ok(None),
-        },
-        _ => return Err(("a secret must be a string or a table".to_owned(), FORMS)),
+/// Where a secret is, or a list of them. No text of a problem holds a secret.
+pub(super) fn forms(taken: &Taken<Value>) -> Result<Vec<Origin>, Problem> {
+    let items = match &taken.value {
+        Value::Array(_, items) => items.as_slice(),
+        one => std::slice::from_ref(one),
     };
-    match text.trim() {
-        "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS)),
-        trimmed => Ok(Some(trimmed.to_owned())),
+    if items.is_empty() {
+        return Err(Problem::error("the list of secrets is empty", taken.place.clone()).help(FORMS));
+    }
+    let wrong = |message: String| Problem::error(message, taken.place.clone()).help(FORMS);
+    items.iter().map(|item| form(item).map_err(wrong)).collect()
+}
+
+fn form(value: &Value) -> Result<Origin, String> {
+    match value {
+        Value::String(_, text) => Ok(Origin::Inline(text.clone())),
+        Value::Dict(_, table) => in_table(table),
+        _ => Err("a secret must be a string or a table".to_owned()),
     }
 }
 
-fn from_table(table: &Dict, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
+fn in_table(table: &Dict) -> Result<Origin, String> {
     if let Some(key) = table.keys().find(|key| !["file", "generate", "env"].contains(&key.as_str())) {
-        return Err((format!("unknown key `{key}` in a secret"), FORMS));
+        return Err(format!("unknown key `{key}` in a secret"));
     }
     let text = |key: &str| table.get(key).and_then(Value::as_str);
-    let generate = table.get("generate").and_then(Value::to_bool).unwrap_or(false);
     match (text("env"), text("file")) {
-        (Some(name), None) => std::env::var(name).map(Some).map_err(|_| {
-            (format!("the environment variable `{name}` is not set, or no text"), "set it before starting Hookbell")
-        }),
-        (None, Some(name)) => {
-            let path = directory.join(name);
-            match std::fs::read_to_string(&path) {
-                Ok(text) => Ok(Some(text)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && generate => match secrets {
-                    Secrets::Leave => Ok(None),
-                    Secrets::Generate => generated(&path).map(Some).map_err(|error| {
-                        (format!("cannot write a new secret to `{name}`: {error}"), "make its directory writable")
-                    }),
-                },
-                Err(error) => Err((
-                    format!("cannot read the secret file `{name}`: {error}"),
-                    "create it, or add `generate = true`",
-                )),
-            }
+        (Some(name), None) => Ok(Origin::Env(name.to_owned())),
+        (None, Some(path)) => {
+            let generate = table.get("generate").and_then(Value::to_bool).unwrap_or(false);
+            Ok(Origin::File { path: path.into(), generate })
         }
-        _ => Err(("a secret is either in a `file` or in an `env` variable".to_owned(), FORMS)),
+        _ => Err("a secret is either in a `file` or in an `env` variable".to_owned()),
     }
+}
+
+/// Reads a secret. One that is to be generated and not there yet is left out where `secrets` says so.
+pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, Wrong> {
+    let text = match origin {
+        Origin::Inline(text) => text.clone(),
+        Origin::Env(name) => std::env::var(name).map_err(|_| {
+            (format!("the environment variable `{name}` is not set, or no text"), "set it before starting Hookbell")
+        })?,
+        Origin::File { path, generate } => match in_file(path, *generate, directory, secrets)? {
+            Some(text) => text,
+            None => return Ok(None),
+        },
+    };
+    match text.trim() {
+        "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS)),
+        trimmed => Ok(Some(trimmed.to_owned().into())),
+    }
+}
+
+fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
+    let shown = path.display();
+    let path = directory.join(path);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && generate => match secrets {
+            Secrets::Leave => Ok(None),
+            Secrets::Generate => generated(&path).map(Some).map_err(|error| {
+                (format!("cannot write a new secret to `{shown}`: {error}"), "make its directory writable")
+            }),
+        },
+        Err(error) => {
+            Err((format!("cannot read the secret file `{shown}`: {error}"), "create it, or add `generate = true`"))
+        }
+    }
+}
+
+/// What to say of a secret that others on the machine can read.
+pub(super) fn exposed(
+    origin: &Origin,
+    directory: &Path,
+    document: &Document,
+    place: &Place,
+) -> Option<(String, String)> {
+    match (origin, place) {
+        (Origin::Inline(_), Place::Span(file, _)) if document.is_public => {
+            let message = "a secret stands in plain text in a file that others can read".to_owned();
+            Some((message, format!("run `chmod o-r {}`, or move it: `{{ file = \"name.secret\" }}`", file.path)))
+        }
+        (Origin::File { path, .. }, _) if is_public(&directory.join(path)) => {
+            let path = path.display();
+            Some((format!("others can read the secret file `{path}`"), format!("run `chmod o-r {path}`")))
+        }
+        _ => None,
+    }
+}
+
+/// Whether others than a file's owner and its group may read it.
+pub(super) fn is_public(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
 /// A new secret of 256 bits, in a file that only its owner may read.

@@ -4,7 +4,7 @@ use super::*;
 fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
-    std::fs::write(&path, text).unwrap();
+    testing::write(&path, text);
     let loaded = load(&path, Secrets::Leave);
     (directory, loaded)
 }
@@ -36,7 +36,7 @@ fn a_small_config_is_enough() {
     let settings = loaded.settings.unwrap();
     assert_eq!(settings.listen.address().to_string(), "127.0.0.1:8080");
     assert!(settings.store.ends_with("hookbell.db"));
-    assert_eq!(settings.router.routes[0].name, "route 1");
+    assert_eq!(settings.router.routes()[0].name, "route 1");
     assert!(settings.sources[&"bitbucket".into()].repo.matches("any/thing"));
     assert!(settings.sources[&"bitbucket".into()].repo.matches(""));
 }
@@ -46,7 +46,7 @@ fn the_shipped_config_loads_without_a_word() {
     let loaded = load(Path::new("config.toml"), Secrets::Leave);
     let said: Vec<_> = loaded.problems.iter().map(|problem| problem.render(false)).collect();
     assert_eq!(said, Vec::<String>::new());
-    assert_eq!(loaded.settings.unwrap().router.mutes[0].name, "bots");
+    assert_eq!(loaded.settings.unwrap().router.mutes()[0].name, "bots");
 }
 
 #[cfg(unix)]
@@ -58,9 +58,9 @@ fn a_secret_is_generated_once_for_its_owner_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
     let secret = r#"secret = { file = "b.secret", generate = true }"#;
-    std::fs::write(&path, FINE.replace(r#"secret = "s3cret""#, secret)).unwrap();
+    testing::write(&path, &FINE.replace(r#"secret = "s3cret""#, secret));
     let secrets = |mode| {
-        let settings = load(&path, mode).settings.unwrap();
+        let settings = load(&path, mode).sound().unwrap_or_else(|problems| panic!("{problems:?}"));
         let secrets = &settings.sources[&"bitbucket".into()].secrets;
         secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
     };
@@ -74,68 +74,29 @@ fn a_secret_is_generated_once_for_its_owner_alone() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// One config for each mistake, and what is said of it.
+/// One config for each mistake, in a file that is named after it, and beside it what is said.
 #[test]
 fn mistakes_are_told_where_they_are() {
-    let with = |more: &str| format!("{more}\n{FINE}");
-    let instead = |from: &str, to: &str| FINE.replace(from, to);
-    let cases = [
-        ("toml_syntax", with("[server\nlisten = 1")),
-        ("unknown_table", with("[sever]\nlisten = \"127.0.0.1:1\"")),
-        ("unknown_key", with("[server]\nlissten = \"127.0.0.1:1\"")),
-        ("wrong_type", with("[server]\nlisten = 8080")),
-        ("wrong_address", with("[server]\nlisten = \"localhost\"")),
-        ("wrong_store", with("[store]\nurl = \"mysql://x\"")),
-        ("wrong_keep", with("[store]\nkeep = \"a month\"\nkeep_raw = \"0d\"")),
-        ("table_expected", with("server = 3")),
-        ("source_without_secret", instead("secret = \"s3cret\"", "")),
-        ("empty_secret", instead("\"s3cret\"", "\"\"")),
-        ("missing_secret_file", instead("\"s3cret\"", "{ file = \"nowhere.secret\" }")),
-        ("missing_secret_variable", instead("\"s3cret\"", "{ env = \"HOOKBELL_TEST_UNSET\" }")),
-        ("secret_and_unsigned", instead("secret = ", "unsigned = true\nsecret = ")),
-        ("unsigned", instead("secret = \"s3cret\"", "unsigned = true")),
-        ("unsigned_is_no_flag", instead("secret = \"s3cret\"", "unsigned = \"yes\"")),
-        (
-            "unsigned_from_every_customer",
-            instead("secret = \"s3cret\"", "unsigned = true\nallow_from = [\"atlassian\"]"),
-        ),
-        ("wrong_network", instead("secret = ", "allow_from = [\"atlasian\", \"10.0.0.0/33\"]\nsecret = ")),
-        ("wrong_proxy_network", with("[server]\ntrusted_proxies = [\"proxy\"]")),
-        ("wrong_secret", instead("\"s3cret\"", "{ fiel = \"x\" }")),
-        ("unknown_source_kind", instead("\"bitbucket-cloud\"", "\"bitbucket\"")),
-        ("source_name_in_no_url", instead("sources.bitbucket", "sources.\"bit bucket\"")),
-        ("unknown_channel_kind", instead("\"console\"", "\"consol\"")),
-        ("unknown_channel", instead("to = \"screen\"", "to = [\"screen\", \"sreen\"]")),
-        ("unknown_event", instead("\"@calm\"", "[\"@calm\", \"pull_request.openend\"]")),
-        ("unknown_set", instead("\"@calm\"", "\"@clam\"")),
-        ("unknown_matcher", instead("event = ", "evnt = ")),
-        ("unknown_template", instead("to = ", "template = \"pull_reqest.opened\"\nto = ")),
-        ("wrong_glob", instead("to = ", "repo = \"acme/[a\"\nto = ")),
-        ("wrong_regex", instead("to = ", "repo = \"~acme/(\"\nto = ")),
-        ("route_without_matcher", instead("event = \"@calm\"", "")),
-        ("route_to_nowhere", instead("to = \"screen\"", "")),
-        (
-            "two_routes_of_a_name",
-            format!("{FINE}name = \"a\"\n[[routes]]\nname = \"a\"\nevent = \"push\"\nto = \"screen\"\n"),
-        ),
-        ("mute_of_everything", format!("{FINE}[[mutes]]\nname = \"m\"\n")),
-        ("channel_without_route", format!("{FINE}[channels.other]\nkind = \"console\"\n")),
-        ("missing_templates", with("templates = \"nowhere\"")),
-    ];
-    let channel = |keys: &str| format!("{FINE}[[routes]]\nevent = \"push\"\nto = \"team\"\n[channels.team]\n{keys}\n");
-    let channels = [
-        ("channel_without_address", channel("kind = \"slack\"")),
-        ("channel_without_encryption", channel("kind = \"slack\"\nwebhook_url = \"http://chat.example/s3cret\"")),
-        ("channel_address_is_no_url", channel("kind = \"discord\"\nwebhook_url = \"s3cret\"")),
-        ("retired_connector", channel("kind = \"teams\"\nwebhook_url = \"https://x.webhook.office.com/s3cret\"")),
-        ("unknown_style", channel("kind = \"console\"\nstyle = \"lines\"")),
-        ("unknown_pace", channel("kind = \"slack\"\nwebhook_url = \"https://x.example\"\npace = \"5\"")),
-        ("wrong_proxy", with("[http]\nproxy = \"::\"")),
-        ("missing_ca", with("[http]\nca = \"/nowhere/ca.pem\"")),
-    ];
-    for (name, text) in cases.into_iter().chain(channels) {
-        insta::assert_snapshot!(name, said(&text));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(&directory);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let mut files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let files = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    for path in files {
+        let said = said(&std::fs::read_to_string(path).unwrap());
+        assert_ne!(said, "", "{} is fine", path.display());
+        settings.bind(|| insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), said));
     }
+}
+
+#[test]
+fn twelve_mistakes_are_told_in_one_go() {
+    let (_directory, loaded) = load_text(include_str!("../../tests/config/twelve_mistakes.toml"));
+    let errors = loaded.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    assert!(errors.count() >= 12);
 }
 
 #[test]
@@ -174,6 +135,115 @@ fn no_problem_tells_a_secret() {
     let inline = "sources = { b = { kind = \"x\", secret = \"s3cret\" } }";
     let text = said(inline);
     assert!(text.contains("is no kind of source") && !text.contains("s3cret"), "{text}");
+}
+
+/// A config in a directory with other files beside it: what is said of it, with paths as a user would write them.
+fn said_with(files: &[(&str, &str, u32)]) -> (tempfile::TempDir, Loaded, String) {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    for (name, text, mode) in files {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode)).unwrap();
+    }
+    let loaded = load(&directory.path().join("config.toml"), Secrets::Leave);
+    let said: Vec<_> = loaded.problems.iter().map(|problem| problem.render(false)).collect();
+    let said = said.join("\n\n").replace(&format!("{}/", directory.path().display()), "");
+    (directory, loaded, said)
+}
+
+#[test]
+fn included_files_are_read_first_each_in_its_own_directory() {
+    let main = format!("include = [\"routes.d/*.toml\"]\n{FINE}");
+    let web = "[channels.web]\nkind = \"slack\"\nwebhook_url = { file = \"web.url\" }\n[[routes]]\nname = \"web\"\n\
+               repo = \"acme/web\"\nto = [\"web\", \"screen\"]\n";
+    let api = "[[mutes]]\nevent = \"tag.*\"\nchannels = \"web\"\n[[routes]]\nrepo = \"acme/api\"\nto = \"screen\"\n";
+    let (_directory, loaded, said) = said_with(&[
+        ("config.toml", &main, 0o600),
+        ("routes.d/api.toml", api, 0o644),
+        ("routes.d/web.toml", web, 0o644),
+        ("routes.d/web.url", "https://hooks.slack.com/services/x", 0o600),
+        ("routes.d/notes.txt", "[[routes]]", 0o644),
+    ]);
+    assert_eq!(said, "");
+    let settings = loaded.settings.unwrap();
+    let names: Vec<_> = settings.router.routes().iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["route 1", "web", "route 3"]);
+    assert_eq!(settings.router.mutes()[0].channels, ["web".into()]);
+    assert_eq!(settings.channels.len(), 2);
+    let kept: serde_json::Value = serde_json::from_str(&settings.kept.text).unwrap();
+    assert_eq!(kept["routes"][2]["name"], "route 3");
+    assert!(!settings.kept.text.contains("url"), "{}", settings.kept.text);
+    assert_eq!(kept_router(&settings.kept.text).unwrap().routes().len(), 3);
+}
+
+#[test]
+fn what_is_wrong_with_an_included_file_is_told_there_and_leaves_the_service_running() {
+    let main = format!("include = [\"a.toml\", \"b.toml\"]\n{FINE}name = \"the same\"\n");
+    let a = "[server]\nlisten = \"127.0.0.1:1\"\n[channels.screen]\nkind = \"console\"\n[[routes]]\nname = \"the same\"\n\
+             evnt = \"push\"\nto = \"sceen\"\n";
+    let files = [("config.toml", main.as_str(), 0o600), ("a.toml", a, 0o644), ("b.toml", "[[routes]", 0o644)];
+    let (_directory, loaded, said) = said_with(&files);
+    insta::assert_snapshot!("included_files", said);
+    let settings = loaded.settings.unwrap();
+    assert!(settings.is_undecided && settings.router.routes().is_empty());
+    assert_eq!(settings.sources.len(), 1);
+    assert!(kept_router(&settings.kept.text).is_none());
+}
+
+#[test]
+fn secrets_that_others_can_read_are_told() {
+    let main = format!(
+        "{}{}",
+        FINE.replace("\"s3cret\"", "[\"s3cret\", {{ file = \"old.secret\" }}]").replace("{{", "{").replace("}}", "}"),
+        "[[admin.tokens]]\ntoken = { env = \"HOME\" }\n"
+    );
+    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o644), ("old.secret", "0ld", 0o604)]);
+    insta::assert_snapshot!("exposed_secrets", said);
+    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o640), ("old.secret", "0ld", 0o640)]);
+    assert_eq!(said, "");
+}
+
+#[test]
+fn what_makes_the_service_useless_stops_it_and_what_makes_routing_useless_does_not() {
+    let settings = |from: &str, to: &str| load_text(&FINE.replace(from, to)).1.settings;
+    for (from, to) in [
+        ("\"s3cret\"", "\"\""),
+        ("[channels", "[server]\nlisten = \"x\"\n[channels"),
+        ("[channels", "[stroe]\n[channels"),
+        ("[channels", "[[admin.tokens]]\n[channels"),
+        ("[channels", "[channels"),
+    ] {
+        let stops = from != to;
+        assert_eq!(settings(from, to).is_none(), stops, "{to}");
+    }
+    for (from, to) in [
+        ("\"@calm\"", "\"@clam\""),
+        ("\"console\"", "\"consol\""),
+        ("[channels", "[chanels.x]\n[channels"),
+        ("[channels", "[delivery]\nmax_age = 3\n[channels"),
+        ("[channels", "[http]\nca = \"nowhere\"\n[channels"),
+    ] {
+        assert!(settings(from, to).unwrap().is_undecided, "{to}");
+    }
+}
+
+#[test]
+fn what_changed_is_told_by_name() {
+    let outline = |text: &str| {
+        let (_directory, loaded) = load_text(text);
+        loaded.settings.unwrap().outline
+    };
+    let two = format!("{FINE}name = \"a\"\n[[routes]]\nname = \"b\"\nevent = \"push\"\nto = \"screen\"\n");
+    let old = outline(&two);
+    assert_eq!(old.changes(&outline(&two)), Vec::<String>::new());
+    assert_eq!(old.changes(&outline(&two.replace("\"push\"", "\"tag.*\""))), ["changed route `b`"]);
+    let renamed = outline(&two.replace("\"a\"", "\"c\"").replace("s3cret", "other"));
+    assert_eq!(old.changes(&renamed), ["added route `c`", "removed route `a`", "changed source `bitbucket`"]);
+    let parts: Vec<_> = two.split("[[routes]]").collect();
+    let turned = format!("{}[[routes]]{}[[routes]]{}", parts[0], parts[2], parts[1]);
+    assert_eq!(old.changes(&outline(&turned)), ["changed the order of routes"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::Bells;
 use crate::chat::Failure;
+use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId};
 use crate::store::{Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store};
 
@@ -82,7 +83,7 @@ impl Alert {
 /// Who is to be told.
 #[derive(Clone)]
 pub(super) struct Alerts {
-    pub(super) channels: Arc<[(ChannelName, Lane)]>,
+    pub(super) live: Live,
     pub(super) bells: Bells,
     pub(super) store: Arc<dyn Store>,
 }
@@ -90,7 +91,10 @@ pub(super) struct Alerts {
 impl Alerts {
     /// Tells of something in `failing`, through all channels that do not lead there.
     pub(super) async fn tell(&self, alert: Alert, failing: &Lane, now: Millis) {
-        let to: Vec<_> = self.channels.iter().filter(|(_, lane)| lane != failing).cloned().collect();
+        let settings = self.live.now();
+        let alerted = settings.delivery.alerts.iter().filter_map(|name| settings.lanes.get_key_value(name));
+        let alerted = alerted.filter(|(_, lane)| *lane != failing);
+        let to: Vec<_> = alerted.map(|(name, lane)| (name.clone(), lane.clone())).collect();
         if to.is_empty() {
             return;
         }
@@ -128,6 +132,7 @@ impl Alerts {
                 subject: None,
                 json,
                 decision: json!({ "sends": told }).to_string(),
+                is_undecided: false,
             };
             Decided { receipt: "{}".to_owned(), events: vec![event], deliveries: sends, ..Decided::default() }
         };

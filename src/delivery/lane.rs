@@ -10,7 +10,7 @@ use super::alert::{Alert, Alerts};
 use super::attempt::{self, Then, Tried};
 use super::signals::Signals;
 use crate::chat::Pacer;
-use crate::config::Settings;
+use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
 use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Millis, Next, Store, StoreError, Turn};
 
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     pub(super) lane: Lane,
     /// This run of the program.
     pub(super) owner: String,
-    pub(super) settings: Arc<Settings>,
+    pub(super) live: Live,
     pub(super) store: Arc<dyn Store>,
     pub(super) signals: Arc<Signals>,
     pub(super) stopped: watch::Receiver<bool>,
@@ -200,9 +200,10 @@ impl Worker {
     /// `failures` is how often the lane has failed before, for how long it waits if it does again.
     async fn attempt(&mut self, delivery: Delivery, failures: u32) -> Result<Tried, Leave> {
         self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
-        let settings = self.settings.clone();
-        // A lane's channels are all in the config that it was started with.
-        let channel = settings.channels.get(&delivery.channel).ok_or(Leave::Stop)?;
+        let settings = self.live.now();
+        // What was read ahead may have moved to another lane, or be parked, since the settings changed.
+        let is_here = settings.lanes.get(&delivery.channel) == Some(&self.lane);
+        let channel = settings.channels.get(&delivery.channel).filter(|_| is_here).ok_or(Leave::Look)?;
         if self.failing {
             self.store.mark(&self.lane, &self.owner, &delivery.id).await?;
         }
@@ -263,7 +264,7 @@ impl Worker {
     }
 
     fn is_too_old(&self, delivery: &Delivery) -> bool {
-        (self.clock)().saturating_sub(delivery.created_at) > millis(self.settings.delivery.max_age)
+        (self.clock)().saturating_sub(delivery.created_at) > millis(self.live.now().delivery.max_age)
     }
 
     /// Waits until something waits in the lane, or somebody changed something.

@@ -11,14 +11,11 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::chat::{Body, Chat, Failure, Outcome, Reason, Receipt, Sent, Style};
-use crate::config::{Admin, Channel, DeliverySettings, Listen};
+use crate::config::{Channel, DeliverySettings, Live};
 use crate::event::{DeliveryId, EventId, RequestId};
-use crate::http_client::{Http, HttpSettings};
 use crate::message::{Message, plain_text};
-use crate::routing::Router;
 use crate::store::sqlite::SqliteStore;
 use crate::store::*;
-use crate::template::Library;
 
 /// A chat that says what it is told to, and remembers what came and when.
 #[derive(Clone)]
@@ -122,8 +119,19 @@ impl Store for Patient {
     async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError> {
         wait_for!(self.accept(request, decide))
     }
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>) -> Result<(), StoreError> {
-        wait_for!(self.assign(lanes))
+    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
+        wait_for!(self.assign(lanes, change))
+    }
+    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError> {
+        wait_for!(self.settle(settle, limit))
+    }
+    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
+        let (hash, text) = (hash.to_owned(), text.to_owned());
+        wait_for!(self.keep_config(&hash, &text, now))
+    }
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let hash = hash.to_owned();
+        wait_for!(self.config(&hash))
     }
     async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
@@ -197,7 +205,7 @@ fn clock() -> Millis {
 /// Lanes at work.
 struct Fixture {
     store: Arc<dyn Store>,
-    settings: Arc<Settings>,
+    live: Live,
     dispatcher: Dispatcher,
     directory: tempfile::TempDir,
     fakes: Vec<Fake>,
@@ -216,35 +224,21 @@ impl Fixture {
         let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
         let store: Arc<dyn Store> = Arc::new(Patient(Arc::new(store)));
         let channel = |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, kind: "fake" };
-        let channels = fakes.iter().map(|fake| (ChannelName::from(fake.name), channel(fake))).collect();
-        let nowhere = "127.0.0.1:0".parse().unwrap();
-        let settings = Arc::new(Settings {
-            listen: Listen::Address(nowhere),
-            admin: Admin { listen: nowhere, hosts: vec![], tokens: vec![] },
-            trusted_proxies: vec![],
-            store: directory.path().join("h.db"),
-            keep: Keep::default(),
-            delivery: DeliverySettings {
-                max_age: MAX_AGE,
-                alerts: fakes.iter().map(|fake| fake.name.into()).collect(),
-            },
-            sources: BTreeMap::new(),
-            channels,
-            router: Router::default(),
-            templates: Library::built_in(),
-            http: Http::new(&HttpSettings::default()).unwrap(),
-            address_lists: vec![],
-            hash: String::new(),
-        });
-        let dispatcher = Dispatcher::start_at(settings.clone(), &lanes(&settings), store.clone(), clock).await.unwrap();
-        Self { store, settings, dispatcher, directory, fakes: fakes.to_vec() }
+        let mut settings = crate::config::testing::settings(directory.path(), "");
+        settings.channels = fakes.iter().map(|fake| (ChannelName::from(fake.name), channel(fake))).collect();
+        settings.lanes = fakes.iter().map(|fake| (ChannelName::from(fake.name), Lane(fake.destination()))).collect();
+        settings.delivery =
+            DeliverySettings { max_age: MAX_AGE, alerts: fakes.iter().map(|fake| fake.name.into()).collect() };
+        let live = Live::new(settings);
+        let dispatcher = Dispatcher::start_at(live.clone(), store.clone(), None, clock).await.unwrap();
+        Self { store, live, dispatcher, directory, fakes: fakes.to_vec() }
     }
 
     /// Stops the lanes and starts them anew, on the same store.
     async fn restart(self) -> Self {
-        let Self { store, dispatcher, directory, fakes, settings } = self;
+        let Self { store, dispatcher, directory, fakes, live } = self;
         dispatcher.stop(Duration::from_secs(5)).await;
-        drop((store, settings));
+        drop((store, live));
         Self::open(directory, &fakes).await
     }
 
@@ -266,6 +260,7 @@ impl Fixture {
                 subject: None,
                 json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
                 decision: "{}".to_owned(),
+                is_undecided: false,
             });
             decided.deliveries.push(NewDelivery {
                 id: DeliveryId::fresh(),
@@ -560,8 +555,7 @@ async fn a_clock_that_steps_loses_and_holds_nothing() {
     let fake = Fake::new("a");
     let f = Fixture::new(&[&fake]).await;
     f.dispatcher.stop(Duration::from_secs(5)).await;
-    let lanes = lanes(&f.settings);
-    let dispatcher = Dispatcher::start_at(f.settings.clone(), &lanes, f.store.clone(), stepping).await.unwrap();
+    let dispatcher = Dispatcher::start_at(f.live.clone(), f.store.clone(), None, stepping).await.unwrap();
     let f = Fixture { dispatcher, ..f };
     let hour = 60 * 60 * 1000;
     for (n, step) in [0, hour, -hour, 0, -hour, hour].into_iter().enumerate() {

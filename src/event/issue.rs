@@ -23,6 +23,8 @@ pub struct Issue {
     pub kind: Option<String>,
     /// How pressing it is, in the host's word: `trivial` to `blocker`.
     pub priority: Option<String>,
+    /// Its labels; `null` where the host has none to give.
+    pub labels: Option<Vec<String>>,
     /// Who reported it.
     pub author: Option<Account>,
     /// Who is to see to it.

@@ -45,6 +45,8 @@ pub struct PullRequest {
     pub reviewers_removed: Vec<Reviewer>,
     /// Whether it comes from a fork; `null` where an end is gone.
     pub from_fork: Option<bool>,
+    /// Its labels; `null` where the host has none to give.
+    pub labels: Option<Vec<String>>,
     /// Tasks that are still open.
     pub tasks: Option<u64>,
     /// Comments so far.

@@ -33,6 +33,8 @@ pub struct Push {
     pub pull_request: Option<u64>,
     /// The commits that the host sent, newest first.
     pub commits: Vec<Commit>,
+    /// The files that it changes; `null` where the host does not say.
+    pub paths: Option<Vec<String>>,
     /// How many commits: exact as it stands, or "at least" where `truncated`.
     pub count: usize,
     /// What the ref points at now, or pointed at before it was deleted.

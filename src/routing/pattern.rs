@@ -81,6 +81,29 @@ impl Patterns {
         Ok(patterns)
     }
 
+    /// A part that every value has that a pattern which is no exclusion matches; `None` where there are no such patterns,
+    /// or one of them tells no part.
+    pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
+        let anchors: Option<Vec<_>> = self.include.iter().map(|pattern| Anchor::of(&pattern.text)).collect();
+        anchors.filter(|anchors| !anchors.is_empty())
+    }
+
+    /// The patterns as they are written, exclusions first.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.exclude.iter().chain(&self.include).map(|pattern| pattern.text.as_str())
+    }
+
+    /// Whether there are none but exclusions.
+    pub(super) fn only_exclude(&self) -> bool {
+        self.include.is_empty()
+    }
+
+    /// Whether every key's values fit, as [`fit`](Self::fit) says.
+    pub(super) fn fits(&self, values: &[&str]) -> bool {
+        let any = |list: &[Pattern]| list.iter().any(|pattern| values.iter().any(|v| pattern.matcher.matches(v)));
+        !any(&self.exclude) && (self.include.is_empty() || any(&self.include))
+    }
+
     /// Whether one value fits.
     pub fn matches(&self, value: &str) -> bool {
         !self.exclude.iter().any(|pattern| pattern.matcher.matches(value))
@@ -105,14 +128,62 @@ impl Patterns {
     }
 }
 
+/// A part that every value has that a pattern matches, in lower case. It finds the rules that may match without
+/// trying each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Anchor {
+    /// The value is this.
+    Whole(String),
+    /// The value begins with this.
+    Start(String),
+    /// The value ends with this.
+    End(String),
+}
+
+impl Anchor {
+    /// `None` where the pattern tells no part. Case is only folded where it is plain: in ASCII.
+    fn of(text: &str) -> Option<Self> {
+        const SPECIAL: &[char] = &['*', '?', '[', ']', '{', '}', '\\'];
+        if text.starts_with('~') || !text.is_ascii() {
+            return None;
+        }
+        let Some(first) = text.find(SPECIAL) else { return Some(Self::Whole(text.to_ascii_lowercase())) };
+        let start = &text[..first];
+        if !start.is_empty() {
+            return Some(Self::Start(start.to_ascii_lowercase()));
+        }
+        let end = text.rsplit(SPECIAL).next().unwrap_or_default();
+        // `**/x` matches `x` too.
+        let end = end.strip_prefix('/').unwrap_or(end);
+        (!end.is_empty()).then(|| Self::End(end.to_ascii_lowercase()))
+    }
+}
+
+/// A regular expression as it is, anchored at both ends, and as it would be if it were not.
+pub(crate) struct Unanchored {
+    pub(crate) whole: Regex,
+    pub(crate) found: Regex,
+}
+
+/// Of a `~regex`; `None` of any other pattern.
+pub(crate) fn unanchored(text: &str, style: Style) -> Option<Unanchored> {
+    let regex = text.trim_start_matches('!').strip_prefix('~')?;
+    Some(Unanchored {
+        whole: self::regex(&format!("^(?:{regex})$"), style).ok()?,
+        found: self::regex(regex, style).ok()?,
+    })
+}
+
+fn regex(text: &str, style: Style) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).case_insensitive(style.ignore_case).size_limit(LARGEST_REGEX).build()
+}
+
 fn compile(text: &str, style: Style) -> Result<Matcher, String> {
     if text.is_empty() {
         return Err("an empty pattern matches nothing".to_owned());
     }
     if let Some(regex) = text.strip_prefix('~') {
-        let mut builder = RegexBuilder::new(&format!("^(?:{regex})$"));
-        builder.case_insensitive(style.ignore_case).size_limit(LARGEST_REGEX);
-        return builder.build().map(Matcher::Regex).map_err(|error| {
+        return self::regex(&format!("^(?:{regex})$"), style).map(Matcher::Regex).map_err(|error| {
             let text = error.to_string();
             format!("not a regular expression: {}", text.lines().last().unwrap_or(&text).trim_start_matches("error: "))
         });
@@ -172,6 +243,26 @@ mod tests {
         assert!(error("[a").1.starts_with("not a glob: "), "{}", error("[a").1);
         assert!(error("~(").1.starts_with("not a regular expression: "), "{}", error("~(").1);
         assert!(error("~(a{1000}){1000}").1.contains("size limit"), "{}", error("~(a{1000}){1000}").1);
+    }
+
+    #[test]
+    fn a_glob_tells_how_its_values_begin_or_end() {
+        let start = |text: &str| Some(Anchor::Start(text.to_owned()));
+        let end = |text: &str| Some(Anchor::End(text.to_owned()));
+        for (glob, anchor) in [
+            ("Acme/API", Some(Anchor::Whole("acme/api".to_owned()))),
+            ("acme/*", start("acme/")),
+            ("acme/{api,web}-x", start("acme/")),
+            ("*/api", end("api")),
+            ("**/api", end("api")),
+            ("*-infra", end("-infra")),
+            (r"\*x", end("x")),
+            ("**", None),
+            ("~acme/.*", None),
+            ("grün/*", None),
+        ] {
+            assert_eq!(Anchor::of(glob), anchor, "{glob}");
+        }
     }
 
     proptest! {

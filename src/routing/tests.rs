@@ -1,10 +1,15 @@
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+
 use super::*;
 use crate::event::{Account, AccountKind, Endpoint, Event, Kind, PullRequest, Push, RefKind, Repository, SourceName};
 
 fn patterns(key: Key, texts: &[&str]) -> Condition {
     let texts: Vec<_> = texts.iter().map(|&text| text.to_owned()).collect();
     match key {
-        Key::Event => event_condition(&texts).unwrap(),
+        Key::Event => Condition::Event(Kinds::new(&texts).unwrap()),
         key => Condition::Value(key, pattern::Patterns::new(&texts, key.style()).unwrap()),
     }
 }
@@ -22,6 +27,7 @@ fn route(name: &str, to: &[&str], keys: &[(Key, &[&str])]) -> Route {
         style: None,
         is_final: false,
         otherwise: false,
+        enabled: true,
     }
 }
 
@@ -55,6 +61,7 @@ fn push(branch: &str) -> Event {
         deleted: false,
         forced: false,
         truncated: false,
+        paths: None,
         commits: vec![],
         count: 0,
         head: None,
@@ -76,6 +83,7 @@ fn pull_request(target: &str) -> Event {
         from_fork: None,
         closed_by: None,
         closes_source: None,
+        labels: None,
         id: Some(1),
         title: None,
         description: None,
@@ -100,7 +108,18 @@ fn pull_request(target: &str) -> Event {
 }
 
 fn decide(router: &Router, event: &Event) -> Decision {
-    router.decide(Subject { source: &SourceName::from("bitbucket"), event })
+    router.decide(Subject { source: &SourceName::from("bitbucket"), event, at: Timestamp::UNIX_EPOCH })
+}
+
+/// The routes' verdicts: why each did not match.
+fn whys(router: &Router, event: &Event) -> Vec<Option<String>> {
+    let source = SourceName::from("bitbucket");
+    let (_, explanation) = router.explain(Subject { source: &source, event, at: Timestamp::UNIX_EPOCH });
+    explanation.routes.into_iter().map(|route| route.why).collect()
+}
+
+fn of(routes: Vec<Route>) -> Router {
+    Router::new(routes, vec![], HashMap::new())
 }
 
 fn channels(decision: &Decision) -> Vec<(&str, &str)> {
@@ -114,7 +133,7 @@ fn every_route_that_matches_adds_its_channels_once() {
         route("b", &["two", "three"], &[(Key::Event, &["push"])]),
         route("c", &["four"], &[(Key::Repo, &["other/*"])]),
     ];
-    let router = Router { routes, ..Router::default() };
+    let router = of(routes);
     let decision = decide(&router, &push("main"));
     assert_eq!(channels(&decision), [("one", "a"), ("two", "a"), ("three", "b")]);
 }
@@ -129,17 +148,21 @@ fn final_ends_the_reading_and_otherwise_takes_what_is_left() {
     ];
     routes[0].is_final = true;
     routes[2].otherwise = true;
-    let router = Router { routes, ..Router::default() };
+    let router = of(routes);
     let to = |branch: &str| {
         let decision = decide(&router, &push(branch));
-        (channels(&decision).iter().map(|(channel, _)| (*channel).to_owned()).collect::<Vec<_>>(), decision.verdicts)
+        (
+            channels(&decision).iter().map(|(channel, _)| (*channel).to_owned()).collect::<Vec<_>>(),
+            whys(&router, &push(branch)),
+        )
     };
-    let (sent, verdicts) = to("main");
+    let (sent, whys) = to("main");
     assert_eq!(sent, ["one"]);
-    assert_eq!(verdicts, [Verdict::Matched, Verdict::Stopped(0), Verdict::Stopped(0)]);
-    let (sent, verdicts) = to("develop");
+    let stopped = Some("not read: `final` above matched, and is final".to_owned());
+    assert_eq!(whys, [None, stopped.clone(), stopped]);
+    let (sent, whys) = to("develop");
     assert_eq!(sent, ["two"]);
-    assert_eq!(verdicts[2], Verdict::SentBefore(1));
+    assert_eq!(whys[2].as_deref(), Some("it is for what no route above sent, and `any` did"));
     assert_eq!(to("feature").0, ["three"]);
 }
 
@@ -156,9 +179,12 @@ fn a_mute_comes_before_all_routes() {
     let mute = Mute {
         name: "bots".into(),
         conditions: conditions(&[(Key::ActorKind, &["bot"]), (Key::Event, &["!build.*"])]),
+        channels: vec![],
+        until: None,
+        enabled: true,
     };
     let routes = vec![route("all", &["one"], &[(Key::Event, &["@all"])])];
-    let router = Router { routes, mutes: vec![mute], ..Router::default() };
+    let router = Router::new(routes, vec![mute], HashMap::new());
     let by_bot = |event: Event| Event { actor: Some(bot.clone()), ..event };
     let muted = decide(&router, &by_bot(push("main")));
     assert_eq!((muted.muted.as_deref(), muted.sends.len()), (Some("bots"), 0));
@@ -171,20 +197,17 @@ fn a_guard_holds_whatever_the_routes_say_and_otherwise_still_takes_it() {
     let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
     let mut routes = vec![route("all", &["public"], all), route("rest", &["inside"], all)];
     routes[1].otherwise = true;
-    let guards = vec![("public".into(), conditions(&[(Key::Visibility, &["public"])]))];
-    let decision = decide(&Router { routes, mutes: vec![], guards }, &push("main"));
+    let guards = [("public".into(), conditions(&[(Key::Visibility, &["public"])]))].into();
+    let decision = decide(&Router::new(routes, vec![], guards), &push("main"));
     assert_eq!(channels(&decision), [("inside", "rest")]);
-    assert_eq!(decision.held[0].why, "`visibility`: `private` is not `public`");
+    assert_eq!(decision.held[0].why, "the channel does not accept it: `visibility`: `private` is not `public`");
 }
 
 #[test]
 fn the_first_condition_that_failed_says_what_it_met() {
     let why = |keys: &[(Key, &[&str])], event: &Event| {
-        let router = Router { routes: vec![route("r", &["c"], keys)], ..Router::default() };
-        match &decide(&router, event).verdicts[0] {
-            Verdict::Failed(mismatch) => mismatch.to_string(),
-            other => format!("{other:?}"),
-        }
+        let router = of(vec![route("r", &["c"], keys)]);
+        whys(&router, event).remove(0).unwrap_or_default()
     };
     let feature = pull_request("feature/x");
     let cases = [
@@ -212,7 +235,7 @@ fn the_first_condition_that_failed_says_what_it_met() {
 
 #[test]
 fn an_exclusion_passes_where_there_is_no_value() {
-    let router = Router { routes: vec![route("not main", &["c"], &[(Key::Branch, &["!main"])])], ..Router::default() };
+    let router = of(vec![route("not main", &["c"], &[(Key::Branch, &["!main"])])]);
     assert_eq!(decide(&router, &event(Kind::IssueOpened)).sends.len(), 1);
     assert_eq!(decide(&router, &push("main")).sends.len(), 0);
     assert_eq!(decide(&router, &push("dev")).sends.len(), 1);
@@ -244,11 +267,11 @@ fn the_sets_hold_what_they_say() {
 
 #[test]
 fn an_event_pattern_that_no_event_has_is_refused() {
-    let wrong = |text: &str| event_condition(&["push".to_owned(), text.to_owned()]).unwrap_err();
+    let wrong = |text: &str| Kinds::new(&["push".to_owned(), text.to_owned()]).unwrap_err();
     assert_eq!(wrong("pull_request.openend"), (1, "no event is called `pull_request.openend`".to_owned()));
     assert_eq!(wrong("@clam"), (1, "there is no set `@clam`".to_owned()));
     assert_eq!(wrong("!repo.*").1, "no event is called `repo.*`");
-    assert!(event_condition(&["pull_request.*".to_owned(), "!*.updated".to_owned()]).is_ok());
+    assert!(Kinds::new(&["pull_request.*".to_owned(), "!*.updated".to_owned()]).is_ok());
 }
 
 #[test]
@@ -256,11 +279,10 @@ fn the_push_of_a_merge_is_no_news_beside_the_merge() {
     let own = push("main");
     let mut merge = push("main");
     merge.push.as_mut().unwrap().via = Some(crate::event::Via::PullRequest);
-    let calm = Router { routes: vec![route("calm", &["one"], &[(Key::Event, &["@calm"])])], ..Router::default() };
+    let calm = of(vec![route("calm", &["one"], &[(Key::Event, &["@calm"])])]);
     assert_eq!(channels(&decide(&calm, &own)), [("one", "calm")]);
     assert_eq!(channels(&decide(&calm, &merge)), []);
-    let merges =
-        Router { routes: vec![route("merges", &["one"], &[(Key::Via, &["pull_request"])])], ..Router::default() };
+    let merges = of(vec![route("merges", &["one"], &[(Key::Via, &["pull_request"])])]);
     assert_eq!(channels(&decide(&merges, &own)), []);
     assert_eq!(channels(&decide(&merges, &merge)), [("one", "merges")]);
 }
@@ -279,8 +301,255 @@ fn builds_and_issues_have_branches_authors_titles_and_states_too() {
         ("commit.comment_added", &[(Key::Author, &["Ana Ruiz"]), (Key::Actor, &["Bo Lindqvist"])]),
     ];
     for (name, conditions) in cases {
-        let router = Router { routes: vec![route("r", &["one"], conditions)], ..Router::default() };
+        let router = of(vec![route("r", &["one"], conditions)]);
         let decision = decide(&router, &sampled(name));
-        assert_eq!(channels(&decision), [("one", "r")], "{name}: {:?}", decision.verdicts);
+        assert_eq!(channels(&decision), [("one", "r")], "{name}: {:?}", decision.near);
+    }
+}
+
+#[test]
+fn unless_leaves_out_what_fits_all_of_it() {
+    let all = conditions(&[(Key::Event, &["@all"])])
+        .unless(vec![patterns(Key::Branch, &["main"]), patterns(Key::Event, &["push"])]);
+    let router = of(vec![Route { conditions: all, ..route("r", &["c"], &[]) }]);
+    assert_eq!(decide(&router, &push("dev")).sends.len(), 1);
+    assert_eq!(decide(&router, &pull_request("main")).sends.len(), 1);
+    assert_eq!(decide(&router, &push("main")).sends.len(), 0);
+    assert_eq!(whys(&router, &push("main"))[0].as_deref(), Some("`unless`: `event` is `push`, `branch` is `main`"));
+    assert_eq!(decide(&router, &push("main")).near.len(), 1);
+}
+
+#[test]
+fn a_rule_that_is_switched_off_is_not_read_and_says_so() {
+    let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
+    let mute = |enabled| Mute { name: "m".into(), conditions: conditions(all), channels: vec![], until: None, enabled };
+    let routes =
+        vec![Route { enabled: false, is_final: true, ..route("off", &["one"], all) }, route("on", &["two"], all)];
+    let router = Router::new(routes.clone(), vec![mute(false)], HashMap::new());
+    assert_eq!(channels(&decide(&router, &push("main"))), [("two", "on")]);
+    assert_eq!(whys(&router, &push("main"))[0].as_deref(), Some("it is switched off: `enabled = false`"));
+    let router = Router::new(routes, vec![mute(true)], HashMap::new());
+    assert_eq!(channels(&decide(&router, &push("main"))), []);
+}
+
+#[test]
+fn a_mute_ends_at_its_moment_and_may_be_of_some_channels() {
+    let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
+    let mute = Mute {
+        name: "the move".into(),
+        conditions: conditions(all),
+        channels: vec!["one".into()],
+        until: Some("2026-12-01T00:00:00Z".parse().unwrap()),
+        enabled: true,
+    };
+    let router = Router::new(vec![route("all", &["one", "two"], all)], vec![mute], HashMap::new());
+    let source = SourceName::from("bitbucket");
+    let (event, at) = (push("main"), |text: &str| text.parse().unwrap());
+    let decided = |moment: &str| router.decide(Subject { source: &source, event: &event, at: at(moment) });
+    let before = decided("2026-11-30T23:59:59Z");
+    assert_eq!(channels(&before), [("two", "all")]);
+    assert_eq!(before.held[0].why, "mute `the move` silences it there");
+    assert_eq!(channels(&decided("2026-12-01T00:00:00Z")), [("one", "all"), ("two", "all")]);
+    let (_, explanation) = router.explain(Subject { source: &source, event: &event, at: at("2026-12-02T00:00:00Z") });
+    assert_eq!(explanation.mutes[0].why.as_deref(), Some("it was only until 2026-12-01T00:00:00Z"));
+}
+
+#[test]
+fn a_host_s_own_word_names_an_event_too() {
+    let keyed = |key: &str| Event { key: key.to_owned(), ..event(Kind::PullRequestOpened) };
+    let router = of(vec![route("r", &["c"], &[(Key::Event, &["pullrequest:*", "!pullrequest:updated"])])]);
+    assert_eq!(decide(&router, &keyed("pullrequest:created")).sends.len(), 1);
+    assert_eq!(decide(&router, &keyed("pullrequest:updated")).sends.len(), 0);
+    assert_eq!(decide(&router, &keyed("repo:push")).sends.len(), 0);
+}
+
+/// The plain reading of the rules, in as few words as it takes: what the compiled router is held against.
+fn plainly(
+    routes: &[Route],
+    mutes: &[Mute],
+    guards: &HashMap<crate::event::ChannelName, Conditions>,
+    subject: Subject<'_>,
+) -> Vec<(String, String)> {
+    let fits = |conditions: &Conditions| conditions.mismatch(subject).is_none();
+    let mutes: Vec<_> = mutes
+        .iter()
+        .filter(|mute| mute.enabled && mute.until.is_none_or(|until| subject.at < until) && fits(&mute.conditions))
+        .collect();
+    if mutes.iter().any(|mute| mute.channels.is_empty()) {
+        return vec![];
+    }
+    let (mut sent, mut named) = (vec![], vec![]);
+    for route in routes {
+        if !route.enabled || !fits(&route.conditions) || (route.otherwise && !sent.is_empty()) {
+            continue;
+        }
+        for channel in &route.to {
+            let held = guards.get(channel).is_some_and(|accept| !fits(accept))
+                || mutes.iter().any(|mute| mute.channels.contains(channel));
+            if !named.contains(channel) && !held {
+                sent.push((channel.to_string(), route.name.clone()));
+            }
+            named.push(channel.clone());
+        }
+        if route.is_final {
+            break;
+        }
+    }
+    sent
+}
+
+/// Patterns that meet the values below now and then, of every sort: whole, with a star here or there, excluding, regular.
+fn texts_of(key: Key) -> BoxedStrategy<Vec<String>> {
+    let one: &[&str] = match key {
+        Key::Repo => &[
+            "acme/api",
+            "ACME/Api",
+            "acme/*",
+            "acme/a*",
+            "*/api",
+            "**",
+            "**/api",
+            "!acme/web",
+            "!*/api",
+            "~acme/(api|web)",
+            "{acme,other}/api",
+            "other/**",
+            "a?me/web",
+            "acme/[a-c]pi",
+            "acme/w\\eb",
+            "*-infra",
+            "gr\u{fc}n/*",
+            "acme/\u{212a}",
+        ],
+        Key::Workspace => &["acme", "a*", "!other", "*r", "ACME"],
+        Key::Event => &[
+            "push",
+            "@calm",
+            "@review",
+            "@all",
+            "!@builds",
+            "pull_request.*",
+            "*.failed",
+            "!push",
+            "repo:*",
+            "!some:*",
+        ],
+        Key::Branch => &["main", "release/**", "!main", "~rel.*", "*"],
+        _ => &["private", "!private", "public"],
+    };
+    proptest::collection::vec(proptest::sample::select(one).prop_map(ToOwned::to_owned), 1..3).boxed()
+}
+
+fn any_conditions() -> impl Strategy<Value = Conditions> {
+    let keys =
+        proptest::sample::subsequence(vec![Key::Repo, Key::Workspace, Key::Event, Key::Branch, Key::Visibility], 0..4);
+    let listed = |keys: Vec<Key>| {
+        let each: Vec<_> = keys.into_iter().map(|key| texts_of(key).prop_map(move |texts| (key, texts))).collect();
+        each
+    };
+    let conditions = |keys: Vec<(Key, Vec<String>)>| {
+        let one =
+            |(key, texts): (Key, Vec<String>)| patterns(key, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        keys.into_iter().map(one).collect::<Vec<_>>()
+    };
+    (keys.clone().prop_flat_map(listed), keys.prop_flat_map(listed), any::<bool>()).prop_map(
+        move |(all, unless, with)| {
+            Conditions::new(conditions(all)).unless(if with { conditions(unless) } else { vec![] })
+        },
+    )
+}
+
+const CHANNELS: [&str; 4] = ["one", "two", "three", "four"];
+
+fn any_channels(least: usize) -> impl Strategy<Value = Vec<crate::event::ChannelName>> {
+    proptest::sample::subsequence(CHANNELS.to_vec(), least..4)
+        .prop_map(|names| names.into_iter().map(Into::into).collect())
+}
+
+fn any_routes() -> impl Strategy<Value = Vec<Route>> {
+    let flags = (proptest::bool::weighted(0.15), proptest::bool::weighted(0.2), proptest::bool::weighted(0.9));
+    let one =
+        (any_conditions(), any_channels(1), flags).prop_map(|(conditions, to, (is_final, otherwise, enabled))| Route {
+            name: String::new(),
+            conditions,
+            to,
+            template: None,
+            style: None,
+            is_final,
+            otherwise,
+            enabled,
+        });
+    proptest::collection::vec(one, 0..30).prop_map(|mut routes| {
+        routes.iter_mut().enumerate().for_each(|(n, route)| route.name = format!("route {n}"));
+        routes
+    })
+}
+
+fn any_mutes() -> impl Strategy<Value = Vec<Mute>> {
+    let until = proptest::option::of(proptest::sample::select(vec![-1_i64, 1]));
+    let one = (any_conditions(), any_channels(0), until, proptest::bool::weighted(0.8));
+    let one = one.prop_map(|(conditions, channels, until, enabled)| Mute {
+        name: "mute".into(),
+        conditions,
+        channels,
+        enabled,
+        until: until.map(|second| Timestamp::from_second(second).unwrap()),
+    });
+    proptest::collection::vec(one, 0..2)
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let repos = vec![
+        Some("acme/api"),
+        Some("Acme/Web"),
+        Some("other/api"),
+        Some("x-infra"),
+        Some("gr\u{dc}N/x"),
+        Some("acme/k"),
+        None,
+    ];
+    let kinds = proptest::sample::select(vec![Kind::Push, Kind::PullRequestOpened, Kind::BuildFailed, Kind::Other]);
+    let branches = proptest::sample::select(vec!["main", "release/1/2", "feature"]);
+    (kinds, proptest::sample::select(repos), branches, proptest::sample::select(vec!["repo:push", "some:key"]))
+        .prop_map(|(kind, repo, branch, key)| {
+            let mut event =
+                Event { kind, key: key.to_owned(), ..if kind == Kind::Push { push(branch) } else { event(kind) } };
+            match (&mut event.repository, repo) {
+                (Some(repository), Some(name)) => {
+                    repository.full_name = Some(name.to_owned());
+                    repository.workspace = name.split_once('/').map(|(workspace, _)| workspace.to_owned());
+                }
+                (repository, _) => *repository = None,
+            }
+            event
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_compiled_router_decides_as_the_plain_reading_does(
+        routes in any_routes(), mutes in any_mutes(), events in proptest::collection::vec(any_event(), 1..6), accept in any_conditions(),
+    ) {
+        let guards = HashMap::from([("two".into(), accept)]);
+        let router = Router::new(routes.clone(), mutes.clone(), guards.clone());
+        let source = SourceName::from("bitbucket");
+        for event in &events {
+            let subject = Subject { source: &source, event, at: Timestamp::UNIX_EPOCH };
+            let decision = router.decide(subject);
+            let sends: Vec<_> = decision.sends.iter().map(|send| (send.channel.to_string(), send.route.clone())).collect();
+            prop_assert_eq!(&sends, &plainly(&routes, &mutes, &guards, subject));
+            let (explained, explanation) = router.explain(subject);
+            prop_assert_eq!(&Decision { near: vec![], ..decision.clone() }, &explained);
+            // Each rule has a reason, or is what it is for.
+            prop_assert!(explanation.routes.iter().all(|route| route.matched != route.why.is_some()));
+            prop_assert!(explanation.mutes.iter().all(|mute| mute.silences != mute.why.is_some()));
+            // What nearly matched is what explaining says of it, in the same order.
+            let all = explanation.routes.iter().filter_map(|route| Some((route.name.clone(), route.why.clone()?)));
+            let near: Vec<_> = decision.near.iter().map(|near| (near.route.clone(), near.why.clone())).collect();
+            let among: Vec<_> = all.filter(|said| near.contains(said)).collect();
+            prop_assert_eq!(near, among);
+        }
     }
 }

@@ -1,23 +1,24 @@
 //! What follows from a request: its events, named by what is remembered and routed by the rules, and who is to hear of
 //! them. It runs within the store's transaction, so that it is decided once and stored whole.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::receipt;
-use crate::config::{Settings, SourceEntry};
-use crate::event::{ChannelName, DeliveryId, Event, EventId, RequestId, SourceName};
+use crate::config::{Live, Settings, SourceEntry};
+use crate::event::{DeliveryId, Event, EventId, RequestId, SourceName};
 use crate::memory::{Memory, Recall, subjects, twin};
-use crate::routing::{Decision, Subject};
-use crate::store::{Decide, Decided, Lane, Millis, NewDelivery, NewEvent};
+use crate::routing::{Decision, Send, Subject};
+use crate::store::{Decide, Decided, Millis, NewDelivery, NewEvent, Settle, Settled, moment};
+
+/// What is told of an event that comes while the rules are broken.
+const UNDECIDED: &str = "the rules have mistakes: the event is kept, and routed when they are mended";
 
 /// A request, understood, and what to decide on it with.
 #[derive(Clone)]
 pub(super) struct Incoming {
-    pub(super) settings: Arc<Settings>,
-    pub(super) lanes: Arc<BTreeMap<ChannelName, Lane>>,
+    pub(super) live: Live,
     pub(super) id: RequestId,
     pub(super) source: SourceName,
     pub(super) hook: Option<String>,
@@ -46,7 +47,9 @@ impl Incoming {
         let seen = (self.hook.as_deref(), &self.id, self.received_at);
         let twin = twin(&self.body, seen, memory, &mut decided.memory);
         let mut recall = Recall::new(&self.source, memory, self.received_at);
-        let entry = self.settings.sources.get(&self.source);
+        // What is in use when it is stored, not when it came: a reload happens between two requests.
+        let settings = self.live.now();
+        let entry = settings.sources.get(&self.source);
         for mut event in self.events {
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
             recall.identify(&mut event);
@@ -60,32 +63,26 @@ impl Incoming {
             if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
                 push.pull_request = None;
             }
+            let undecided = (settings.is_undecided && silent.is_none()).then_some(UNDECIDED);
+            let at = moment(self.received_at);
             let decision = match silent {
                 Some(why) => Decision::silent(why),
-                None => self.settings.router.decide(Subject { source: &self.source, event: &event }),
+                None => settings.router.decide(Subject { source: &self.source, event: &event, at }),
             };
-            receipts.push(receipt::of_event(&event, &decision, &self.settings.router));
+            receipts.push(receipt::of_event(&event, &decision, undecided));
             let stored = NewEvent {
                 id: EventId::fresh(),
                 kind: event.kind.as_str(),
                 repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
                 subject: event.subject(),
                 json: serde_json::to_string(&event).unwrap_or_default(),
-                decision: explained(&decision, &self.settings).to_string(),
+                decision: match undecided {
+                    Some(_) => json!({ "undecided": true }).to_string(),
+                    None => explained(&decision, &settings).to_string(),
+                },
+                is_undecided: undecided.is_some(),
             };
-            for send in decision.sends {
-                let Some(lane) = self.lanes.get(&send.channel) else { continue };
-                decided.deliveries.push(NewDelivery {
-                    id: DeliveryId::fresh(),
-                    event: stored.id.clone(),
-                    lane: lane.clone(),
-                    channel: send.channel,
-                    route: send.route,
-                    template: send.template,
-                    style: send.style.map(|style| style.as_str().to_owned()),
-                    replay_of: None,
-                });
-            }
+            decided.deliveries.extend(deliveries(decision.sends, &stored.id, &settings));
             decided.events.push(stored);
         }
         decided.memory.extend(recall.into_memory());
@@ -105,11 +102,44 @@ fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
     }
 }
 
+/// Where an event is sent, as it is stored.
+pub(super) fn deliveries(sends: Vec<Send>, event: &EventId, settings: &Settings) -> Vec<NewDelivery> {
+    let sends = sends.into_iter().filter_map(|send| {
+        Some(NewDelivery {
+            id: DeliveryId::fresh(),
+            event: event.clone(),
+            lane: settings.lanes.get(&send.channel)?.clone(),
+            channel: send.channel,
+            route: send.route,
+            template: send.template,
+            style: send.style.map(|style| style.as_str().to_owned()),
+            replay_of: None,
+        })
+    });
+    sends.collect()
+}
+
+/// Routes events that came while the rules were broken, by these.
+pub(super) fn settle(settings: Arc<Settings>) -> Settle {
+    Box::new(move |undecided| {
+        let decision = match serde_json::from_value::<Event>(undecided.json) {
+            Ok(event) => {
+                let at = moment(undecided.received_at);
+                settings.router.decide(Subject { source: &undecided.source, event: &event, at })
+            }
+            Err(error) => Decision::silent(format!("it cannot be read any more: {error}")),
+        };
+        let explained = explained(&decision, &settings).to_string();
+        Settled { decision: explained, deliveries: deliveries(decision.sends, &undecided.event, &settings) }
+    })
+}
+
 /// How an event was routed, in short; with the config of that hash the rest can be told again.
 fn explained(decision: &Decision, settings: &Settings) -> Value {
     let sends = decision.sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel }));
     json!({
-        "config": settings.hash,
+        "config": settings.kept.hash,
+        "matched": decision.matched,
         "sends": sends.collect::<Vec<_>>(),
         "muted": decision.muted,
         "silent": decision.silent,

@@ -39,7 +39,8 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
         return method_not_allowed("POST");
     }
     let name = SourceName::from(request.path_params::<String>().unwrap_or_default());
-    let Some(entry) = app.settings.sources.get(&name) else {
+    let settings = app.live.now();
+    let Some(entry) = settings.sources.get(&name) else {
         return error(StatusCode::NOT_FOUND, "there is no such source: look at the webhook's URL");
     };
     let largest = entry.source.largest_body();
@@ -49,7 +50,7 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     };
     let headers = request.headers();
     let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-    let client = peer.map(|peer| client::address(peer, headers, &app.settings.trusted_proxies));
+    let client = peer.map(|peer| client::address(peer, headers, &settings.trusted_proxies));
     match understand(entry, client, headers, &body) {
         Ok((verified, parsed)) => {
             let kept = kept(headers, entry.source.telling_headers());
@@ -130,8 +131,7 @@ async fn store(
     let (id, received_at) = (RequestId::fresh(), now());
     let summary = (parsed.key, parsed.events.len());
     let incoming = Incoming {
-        settings: app.settings.clone(),
-        lanes: app.lanes.clone(),
+        live: app.live.clone(),
         id: id.clone(),
         source: source.clone(),
         hook: parsed.hook.clone(),
@@ -205,7 +205,9 @@ async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Resul
                 match &accepted {
                     Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.bells.arrival(lane)),
                     // Whoever stored it the first time may not have come to wake them.
-                    Accepted::Duplicate { .. } => app.lanes.values().for_each(|lane| app.bells.arrival(lane)),
+                    Accepted::Duplicate { .. } => {
+                        app.live.now().lanes.values().for_each(|lane| app.bells.arrival(lane));
+                    }
                 }
                 return Ok(accepted);
             }

@@ -10,8 +10,10 @@ mod decide;
 mod hooks;
 mod receipt;
 mod refusals;
+mod reload;
+mod watch_files;
 
-use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,23 +25,24 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Settings;
-use crate::delivery::{self, Bells, Dispatcher};
-use crate::event::ChannelName;
-use crate::store::{Keep, Lane, Store, StoreError, now};
+use crate::config::Live;
+use crate::delivery::Bells;
+use crate::problem::Problem;
+use crate::store::{Store, StoreError, now};
 use admin::{Desk, Gate, Metrics};
 use answer::answer;
 use refusals::Refusals;
+use reload::Reloader;
+
+pub use reload::{Asking, ReloadAnswer, Reloads, reloads};
 
 /// How long what is under way gets to finish when the service stops.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// What a request needs.
 struct App {
-    settings: Arc<Settings>,
+    live: Live,
     store: Arc<dyn Store>,
-    /// The lane of each channel.
-    lanes: Arc<BTreeMap<ChannelName, Lane>>,
     bells: Bells,
     refusals: Refusals,
     /// Places for requests that wait for the store.
@@ -57,38 +60,44 @@ pub struct Listeners {
     pub admin: TcpListener,
 }
 
+/// Where the settings come from, and who asks for them to be read again.
+pub struct Config {
+    /// The file.
+    pub path: PathBuf,
+    /// What was read of it.
+    pub live: Live,
+    /// The way to have it read again.
+    pub reloads: Reloads,
+    /// What is asked that way.
+    pub asking: Asking,
+    /// Shows problems to whoever started the service.
+    pub show: fn(&[Problem]),
+}
+
 /// Serves until `stop` is done; then lets what is under way finish, and returns.
 pub async fn serve(
     listeners: Listeners,
-    settings: Arc<Settings>,
+    config: Config,
     store: Arc<dyn Store>,
     gate: Gate,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
     let metrics = Metrics::start();
-    let lanes = Arc::new(delivery::lanes(&settings));
-    let dispatcher = Dispatcher::start(settings.clone(), &lanes, store.clone()).await?;
+    let Config { path, live, reloads, asking, show } = config;
+    let reloader = Reloader::start(path, live.clone(), store.clone(), show).await?;
     let refusals = Refusals::default();
-    let bells = dispatcher.bells();
+    let bells = reloader.bells();
     let mut beside = JoinSet::new();
     if let Some(metrics) = metrics.clone() {
         beside.spawn(metrics.keep_small());
     }
     beside.spawn(refusals.clone().write(store.clone()));
-    beside.spawn(forget(store.clone(), settings.keep));
-    for list in &settings.address_lists {
-        beside.spawn(addresses::keep_fresh(list.clone(), settings.http.clone(), list.kept_at(&settings.store)));
-    }
-    let desk = Desk { store: store.clone(), settings: settings.clone(), lanes: lanes.clone(), bells: bells.clone() };
-    let app = App {
-        settings,
-        store: store.clone(),
-        lanes,
-        bells,
-        refusals: refusals.clone(),
-        places: Arc::new(Semaphore::new(PLACES)),
-    };
+    beside.spawn(forget(store.clone(), live.clone()));
+    let desk = Desk { store: store.clone(), live: live.clone(), bells: bells.clone(), reloads: Some(reloads) };
+    let app =
+        App { live, store: store.clone(), bells, refusals: refusals.clone(), places: Arc::new(Semaphore::new(PLACES)) };
     let (stopping, stopped) = watch::channel(false);
+    let reloader = tokio::spawn(reloader.run(asking, stopped.clone()));
     let looked_after = admin::endpoint(Arc::new(desk), Arc::new(gate), metrics);
     let public = accept::run(listeners.public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
     let admin = accept::run(listeners.admin, looked_after, stopped, GRACE);
@@ -100,7 +109,9 @@ pub async fn serve(
     beside.shutdown().await;
     refusals.write_waiting(&store).await;
     // What requests that outlived their grace still store is delivered after the next start.
-    dispatcher.stop(GRACE).await;
+    if let Ok(dispatcher) = reloader.await {
+        dispatcher.stop(GRACE).await;
+    }
     Ok(())
 }
 
@@ -108,10 +119,16 @@ pub async fn serve(
 const FORGET: Duration = Duration::from_secs(60 * 60);
 
 /// Forgets what is too old, at once and every hour. It never ends by itself.
-async fn forget(store: Arc<dyn Store>, keep: Keep) {
+async fn forget(store: Arc<dyn Store>, live: Live) {
     loop {
+        let settings = live.now();
+        if !settings.is_undecided
+            && let Err(error) = store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await
+        {
+            tracing::warn!(%error, "trying again in an hour");
+        }
         loop {
-            match store.forget(keep, now()).await {
+            match store.forget(settings.keep, now()).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

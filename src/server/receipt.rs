@@ -4,13 +4,10 @@
 use serde::Serialize;
 
 use crate::event::{ChannelName, Event, RequestId};
-use crate::routing::{Decision, Held, Router, Verdict};
+use crate::routing::{Decision, Held, Near};
 
 /// The most bytes that a receipt may have.
 const LARGEST: usize = 4 * 1024;
-
-/// How many routes that nearly matched are named.
-const NEAR: usize = 10;
 
 /// What is told of one event.
 #[derive(Serialize)]
@@ -25,7 +22,10 @@ pub(super) struct EventReceipt {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<Held>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    near: Vec<NearReceipt>,
+    near: Vec<Near>,
+    /// The rules are broken; it is routed when they are mended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undecided: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -34,24 +34,11 @@ struct RouteReceipt {
     channels: Vec<ChannelName>,
 }
 
-#[derive(Serialize)]
-struct NearReceipt {
-    route: String,
-    why: String,
-}
-
 /// What is told of one event.
-pub(super) fn of_event(event: &Event, decision: &Decision, router: &Router) -> EventReceipt {
-    let judged = || router.routes.iter().zip(&decision.verdicts);
-    let routes = judged().filter(|(_, verdict)| **verdict == Verdict::Matched).map(|(route, _)| RouteReceipt {
-        route: route.name.clone(),
-        channels: decision.sends.iter().filter(|s| s.route == route.name).map(|s| s.channel.clone()).collect(),
-    });
-    let near = judged().filter_map(|(route, verdict)| match verdict {
-        Verdict::Failed(mismatch) if mismatch.is_near() => {
-            Some(NearReceipt { route: route.name.clone(), why: mismatch.to_string() })
-        }
-        _ => None,
+pub(super) fn of_event(event: &Event, decision: &Decision, undecided: Option<&'static str>) -> EventReceipt {
+    let routes = decision.matched.iter().map(|route| RouteReceipt {
+        route: route.clone(),
+        channels: decision.sends.iter().filter(|s| s.route == *route).map(|s| s.channel.clone()).collect(),
     });
     EventReceipt {
         kind: event.kind.as_str(),
@@ -60,7 +47,8 @@ pub(super) fn of_event(event: &Event, decision: &Decision, router: &Router) -> E
         muted: decision.muted.clone(),
         silent: decision.silent.clone(),
         held: decision.held.clone(),
-        near: near.take(NEAR).collect(),
+        near: decision.near.clone(),
+        undecided,
     }
 }
 

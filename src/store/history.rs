@@ -130,9 +130,9 @@ pub struct SeenDelivery {
     pub kind: String,
     /// That event's repository.
     pub repository: Option<String>,
-    /// The channel that it goes to.
+    /// The channel that it goes to; empty while it is undecided.
     pub channel: ChannelName,
-    /// The route that sends it.
+    /// The route that sends it; empty while it is undecided.
     pub route: String,
     /// The template that the route asks for.
     pub template: Option<String>,
@@ -196,6 +196,8 @@ pub struct Counts {
     pub lanes: BTreeMap<Lane, LaneCounts>,
     /// By channel and state: what is parked, and what ended as dead, suspect or skipped.
     pub ended: BTreeMap<(ChannelName, State), u64>,
+    /// Events that are to be routed when the rules are mended.
+    pub undecided: u64,
 }
 
 /// One lane.

@@ -32,6 +32,11 @@ pub fn now() -> Millis {
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
+/// A moment, as time is told elsewhere.
+pub fn moment(at: Millis) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at).unwrap_or_default()
+}
+
 /// A durable store.
 ///
 /// The service itself needs the first half; the second is for those who look after it ([`history`]).
@@ -46,7 +51,19 @@ pub trait Store: Send + Sync {
     /// Says which lane each channel's messages wait in, now that the config says so. What waits moves there;
     /// what waits for a channel that is not named is parked, and comes back when it is. Lanes that nobody uses any
     /// more are forgotten, with the reason why they were closed.
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>) -> Result<(), StoreError>;
+    ///
+    /// What the change brings along is done in the same transaction, between two requests: each request before it is
+    /// decided as things were, each after it as they are now.
+    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError>;
+
+    /// Decides on events that are undecided, the oldest first, at most `limit`. Says whether there are more.
+    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError>;
+
+    /// Keeps the rules that decisions refer to by this hash, or says that they are in use still.
+    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError>;
+
+    /// The rules of this hash.
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError>;
 
     /// Takes a lane for `owner` until `until`, or renews it.
     ///
@@ -106,6 +123,40 @@ pub trait Store: Send + Sync {
 
     /// Gives up what waits or is parked; it is dead then, for this reason. Returns what was given up.
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
+}
+
+/// What a change of the config brings along.
+#[derive(Default)]
+pub struct Change {
+    /// Decides on what is undecided still.
+    pub settle: Option<Settle>,
+    /// What is to be done when that is decided, and before the next request is.
+    pub then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// Decides on an event that came when the rules were broken.
+pub type Settle = Box<dyn Fn(Undecided) -> Settled + Send>;
+
+/// An event that came when the rules were broken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undecided {
+    /// Its id.
+    pub event: EventId,
+    /// The source that it came through.
+    pub source: SourceName,
+    /// When it came.
+    pub received_at: Millis,
+    /// The event as templates see it.
+    pub json: Value,
+}
+
+/// What was decided on it.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// How it was routed.
+    pub decision: String,
+    /// Who is to hear of it.
+    pub deliveries: Vec<NewDelivery>,
 }
 
 /// How long things are kept.
@@ -194,6 +245,8 @@ pub struct NewEvent {
     pub json: String,
     /// How it was routed.
     pub decision: String,
+    /// It is to be routed later.
+    pub is_undecided: bool,
 }
 
 /// A delivery to store.

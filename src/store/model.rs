@@ -179,7 +179,10 @@ fn ended(end: u8) -> (Next, State, u32) {
 /// Runs a history on a store and on the model, and compares them after each step.
 async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
     let (mut store, mut model) = (open(), Model::new());
-    store.assign(model.channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect()).await.unwrap();
+    store
+        .assign(model.channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect(), Change::default())
+        .await
+        .unwrap();
     for step in steps {
         match step.clone() {
             Step::Accept { key, channels } => accept(store.as_ref(), &mut model, key, &channels).await,
@@ -187,7 +190,7 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let channels = CHANNELS.into_iter().zip(lanes).filter_map(|(name, to)| Some((name, LANES[to?])));
                 let channels: BTreeMap<_, _> = channels.collect();
                 let assigned = channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect();
-                store.assign(assigned).await.unwrap();
+                store.assign(assigned, Change::default()).await.unwrap();
                 model.assign(channels);
             }
             Step::Lease { lane: n, owner } => {
@@ -315,6 +318,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
             subject: None,
             json: "{}".to_owned(),
             decision: "{}".to_owned(),
+            is_undecided: false,
         }],
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::default()

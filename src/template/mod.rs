@@ -144,6 +144,11 @@ impl Library {
         files.chain(built_in.filter(|name| !self.files.contains_key(*name)))
     }
 
+    /// The users' templates and what they say.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|(name, file)| (name.as_str(), file.text()))
+    }
+
     /// Whether there is a template of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.files.contains_key(name) || self.built_in.contains_key(name)

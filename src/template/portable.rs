@@ -63,6 +63,11 @@ pub(super) enum NoMessage {
 }
 
 impl Portable {
+    /// The file as it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.file.text
+    }
+
     /// Compiles a template's file.
     pub(super) fn compile(name: &str, file: Arc<SourceFile>) -> Result<Self, Vec<Problem>> {
         let parts = file::parse(&file).map_err(|problem| vec![*problem])?;

@@ -127,14 +127,14 @@ async fn a_channel_that_leaves_the_config_keeps_what_waits_until_it_is_back() {
     let shown = service.stop("KILL").1.len();
 
     let other = EVERYTHING.replace("screen", "another");
-    std::fs::write(home.path().join("config.toml"), other).unwrap();
+    home.write_config(&other);
     let mut service = home.serve();
     let (key, body) = titled(9_999);
     post(&service, key, "request-new", &body).await;
     assert_eq!(numbers(&service.next_messages(1)), [9_999], "what waits for the channel that is gone does not come");
     assert!(service.stop("TERM").0.success());
 
-    std::fs::write(home.path().join("config.toml"), EVERYTHING).unwrap();
+    home.write_config(EVERYTHING);
     let mut service = home.serve();
     let rest = numbers(&service.next_messages(COUNT - shown - 1));
     assert!(rest[0] == shown || rest[0] == shown + 1 || rest[0] + 1 == shown, "{shown} shown, then {}", rest[0]);

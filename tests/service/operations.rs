@@ -91,8 +91,7 @@ async fn what_went_to_the_wrong_place_is_routed_anew() {
     send(&service, 0..1).await;
     slack.wait_for(1).await;
     assert!(service.stop("TERM").0.success());
-    std::fs::write(home.path().join("config.toml"), both.replace(r#"to = ["slack", "discord"]"#, r#"to = "discord""#))
-        .unwrap();
+    home.write_config(&both.replace(r#"to = ["slack", "discord"]"#, r#"to = "discord""#));
     // The store itself is asked where no Hookbell runs.
     told(&home, &["replay", "--state", "delivered", "--reroute"]);
     let service = home.serve();

@@ -52,8 +52,16 @@ pub(crate) struct Home(tempfile::TempDir);
 impl Home {
     pub(crate) fn new(config: &str) -> Self {
         let home = Self(tempfile::tempdir().unwrap());
-        std::fs::write(home.path().join("config.toml"), config).unwrap();
+        home.write_config(config);
         home
+    }
+
+    /// Writes the config, readable for its owner alone: secrets stand in it.
+    pub(crate) fn write_config(&self, config: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.path().join("config.toml");
+        std::fs::write(&path, config).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -1,6 +1,6 @@
 //! What is answered, and done: by whoever serves the API.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::Settings;
+use crate::config::{Live, Settings};
 use crate::delivery::Bells;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
+use crate::server::decide::deliveries;
+use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
 use crate::store::{
     Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, Refused, SeenDelivery, SeenEvent, State, Store,
-    StoreError, WholeDelivery, now,
+    StoreError, WholeDelivery, moment, now,
 };
 
 /// Where the service is looked after: its store, its config, and the way to its lanes' tasks, if they run.
@@ -22,11 +24,11 @@ pub struct Desk {
     /// What is stored.
     pub store: Arc<dyn Store>,
     /// What the config says.
-    pub settings: Arc<Settings>,
-    /// The lane of each channel.
-    pub lanes: Arc<BTreeMap<ChannelName, Lane>>,
+    pub live: Live,
     /// The lanes' tasks.
     pub bells: Bells,
+    /// The way to have the config read again; none where nothing runs.
+    pub reloads: Option<Reloads>,
 }
 
 /// Why something is not answered.
@@ -144,6 +146,8 @@ pub struct ChannelStatus {
 pub struct ChannelsAnswer {
     /// By name.
     pub channels: Vec<ChannelStatus>,
+    /// Events that came while the rules had mistakes; they are routed when these are mended.
+    pub undecided: u64,
 }
 
 /// A delivery or an event that was left alone.
@@ -235,41 +239,28 @@ impl Desk {
 
     pub(super) async fn channels(&self) -> Result<ChannelsAnswer, Wrong> {
         let counts = self.store.counts().await?;
-        let known = self.lanes.keys();
+        let settings = self.live.now();
+        let known = settings.lanes.keys();
         let gone = counts.ended.iter().filter(|((_, state), _)| *state == State::Parked).map(|((name, _), _)| name);
         let names: BTreeSet<_> = known.chain(gone).collect();
-        Ok(ChannelsAnswer { channels: names.into_iter().map(|name| self.channel(name, &counts)).collect() })
+        let channels = names.into_iter().map(|name| channel(&settings, name, &counts)).collect();
+        Ok(ChannelsAnswer { channels, undecided: counts.undecided })
     }
-
-    fn channel(&self, name: &ChannelName, counts: &Counts) -> ChannelStatus {
-        let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
-        let lane = match self.lanes.get(name) {
-            Some(lane) => self.lane(lane, counts),
-            None => {
-                let reason = Some("the channel is not in the config".to_owned());
-                let lane = Lane(String::new());
-                LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
-            }
-        };
-        ChannelStatus {
-            channel: name.clone(),
-            kind: self.settings.channels.get(name).map(|channel| channel.kind.to_owned()),
-            lane,
-            parked: of(State::Parked),
-            dead: of(State::Dead) + of(State::Suspect),
-            skipped: of(State::Skipped),
-        }
-    }
-
     pub(super) async fn lanes(&self) -> Result<LanesAnswer, Wrong> {
         let counts = self.store.counts().await?;
-        let lanes: BTreeSet<_> = self.lanes.values().collect();
-        Ok(LanesAnswer { lanes: lanes.into_iter().map(|lane| self.lane(lane, &counts)).collect() })
+        let settings = self.live.now();
+        let lanes: BTreeSet<_> = settings.lanes.values().collect();
+        Ok(LanesAnswer { lanes: lanes.into_iter().map(|lane| lane_status(&settings, lane, &counts)).collect() })
     }
 
-    fn lane(&self, lane: &Lane, counts: &Counts) -> LaneStatus {
-        let channels = self.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name.clone()).collect();
-        status(lane, channels, counts.lanes.get(lane).unwrap_or(&LaneCounts::default()))
+    pub(super) async fn reload(&self) -> Result<ReloadAnswer, Wrong> {
+        let nothing =
+            || Wrong::Unknown("no Hookbell runs here: the next one reads the config when it starts".to_owned());
+        match self.reloads.as_ref().ok_or_else(nothing)?.reload().await {
+            Ok(answer) => Ok(answer),
+            Err(NotReloaded::Mistakes(why)) => Err(Wrong::Input(why)),
+            Err(NotReloaded::Failed(why)) => Err(Wrong::Store(why)),
+        }
     }
 
     pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, Wrong> {
@@ -282,13 +273,15 @@ impl Desk {
 
     async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, Wrong> {
         let unknown = || Wrong::Unknown(format!("there is no channel `{}` in the config", shown(name.as_str())));
-        let lane = self.lanes.get(name).ok_or_else(unknown)?;
+        let settings = self.live.now();
+        let lane = settings.lanes.get(name).ok_or_else(unknown)?;
         tracing::info!(channel = %name, lane = lane.0, ?state, "a lane is set by hand");
         self.store.set_lane(lane, state).await?;
         self.bells.change(lane);
         let counts = self.store.counts().await?;
-        let sharing = self.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
-        Ok(ChannelsAnswer { channels: sharing.map(|name| self.channel(name, &counts)).collect() })
+        let sharing = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
+        let channels = sharing.map(|name| channel(&settings, name, &counts)).collect();
+        Ok(ChannelsAnswer { channels, undecided: counts.undecided })
     }
 
     /// Sends deliveries again where they went.
@@ -296,10 +289,11 @@ impl Desk {
         let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
         let (mut sends, more) = (vec![], found.len() >= limit);
+        let settings = self.live.now();
         for delivery in found {
             if !delivery.state.is_over() {
                 left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
-            } else if let Some(lane) = self.lanes.get(&delivery.channel) {
+            } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
                 sends.push(again(&delivery, lane));
             } else {
                 let why = format!("channel `{}` is not in the config", delivery.channel);
@@ -382,20 +376,11 @@ impl Desk {
             let got = [State::Delivered, State::Accepted, State::Waiting];
             there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
         };
-        let decision = self.settings.router.decide(Subject { source: &seen.source, event: &event });
-        let sends = decision.sends.into_iter().filter(|send| !has(&send.channel)).filter_map(|send| {
-            Some(NewDelivery {
-                id: DeliveryId::fresh(),
-                event: id.clone(),
-                lane: self.lanes.get(&send.channel)?.clone(),
-                channel: send.channel,
-                route: send.route,
-                template: send.template,
-                style: send.style.map(|style| style.as_str().to_owned()),
-                replay_of: replay_of.cloned(),
-            })
-        });
-        let sends: Vec<_> = sends.collect();
+        let settings = self.live.now();
+        let mut decision = settings.router.decide(Subject { source: &seen.source, event: &event, at: moment(now()) });
+        decision.sends.retain(|send| !has(&send.channel));
+        let mut sends = deliveries(decision.sends, id, &settings);
+        sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
         Ok(if sends.is_empty() {
             Err("no route of now sends it where it is not already".to_owned())
         } else {
@@ -420,7 +405,8 @@ impl Desk {
         }
         let dropped = self.store.give_up(ids, "dropped by hand").await?;
         tracing::info!(deliveries = dropped.len(), "given up, as was asked");
-        let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| self.lanes.get(&delivery.channel)).collect();
+        let settings = self.live.now();
+        let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| settings.lanes.get(&delivery.channel)).collect();
         lanes.into_iter().for_each(|lane| self.bells.change(lane));
         Ok(DropAnswer { dropped, left, more, dry_run })
     }
@@ -434,6 +420,32 @@ impl Desk {
         let left = missing.collect();
         Ok((found, left))
     }
+}
+
+/// How a channel is, as far as is counted.
+fn channel(settings: &Settings, name: &ChannelName, counts: &Counts) -> ChannelStatus {
+    let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
+    let lane = match settings.lanes.get(name) {
+        Some(lane) => lane_status(settings, lane, counts),
+        None => {
+            let reason = Some("the channel is not in the config".to_owned());
+            let lane = Lane(String::new());
+            LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
+        }
+    };
+    ChannelStatus {
+        channel: name.clone(),
+        kind: settings.channels.get(name).map(|channel| channel.kind.to_owned()),
+        lane,
+        parked: of(State::Parked),
+        dead: of(State::Dead) + of(State::Suspect),
+        skipped: of(State::Skipped),
+    }
+}
+
+fn lane_status(settings: &Settings, lane: &Lane, counts: &Counts) -> LaneStatus {
+    let channels = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name.clone()).collect();
+    status(lane, channels, counts.lanes.get(lane).unwrap_or(&LaneCounts::default()))
 }
 
 /// How long the store may take to say that it is well.

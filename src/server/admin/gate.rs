@@ -8,40 +8,39 @@ use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use super::answer;
-use crate::config::{Admin, Role};
+use crate::config::{Live, Role};
 
 /// The tokens, and the names that we may be called by.
 pub struct Gate {
-    /// `None` where whoever asks is the same process.
-    tokens: Option<Vec<(SecretString, Role)>>,
-    hosts: Vec<String>,
+    /// The token that was made beside the store, and what the config says; `None` where whoever asks is the same process.
+    known: Option<(SecretString, Live)>,
 }
 
 impl Gate {
     /// For the listener: the token that was made beside the store may do everything, the config's what they say.
-    pub fn new(admin: &Admin, made: SecretString) -> Self {
-        let configured = admin.tokens.iter().map(|token| (token.token.clone(), token.role));
-        let tokens = std::iter::once((made, Role::Operate)).chain(configured).collect();
-        Self { tokens: Some(tokens), hosts: admin.hosts.clone() }
+    pub fn new(live: Live, made: SecretString) -> Self {
+        Self { known: Some((made, live)) }
     }
 
     /// For the process itself.
     pub fn open() -> Self {
-        Self { tokens: None, hosts: vec![] }
+        Self { known: None }
     }
 
     /// Why a request may not do what `role` may; none where it may.
     pub(super) fn refusal(&self, request: &Request, role: Role) -> Option<Response> {
-        let tokens = self.tokens.as_ref()?;
+        let (made, live) = self.known.as_ref()?;
+        let settings = live.now();
         if let Some(refusal) = self.stranger(request) {
             return Some(refusal);
         }
         let claimed = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let claimed = claimed.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
         // All are looked at, so that the time tells nothing.
-        let found = tokens.iter().fold(None, |found: Option<Role>, (token, role)| {
+        let configured = settings.admin.tokens.iter().map(|token| (&token.token, token.role));
+        let found = configured.chain([(made, Role::Operate)]).fold(None, |found: Option<Role>, (token, role)| {
             let same = bool::from(token.expose_secret().as_bytes().ct_eq(claimed.as_bytes()));
-            if same { found.max(Some(*role)) } else { found }
+            if same { found.max(Some(role)) } else { found }
         });
         match found {
             Some(found) if found >= role => None,
@@ -58,23 +57,24 @@ impl Gate {
     /// Why a request may not even look at what needs no token; none where it may.
     pub(super) fn stranger(&self, request: &Request) -> Option<Response> {
         let message = "this listener is not called that: add the name to `hosts` in `[admin]`";
-        (self.tokens.is_some() && !self.is_ours(request)).then(|| answer::error(StatusCode::FORBIDDEN, message))
+        let (_, live) = self.known.as_ref()?;
+        (!is_ours(request, &live.now().admin.hosts)).then(|| answer::error(StatusCode::FORBIDDEN, message))
     }
+}
 
-    /// Whether the request calls us by an address, `localhost`, or a name of the config. A name that leads to us without
-    /// being ours is how a web page would ask from within.
-    fn is_ours(&self, request: &Request) -> bool {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-        let host = host.or_else(|| request.uri().host()).unwrap_or_default();
-        let name = match host.rsplit_once(':') {
-            Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
-            _ => host,
-        };
-        let name = name.trim_matches(['[', ']']);
-        name.eq_ignore_ascii_case("localhost")
-            || name.parse::<std::net::IpAddr>().is_ok()
-            || self.hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
-    }
+/// Whether the request calls us by an address, `localhost`, or a name of the config. A name that leads to us without
+/// being ours is how a web page would ask from within.
+fn is_ours(request: &Request, hosts: &[String]) -> bool {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().host()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.chars().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.trim_matches(['[', ']']);
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok()
+        || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
 }
 
 /// Where a store's token is.
@@ -104,12 +104,11 @@ mod tests {
 
     fn gate() -> Gate {
         let token = |name: &str, role| AdminToken { name: name.to_owned(), token: name.to_owned().into(), role };
-        let admin = Admin {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            hosts: vec!["hookbell.example".to_owned()],
-            tokens: vec![token("reader", Role::Read), token("operator", Role::Operate)],
-        };
-        Gate::new(&admin, "made".to_owned().into())
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = crate::config::testing::settings(directory.path(), "");
+        settings.admin.hosts = vec!["hookbell.example".to_owned()];
+        settings.admin.tokens = vec![token("reader", Role::Read), token("operator", Role::Operate)];
+        Gate::new(Live::new(settings), "made".to_owned().into())
     }
 
     fn asked(host: &str, token: &str, role: Role) -> u16 {

@@ -50,6 +50,7 @@ impl Metrics {
         let _turn = self.1.lock().await;
         match desk.channels().await {
             Ok(channels) => {
+                metrics::gauge!("hookbell_undecided").set(count(channels.undecided));
                 let parked = channels.channels.iter().map(|status| status.parked).sum();
                 // Of channels that left the config nothing would be said any more, and the last would stand for ever.
                 for status in channels.channels.into_iter().filter(|status| status.kind.is_some()) {
@@ -90,5 +91,6 @@ fn describe() {
     describe_gauge!("hookbell_lane_oldest_seconds", "Age of the oldest message that waits in a channel's lane");
     describe_gauge!("hookbell_lane_open", "1 where a channel's lane is open, 0 where it is closed or paused");
     describe_gauge!("hookbell_channel_dead", "Messages that are dead or suspect, of those that are kept");
+    describe_gauge!("hookbell_undecided", "Events that wait for the rules to be mended");
     describe_gauge!("hookbell_parked", "Messages whose channel is not in the config");
 }

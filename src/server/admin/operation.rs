@@ -118,6 +118,8 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Selection => desk::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.dry_run)),
     operation!(POST "/api/v1/deliveries/reroute" Operate "Sends again, by the routes of now in place of where it went then."
         Selection => desk::ReplayAnswer, |desk, _id, asked| desk.reroute(asked.filter()?, asked.dry_run)),
+    operation!(POST "/-/reload" Operate "Reads the config again and goes over to it, whole or not at all; 400 says what is wrong with it."
+        Nothing => crate::server::ReloadAnswer, |desk, _id, _asked| desk.reload()),
     operation!(POST "/api/v1/deliveries/drop" Operate "Gives up what waits; it is dead then."
         Selection => desk::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
 ];
@@ -145,11 +147,12 @@ pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut requ
     let input = if operation.method == Method::POST {
         // A form or a plain text can be posted by any web page; JSON cannot.
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
-            return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`");
-        }
+        let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         match body::read(request.take_body(), LARGEST_BODY).await {
-            Ok(body) => Input::Body(body),
+            // Whoever has nothing to say need not say so in JSON.
+            Ok(body) if body.is_empty() => Input::Body(bytes::Bytes::from_static(b"{}")),
+            Ok(body) if is_json => Input::Body(body),
+            Ok(_) => return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`"),
             Err(error) => return error.answer(LARGEST_BODY),
         }
     } else {

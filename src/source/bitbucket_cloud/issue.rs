@@ -56,6 +56,7 @@ impl Reader<'_> {
             assignee: account(&issue["assignee"]),
             component: changes::shown(&issue["component"]),
             milestone: changes::shown(&issue["milestone"]),
+            labels: None,
             version: changes::shown(&issue["version"]),
             created: time(&issue["created_on"]),
             updated: time(&issue["updated_on"]),

@@ -64,6 +64,7 @@ impl Reader<'_> {
             reason: text(&pr["reason"]),
             closed_by: account(&pr["closed_by"]),
             closes_source: pr["close_source_branch"].as_bool(),
+            labels: None,
             merge_commit: text(&pr["merge_commit"]["hash"]),
             merge_commit_url: page(&pr["merge_commit"]),
             created: time(&pr["created_on"]),

@@ -38,6 +38,7 @@ impl Reader<'_> {
             // A tag that was there before and points elsewhere now was moved by force, whatever the flag says.
             forced: flag(&change["forced"]) || (ref_kind == RefKind::Tag && !created && !deleted),
             truncated: flag(&change["truncated"]),
+            paths: None,
             via: None,
             // A claim: what was seen of the pull request before makes it true.
             pull_request: text(&new["target"]["message"]).and_then(|message| merged_by(&message)),

@@ -15,6 +15,9 @@ const DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// For how long the state of a thing that nothing happens to is remembered.
 const MEMORY: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 
+/// For how long rules are kept beyond the last moment at which they are known to have been in use.
+const CONFIGS: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Forgets up to [`STEP`] rows of each sort, and says whether there may be more.
 pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result<bool> {
     let before = |age: Duration| now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX));
@@ -32,6 +35,10 @@ pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result
     let memory = forget(
         "DELETE FROM memory WHERE subject IN (SELECT subject FROM memory WHERE at < ?1 ORDER BY at LIMIT ?2)",
         before(MEMORY),
+    )?;
+    forget(
+        "DELETE FROM configs WHERE hash IN (SELECT hash FROM configs WHERE at < ?1 LIMIT ?2)",
+        before(keep.all.saturating_add(CONFIGS)),
     )?;
     let requests = requests(db, before(keep.all))?;
     Ok([bodies, dedupe, memory, requests].contains(&STEP))

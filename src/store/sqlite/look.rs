@@ -135,6 +135,7 @@ pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<V
         match filter.state {
             // In the words of the indexes that hold these alone.
             Some(State::Waiting | State::Parked) => "state = :state AND state IN ('waiting', 'parked')",
+            Some(State::Undecided) => "state = 'undecided' AND state = :state",
             Some(State::Dead | State::Suspect | State::Skipped) => {
                 "state = :state AND state IN ('dead', 'suspect', 'skipped')"
             }
@@ -202,6 +203,11 @@ pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Opti
     Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
 }
 
+/// The rules of this hash.
+pub(super) fn config(db: &Connection, hash: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT text FROM configs WHERE hash = ?1")?.query_row([hash], |row| row.get(0)).optional()
+}
+
 pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     let mut lanes: BTreeMap<Lane, LaneCounts> = BTreeMap::new();
     let sql = "SELECT waiting.lane, waiting, created_at FROM
@@ -238,5 +244,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             ended.insert((ChannelName::from(row.get::<_, String>(0)?), state), row.get(2)?);
         }
     }
-    Ok(Counts { lanes, ended })
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 'undecided'";
+    let undecided = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(Counts { lanes, ended, undecided })
 }

@@ -10,6 +10,7 @@ mod forget;
 mod look;
 mod query;
 mod schema;
+mod undecided;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -23,8 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::{
-    Accepted, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
-    NewRequest, Refused, SeenDelivery, SeenEvent, Store, StoreError, Turn, WholeDelivery, now,
+    Accepted, Change, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
+    NewRequest, Refused, SeenDelivery, SeenEvent, Settle, Store, StoreError, Turn, WholeDelivery, now,
 };
 use crate::event::{ChannelName, DeliveryId, EventId};
 pub use backup::{backup, check};
@@ -112,9 +113,34 @@ impl Store for SqliteStore {
         self.writer.write("take in a request", Durability::Power, accept).await
     }
 
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>) -> Result<(), StoreError> {
-        let assign = move |db: &Connection| query::assign(db, &lanes);
+    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
+        let assign = move |db: &Connection| {
+            if let Some(settle) = change.settle {
+                undecided::settle(db, &settle, usize::MAX)?;
+            }
+            query::assign(db, &lanes)?;
+            if let Some(then) = change.then {
+                then();
+            }
+            Ok(())
+        };
         self.writer.write("assign lanes", Durability::Kill, assign).await
+    }
+
+    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError> {
+        let settle = move |db: &Connection| undecided::settle(db, &settle, limit);
+        self.writer.write("route what is undecided", Durability::Kill, settle).await
+    }
+
+    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
+        let (hash, text) = (hash.to_owned(), text.to_owned());
+        let keep = move |db: &Connection| query::keep_config(db, &hash, &text, now);
+        self.writer.write("keep the rules", Durability::Power, keep).await
+    }
+
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let hash = hash.to_owned();
+        self.read("read rules", move |db| look::config(db, &hash)).await
     }
 
     async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
+use super::undecided;
 use crate::event::{ChannelName, DeliveryId, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
@@ -40,6 +41,7 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
     }
     insert_events(db, request, &decided)?;
     enqueue(db, &decided.deliveries, request.received_at)?;
+    undecided::add(db, &decided.events, request.received_at)?;
     remember(db, &decided.memory, request.received_at)?;
     let lanes = decided.deliveries.into_iter().map(|delivery| delivery.lane).collect();
     Ok(Accepted::Stored { receipt: decided.receipt, lanes })
@@ -149,6 +151,12 @@ pub(super) fn assign(db: &Connection, lanes: &BTreeMap<ChannelName, Lane>) -> ru
     // A channel that is paused stays so while it is away.
     let sql = "DELETE FROM lanes WHERE state <> 'paused' AND lane NOT IN (SELECT value FROM json_each(?1))";
     db.execute(sql, [used])?;
+    Ok(())
+}
+
+pub(super) fn keep_config(db: &Connection, hash: &str, text: &str, now: Millis) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO configs (hash, text, at) VALUES (?1, ?2, ?3) ON CONFLICT (hash) DO UPDATE SET at = ?3";
+    db.prepare_cached(sql)?.execute(params![hash, text, now])?;
     Ok(())
 }
 

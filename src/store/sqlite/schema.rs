@@ -3,8 +3,13 @@
 use rusqlite::Connection;
 
 /// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("0001.sql"),
+    include_str!("0002.sql"),
+    include_str!("0003.sql"),
+    include_str!("0004.sql"),
+    include_str!("0005.sql"),
+];
 
 /// Why a file's tables cannot be used.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
                 subject: None,
                 json: json!({ "text": text }).to_string(),
                 decision: "{}".to_owned(),
+                is_undecided: false,
             }],
             ..Decided::default()
         }
@@ -231,7 +232,10 @@ async fn what_waits_follows_its_channel_and_is_parked_without_one() {
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["b"]).await;
     let assign = |pairs: &[(&str, &str)]| {
-        f.store.assign(pairs.iter().map(|(channel, to)| (ChannelName::from(*channel), lane(to))).collect())
+        f.store.assign(
+            pairs.iter().map(|(channel, to)| (ChannelName::from(*channel), lane(to))).collect(),
+            Change::default(),
+        )
     };
     assign(&[("a", "moved")]).await.unwrap();
     assert_eq!(waiting(&f.store, "moved").await, ["one"]);
@@ -459,14 +463,14 @@ async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     // A lane that no channel leads to any more is forgotten, and with it why it was closed.
     store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), remedy: None }).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("elsewhere"))].into()).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("a"))].into()).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("elsewhere"))].into(), Change::default()).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     assert_eq!(waiting(&store, "a").await, ["one"]);
     // One that is paused stays so.
     store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
-    store.assign(BTreeMap::new()).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("a"))].into()).await.unwrap();
+    store.assign(BTreeMap::new(), Change::default()).await.unwrap();
+    store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
 }
 

@@ -1,0 +1,110 @@
+//! `[channels.NAME]` and `[http]`: where messages go, and how.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::rules::conditions;
+use super::values::{kind, pace, style};
+use super::{Builder, Guards, Places};
+use crate::chat::{self, Address, console};
+use crate::config::Channel;
+use crate::config::section::Section;
+use crate::event::ChannelName;
+use crate::http_client::{Http, HttpError, HttpSettings};
+use crate::problem::Problem;
+
+/// `[channels.NAME]`.
+#[derive(Default)]
+pub(super) struct Channels {
+    /// Those that messages can be sent to.
+    pub(super) channels: BTreeMap<ChannelName, Channel>,
+    /// What they accept.
+    pub(super) guards: Guards,
+    /// All, also those that are of no use.
+    pub(super) places: Places,
+}
+
+impl Builder<'_> {
+    /// `[http]`: how requests to chats go out.
+    pub(super) fn http(&self, root: &mut Section<'_>) -> Option<Http> {
+        let mut section = root.table("http");
+        let proxy = section.string("proxy").map(|proxy| proxy.value);
+        let (proxy_place, ca_place) = (section.place_of_taken("proxy"), section.place_of("ca"));
+        let ca = section.strings("ca").unwrap_or_default();
+        let ca: Vec<_> = ca.into_iter().map(|path| section.document.directory.join(path.value)).collect();
+        self.read.borrow_mut().extend(ca.iter().cloned());
+        let http = Http::new(&HttpSettings { proxy, ca });
+        let http = http.map_err(|error| match error {
+            HttpError::Proxy(message) => {
+                let problem = Problem::error(message, proxy_place);
+                section.note(problem.help("write `http://proxy.example:3128`"));
+            }
+            HttpError::Certificates(message) => {
+                let problem = Problem::error(message, ca_place);
+                section.note(problem.help("name a file that holds certificates as PEM: `-----BEGIN CERTIFICATE-----`"));
+            }
+            HttpError::Client(message) => section.note(Problem::error(message, section.place())),
+        });
+        let http = http.ok();
+        section.finish();
+        http
+    }
+
+    pub(super) fn channels(&self, roots: &mut [Section<'_>], http: Option<&Http>) -> Channels {
+        let mut all = Channels { guards: HashMap::new(), ..Channels::default() };
+        for root in roots {
+            for (name, mut section) in root.named("channels") {
+                let name = ChannelName::from(name);
+                if all.places.iter().any(|(other, _)| *other == name) {
+                    let problem = Problem::error(format!("two channels are called `{name}`"), section.place());
+                    section.note(problem.help("another file has one of this name; give each a name of its own"));
+                }
+                all.places.push((name.clone(), section.place()));
+                if let Some(channel) = self.channel(&mut section, &name, http) {
+                    all.channels.insert(name.clone(), channel);
+                }
+                if let Some(mut accept) = section.optional("accept") {
+                    all.guards.extend(conditions(&mut accept).map(|accepts| (name, accepts)));
+                    accept.finish();
+                }
+                section.finish();
+            }
+        }
+        all
+    }
+
+    fn channel(&self, section: &mut Section<'_>, name: &ChannelName, http: Option<&Http>) -> Option<Channel> {
+        let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
+        let kind = kind(section, "channel", &kinds).and_then(chat::kind);
+        let style = style(section).unwrap_or_default();
+        let kind = kind?;
+        let Some(build) = kind.build else {
+            return Some(Channel { chat: Box::new(console::Console::default()), style, kind: kind.name });
+        };
+        let pace = pace(section);
+        let insecure = section.flag("insecure");
+        let place = section.place_of("webhook_url");
+        let what = format!("channel `{name}`");
+        let (url, secret) = (
+            self.one_secret(section, "webhook_url", &what),
+            kind.signs.then(|| self.one_secret(section, "secret", &what)),
+        );
+        let (url, secret) = (
+            url?,
+            match secret {
+                Some(secret) => Some(secret?),
+                None => None,
+            },
+        );
+        if !insecure && crate::http_client::is_exposed(&url) {
+            let problem = Problem::error("the webhook's address is not encrypted (`http://`)", place.clone());
+            section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
+        }
+        match build(Address { url, http: http?.clone(), pace, secret }) {
+            Ok(chat) => Some(Channel { chat, style, kind: kind.name }),
+            Err(error) => {
+                section.note(Problem::error(error.message, place).help(error.help));
+                None
+            }
+        }
+    }
+}

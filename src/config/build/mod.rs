@@ -1,0 +1,227 @@
+//! What runs, built from what the config says.
+//!
+//! A mistake stops nothing but what it stands in: all of them are told at once, and what is sound is built.
+
+mod channels;
+mod rules;
+mod service;
+mod sources;
+mod values;
+mod warnings;
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use figment::value::Dict;
+use secrecy::SecretString;
+
+use super::document::Document;
+use super::files::Files;
+use super::kept::Kept;
+use super::outline::Outline;
+use super::secret::{self, Origin};
+use super::section::{Notes, Part, Section};
+use super::{Secrets, Settings};
+use crate::event::ChannelName;
+use crate::problem::{Place, Problem};
+use crate::routing::{Conditions, Router};
+use crate::source::addresses::List;
+use crate::store::Lane;
+use crate::template::Library;
+
+pub(super) use service::LISTEN;
+
+/// Builds settings as far as they can be, and gathers all that is wrong. Published lists that are known already go on
+/// being used.
+pub(super) fn settings(files: &Files, secrets: Secrets, lists: &[Arc<List>]) -> (Option<Settings>, Vec<Problem>) {
+    let notes = Notes::default();
+    let settings = Builder::new(secrets, lists).build(&notes, files);
+    (settings, notes.into_problems())
+}
+
+/// The templates alone.
+pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
+    let notes = Notes::default();
+    let library = match values(&notes, &files.main) {
+        Some(values) => Builder::looking().templates(&mut Section::root(&notes, &files.main, values)),
+        None => Library::built_in(),
+    };
+    (library, notes.into_problems())
+}
+
+/// The store's file alone.
+pub(super) fn store(document: &Document) -> Result<PathBuf, Vec<Problem>> {
+    let notes = Notes::default();
+    let values = values(&notes, document).unwrap_or_default();
+    let (path, _) = Builder::looking().store(&mut Section::root(&notes, document, values));
+    let problems = notes.into_problems();
+    if problems.is_empty() { Ok(path) } else { Err(problems) }
+}
+
+/// The rules that were kept with the events that they routed; `None` where they cannot be read any more.
+pub(super) fn kept_router(kept: &serde_json::Value) -> Option<Router> {
+    let (notes, document) = (Notes::default(), Document::kept(kept));
+    let mut root = Section::root(&notes, &document, values(&notes, &document)?);
+    let guards = root.named("channels").into_iter().map(|(name, mut section)| {
+        let accepts = section.optional("accept").map(|mut accept| rules::conditions(&mut accept));
+        (ChannelName::from(name), accepts.flatten().unwrap_or_default())
+    });
+    let guards = guards.collect();
+    let names = rules::Names { channels: None, templates: None };
+    let roots = std::slice::from_mut(&mut root);
+    let mutes = names.mutes(roots);
+    let (routes, _) = names.routes(roots);
+    (!root.is_broken()).then(|| Router::new(routes, mutes, guards))
+}
+
+fn values(notes: &Notes, document: &Document) -> Option<Dict> {
+    document.values().map_err(|problem| notes.add(problem)).ok()
+}
+
+struct Builder<'a> {
+    secrets: Secrets,
+    lists: &'a [Arc<List>],
+    /// Files beside the config that were read, or would have been.
+    read: RefCell<BTreeSet<PathBuf>>,
+    outline: RefCell<Outline>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(secrets: Secrets, lists: &'a [Arc<List>]) -> Self {
+        Self { secrets, lists, read: RefCell::default(), outline: RefCell::default() }
+    }
+
+    /// For those who only look.
+    fn looking() -> Self {
+        Self::new(Secrets::Leave, &[])
+    }
+
+    /// `None` where it is noted why the service cannot start.
+    fn build(&self, notes: &Notes, files: &Files) -> Option<Settings> {
+        let main = values(notes, &files.main)?;
+        let mut included: Vec<_> =
+            files.included.iter().map(|document| (document, values(notes, document).unwrap_or_default())).collect();
+        notes.begin(Part::Routing);
+        files.problems.iter().for_each(|problem| notes.add(problem.clone()));
+        notes.begin(Part::Service);
+        let kept = Kept::new(included.iter().map(|(_, values)| values).chain([&main]));
+        for values in included.iter().map(|(_, values)| values).chain([&main]) {
+            self.outline.borrow_mut().add_values(values);
+        }
+        let mut root = Section::root(notes, &files.main, main);
+        root.strings("include");
+        let server = self.server(&mut root);
+        let (store, keep) = self.store(&mut root);
+        let admin = self.admin(&mut root, server.admin_listen);
+        let (sources, address_lists) = self.sources(&mut root);
+
+        notes.begin(Part::Routing);
+        let templates = self.templates(&mut root);
+        let http = self.http(&mut root);
+        // What is included is read first, so that the config's own routes can be for what is left.
+        let mut roots: Vec<_> =
+            included.drain(..).map(|(document, values)| Section::root(notes, document, values)).collect();
+        roots.push(root);
+        let channels = self.channels(&mut roots, http.as_ref());
+        let known: HashMap<&str, &Place> = channels.places.iter().map(|(name, place)| (name.as_str(), place)).collect();
+        let names = rules::Names { channels: Some(&known), templates: Some(&templates) };
+        let mutes = names.mutes(&mut roots);
+        let (routes, places) = names.routes(&mut roots);
+        let delivery = roots.last_mut().map(|root| names.delivery(root)).unwrap_or_default();
+        roots.into_iter().for_each(Section::finish);
+
+        let router = Router::new(routes, mutes, channels.guards);
+        let broken = notes.broken();
+        if broken == super::section::Broken::default() {
+            let seen =
+                warnings::Seen { sources: &sources, router: &router, places: &places, channels: &channels.places };
+            seen.warn(notes, &delivery.alerts);
+        }
+        let mut outline = self.outline.take();
+        outline.add_templates(&templates);
+        let lanes = channels.channels.iter().map(|(name, channel)| (name.clone(), Lane(channel.chat.destination())));
+        let settings = Settings {
+            listen: server.listen,
+            trusted_proxies: server.trusted_proxies,
+            admin,
+            store,
+            keep,
+            delivery,
+            sources,
+            lanes: lanes.collect(),
+            channels: channels.channels,
+            router: if broken.routing { Router::default() } else { router },
+            is_undecided: broken.routing,
+            templates,
+            http,
+            address_lists,
+            kept,
+            files: files.watched(self.read.take()),
+            outline,
+        };
+        (!broken.service).then_some(settings)
+    }
+
+    /// The one secret under a key; `None` where it is noted why there is none.
+    fn one_secret(&self, section: &mut Section<'_>, key: &'static str, what: &str) -> Option<SecretString> {
+        let Some(taken) = section.any(key) else {
+            let problem = Problem::error(format!("{what} needs `{key}`"), section.place());
+            let help = format!("add `{key} = {{ env = \"NAME\" }}`, or `{{ file = \"…\" }}`, or the text itself");
+            section.note(problem.help(help));
+            return None;
+        };
+        let secrets = self.read_secrets(section, &taken, Secrets::Leave)?;
+        if secrets.len() != 1 {
+            let problem = Problem::error(format!("`{key}` must be one text, which is there"), taken.place);
+            section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the text itself"));
+            return None;
+        }
+        secrets.into_iter().next()
+    }
+
+    /// Secrets, with a word about each that others can read; `None` where it is noted what is wrong with them.
+    fn read_secrets(
+        &self,
+        section: &Section<'_>,
+        taken: &super::section::Taken<figment::value::Value>,
+        secrets: Secrets,
+    ) -> Option<Vec<SecretString>> {
+        let directory = &section.document.directory;
+        let mut read = vec![];
+        for form in secret::forms(taken).map_err(|problem| section.note(problem)).ok()? {
+            if let Origin::File { path, .. } = &form {
+                self.read.borrow_mut().insert(directory.join(path));
+            }
+            let secret = secret::read(&form, directory, secrets);
+            let secret = secret.map_err(|(message, help)| {
+                section.note(Problem::error(message, taken.place.clone()).help(help));
+            });
+            let Some(secret) = secret.ok()? else { continue };
+            if let Some((message, help)) = secret::exposed(&form, directory, section.document, &taken.place) {
+                section.note(Problem::warning(message, taken.place.clone()).help(help));
+            }
+            self.outline.borrow_mut().add_secret(&form, &secret);
+            read.push(secret);
+        }
+        Some(read)
+    }
+
+    fn templates(&self, root: &mut Section<'_>) -> Library {
+        let Some(taken) = root.string("templates") else { return Library::built_in() };
+        let directory = root.document.directory.join(&taken.value);
+        self.read.borrow_mut().insert(directory.clone());
+        if !directory.is_dir() {
+            let problem = Problem::error(format!("there is no directory `{}`", taken.value), taken.place);
+            root.note(problem.help("create it, or leave `templates` out of the config"));
+            return Library::built_in();
+        }
+        let (library, problems) = Library::load(&directory, &taken.value);
+        problems.into_iter().for_each(|problem| root.note(problem));
+        library
+    }
+}
+
+type Guards = HashMap<ChannelName, Conditions>;
+type Places = Vec<(ChannelName, Place)>;

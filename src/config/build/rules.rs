@@ -1,0 +1,233 @@
+//! `[[mutes]]`, `[[routes]]` and what they name.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::TimeZone;
+
+use super::values::{duration, patterns, style};
+use crate::config::DeliverySettings;
+use crate::config::kept::unnamed;
+use crate::config::section::{Section, Taken};
+use crate::event::{ChannelName, Kind};
+use crate::problem::{Place, Problem, nearest};
+use crate::routing::{Condition, Conditions, Key, Kinds, Mute, Route, SETS};
+use crate::template::Library;
+
+/// For how long a message is tried again.
+const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// What rules may name; anything, where there is nothing to look in.
+pub(super) struct Names<'a> {
+    pub(super) channels: Option<&'a HashMap<&'a str, &'a Place>>,
+    pub(super) templates: Option<&'a Library>,
+}
+
+/// Where a route stands, and its keys.
+pub(super) struct RoutePlace {
+    pub(super) whole: Place,
+    pub(super) template: Option<Place>,
+    pub(super) keys: Vec<(Key, Place)>,
+}
+
+impl RoutePlace {
+    fn of(section: &Section<'_>) -> Self {
+        let keys = Key::ALL.iter().filter_map(|key| Some((*key, section.placed(key.as_str())?)));
+        Self { whole: section.place(), template: section.placed("template"), keys: keys.collect() }
+    }
+
+    pub(super) fn of_key(&self, key: Key) -> Place {
+        self.keys.iter().find(|(found, _)| *found == key).map_or(&self.whole, |(_, place)| place).clone()
+    }
+}
+
+/// The names that rules have, and where each stands.
+#[derive(Default)]
+struct Taking(HashMap<String, Place>);
+
+impl Taking {
+    /// A rule's name, its own or one by its number.
+    fn name(&mut self, section: &mut Section<'_>, what: &str) -> String {
+        let name = section.string("name");
+        let place = name.as_ref().map_or_else(|| section.place(), |name| name.place.clone());
+        let name = name.map_or_else(|| unnamed(what, self.0.len()), |name| name.value);
+        if let Some(first) = self.0.insert(name.clone(), place.clone()) {
+            let problem = Problem::error(format!("two {what}s are called `{name}`"), place.clone());
+            let first = first.line().map(|line| format!("; the first is at {line}")).unwrap_or_default();
+            section.note(
+                problem.help(format!("give each a name of its own: answers and logs tell them apart by it{first}")),
+            );
+            // So that the next one without a name gets the next number.
+            self.0.insert(format!("{name} (again {})", self.0.len()), place);
+        }
+        name
+    }
+}
+
+impl Names<'_> {
+    pub(super) fn mutes(&self, roots: &mut [Section<'_>]) -> Vec<Mute> {
+        let (mut mutes, mut names) = (vec![], Taking::default());
+        for mut section in roots.iter_mut().flat_map(|root| root.list("mutes")) {
+            let name = names.name(&mut section, "mute");
+            let conditions = conditions(&mut section);
+            let channels = section.strings("channels").map(|texts| self.known(&section, texts)).unwrap_or_default();
+            let until = until(&mut section, &name);
+            let enabled = section.flag_or("enabled", true);
+            if conditions.is_none() && !section.has_more() {
+                let problem = Problem::error(format!("mute `{name}` would silence everything"), section.place());
+                section.note(problem.help("say what it silences: `actor_kind = \"bot\"`"));
+            }
+            mutes.push(Mute { name, conditions: conditions.unwrap_or_default(), channels, until, enabled });
+            section.finish();
+        }
+        mutes
+    }
+
+    /// The routes, and where each stands.
+    pub(super) fn routes(&self, roots: &mut [Section<'_>]) -> (Vec<Route>, Vec<RoutePlace>) {
+        let (mut routes, mut places, mut names) = (vec![], vec![], Taking::default());
+        for mut section in roots.iter_mut().flat_map(|root| root.list("routes")) {
+            places.push(RoutePlace::of(&section));
+            routes.push(self.route(&mut section, &mut names));
+            section.finish();
+        }
+        (routes, places)
+    }
+
+    fn route(&self, section: &mut Section<'_>, names: &mut Taking) -> Route {
+        let name = names.name(section, "route");
+        let conditions = conditions(section);
+        let to = match section.strings("to") {
+            Some(texts) if !texts.is_empty() => self.known(section, texts),
+            _ => {
+                let problem = Problem::error(format!("route `{name}` leads nowhere"), section.place());
+                section.note(problem.help("add `to = \"CHANNEL\"`; to silence something, use `[[mutes]]`"));
+                vec![]
+            }
+        };
+        let template = section.string("template").and_then(|template| self.template(section, template));
+        let style = style(section);
+        let (is_final, otherwise) = (section.flag("final"), section.flag("otherwise"));
+        let enabled = section.flag_or("enabled", true);
+        if conditions.is_none() && !section.has_more() {
+            let problem = Problem::error(format!("route `{name}` has no matcher"), section.place());
+            section.note(problem.help("say what it is for, `event = \"@calm\"`; `event = \"@all\"` means everything"));
+        }
+        let conditions = conditions.unwrap_or_default();
+        Route { name, conditions, to, template, style, is_final, otherwise, enabled }
+    }
+
+    /// `[delivery]`.
+    pub(super) fn delivery(&self, root: &mut Section<'_>) -> DeliverySettings {
+        let mut section = root.table("delivery");
+        let max_age = duration(&mut section, "max_age").unwrap_or(MAX_AGE);
+        let alerts = section.strings("alerts").map(|texts| self.known(&section, texts)).unwrap_or_default();
+        section.finish();
+        DeliverySettings { max_age, alerts }
+    }
+
+    /// Channels that are there.
+    fn known(&self, section: &Section<'_>, texts: Vec<Taken<String>>) -> Vec<ChannelName> {
+        let mut to = vec![];
+        for text in texts {
+            match self.channels {
+                Some(known) if !known.contains_key(text.value.as_str()) => {
+                    let near =
+                        nearest(&text.value, known.keys().copied()).map(|near| format!("did you mean `{near}`?"));
+                    let missing = format!("add `[channels.{}]`", text.value);
+                    let problem = Problem::error(format!("there is no channel `{}`", text.value), text.place);
+                    section.note(problem.help(near.unwrap_or(missing)));
+                }
+                _ => to.push(ChannelName::from(text.value)),
+            }
+        }
+        to
+    }
+
+    fn template(&self, section: &Section<'_>, template: Taken<String>) -> Option<String> {
+        match self.templates {
+            Some(known) if !known.contains(&template.value) => {
+                let near = known.nearest(&template.value).map(|near| format!("did you mean `{near}`?"));
+                let problem = Problem::error(format!("there is no template `{}`", template.value), template.place);
+                section.note(problem.maybe_help(near.or_else(|| Some(format!("create `{}.md.hbs`", template.value)))));
+                None
+            }
+            _ => Some(template.value),
+        }
+    }
+}
+
+/// The moment from which a mute silences nothing any more.
+fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
+    let taken = section.moment("until")?;
+    let day = || TimeZone::UTC.to_timestamp(taken.value.parse::<Date>().ok()?.to_datetime(Time::midnight())).ok();
+    let until = taken.value.parse::<Timestamp>().ok().or_else(day);
+    match until {
+        None => {
+            let problem = Problem::error(format!("`{}` is no moment", taken.value), taken.place);
+            section.note(
+                problem.help("write a day, `2026-12-24` (from its begin, in UTC), or `2026-12-24T08:00:00+01:00`"),
+            );
+        }
+        Some(until) if until <= Timestamp::now() => {
+            let problem = Problem::warning(format!("mute `{name}` is over"), taken.place);
+            section.note(problem.help("it silences nothing any more: remove it, or give it another `until`"));
+        }
+        Some(_) => {}
+    }
+    until
+}
+
+/// The conditions of a rule; `None` where it has none, not even a wrong one. `unless` alone is none: what it leaves in is
+/// everything.
+pub(super) fn conditions(section: &mut Section<'_>) -> Option<Conditions> {
+    let all = matchers(section);
+    let unless = section.optional("unless").map(|mut unless| {
+        let excluded = matchers(&mut unless);
+        if excluded.is_none() && !unless.has_more() {
+            let problem = Problem::error("`unless` has no matcher", unless.place());
+            unless.note(problem.help("say what it leaves out: `unless = { actor_kind = \"bot\", event = \"push\" }`"));
+        }
+        unless.finish();
+        excluded.unwrap_or_default()
+    });
+    Some(Conditions::new(all?).unless(unless.unwrap_or_default()))
+}
+
+fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
+    let mut any = false;
+    let mut conditions = vec![];
+    for &key in Key::ALL {
+        let Some(texts) = section.strings(key.as_str()) else { continue };
+        any = true;
+        if let Some(problem) = texts
+            .is_empty()
+            .then(|| Problem::error(format!("`{}` lists nothing", key.as_str()), section.place_of_taken(key.as_str())))
+        {
+            section.note(problem.help("leave it out, or say what it is to be"));
+        } else if key == Key::Event {
+            conditions.extend(event(section, texts));
+        } else {
+            conditions.push(Condition::Value(key, patterns(section, texts, key.style())));
+        }
+    }
+    any.then_some(conditions)
+}
+
+fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> {
+    let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
+    match Kinds::new(&values) {
+        Ok(kinds) => Some(Condition::Event(kinds)),
+        Err((n, reason)) => {
+            let bare = values[n].trim_start_matches('!');
+            let sets: Vec<_> = SETS.iter().map(|set| format!("@{}", set.name)).collect();
+            let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(sets.iter().map(String::as_str));
+            let near = nearest(bare, known).map(|near| format!("did you mean `{near}`?"));
+            let list = format!("sets: {}; kinds: push, pull_request.opened, …", sets.join(", "));
+            section.note(Problem::error(reason, places[n].clone()).help(near.unwrap_or(list)));
+            None
+        }
+    }
+}

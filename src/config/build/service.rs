@@ -1,0 +1,96 @@
+//! `[server]`, `[store]` and `[admin]`: the service itself.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::Builder;
+use super::values::{address, duration, network};
+use crate::config::section::Section;
+use crate::config::{Admin, AdminToken, Listen, Role};
+use crate::problem::Problem;
+use crate::store::Keep;
+
+/// Where webhooks come in, where the config says nothing.
+pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+const STORE: &str = "hookbell.db";
+
+/// `[server]`.
+pub(super) struct Server {
+    pub(super) listen: Listen,
+    pub(super) admin_listen: SocketAddr,
+    pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+impl Builder<'_> {
+    pub(super) fn server(&self, root: &mut Section<'_>) -> Server {
+        let mut section = root.table("server");
+        let listen = match section.string("listen") {
+            Some(text) if text.value == "systemd" => Listen::Systemd,
+            Some(text) => Listen::Address(address(&section, &text, LISTEN)),
+            None => Listen::Address(LISTEN),
+        };
+        let admin_listen = section.string("admin_listen");
+        let admin_listen = admin_listen.map_or(ADMIN_LISTEN, |text| address(&section, &text, ADMIN_LISTEN));
+        let trusted_proxies = section.strings("trusted_proxies").unwrap_or_default();
+        let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&section, text, &[])).collect();
+        section.finish();
+        Server { listen, admin_listen, trusted_proxies }
+    }
+
+    pub(super) fn store(&self, root: &mut Section<'_>) -> (PathBuf, Keep) {
+        let mut section = root.table("store");
+        let url = section.string("url");
+        let path = match url.as_ref().map(|url| url.value.strip_prefix("sqlite:")) {
+            None => STORE,
+            Some(Some(path)) if !path.is_empty() => path,
+            Some(_) => {
+                let problem = url.as_ref().map(|url| {
+                    Problem::error(format!("`{}` is no store", url.value), url.place.clone())
+                        .help("write `sqlite:` and a file: `sqlite:hookbell.db`")
+                });
+                problem.into_iter().for_each(|problem| section.note(problem));
+                STORE
+            }
+        };
+        let path = section.document.directory.join(path);
+        let kept = Keep::default();
+        let keep = Keep {
+            all: duration(&mut section, "keep").unwrap_or(kept.all),
+            raw: duration(&mut section, "keep_raw").unwrap_or(kept.raw),
+        };
+        section.finish();
+        (path, keep)
+    }
+
+    /// `[admin]`: who may look after the service.
+    pub(super) fn admin(&self, root: &mut Section<'_>, listen: SocketAddr) -> Admin {
+        let mut section = root.table("admin");
+        let hosts = section.strings("hosts").unwrap_or_default().into_iter().map(|host| host.value).collect();
+        let mut tokens = vec![];
+        for mut section in section.list("tokens") {
+            tokens.extend(self.token(&mut section, tokens.len()));
+            section.finish();
+        }
+        section.finish();
+        Admin { listen, hosts, tokens }
+    }
+
+    fn token(&self, section: &mut Section<'_>, n: usize) -> Option<AdminToken> {
+        let name = section.string("name").map_or_else(|| format!("token {}", n + 1), |name| name.value);
+        let token = self.one_secret(section, "token", "a token");
+        let role = match section.string("role") {
+            None => Role::Read,
+            Some(text) if text.value == "read" => Role::Read,
+            Some(text) if text.value == "operate" => Role::Operate,
+            Some(text) => {
+                let problem = Problem::error(format!("`{}` is no role", text.value), text.place);
+                section.note(problem.help("roles: read, operate"));
+                return None;
+            }
+        };
+        Some(AdminToken { name, token: token?, role })
+    }
+}

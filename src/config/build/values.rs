@@ -1,0 +1,93 @@
+//! Values of one sort, wherever they stand.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::chat::{Pace, Style as MessageStyle};
+use crate::config::section::{Section, Taken};
+use crate::problem::{Problem, nearest};
+use crate::routing::pattern::{Patterns, Style};
+
+/// A time: a whole number of days, hours or minutes.
+pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {
+    let taken = section.string(key)?;
+    let units = [("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)];
+    let of = |(unit, seconds): (&str, u64)| {
+        taken.value.trim().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(seconds)
+    };
+    let seconds = units.into_iter().find_map(of).filter(|seconds| *seconds > 0);
+    if seconds.is_none() {
+        let problem = Problem::error(format!("`{}` is no time", taken.value), taken.place);
+        section.note(problem.help("write a number of days, hours or minutes: `30d`, `12h`, `90min`"));
+    }
+    seconds.map(Duration::from_secs)
+}
+
+/// A network, or one address.
+pub(super) fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Option<IpNet> {
+    let network = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<std::net::IpAddr>().map(IpNet::from));
+    network.ok().or_else(|| {
+        let problem = Problem::error(format!("`{}` is no network", text.value), text.place.clone());
+        let near = nearest(&text.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let or_word = words.iter().map(|word| format!(", or `{word}`")).collect::<String>();
+        section.note(problem.help(near.unwrap_or_else(|| format!("write `10.0.0.0/8` or `2001:db8::/32`{or_word}"))));
+        None
+    })
+}
+
+pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: SocketAddr) -> SocketAddr {
+    text.value.parse().unwrap_or_else(|_| {
+        let problem = Problem::error(format!("`{}` is no address", text.value), text.place.clone());
+        section.note(problem.help("write an IP address and a port: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::]:8080`"));
+        default
+    })
+}
+
+/// The `kind` of a source or channel.
+pub(super) fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option<&'static str> {
+    let Some(taken) = section.string("kind") else {
+        let problem = Problem::error(format!("this {what} has no `kind`"), section.place());
+        section.note(problem.help(format!("kinds: {}", kinds.join(", "))));
+        return None;
+    };
+    let found = kinds.iter().find(|kind| **kind == taken.value).copied();
+    if found.is_none() {
+        let near = nearest(&taken.value, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let problem = Problem::error(format!("`{}` is no kind of {what}", taken.value), taken.place);
+        section.note(problem.help(near.unwrap_or_else(|| format!("kinds: {}", kinds.join(", ")))));
+    }
+    found
+}
+
+pub(super) fn style(section: &mut Section<'_>) -> Option<MessageStyle> {
+    let taken = section.string("style")?;
+    let style = MessageStyle::parse(&taken.value);
+    if style.is_none() {
+        let problem = Problem::error(format!("`{}` is no style", taken.value), taken.place);
+        section.note(problem.help("styles: full, line"));
+    }
+    style
+}
+
+pub(super) fn pace(section: &mut Section<'_>) -> Option<Pace> {
+    let taken = section.string("pace")?;
+    let pace = Pace::parse(&taken.value);
+    if pace.is_none() {
+        let problem = Problem::error(format!("`{}` is no pace", taken.value), taken.place);
+        section.note(problem.help("write a number within a time: `5/s`, `30/min`, `100/h`"));
+    }
+    pace
+}
+
+pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: Style) -> Patterns {
+    let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
+    Patterns::new(&values, style).unwrap_or_else(|(n, reason)| {
+        let problem = Problem::error(format!("`{}` is no pattern: {reason}", values[n]), places[n].clone());
+        section.note(
+            problem.help("`*` stands for any text, `{a,b}` for either, `~` begins a regular expression, `!` excludes"),
+        );
+        Patterns::default()
+    })
+}

@@ -1,0 +1,91 @@
+//! What a config consists of, each part with a fingerprint: so that a reload can say what changed.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use figment::value::{Dict, Value};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::kept::unnamed;
+use super::secret::Origin;
+use crate::template::Library;
+
+/// The parts of a config by name: route `x`, channel `y`, secret file `z`. Fingerprints never leave the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline(BTreeMap<String, u64>);
+
+impl Outline {
+    /// A file's tables.
+    pub(super) fn add_values(&mut self, values: &Dict) {
+        for (key, value) in values {
+            match (key.as_str(), value) {
+                ("include" | "templates", _) => {}
+                ("routes" | "mutes", Value::Array(_, rules)) => self.add_rules(key.trim_end_matches('s'), rules),
+                ("sources" | "channels", Value::Dict(_, tables)) => {
+                    for (name, table) in tables {
+                        self.add(format!("{} `{name}`", key.trim_end_matches('s')), table);
+                    }
+                }
+                _ => self.add(format!("`{key}`"), value),
+            }
+        }
+    }
+
+    fn add_rules(&mut self, what: &str, rules: &[Value]) {
+        let mut names = vec![];
+        for (n, rule) in rules.iter().enumerate() {
+            let name = rule.as_dict().and_then(|rule| rule.get("name")?.as_str());
+            let name = name.map_or_else(|| unnamed(what, n), ToOwned::to_owned);
+            self.add(format!("{what} `{name}`"), rule);
+            names.push(name);
+        }
+        // After that of the files before.
+        let before = self.0.get(&order_of(what)).copied();
+        self.0.insert(order_of(what), fingerprint(&(before, names)));
+    }
+
+    /// A secret that is elsewhere.
+    pub(super) fn add_secret(&mut self, origin: &Origin, secret: &SecretString) {
+        if let Origin::File { path, .. } = origin {
+            let name = format!("secret file `{}`", path.display());
+            self.0.insert(name, fingerprint(&secret.expose_secret()));
+        }
+    }
+
+    /// The users' templates.
+    pub(super) fn add_templates(&mut self, templates: &Library) {
+        for (name, text) in templates.texts() {
+            self.0.insert(format!("template `{name}`"), fingerprint(&text));
+        }
+    }
+
+    fn add(&mut self, name: String, value: &Value) {
+        self.0.insert(name, fingerprint(&serde_json::to_string(value).unwrap_or_default()));
+    }
+
+    /// What is different in a newer one: `added route …`.
+    pub fn changes(&self, newer: &Self) -> Vec<String> {
+        let added = newer.0.keys().filter(|name| !self.0.contains_key(*name)).map(|name| ("added", name));
+        let removed = self.0.keys().filter(|name| !newer.0.contains_key(*name)).map(|name| ("removed", name));
+        let changed = newer.0.iter().filter(|(name, new)| self.0.get(*name).is_some_and(|old| old != *new));
+        let mut changes: Vec<_> = added.chain(removed).chain(changed.map(|(name, _)| ("changed", name))).collect();
+        for what in ["route", "mute"] {
+            // A rule that comes or goes is said as that.
+            let of_rule = |(how, name): &(&str, &String)| *how != "changed" && name.starts_with(&format!("{what} `"));
+            if changes.iter().any(of_rule) {
+                changes.retain(|(_, name)| **name != order_of(what));
+            }
+        }
+        changes.into_iter().map(|(how, name)| format!("{how} {name}")).collect()
+    }
+}
+
+fn order_of(what: &str) -> String {
+    format!("the order of {what}s")
+}
+
+fn fingerprint(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

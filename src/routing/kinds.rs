@@ -1,0 +1,101 @@
+//! What `event = …` of a rule says: our kinds by glob, hosts' own words by glob, and sets.
+
+use super::key::Key;
+use super::pattern::{Fit, Patterns};
+use super::set::Set;
+use crate::event::{Event, Kind};
+
+/// The patterns that `event` lists.
+#[derive(Clone, Debug)]
+pub struct Kinds {
+    /// As they are written.
+    texts: Vec<String>,
+    /// Held against our kinds.
+    kinds: Patterns,
+    /// Held against the host's own words, which have a colon in them.
+    words: Patterns,
+    sets: Vec<&'static Set>,
+    excluded_sets: Vec<&'static Set>,
+}
+
+impl Kinds {
+    /// Compiles patterns; the error is the position of the one that is wrong, and why.
+    pub fn new(texts: &[String]) -> Result<Self, (usize, String)> {
+        let (mut kinds, mut words, mut sets, mut excluded_sets) = (vec![], vec![], vec![], vec![]);
+        for (n, text) in texts.iter().enumerate() {
+            let bare = text.strip_prefix('!').unwrap_or(text);
+            if let Some(name) = bare.strip_prefix('@') {
+                let set = Set::named(name).ok_or_else(|| (n, format!("there is no set `@{name}`")))?;
+                if bare.len() == text.len() { &mut sets } else { &mut excluded_sets }.push(set);
+                continue;
+            }
+            let patterns = compiled(&[bare.to_owned()]).map_err(|(_, reason)| (n, reason))?;
+            if is_word(bare) {
+                words.push(text.clone());
+            } else if Kind::ALL.iter().any(|kind| patterns.matches(kind.as_str())) {
+                kinds.push(text.clone());
+            } else {
+                return Err((n, format!("no event is called `{bare}`")));
+            }
+        }
+        // Each compiled alone before, so both do.
+        let (kinds, words) = (compiled(&kinds)?, compiled(&words)?);
+        Ok(Self { texts: texts.to_vec(), kinds, words, sets, excluded_sets })
+    }
+
+    /// The patterns as they are written.
+    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    pub(super) fn fits(&self, event: &Event) -> bool {
+        self.fit(event) == Fit::Fits
+    }
+
+    pub(super) fn fit(&self, event: &Event) -> Fit {
+        let kind = event.kind.as_str();
+        if let Some(set) = self.excluded_sets.iter().find(|set| set.holds(event)) {
+            return Fit::Excluded { value: kind.to_owned(), pattern: format!("!@{}", set.name) };
+        }
+        let (by_kind, by_word) = (self.kinds.fit(&[kind]), self.words.fit(&[&event.key]));
+        if let Some(excluded) = [&by_kind, &by_word].into_iter().find(|fit| matches!(fit, Fit::Excluded { .. })) {
+            return excluded.clone();
+        }
+        let included = self.kinds.matches(kind)
+            || self.words.matches(&event.key)
+            || self.sets.iter().any(|set| set.holds(event))
+            || self.only_exclude();
+        if included {
+            return Fit::Fits;
+        }
+        let patterns = self.texts.iter().filter(|text| !text.starts_with('!')).cloned().collect();
+        Fit::NoneOf { values: vec![kind.to_owned()], patterns }
+    }
+
+    fn only_exclude(&self) -> bool {
+        self.kinds.only_exclude() && self.words.only_exclude() && self.sets.is_empty()
+    }
+
+    /// Whether events of a kind may fit. Which kinds a host's own words become is the source's affair.
+    pub(super) fn may_hold(&self, kind: Kind) -> bool {
+        !matches!(self.kinds.fit(&[kind.as_str()]), Fit::Excluded { .. })
+            && (self.kinds.matches(kind.as_str())
+                || !self.words.only_exclude()
+                || self.sets.iter().any(|set| set.may_hold(kind))
+                || self.only_exclude())
+    }
+
+    /// Whether every event fits.
+    pub(super) fn is_anything(&self) -> bool {
+        self.texts == ["@all"]
+    }
+}
+
+fn compiled(texts: &[String]) -> Result<Patterns, (usize, String)> {
+    Patterns::new(texts, Key::Event.style())
+}
+
+/// Whether a pattern is of hosts' own words: these have a colon, `repo:push`, and ours have none.
+fn is_word(pattern: &str) -> bool {
+    pattern.contains(':') && !pattern.starts_with('~')
+}

@@ -1,0 +1,201 @@
+//! Going over to a changed config while the service runs: whole or not at all, and the last good one stays.
+//!
+//! A reload is asked for by whoever changes a file (what the config was read from is watched), by SIGHUP, or through the
+//! admin API. They are done one at a time, by one task, which the lanes' tasks belong to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use super::watch_files::Watcher;
+use super::{addresses, decide};
+use crate::config::{self, Live, Secrets, Settings};
+use crate::delivery::Dispatcher;
+use crate::problem::{Problem, Severity};
+use crate::store::{Store, StoreError, now};
+
+/// How many undecided events are routed between two requests.
+const STEP: usize = 100;
+
+/// The way to ask for a reload.
+#[derive(Clone)]
+pub struct Reloads(mpsc::Sender<Asked>);
+
+/// What was asked.
+pub struct Asking(mpsc::Receiver<Asked>);
+
+type Asked = Option<oneshot::Sender<Result<ReloadAnswer, NotReloaded>>>;
+
+/// The way to ask, and what is asked that way.
+pub fn reloads() -> (Reloads, Asking) {
+    let (sender, receiver) = mpsc::channel(1);
+    (Reloads(sender), Asking(receiver))
+}
+
+/// What a reload came to.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ReloadAnswer {
+    /// What is other than before.
+    pub changes: Vec<String>,
+    /// What has to wait for the next start.
+    pub next_start: Vec<String>,
+}
+
+/// Why everything is as it was.
+pub(super) enum NotReloaded {
+    /// The config has mistakes; these, as a person sees them.
+    Mistakes(String),
+    /// The store fails, or the service stops.
+    Failed(String),
+}
+
+impl Reloads {
+    /// Asks, and waits for no answer. One that is asked for already is as good.
+    pub fn ask(&self) {
+        let _ = self.0.try_send(None);
+    }
+
+    /// Asks, and waits until it is done.
+    pub(super) async fn reload(&self) -> Result<ReloadAnswer, NotReloaded> {
+        let stopping = || NotReloaded::Failed("the service stops".to_owned());
+        let (reply, answer) = oneshot::channel();
+        self.0.send(Some(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+/// What does it.
+pub(super) struct Reloader {
+    config: PathBuf,
+    live: Live,
+    store: Arc<dyn Store>,
+    dispatcher: Dispatcher,
+    /// Keeping published lists of addresses fresh.
+    lists: JoinSet<()>,
+    /// Shows problems to whoever started the service.
+    show: fn(&[Problem]),
+}
+
+impl Reloader {
+    /// Starts the lanes; what was undecided is routed first, if it can be by now.
+    pub(super) async fn start(
+        config: PathBuf,
+        live: Live,
+        store: Arc<dyn Store>,
+        show: fn(&[Problem]),
+    ) -> Result<Self, StoreError> {
+        let settings = live.now();
+        let mut settle = None;
+        if !settings.is_undecided {
+            store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await?;
+            settle_most(&store, &settings).await?;
+            settle = Some(decide::settle(settings.clone()));
+        }
+        let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle).await?;
+        let mut reloader = Self { config, live, store, dispatcher, lists: JoinSet::new(), show };
+        reloader.keep_fresh(&settings, None);
+        Ok(reloader)
+    }
+
+    pub(super) fn bells(&self) -> crate::delivery::Bells {
+        self.dispatcher.bells()
+    }
+
+    /// Does what is asked until the service stops; the lanes go on until they are stopped too.
+    pub(super) async fn run(mut self, mut asking: Asking, mut stopped: watch::Receiver<bool>) -> Dispatcher {
+        let mut watcher = Watcher::new(&self.config);
+        loop {
+            watcher.watch(&self.live.now().files);
+            let asked = tokio::select! {
+                Some(asked) = asking.0.recv() => asked,
+                () = watcher.changed() => None,
+                _ = stopped.wait_for(|stopped| *stopped) => return self.dispatcher,
+            };
+            let done = self.reload().await;
+            if let Some(reply) = asked {
+                let _ = reply.send(done);
+            }
+        }
+    }
+
+    async fn reload(&mut self) -> Result<ReloadAnswer, NotReloaded> {
+        let old = self.live.now();
+        let (path, lists) = (self.config.clone(), old.address_lists.clone());
+        let read = move || config::reload(&path, Secrets::Generate, &lists);
+        let loaded = tokio::task::spawn_blocking(read).await;
+        let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("reading the config failed: {error}")))?;
+        let warnings: Vec<_> = loaded.problems.clone();
+        let new = match loaded.sound() {
+            Ok(settings) => settings,
+            Err(problems) => return Err(self.refuse(&problems, old.is_undecided)),
+        };
+        let changes = old.outline.changes(&new.outline);
+        if changes.is_empty() && !old.is_undecided {
+            return Ok(ReloadAnswer::default());
+        }
+        (self.show)(&warnings);
+        let next_start = until_next_start(&old, &new);
+        self.change(&old, new).await.map_err(|error| {
+            tracing::error!(%error, "could not go over to the changed config; the last good one stays");
+            NotReloaded::Failed(error.to_string())
+        })?;
+        tracing::info!(changes = changes.join(", "), "went over to the changed config");
+        for what in &next_start {
+            tracing::warn!(what, "this changes at the next start only");
+        }
+        Ok(ReloadAnswer { changes, next_start })
+    }
+
+    fn refuse(&self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
+        (self.show)(problems);
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let stays = if is_undecided { "events wait until it is mended" } else { "the last good one stays" };
+        tracing::error!(errors, "the changed config has mistakes; {stays}");
+        let shown: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
+        NotReloaded::Mistakes(format!("the config has mistakes; {stays}\n\n{}", shown.join("\n\n")))
+    }
+
+    async fn change(&mut self, old: &Settings, new: Settings) -> Result<(), StoreError> {
+        let new = Arc::new(new);
+        self.store.keep_config(&new.kept.hash, &new.kept.text, now()).await?;
+        settle_most(&self.store, &new).await?;
+        self.dispatcher.change(new.clone(), Some(decide::settle(new.clone()))).await?;
+        self.keep_fresh(&new, Some(old));
+        Ok(())
+    }
+
+    /// Keeps lists of addresses fresh that were not kept so before.
+    fn keep_fresh(&mut self, settings: &Settings, before: Option<&Settings>) {
+        let Some(http) = &settings.http else { return };
+        let before = before.map(|before| before.address_lists.as_slice()).unwrap_or_default();
+        for list in settings.address_lists.iter().filter(|list| !before.iter().any(|old| Arc::ptr_eq(old, list))) {
+            let kept = list.kept_at(&settings.store);
+            self.lists.spawn(addresses::keep_fresh(list.clone(), http.clone(), kept));
+        }
+    }
+}
+
+/// Routes what is undecided but for a rest that may have come meanwhile. Requests come in between.
+async fn settle_most(store: &Arc<dyn Store>, settings: &Arc<Settings>) -> Result<(), StoreError> {
+    while store.settle(decide::settle(settings.clone()), STEP).await? {}
+    Ok(())
+}
+
+/// What differs, and cannot change while the service runs.
+fn until_next_start(old: &Settings, new: &Settings) -> Vec<String> {
+    let differs = [
+        ("`listen`", old.listen != new.listen),
+        ("`admin_listen`", old.admin.listen != new.admin.listen),
+        ("the store's `url`", old.store != new.store),
+    ];
+    differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what.to_owned()).collect()
+}
+
+/// The config's file as it is watched: absolute, so that its directory is known.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

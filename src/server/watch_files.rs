@@ -1,0 +1,93 @@
+//! Watching the files that the config was read from.
+//!
+//! Directories are watched, not files: editors put a new file in the old one's place, and Kubernetes swaps a link.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::reload::absolute;
+use crate::config::Watched;
+
+/// How long nothing must have changed any more before it is told: whoever writes several files is done then.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// The longest that is waited for that.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Tells of changes.
+pub(super) struct Watcher {
+    /// `None` where the system cannot watch, which was logged.
+    watcher: Option<RecommendedWatcher>,
+    directories: BTreeSet<PathBuf>,
+    interesting: Arc<RwLock<Watched>>,
+    changed: Arc<Notify>,
+}
+
+impl Watcher {
+    pub(super) fn new(config: &Path) -> Self {
+        let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Watched::default())));
+        let (tell, matters) = (changed.clone(), interesting.clone());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Where events were lost, anything may have changed.
+            let is_change = event.map_or(true, |event| {
+                let known = matters.read().unwrap_or_else(PoisonError::into_inner);
+                event.need_rescan() || is_change(&event, &known)
+            });
+            if is_change {
+                tell.notify_one();
+            }
+        });
+        let watcher = watcher.map_err(|error| {
+            let file = config.display();
+            tracing::warn!(%error, %file, "cannot watch files: after a change, send SIGHUP or ask `/-/reload`");
+        });
+        Self { watcher: watcher.ok(), directories: BTreeSet::new(), interesting, changed }
+    }
+
+    /// Watches these from now on.
+    pub(super) fn watch(&mut self, files: &Watched) {
+        use notify::Watcher as _;
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted = Watched {
+            files: files.files.iter().map(|path| absolute(path)).collect(),
+            directories: files.directories.iter().map(|path| absolute(path)).collect(),
+        };
+        let parents = wanted.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
+        let directories: BTreeSet<PathBuf> = parents.chain(wanted.directories.iter().cloned()).collect();
+        *self.interesting.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+        for gone in self.directories.difference(&directories) {
+            let _ = watcher.unwatch(gone);
+        }
+        // Those that are watched already are watched again: the directory of that name may be another one.
+        for directory in &directories {
+            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, directory = %directory.display(), "cannot watch a directory");
+            }
+        }
+        self.directories = directories;
+    }
+
+    /// Waits until something changed, and then until nothing has for a moment.
+    pub(super) async fn changed(&mut self) {
+        self.changed.notified().await;
+        let began = Instant::now();
+        while began.elapsed() < LONGEST && timeout(QUIET, self.changed.notified()).await.is_ok() {}
+    }
+}
+
+/// Whether an event is about what the config was read from. A directory holds other files too, the store's among them.
+fn is_change(event: &Event, known: &Watched) -> bool {
+    let is_known = |path: &Path| {
+        let within = path.parent().is_some_and(|parent| known.directories.contains(parent));
+        // Kubernetes keeps what it mounts behind a link of this name.
+        let swapped = path.file_name().is_some_and(|name| name == "..data");
+        known.files.contains(path) || within || swapped || known.directories.contains(path)
+    };
+    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_known(path))
+}

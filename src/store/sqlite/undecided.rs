@@ -1,0 +1,47 @@
+//! Events that came while the rules were broken: each waits as a delivery to nobody, in the order of all deliveries,
+//! until it is decided where it goes.
+
+use rusqlite::{Connection, params};
+use serde_json::Value;
+
+use super::query::enqueue;
+use crate::event::DeliveryId;
+use crate::store::{Millis, NewEvent, Settle, Undecided};
+
+pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO deliveries (id, event, lane, channel, route, state, due, created_at)
+               VALUES (?1, ?2, '', '', '', 'undecided', ?3, ?3)";
+    for event in events.iter().filter(|event| event.is_undecided) {
+        db.prepare_cached(sql)?.execute(params![DeliveryId::fresh().as_str(), event.id.as_str(), now])?;
+    }
+    Ok(())
+}
+
+/// Decides on the oldest, at most `limit`; says whether there are more.
+pub(super) fn settle(db: &Connection, settle: &Settle, limit: usize) -> rusqlite::Result<bool> {
+    let sql = "SELECT seq, events.id, source, received_at, json FROM deliveries
+               JOIN events ON events.id = deliveries.event JOIN requests ON requests.id = events.request
+               WHERE state = 'undecided' ORDER BY seq LIMIT ?1";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = db.prepare_cached(sql)?;
+    let found = select.query_map([limit], |row| {
+        let undecided = Undecided {
+            event: row.get::<_, String>(1)?.into(),
+            source: row.get::<_, String>(2)?.into(),
+            received_at: row.get(3)?,
+            json: serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or(Value::Null),
+        };
+        Ok((row.get::<_, i64>(0)?, undecided))
+    })?;
+    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    let count = found.len();
+    for (seq, undecided) in found {
+        let (event, at) = (undecided.event.clone(), undecided.received_at);
+        let settled = settle(undecided);
+        enqueue(db, &settled.deliveries, at)?;
+        db.prepare_cached("UPDATE events SET decision = ?2 WHERE id = ?1")?
+            .execute([event.as_str(), &settled.decision])?;
+        db.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
+    }
+    Ok(i64::try_from(count).is_ok_and(|count| count == limit))
+}
