@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod event;
+pub mod explain;
 pub mod http_client;
 pub mod memory;
 pub mod message;

@@ -102,6 +102,11 @@ fn event(seen: &SeenEvent) -> String {
     let went: Vec<_> = went.collect();
     let why = seen.decision["silent"].as_str().map(ToOwned::to_owned);
     let why = why.or_else(|| Some(format!("muted by `{}`", seen.decision["muted"].as_str()?)));
+    let held = || seen.decision["held"].as_array()?.first()?["why"].as_str();
+    let why = why.or_else(|| held().map(ToOwned::to_owned));
+    let why = why.or_else(|| {
+        Some("undecided until the rules are mended".to_owned()).filter(|_| seen.decision["undecided"] == true)
+    });
     let went = match (went.is_empty(), why) {
         (false, _) => went.join(", "),
         (true, Some(why)) => format!("nowhere: {why}"),

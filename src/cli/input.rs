@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Failure;
-use crate::source::{PROVIDERS, Parsed, Provider, Sample, provider};
+use crate::source::{PROVIDERS, Parsed, Provider, Sample, Source, provider};
 
 /// The provider that a command means: the one that it names, or the first.
 pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Failure> {
@@ -29,8 +29,16 @@ pub(super) fn sample(provider: &'static Provider, name: &str) -> Result<&'static
     })
 }
 
-/// What a payload's file holds, whose host called it `key`, or a sample.
-pub(super) fn parsed(provider: &'static Provider, payload: &str, key: Option<&str>) -> Result<Parsed, Failure> {
+/// What a payload's file holds, whose host called it `key`, or a sample; as a source of the config understands it, if
+/// there is one.
+pub(super) fn parsed(
+    provider: &'static Provider,
+    source: Option<&dyn Source>,
+    payload: &str,
+    key: Option<&str>,
+) -> Result<Parsed, Failure> {
+    let plain = provider.plain();
+    let source = source.unwrap_or(plain.as_ref());
     let path = Path::new(payload);
     let (key, body) = if path.exists() {
         let body = std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
@@ -44,9 +52,9 @@ pub(super) fn parsed(provider: &'static Provider, payload: &str, key: Option<&st
     } else {
         let sample = sample(provider, payload)?;
         if key.is_none_or(|key| key == sample.key) {
-            return provider.parse_sample(sample).map_err(|refusal| Failure::NotFine(refusal.to_string()));
+            return provider.parse_sample_by(source, sample).map_err(|refusal| Failure::NotFine(refusal.to_string()));
         }
         (key.unwrap_or(sample.key), sample.body.as_bytes().to_vec())
     };
-    provider.parse(key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))
+    provider.parse_by(source, key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))
 }

@@ -7,6 +7,7 @@ mod check;
 mod deliveries;
 mod doctor;
 mod events;
+mod explain;
 mod input;
 mod render;
 mod replay;
@@ -61,6 +62,8 @@ enum Command {
     Sample(sample::Sample),
     /// Show the message that an event becomes.
     Render(render::Render),
+    /// Why an event went where it went, or nowhere: each rule's word, the chat's answers, and what was sent.
+    Explain(explain::Explain),
     /// What came in lately and where it went; with `--refused`, what was not let in.
     Events(events::Events),
     /// JSON Schema, for editors and for whoever writes templates.
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),
         Command::Render(render) => render.run(&arguments.config),
+        Command::Explain(explain) => explain.run(&arguments.config),
         Command::Events(events) => events.run(&arguments.config),
         Command::Schema(schema) => schema.run(),
         Command::Deliveries(deliveries) => deliveries.run(&arguments.config),

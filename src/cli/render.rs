@@ -38,7 +38,7 @@ pub(super) struct Render {
 impl Render {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let provider = named_provider(self.source.as_deref())?;
-        let parsed = parsed(provider, &self.payload, self.event.as_deref())?;
+        let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;
         let library = library(config)?;
         if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
             let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::{Failure, complain, report, tally};
-use crate::config::{self, Listen, Live, Secrets, Settings};
+use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
 use crate::server::admin::{Gate, generate_token};
 use crate::server::{self, Listeners};
 use crate::store::sqlite::SqliteStore;
@@ -32,13 +32,13 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
     }
     let runtime =
         tokio::runtime::Runtime::new().map_err(|error| Failure::NotFine(format!("cannot start threads: {error}")))?;
-    let result = runtime.block_on(serve(config, settings));
+    let result = runtime.block_on(serve(config, settings, loaded.files));
     // A console that nobody reads may block a thread for ever; what it was to show waits in the store.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
+async fn serve(config: &Path, settings: Settings, files: Watched) -> Result<(), Failure> {
     let fatal = |error: std::io::Error| Failure::NotFine(format!("cannot listen to signals: {error}"));
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fatal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fatal)?;
@@ -83,7 +83,7 @@ async fn serve(config: &Path, settings: Settings) -> Result<(), Failure> {
     });
     let live = Live::new(settings);
     let gate = Gate::new(live.clone(), token);
-    let config = server::Config { path: config.to_owned(), live, reloads, asking, show: report };
+    let config = server::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
     let served = server::serve(Listeners { public, admin }, config, store, gate, stopping).await;
     served.map_err(|error| Failure::NotFine(error.to_string()))?;
     tracing::info!("stopped");

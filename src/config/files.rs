@@ -1,7 +1,9 @@
 //! The files that make up a config: the main one, and those that it includes.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::document::{Document, Overrides};
 use super::secret::is_public;
@@ -15,20 +17,54 @@ pub(super) struct Files {
     pub(super) included: Vec<Document>,
     /// What is wrong with what is included.
     pub(super) problems: Vec<Problem>,
-    watched: Watched,
+    /// All of it, and what is read beside it.
+    pub(super) watched: RefCell<Watched>,
 }
 
-/// What a config was read from, and what may come to belong to it.
+/// What a config was read from, and what may come to belong to it; each as it was just before it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watched {
     /// These files, or whatever stands there.
-    pub files: BTreeSet<PathBuf>,
+    files: BTreeMap<PathBuf, Look>,
     /// Any file in these directories.
-    pub directories: BTreeSet<PathBuf>,
+    directories: BTreeMap<PathBuf, Look>,
+}
+
+/// How something looked: when it was changed last, and its size. `None` of what was not there.
+type Look = Option<(SystemTime, u64)>;
+
+fn look(path: &Path) -> Look {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+impl Watched {
+    /// Adds a file or a directory, before it is read.
+    pub(super) fn add(&mut self, path: PathBuf) {
+        let list = if path.is_dir() { &mut self.directories } else { &mut self.files };
+        list.entry(path).or_insert_with_key(|path| look(path));
+    }
+
+    /// The files.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.keys().map(PathBuf::as_path)
+    }
+
+    /// The directories.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.directories.keys().map(PathBuf::as_path)
+    }
+
+    /// Whether anything looks other than it did.
+    pub fn is_changed(&self) -> bool {
+        self.files.iter().chain(&self.directories).any(|(path, seen)| look(path) != *seen)
+    }
 }
 
 /// Reads the main file and what it includes. An error is one of the main file.
 pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
+    let mut watched = Watched::default();
+    watched.add(path.to_owned());
     let shown = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot read the config file: {error}");
@@ -38,29 +74,15 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     let mut main = Document::parse(shown, &text, Overrides::Yes).map_err(|problem| vec![problem])?;
     main.directory = path.parent().unwrap_or(Path::new("")).to_owned();
     main.is_public = is_public(path);
-    let mut watched = Watched::default();
-    watched.files.insert(path.to_owned());
     let (mut included, mut problems) = (vec![], vec![]);
     for path in named(&main, &mut watched, &mut problems) {
-        watched.files.insert(path.clone());
+        watched.add(path.clone());
         match read_included(&path) {
             Ok(document) => included.push(document),
             Err(problem) => problems.push(problem),
         }
     }
-    Ok(Files { main, included, problems, watched })
-}
-
-impl Files {
-    /// All that is to be watched, with what was read beside the config.
-    pub(super) fn watched(&self, beside: BTreeSet<PathBuf>) -> Watched {
-        let mut watched = self.watched.clone();
-        for path in beside {
-            let list = if path.is_dir() { &mut watched.directories } else { &mut watched.files };
-            list.insert(path);
-        }
-        watched
-    }
+    Ok(Files { main, included, problems, watched: watched.into() })
 }
 
 /// The files that `include` names, in the order of their names.
@@ -95,11 +117,7 @@ const WILD: [char; 3] = ['*', '?', '['];
 fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, String> {
     let plain = Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD));
     let base = directory.join(plain.collect::<PathBuf>());
-    if base.is_dir() && base != directory {
-        watched.directories.insert(base);
-    } else {
-        watched.files.insert(base);
-    }
+    watched.add(base);
     let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
     let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| error.msg.to_owned())?;
     let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;

@@ -70,8 +70,6 @@ pub struct Settings {
     pub address_lists: Vec<Arc<List>>,
     /// The rules as they are kept in the store.
     pub kept: Kept,
-    /// What all of this was read from.
-    pub files: Watched,
     /// What it consists of.
     pub outline: Outline,
 }
@@ -173,12 +171,14 @@ pub struct Loaded {
     pub settings: Option<Settings>,
     /// What is wrong; warnings too.
     pub problems: Vec<Problem>,
+    /// What it was read from.
+    pub files: Watched,
 }
 
 impl Loaded {
     /// The settings, if nothing is wrong with them; else what is.
     pub fn sound(self) -> Result<Settings, Vec<Problem>> {
-        let Self { settings, problems } = self;
+        let Self { settings, problems, .. } = self;
         settings.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)).ok_or(problems)
     }
 }
@@ -199,11 +199,17 @@ pub fn load(path: &Path, secrets: Secrets) -> Loaded {
 
 /// The same, while published lists of addresses are known already.
 pub fn reload(path: &Path, secrets: Secrets, lists: &[Arc<List>]) -> Loaded {
-    let (settings, problems) = match files::read(path) {
-        Ok(files) => build::settings(&files, secrets, lists),
-        Err(problems) => (None, problems),
-    };
-    Loaded { settings, problems }
+    match files::read(path) {
+        Ok(files) => {
+            let (settings, problems) = build::settings(&files, secrets, lists);
+            Loaded { settings, problems, files: files.watched.into_inner() }
+        }
+        Err(problems) => {
+            let mut files = Watched::default();
+            files.add(path.to_owned());
+            Loaded { settings: None, problems, files }
+        }
+    }
 }
 
 /// Reads of the config what templates need, whatever is wrong with the rest.
@@ -216,7 +222,7 @@ pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
 
 /// Reads of the config where the store is, whatever is wrong with the rest.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
-    build::store(&files::read(path)?.main)
+    build::store(&files::read(path)?)
 }
 
 /// The rules that [`Kept`] holds; none where they cannot be read any more.

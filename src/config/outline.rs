@@ -19,7 +19,6 @@ impl Outline {
     pub(super) fn add_values(&mut self, values: &Dict) {
         for (key, value) in values {
             match (key.as_str(), value) {
-                ("include" | "templates", _) => {}
                 ("routes" | "mutes", Value::Array(_, rules)) => self.add_rules(key.trim_end_matches('s'), rules),
                 ("sources" | "channels", Value::Dict(_, tables)) => {
                     for (name, table) in tables {

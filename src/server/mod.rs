@@ -25,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Live;
+use crate::config::{Live, Watched};
 use crate::delivery::Bells;
 use crate::problem::Problem;
 use crate::store::{Store, StoreError, now};
@@ -70,6 +70,8 @@ pub struct Config {
     pub reloads: Reloads,
     /// What is asked that way.
     pub asking: Asking,
+    /// What it was read from.
+    pub files: Watched,
     /// Shows problems to whoever started the service.
     pub show: fn(&[Problem]),
 }
@@ -83,8 +85,8 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
     let metrics = Metrics::start();
-    let Config { path, live, reloads, asking, show } = config;
-    let reloader = Reloader::start(path, live.clone(), store.clone(), show).await?;
+    let Config { path, live, reloads, asking, files, show } = config;
+    let reloader = Reloader::start(path, live.clone(), store.clone(), files, show).await?;
     let refusals = Refusals::default();
     let bells = reloader.bells();
     let mut beside = JoinSet::new();

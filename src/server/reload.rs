@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::watch_files::Watcher;
 use super::{addresses, decide};
-use crate::config::{self, Live, Secrets, Settings};
+use crate::config::{self, Live, Secrets, Settings, Watched};
 use crate::delivery::Dispatcher;
 use crate::problem::{Problem, Severity};
 use crate::store::{Store, StoreError, now};
@@ -76,6 +76,8 @@ pub(super) struct Reloader {
     dispatcher: Dispatcher,
     /// Keeping published lists of addresses fresh.
     lists: JoinSet<()>,
+    /// What the config was read from last, sound or not.
+    files: Watched,
     /// Shows problems to whoever started the service.
     show: fn(&[Problem]),
 }
@@ -86,6 +88,7 @@ impl Reloader {
         config: PathBuf,
         live: Live,
         store: Arc<dyn Store>,
+        files: Watched,
         show: fn(&[Problem]),
     ) -> Result<Self, StoreError> {
         let settings = live.now();
@@ -96,7 +99,7 @@ impl Reloader {
             settle = Some(decide::settle(settings.clone()));
         }
         let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle).await?;
-        let mut reloader = Self { config, live, store, dispatcher, lists: JoinSet::new(), show };
+        let mut reloader = Self { config, live, store, dispatcher, lists: JoinSet::new(), files, show };
         reloader.keep_fresh(&settings, None);
         Ok(reloader)
     }
@@ -109,7 +112,12 @@ impl Reloader {
     pub(super) async fn run(mut self, mut asking: Asking, mut stopped: watch::Receiver<bool>) -> Dispatcher {
         let mut watcher = Watcher::new(&self.config);
         loop {
-            watcher.watch(&self.live.now().files);
+            watcher.watch(&self.files);
+            if self.files.is_changed() {
+                // Since it was read, and before it was watched.
+                let _ = self.reload().await;
+                continue;
+            }
             let asked = tokio::select! {
                 Some(asked) = asking.0.recv() => asked,
                 () = watcher.changed() => None,
@@ -128,6 +136,7 @@ impl Reloader {
         let read = move || config::reload(&path, Secrets::Generate, &lists);
         let loaded = tokio::task::spawn_blocking(read).await;
         let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("reading the config failed: {error}")))?;
+        self.files = loaded.files.clone();
         let warnings: Vec<_> = loaded.problems.clone();
         let new = match loaded.sound() {
             Ok(settings) => settings,

@@ -20,18 +20,25 @@ const QUIET: Duration = Duration::from_millis(100);
 /// The longest that is waited for that.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// What is watched, by absolute paths.
+#[derive(Default)]
+struct Interesting {
+    files: BTreeSet<PathBuf>,
+    directories: BTreeSet<PathBuf>,
+}
+
 /// Tells of changes.
 pub(super) struct Watcher {
     /// `None` where the system cannot watch, which was logged.
     watcher: Option<RecommendedWatcher>,
     directories: BTreeSet<PathBuf>,
-    interesting: Arc<RwLock<Watched>>,
+    interesting: Arc<RwLock<Interesting>>,
     changed: Arc<Notify>,
 }
 
 impl Watcher {
     pub(super) fn new(config: &Path) -> Self {
-        let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Watched::default())));
+        let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Interesting::default())));
         let (tell, matters) = (changed.clone(), interesting.clone());
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // Where events were lost, anything may have changed.
@@ -54,9 +61,9 @@ impl Watcher {
     pub(super) fn watch(&mut self, files: &Watched) {
         use notify::Watcher as _;
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted = Watched {
-            files: files.files.iter().map(|path| absolute(path)).collect(),
-            directories: files.directories.iter().map(|path| absolute(path)).collect(),
+        let wanted = Interesting {
+            files: files.files().map(absolute).collect(),
+            directories: files.directories().map(absolute).collect(),
         };
         let parents = wanted.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
         let directories: BTreeSet<PathBuf> = parents.chain(wanted.directories.iter().cloned()).collect();
@@ -82,9 +89,11 @@ impl Watcher {
 }
 
 /// Whether an event is about what the config was read from. A directory holds other files too, the store's among them.
-fn is_change(event: &Event, known: &Watched) -> bool {
+fn is_change(event: &Event, known: &Interesting) -> bool {
     let is_known = |path: &Path| {
-        let within = path.parent().is_some_and(|parent| known.directories.contains(parent));
+        // Whatever else lies there, it is none of the config's.
+        let is_ours = path.extension().is_some_and(|extension| extension == "toml" || extension == "hbs");
+        let within = is_ours && path.parent().is_some_and(|parent| known.directories.contains(parent));
         // Kubernetes keeps what it mounts behind a link of this name.
         let swapped = path.file_name().is_some_and(|name| name == "..data");
         known.files.contains(path) || within || swapped || known.directories.contains(path)

@@ -199,14 +199,23 @@ impl Provider {
         story
     }
 
-    /// What happened in a body, for looking at it without a request, and with nothing remembered.
-    pub fn parse(&self, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
-        self.parse_after(&mut Memory::new(), key, body)
+    /// A source without settings.
+    pub fn plain(&self) -> Box<dyn Source> {
+        (self.build)(SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() })
     }
 
-    fn parse_after(&self, memory: &mut Memory, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
-        let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
-        let mut parsed = (self.build)(settings).parse(&(self.headers)(key, "sample"), body)?;
+    /// What happened in a body, for looking at it without a request, and with nothing remembered.
+    pub fn parse(&self, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+        self.parse_by(self.plain().as_ref(), key, body)
+    }
+
+    /// The same, as a source of this kind understands it.
+    pub fn parse_by(&self, source: &dyn Source, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+        self.parse_after(source, &mut Memory::new(), key, body)
+    }
+
+    fn parse_after(&self, source: &dyn Source, memory: &mut Memory, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+        let mut parsed = source.parse(&(self.headers)(key, "sample"), body)?;
         let source = SourceName::from("sample");
         let mut recall = Recall::new(&source, memory, 0);
         for event in &mut parsed.events {
@@ -219,9 +228,14 @@ impl Provider {
 
     /// What happened in a sample, with what must have come before it remembered.
     pub fn parse_sample(&self, sample: &'static Sample) -> Result<Parsed, Refusal> {
+        self.parse_sample_by(self.plain().as_ref(), sample)
+    }
+
+    /// The same, as a source of this kind understands it.
+    pub fn parse_sample_by(&self, source: &dyn Source, sample: &'static Sample) -> Result<Parsed, Refusal> {
         let mut memory = Memory::new();
         let story = self.story(sample).into_iter();
-        let last = story.map(|sample| self.parse_after(&mut memory, sample.key, sample.body.as_bytes())).last();
+        let last = story.map(|sample| self.parse_after(source, &mut memory, sample.key, sample.body.as_bytes())).last();
         last.unwrap_or_else(|| Err(Refusal::Malformed("no such sample".to_owned())))
     }
 }

@@ -80,8 +80,12 @@ pub struct Filter {
     pub kinds: Vec<String>,
     /// The event.
     pub event: Option<EventId>,
+    /// The request that brought the event.
+    pub request: Option<RequestId>,
     /// The host's name for the request: Bitbucket's `X-Request-UUID`.
     pub request_key: Option<String>,
+    /// The page of the pull request that the event is about, or a page below it.
+    pub pull_request_url: Option<String>,
     /// The channel that it went to.
     pub channel: Option<ChannelName>,
     /// What became of it.

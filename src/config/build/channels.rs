@@ -31,7 +31,7 @@ impl Builder<'_> {
         let (proxy_place, ca_place) = (section.place_of_taken("proxy"), section.place_of("ca"));
         let ca = section.strings("ca").unwrap_or_default();
         let ca: Vec<_> = ca.into_iter().map(|path| section.document.directory.join(path.value)).collect();
-        self.read.borrow_mut().extend(ca.iter().cloned());
+        ca.iter().for_each(|path| self.watched.borrow_mut().add(path.clone()));
         let http = Http::new(&HttpSettings { proxy, ca });
         let http = http.map_err(|error| match error {
             HttpError::Proxy(message) => {

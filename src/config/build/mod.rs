@@ -10,7 +10,7 @@ mod values;
 mod warnings;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use figment::value::Dict;
 use secrecy::SecretString;
 
 use super::document::Document;
-use super::files::Files;
+use super::files::{Files, Watched};
 use super::kept::Kept;
 use super::outline::Outline;
 use super::secret::{self, Origin};
@@ -37,7 +37,7 @@ pub(super) use service::LISTEN;
 /// being used.
 pub(super) fn settings(files: &Files, secrets: Secrets, lists: &[Arc<List>]) -> (Option<Settings>, Vec<Problem>) {
     let notes = Notes::default();
-    let settings = Builder::new(secrets, lists).build(&notes, files);
+    let settings = Builder::new(secrets, lists, &files.watched).build(&notes, files);
     (settings, notes.into_problems())
 }
 
@@ -45,17 +45,20 @@ pub(super) fn settings(files: &Files, secrets: Secrets, lists: &[Arc<List>]) -> 
 pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
     let notes = Notes::default();
     let library = match values(&notes, &files.main) {
-        Some(values) => Builder::looking().templates(&mut Section::root(&notes, &files.main, values)),
+        Some(values) => {
+            Builder::new(Secrets::Leave, &[], &files.watched).templates(&mut Section::root(&notes, &files.main, values))
+        }
         None => Library::built_in(),
     };
     (library, notes.into_problems())
 }
 
 /// The store's file alone.
-pub(super) fn store(document: &Document) -> Result<PathBuf, Vec<Problem>> {
+pub(super) fn store(files: &Files) -> Result<PathBuf, Vec<Problem>> {
     let notes = Notes::default();
-    let values = values(&notes, document).unwrap_or_default();
-    let (path, _) = Builder::looking().store(&mut Section::root(&notes, document, values));
+    let values = values(&notes, &files.main).unwrap_or_default();
+    let builder = Builder::new(Secrets::Leave, &[], &files.watched);
+    let (path, _) = builder.store(&mut Section::root(&notes, &files.main, values));
     let problems = notes.into_problems();
     if problems.is_empty() { Ok(path) } else { Err(problems) }
 }
@@ -83,19 +86,14 @@ fn values(notes: &Notes, document: &Document) -> Option<Dict> {
 struct Builder<'a> {
     secrets: Secrets,
     lists: &'a [Arc<List>],
-    /// Files beside the config that were read, or would have been.
-    read: RefCell<BTreeSet<PathBuf>>,
+    /// What is read beside the config's files.
+    watched: &'a RefCell<Watched>,
     outline: RefCell<Outline>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(secrets: Secrets, lists: &'a [Arc<List>]) -> Self {
-        Self { secrets, lists, read: RefCell::default(), outline: RefCell::default() }
-    }
-
-    /// For those who only look.
-    fn looking() -> Self {
-        Self::new(Secrets::Leave, &[])
+    fn new(secrets: Secrets, lists: &'a [Arc<List>], watched: &'a RefCell<Watched>) -> Self {
+        Self { secrets, lists, watched, outline: RefCell::default() }
     }
 
     /// `None` where it is noted why the service cannot start.
@@ -158,7 +156,6 @@ impl<'a> Builder<'a> {
             http,
             address_lists,
             kept,
-            files: files.watched(self.read.take()),
             outline,
         };
         (!broken.service).then_some(settings)
@@ -192,7 +189,7 @@ impl<'a> Builder<'a> {
         let mut read = vec![];
         for form in secret::forms(taken).map_err(|problem| section.note(problem)).ok()? {
             if let Origin::File { path, .. } = &form {
-                self.read.borrow_mut().insert(directory.join(path));
+                self.watched.borrow_mut().add(directory.join(path));
             }
             let secret = secret::read(&form, directory, secrets);
             let secret = secret.map_err(|(message, help)| {
@@ -211,7 +208,7 @@ impl<'a> Builder<'a> {
     fn templates(&self, root: &mut Section<'_>) -> Library {
         let Some(taken) = root.string("templates") else { return Library::built_in() };
         let directory = root.document.directory.join(&taken.value);
-        self.read.borrow_mut().insert(directory.clone());
+        self.watched.borrow_mut().add(directory.clone());
         if !directory.is_dir() {
             let problem = Problem::error(format!("there is no directory `{}`", taken.value), taken.place);
             root.note(problem.help("create it, or leave `templates` out of the config"));

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::config::{Live, Settings};
 use crate::delivery::Bells;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
+use crate::explain::Explained;
 use crate::routing::Subject;
 use crate::server::decide::deliveries;
 use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
@@ -63,6 +64,13 @@ pub struct EventAnswer {
     pub json: Value,
     /// Who was to hear of it.
     pub deliveries: Vec<SeenDelivery>,
+}
+
+/// Events, explained.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ExplainAnswer {
+    /// The newest last.
+    pub events: Vec<Explained>,
 }
 
 /// Refused requests.
@@ -492,6 +500,6 @@ fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneS
 }
 
 /// What somebody asked for, short enough to be told.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     crate::message::fit::cut_text(&crate::message::shield::harmless(text), 80)
 }

@@ -4,6 +4,7 @@
 //! the same API, over HTTP where the service runs, and within its own process where it does not.
 
 mod desk;
+mod explain;
 mod gate;
 mod metrics;
 mod openapi;
@@ -19,8 +20,8 @@ use serde_json::json;
 use super::answer::{self, answer};
 
 pub use desk::{
-    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, Desk, DropAnswer, EventAnswer, EventsAnswer, LaneStatus,
-    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
+    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, Desk, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer,
+    LaneStatus, LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
 };
 pub use gate::{Gate, generate_token, token_path};
 pub use metrics::Metrics;

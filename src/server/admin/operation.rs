@@ -100,6 +100,8 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         EventsQuery => desk::EventsAnswer, |desk, _id, asked| desk.events(asked.filter()?)),
     operation!(GET "/api/v1/events/:id" Read "One event: what it says, how it was routed, its deliveries."
         Nothing => desk::EventAnswer, |desk, id, _asked| desk.event(id.into())),
+    operation!(GET "/api/v1/explain" Read "Why events went where they went, or nowhere: each rule's word, by the config of that time."
+        ExplainQuery => desk::ExplainAnswer, |desk, _id, asked| desk.explain(&asked.what, limit(asked.limit, FEW, FEW)?)),
     operation!(GET "/api/v1/refusals" Read "The last requests that were refused, and why; the newest last."
         Limit => desk::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
     operation!(GET "/api/v1/deliveries" Read "Deliveries, the newest last."
@@ -182,6 +184,18 @@ struct Reason {
     reason: Option<String>,
 }
 
+/// Which events to explain.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExplainQuery {
+    /// The id of an event, a delivery or a request; the host's name for a request (Bitbucket's `X-Request-UUID`); a pull
+    /// request's page; `last` for the newest request.
+    what: String,
+    /// At most so many, the newest.
+    #[schemars(range(min = 1, max = 20))]
+    limit: Option<usize>,
+}
+
 /// How many.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +207,9 @@ struct Limit {
 
 /// Many are enough for a look.
 const SOME: usize = 50;
+
+/// The most that are explained at once.
+const FEW: usize = 20;
 
 /// The most that are listed, or looked through for a replay, at once.
 const MOST: usize = 1_000;

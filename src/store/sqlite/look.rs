@@ -49,6 +49,15 @@ impl Where {
         all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
         all.add(":kind", kinds(filter), "events.kind IN (SELECT value FROM json_each(:kind))");
         all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
+        all.add(":request", filter.request.as_ref().map(|id| id.as_str().to_owned()), "events.request = :request");
+        // First by what costs little: its address begins with its repository's.
+        all.add(
+            ":page",
+            filter.pull_request_url.clone(),
+            "events.subject GLOB 'pr:*' AND instr(lower(:page), lower(events.repository)) > 0
+                 AND (:page = json_extract(json, '$.pull_request.url')
+                      OR :page LIKE json_extract(json, '$.pull_request.url') || '/%')",
+        );
         all.add(":key", filter.request_key.clone(), "events.request IN (SELECT request FROM dedupe WHERE key = :key)");
         all
     }
@@ -97,7 +106,8 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
         "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND state = :state)",
     );
     // From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
-    let named = filter.event.is_some() || !filter.ids.is_empty() || filter.request_key.is_some();
+    let named =
+        filter.event.is_some() || !filter.ids.is_empty() || filter.request.is_some() || filter.request_key.is_some();
     let join = if named { "JOIN" } else { "CROSS JOIN" };
     let select = format!(
         "SELECT events.id, request, source, received_at, kind, repository, decision

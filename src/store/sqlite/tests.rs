@@ -1,3 +1,5 @@
+mod configs;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 

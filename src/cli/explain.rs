@@ -1,0 +1,271 @@
+//! `hookbell explain`: why an event went where it went, or nowhere.
+
+use std::io::IsTerminal;
+use std::path::Path;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+
+use super::caller::Server;
+use super::input::{named_provider, parsed};
+use super::shown::{ago, harmless_lines, moment};
+use super::{Failure, plural};
+use crate::config::{self, Secrets};
+use crate::event::SourceName;
+use crate::explain::{Explained, Rules, explain};
+use crate::routing::{MuteVerdict, RouteVerdict};
+use crate::server::admin::ExplainAnswer;
+use crate::store::{WholeDelivery, now};
+
+/// `hookbell explain …`
+#[derive(Args)]
+pub(super) struct Explain {
+    /// What came in: `last`, an id (`evt_…`, `dlv_…`, `req_…`), the host's name for a request (Bitbucket's
+    /// X-Request-UUID), a pull request's page. Or what might: a sample, the file of a webhook's body.
+    #[arg(value_name = "EVENT|SAMPLE|PAYLOAD")]
+    what: String,
+    /// What the host calls it, for a file: `repo:push`.
+    #[arg(long, value_name = "KEY")]
+    event: Option<String>,
+    /// For a sample or a file, the kind of source that it comes from [default: bitbucket-cloud].
+    #[arg(long, value_name = "KIND")]
+    source: Option<String>,
+    /// How many events, the newest.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=20))]
+    limit: u8,
+    /// For programs: a line of JSON for each event.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Explain {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let provider = named_provider(self.source.as_deref())?;
+        let is_payload = Path::new(&self.what).is_file() || self.event.is_some();
+        let events = if is_payload || provider.sample(&self.what).is_some() {
+            self.what_might_come(config)?
+        } else {
+            let query = [("what", Some(self.what.clone())), ("limit", Some(self.limit.to_string()))];
+            let answer: Result<ExplainAnswer, _> = self.server.caller(config)?.get("/api/v1/explain", &query);
+            answer.map_err(|failure| self.with_hint(failure))?.events
+        };
+        let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        for (n, event) in events.iter().enumerate() {
+            if self.json {
+                anstream::println!("{}", serde_json::to_string(event).unwrap_or_default());
+            } else {
+                let gap = if n > 0 { "\n" } else { "" };
+                anstream::println!("{gap}{}", Tree { styled }.draw(event));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of a sample or a file, by the rules of now.
+    fn what_might_come(&self, config: &Path) -> Result<Vec<Explained>, Failure> {
+        let provider = named_provider(self.source.as_deref())?;
+        let settings = config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?;
+        let through = settings.sources.iter().find(|(_, entry)| entry.provider.kind == provider.kind);
+        // The source knows which accounts are machines.
+        let source = through.map(|(_, entry)| entry.source.as_ref());
+        let parsed = parsed(provider, source, &self.what, self.event.as_deref())?;
+        if let Some(note) = parsed.note {
+            anstream::eprintln!("nothing to route in `{}`: {note}", self.what);
+        }
+        let explained = parsed.events.iter().map(|event| {
+            let name = through.map_or_else(|| SourceName::from(provider.kind), |(name, _)| name.clone());
+            let (mut explained, _) = explain(event, &name, now(), &settings.router);
+            let foreign = event.place().filter(|place| !through.is_some_and(|(_, entry)| entry.repo.matches(place)));
+            explained.notes.extend(foreign.map(|place| match through {
+                Some((name, _)) => format!("source `{name}` may not speak for `{place}`: such a request is refused"),
+                None => format!("the config has no source of kind `{}`, so none comes in", provider.kind),
+            }));
+            explained
+        });
+        Ok(explained.collect())
+    }
+
+    fn with_hint(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::NotFine(text) if text.starts_with("no event") => Failure::NotFine(format!(
+                "{text}\n  `hookbell events` lists what is; `hookbell events --refused` what was not let in;\n  \
+                 `hookbell sample list` names samples, and a file needs `--event KEY`"
+            )),
+            failure => failure,
+        }
+    }
+}
+
+/// An event as a tree.
+struct Tree {
+    styled: bool,
+}
+
+/// A line of a tree, with those below it.
+struct Branch(String, Vec<Branch>);
+
+impl Tree {
+    fn draw(&self, event: &Explained) -> String {
+        let mut lines = vec![self.title(event), self.origin(event)];
+        let mut branches = vec![];
+        branches.extend(event.silent.iter().map(|why| leaf(format!("{} {why}", self.no("nobody hears of it:")))));
+        branches.extend(event.notes.iter().map(|note| leaf(format!("note: {}", harmless_lines(note)))));
+        if event.silent.is_none() {
+            branches.extend(self.rules(event));
+        }
+        if event.deliveries.is_empty() && event.id.is_some() {
+            branches.push(leaf("no message came of it".to_owned()));
+        }
+        branches.extend(event.deliveries.iter().map(|delivery| self.delivery(delivery)));
+        grow(&branches, "", &mut lines);
+        lines.join("\n")
+    }
+
+    fn title(&self, event: &Explained) -> String {
+        let parts = [Some(&event.kind), event.repository.as_ref(), event.about.as_ref()];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        let by = event.actor.as_deref().map(|actor| format!(" · by {actor}")).unwrap_or_default();
+        self.paint(Style::new().bold(), &harmless_lines(&format!("{}{by}", parts.join(" · "))))
+    }
+
+    fn origin(&self, event: &Explained) -> String {
+        let host = format!("the host calls it {}", event.key);
+        let came = match (&event.id, &event.request) {
+            (Some(id), Some(request)) => {
+                format!("{id} in {request}, through `{}`, {} ({})", event.source, moment(event.at), ago(event.at))
+            }
+            _ => format!("as if it came through `{}` now", event.source),
+        };
+        self.paint(Style::new().dimmed(), &harmless_lines(&format!("{came}; {host}")))
+    }
+
+    fn rules(&self, event: &Explained) -> Vec<Branch> {
+        let which = match event.rules {
+            Rules::Same => "",
+            Rules::Then => ", as they were when it came (others are in use now)",
+            Rules::Now => ", as they are now",
+        };
+        let mut branches = vec![];
+        if !event.said.mutes.is_empty() {
+            let width = width(event.said.mutes.iter().map(|mute| mute.name.as_str()));
+            let mutes = event.said.mutes.iter().map(|mute| self.mute(mute, width)).collect();
+            branches.push(Branch(format!("mutes{which}"), mutes));
+        }
+        if !event.said.routes.is_empty() {
+            let width = width(event.said.routes.iter().map(|route| route.name.as_str()));
+            let routes =
+                event.said.routes.iter().map(|route| self.route(route, event.muted.as_deref(), width)).collect();
+            branches.push(Branch(format!("routes{which}"), routes));
+        }
+        branches
+    }
+
+    fn mute(&self, mute: &MuteVerdict, width: usize) -> Branch {
+        let name = pad(&mute.name, width);
+        let channels: Vec<_> = mute.channels.iter().map(|channel| channel.as_str()).collect();
+        leaf(match (&mute.why, channels.is_empty()) {
+            (Some(why), _) => format!("{}   {name}  {}", self.paint(Style::new().dimmed(), "no"), harmless_lines(why)),
+            (None, true) => format!("{}  {name}  silences it everywhere", self.no("yes")),
+            (None, false) => format!("{}  {name}  silences it in {}", self.no("yes"), channels.join(", ")),
+        })
+    }
+
+    fn route(&self, route: &RouteVerdict, muted: Option<&str>, width: usize) -> Branch {
+        let name = pad(&route.name, width);
+        if let Some(why) = &route.why {
+            let no = self.paint(Style::new().dimmed(), "no");
+            return leaf(format!("{no}   {name}  {}", harmless_lines(why)));
+        }
+        let by_mute = muted.map(|mute| format!("mute `{mute}` silences the event"));
+        let to = route.channels.iter().map(|way| match by_mute.as_ref().or(way.why.as_ref()) {
+            None => format!("→ {}", way.channel),
+            Some(why) => format!("{} {}: {why}", self.no("not to"), way.channel),
+        });
+        let to: Vec<_> = to.collect();
+        let yes = self.paint(AnsiColor::Green.on_default().bold(), "yes");
+        if muted.is_none() && route.channels.iter().all(|way| way.sent) {
+            let all: Vec<_> = route.channels.iter().map(|way| way.channel.as_str()).collect();
+            return leaf(format!("{yes}  {name}  → {}", harmless_lines(&all.join(", "))));
+        }
+        match to.as_slice() {
+            [one] => leaf(format!("{yes}  {name}  {}", harmless_lines(one))),
+            several => {
+                let ways = several.iter().map(|way| leaf(harmless_lines(way))).collect();
+                Branch(format!("{yes}  {}", name.trim_end()), ways)
+            }
+        }
+    }
+
+    fn delivery(&self, whole: &WholeDelivery) -> Branch {
+        let delivery = &whole.delivery;
+        let state = delivery.state.as_str();
+        let is_fine = ["delivered", "accepted"].contains(&state);
+        let style = if is_fine { AnsiColor::Green.on_default().bold() } else { AnsiColor::Yellow.on_default().bold() };
+        let why = delivery.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        let again = delivery.replay_of.as_ref().map(|id| format!(", again after {id}")).unwrap_or_default();
+        let to =
+            if delivery.channel.as_str().is_empty() { String::new() } else { format!("to {}: ", delivery.channel) };
+        let title = format!("{to}{}{}  {}{again}", self.paint(style, state), harmless_lines(&why), delivery.id);
+        let mut below: Vec<_> = whole
+            .tries
+            .iter()
+            .map(|attempt| {
+                let status = attempt.status.map(|status| format!(", status {status}")).unwrap_or_default();
+                let said = attempt.said.as_deref().map(|said| format!(", it said: {said}")).unwrap_or_default();
+                let (n, at, took, outcome) = (attempt.n, moment(attempt.at), attempt.took, &attempt.outcome);
+                leaf(harmless_lines(&format!("attempt {n}  {at}  {outcome} after {took} ms{status}{said}")))
+            })
+            .collect();
+        below.extend(
+            delivery
+                .template_error
+                .as_ref()
+                .map(|error| leaf(harmless_lines(&format!("a template failed, the next one was used: {error}")))),
+        );
+        below.extend(
+            whole
+                .sent
+                .as_deref()
+                .map(|sent| leaf(format!("sent, {}\n{}", plural(sent.len(), "byte"), harmless_lines(sent.trim_end())))),
+        );
+        Branch(title, below)
+    }
+
+    fn no(&self, text: &str) -> String {
+        self.paint(AnsiColor::Yellow.on_default().bold(), text)
+    }
+
+    fn paint(&self, style: Style, text: &str) -> String {
+        if self.styled { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+}
+
+fn leaf(text: String) -> Branch {
+    Branch(text, vec![])
+}
+
+/// Draws branches below a line.
+fn grow(branches: &[Branch], indent: &str, lines: &mut Vec<String>) {
+    for (n, Branch(text, below)) in branches.iter().enumerate() {
+        let (turn, further) = if n + 1 == branches.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let mut texts = text.lines();
+        lines.push(format!("{indent}{turn}{}", texts.next().unwrap_or_default()));
+        lines.extend(texts.map(|text| format!("{indent}{further}{text}")));
+        grow(below, &format!("{indent}{further}"), lines);
+    }
+}
+
+fn width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
+    names.map(|name| unicode_width::UnicodeWidthStr::width(name).min(WIDEST)).max().unwrap_or(0)
+}
+
+/// Beyond this, a name pushes what follows it to the right.
+const WIDEST: usize = 32;
+
+fn pad(name: &str, width: usize) -> String {
+    let name = harmless_lines(name);
+    let missing = width.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
+    format!("{name}{}", " ".repeat(missing))
+}

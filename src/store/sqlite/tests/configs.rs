@@ -1,0 +1,109 @@
+//! Kept rules, and events that came while the rules were broken.
+
+use super::*;
+use crate::store::Settled;
+
+/// An event that is to be routed later.
+fn later(text: &str) -> Decide {
+    let says = says(text, &[]);
+    Box::new(move |memory| {
+        let mut decided = says(memory);
+        decided.events.iter_mut().for_each(|event| event.is_undecided = true);
+        decided
+    })
+}
+
+/// Sends each to `a`, but for what says `nobody`.
+fn to_a() -> Settle {
+    Box::new(|undecided| {
+        let sends = NewDelivery {
+            id: DeliveryId::fresh(),
+            event: undecided.event,
+            channel: "a".into(),
+            lane: lane("a"),
+            route: "r".to_owned(),
+            template: None,
+            style: None,
+            replay_of: None,
+        };
+        let deliveries = if undecided.json["text"] == "nobody" { vec![] } else { vec![sends] };
+        Settled { decision: json!({ "decided": undecided.json["text"] }).to_string(), deliveries }
+    })
+}
+
+async fn undecided(store: &SqliteStore) -> usize {
+    let filter = Filter { state: Some(State::Undecided), limit: 100, ..Filter::default() };
+    store.deliveries(filter).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
+    let Fixture { directory, store } = open();
+    for text in ["one", "nobody", "two", "three"] {
+        store.accept(request(None), later(text)).await.unwrap();
+    }
+    drop(store);
+    let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
+    assert_eq!((undecided(&store).await, store.counts().await.unwrap().undecided), (4, 4));
+    // Old as it is, it is not forgotten.
+    let keep = Keep { all: Duration::ZERO, raw: Duration::ZERO };
+    while store.forget(keep, now() + MINUTE).await.unwrap() {}
+    assert!(store.settle(to_a(), 3).await.unwrap(), "there is more");
+    assert_eq!(waiting(&store, "a").await, ["one", "two"]);
+    assert!(!store.settle(to_a(), 3).await.unwrap());
+    assert!(!store.settle(to_a(), 3).await.unwrap());
+    assert_eq!(waiting(&store, "a").await, ["one", "two", "three"]);
+    let events = store.events(Filter { limit: 10, ..Filter::default() }).await.unwrap();
+    assert!(events.iter().all(|event| event.decision["decided"].is_string()), "{events:?}");
+    assert_eq!(undecided(&store).await, 0);
+}
+
+/// Whatever comes at the same time is decided by the rules of before or by those of after, and in its place.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_happens_between_two_requests() {
+    let f = open();
+    let is_sound = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let accept = |n: usize| {
+        let is_sound = is_sound.clone();
+        let decide: Decide = Box::new(move |memory| {
+            let says =
+                if is_sound.load(Ordering::Relaxed) { says(&n.to_string(), &["a"]) } else { later(&n.to_string()) };
+            says(memory)
+        });
+        async { f.store.accept(request(None), decide).await.unwrap() }
+    };
+    let change = || {
+        let is_sound = is_sound.clone();
+        let then = Box::new(move || is_sound.store(true, Ordering::Relaxed));
+        f.store.assign([("a".into(), lane("a"))].into(), Change { settle: Some(to_a()), then: Some(then) })
+    };
+    let requests = |from: usize| async move {
+        for n in from..from + 40 {
+            accept(n).await;
+        }
+    };
+    let changing = async {
+        tokio::task::yield_now().await;
+        change().await.unwrap();
+    };
+    tokio::join!(requests(0), changing, requests(100));
+    assert_eq!(undecided(&f.store).await, 0);
+    let came = waiting(&f.store, "a").await.iter().map(|n| n.parse::<usize>().unwrap()).collect::<Vec<_>>();
+    assert_eq!(came.len(), 80);
+    for from in [0, 100] {
+        let of_one: Vec<_> = came.iter().copied().filter(|n| (from..from + 40).contains(n)).collect();
+        assert_eq!(of_one, (from..from + 40).collect::<Vec<_>>(), "in the order in which they were stored");
+    }
+}
+
+#[tokio::test]
+async fn rules_are_kept_as_long_as_what_they_decided() {
+    let f = open();
+    let (day, at) = (24 * 60 * MINUTE, now());
+    f.store.keep_config("old", "{}", at - 40 * day).await.unwrap();
+    f.store.keep_config("used", "{}", at - 40 * day).await.unwrap();
+    f.store.keep_config("used", "not what it was", at).await.unwrap();
+    f.store.forget(Keep::default(), at).await.unwrap();
+    assert_eq!(f.store.config("old").await.unwrap(), None);
+    assert_eq!(f.store.config("used").await.unwrap().as_deref(), Some("{}"));
+}

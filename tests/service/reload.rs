@@ -1,0 +1,234 @@
+//! Changing the config while the service runs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::Client;
+use serde_json::Value;
+
+use crate::chats::{config, numbers, send};
+use crate::fakes::{Fake, Kind};
+use crate::program::{EVERYTHING, Home, post, sample};
+
+/// Puts a file in another's place, as editors do.
+fn replace(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::rename(&beside, path).unwrap();
+}
+
+const WENT_OVER: &str = "went over to the changed config";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_they_are_mended() {
+    let (slack, teams) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Teams).await);
+    let sound = config(&[("slack", &slack), ("teams", &teams)], "");
+    // What waited from before goes out meanwhile.
+    let home = Home::new(&sound);
+    let service = home.serve();
+    let (code, ..) = home.run(&["channels", "pause", "slack"]);
+    assert_eq!(code, 0);
+    send(&service, 0..2).await;
+    assert_eq!(numbers(&teams.wait_for(2).await), [0, 1]);
+    assert!(service.stop("TERM").0.success());
+
+    home.write_config(&sound.replace("event = \"@all\"", "event = \"@al\""));
+    let mut service = home.serve();
+    assert!(home.run(&["channels", "reopen", "slack"]).1.contains("open"));
+    assert_eq!(numbers(&slack.wait_for(2).await), [0, 1]);
+    send(&service, 2..6).await;
+    let (key, body) = sample("push");
+    let (status, answer) = post(&service, key, "the-push", &body).await;
+    let said = answer["events"][0]["undecided"].as_str().unwrap();
+    assert!(status == 202 && said.contains("routed when they are mended"), "{answer}");
+    let (_, listed, _) = home.run(&["deliveries", "--state", "undecided"]);
+    assert_eq!(listed.lines().count(), 5, "{listed}");
+    let (_, explained, _) = home.run(&["explain", "the-push"]);
+    assert!(home.run(&["doctor"]).1.contains("5 events came while the rules had mistakes"));
+    assert!(explained.contains("the rules had mistakes when it came: it waits"), "{explained}");
+    assert!(explained.contains("undecided  dlv_"), "{explained}");
+    let (admin, _) = service.admin(&home);
+    let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("hookbell_undecided 5"), "{metrics}");
+    // A restart changes nothing of that.
+    assert!(service.stop("TERM").0.success());
+    let mut service = home.serve();
+    send(&service, 6..8).await;
+    replace(&home.path().join("config.toml"), &sound);
+    service.wait_for_log(WENT_OVER);
+    send(&service, 8..10).await;
+    let expected: Vec<_> = (0..10).collect();
+    let is_review = |message: &Value| message.to_string().contains("number ");
+    for fake in [&slack, &teams] {
+        let shown: Vec<_> = fake.wait_for(11).await.into_iter().filter(is_review).collect();
+        assert_eq!(numbers(&shown), expected);
+    }
+    assert_eq!(home.run(&["deliveries", "--state", "undecided"]).1, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
+    let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@al\""));
+    let mut service = home.serve();
+    assert!(service.wait_for_log("  channels  ").contains("nothing goes there until the config is mended"));
+    send(&service, 0..3).await;
+    service.stop("KILL");
+    home.write_config(EVERYTHING);
+    let mut service = home.serve();
+    let shown = service.next_messages(3);
+    assert!((0..3).all(|n| shown[n].contains(&format!("number {n:04}"))), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_changes_nothing_and_is_told_to_whoever_asks() {
+    let slack = Fake::start(Kind::Slack).await;
+    let sound = config(&[("slack", &slack)], "");
+    let home = Home::new(&sound);
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let reload = async |token: &str| {
+        let asked = Client::new().post(format!("{admin}/-/reload")).bearer_auth(token).send().await.unwrap();
+        (asked.status().as_u16(), asked.json::<Value>().await.unwrap())
+    };
+    assert_eq!(reload("wrong").await.0, 401);
+    let (status, answer) = reload(&token).await;
+    assert_eq!((status, &answer["changes"]), (200, &serde_json::json!([])));
+    home.write_config(&sound.replace("slack\"\nwebhook", "slak\"\nwebhook"));
+    service.wait_for_log("the changed config has mistakes; the last good one stays");
+    let (status, answer) = reload(&token).await;
+    assert!(status == 400 && answer["error"].as_str().unwrap().contains("did you mean `slack`?"), "{answer}");
+    send(&service, 0..1).await;
+    slack.wait_for(1).await;
+    // What cannot change while it runs says so.
+    home.write_config(&sound.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\""));
+    let line = service.wait_for_log("at the next start only");
+    assert!(line.contains("`listen`"), "{line}");
+    // By signal: a template, which is in a directory of its own.
+    let templates = home.path().join("mine");
+    std::fs::create_dir(&templates).unwrap();
+    home.write_config(&format!("templates = \"mine\"\n{sound}"));
+    service.wait_for_log(WENT_OVER);
+    std::fs::write(templates.join("pull_request.md.hbs"), "+++\nline = 'mine: {{pull_request.title}}'\n+++\n").unwrap();
+    assert!(service.wait_for_log(WENT_OVER).contains("added template `pull_request`"));
+    std::fs::write(templates.join("pull_request.opened.md.hbs"), "+++\nline = 'seen: {{pull_request.title}}'\n+++\n")
+        .unwrap();
+    let hangup = Command::new("sh").args(["-c", &format!("kill -HUP {}", service.id())]).status().unwrap();
+    assert!(hangup.success());
+    service.wait_for_log(WENT_OVER);
+    send(&service, 1..2).await;
+    assert!(slack.wait_for(2).await[1].to_string().contains("seen: number 0001"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_are_read_again_and_channels_come_go_and_move() {
+    let (one, other) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Slack).await);
+    let sound = config(&[("slack", &one)], "").replace(&format!("\"{}\"", one.url), "{ file = \"slack.url\" }");
+    let secret = "secret = \"the tests' own secret\"";
+    let sound = sound.replace(secret, "secret = [{ file = \"new.secret\" }, { file = \"old.secret\" }]");
+    let home = Home::new("");
+    let url = home.path().join("slack.url");
+    replace(&url, &one.url);
+    replace(&home.path().join("new.secret"), "quite another one");
+    replace(&home.path().join("old.secret"), "quite another one");
+    home.write_config(&sound);
+    let mut service = home.serve();
+    let (key, body) = sample("pull_request.opened");
+    assert_eq!(post(&service, key, "refused", &body).await.0, 401);
+    replace(&home.path().join("old.secret"), "the tests' own secret\n");
+    assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `old.secret`"));
+    send(&service, 0..1).await;
+    one.wait_for(1).await;
+    // What waits follows its channel to another address.
+    assert_eq!(home.run(&["channels", "pause", "slack"]).0, 0);
+    send(&service, 1..3).await;
+    replace(&url, &other.url);
+    service.wait_for_log(WENT_OVER);
+    assert_eq!(numbers(&other.wait_for(2).await), [1, 2]);
+    // Without its channel it is parked, and comes back with it.
+    assert_eq!(home.run(&["channels", "pause", "slack"]).0, 0);
+    send(&service, 3..4).await;
+    let without = format!(
+        "{}\n[channels.screen]\nkind = \"console\"\n[[routes]]\nname = \"screen\"\nevent = \"@all\"\nto = \"screen\"\n",
+        sound.split("[channels.slack]").next().unwrap()
+    );
+    replace(&home.path().join("config.toml"), &without);
+    assert!(service.wait_for_log(WENT_OVER).contains("removed channel `slack`"));
+    assert!(home.run(&["channels"]).1.contains("1 message parked"), "{}", home.run(&["channels"]).1);
+    send(&service, 4..5).await;
+    assert!(service.next_messages(1)[0].contains("number 0004"));
+    replace(&home.path().join("config.toml"), &sound);
+    service.wait_for_log(WENT_OVER);
+    assert_eq!(home.run(&["channels", "reopen", "slack"]).0, 0);
+    assert_eq!(numbers(&other.wait_for(3).await), [1, 2, 3]);
+    assert_eq!(one.shown().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn included_files_are_watched_and_each_team_has_its_own() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let home = Home::new(&format!("include = [\"routes.d/*.toml\"]\n{}", config(&[("slack", &slack)], "")));
+    std::fs::create_dir(home.path().join("routes.d")).unwrap();
+    let mut service = home.serve();
+    let team = format!(
+        "[channels.team]\nkind = \"discord\"\nwebhook_url = \"{}\"\npace = \"1000/s\"\n[[routes]]\nname = \"team\"\n\
+         event = \"@review\"\nto = \"team\"\nfinal = true\n",
+        discord.url
+    );
+    replace(&home.path().join("routes.d/team.toml"), &team);
+    service.wait_for_log(WENT_OVER);
+    send(&service, 0..1).await;
+    discord.wait_for(1).await;
+    std::fs::remove_file(home.path().join("routes.d/team.toml")).unwrap();
+    assert!(service.wait_for_log(WENT_OVER).contains("removed route `team`"));
+    send(&service, 1..2).await;
+    assert_eq!(numbers(&slack.wait_for(1).await), [1]);
+    assert_eq!(discord.shown().len(), 1);
+}
+
+/// Edits under load, every other one broken: every event arrives once, at the channel that some sound config named.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_under_load_lose_nothing_and_double_nothing() {
+    const EVENTS: usize = 150;
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let both = config(&[("slack", &slack), ("discord", &discord)], "");
+    let to = |channel: &str| both.replace("to = [\"slack\", \"discord\"]", &format!("to = \"{channel}\""));
+    assert_ne!(to("slack"), both);
+    let home = Home::new(&to("slack"));
+    let service = home.serve();
+    let path = home.path().join("config.toml");
+    let edits = tokio::task::spawn_blocking({
+        let (texts, pid) = ([to("discord"), both.replace("@all", "@al"), to("slack"), "[[".to_owned()], service.id());
+        move || {
+            for n in 0..60 {
+                replace(&path, &texts[n % texts.len()]);
+                let hangup = Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status().unwrap();
+                assert!(hangup.success());
+            }
+            replace(&path, &texts[0]);
+        }
+    });
+    let half = EVENTS / 2;
+    tokio::join!(send(&service, 0..half), send(&service, half..EVENTS));
+    edits.await.unwrap();
+    let (_, listed, _) = home.run(&["events", "--limit", "1000", "--json"]);
+    let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
+    for line in listed.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        let sends = event["decision"]["sends"].as_array().unwrap();
+        assert_eq!(sends.len(), 1, "{event}");
+        *wanted.entry(sends[0]["channel"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    assert_eq!(wanted.values().sum::<usize>(), EVENTS);
+    let mut shown = vec![];
+    for (channel, fake) in [("slack", &slack), ("discord", &discord)] {
+        let count = wanted.get(channel).copied().unwrap_or_default();
+        let messages = fake.wait_for(count).await;
+        assert_eq!(messages.len(), count, "{channel}");
+        shown.extend(numbers(&messages));
+    }
+    shown.sort_unstable();
+    assert_eq!(shown, (0..EVENTS).collect::<Vec<_>>());
+}
