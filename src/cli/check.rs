@@ -1,31 +1,68 @@
 //! `hookbell check`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+
+use clap::Args;
 
 use super::{Failure, plural, report, tally};
 use crate::config::{self, Secrets, Settings};
-use crate::problem::Severity;
+use crate::event::Kind;
 use crate::source::PROVIDERS;
 use crate::template::Context;
 
-pub(super) fn run(config: &Path) -> Result<(), Failure> {
-    let loaded = config::load(config, Secrets::Leave);
-    report(&loaded.problems);
-    let errors = loaded.problems.iter().any(|problem| problem.severity == Severity::Error);
-    let Some(settings) = loaded.settings.filter(|_| !errors) else {
-        return Err(Failure::NotFine(format!("{}: {}", config.display(), tally(&loaded.problems))));
-    };
-    let rendered = render_samples(&settings)?;
-    let (routes, channels) = (settings.router.routes().len(), settings.channels.len());
-    let warnings = if loaded.problems.is_empty() { "fine".to_owned() } else { tally(&loaded.problems) };
-    let counts = [
-        plural(routes, "route"),
-        plural(channels, "channel"),
-        plural(settings.templates.names().count(), "template"),
-        plural(rendered, "sample message"),
-    ];
-    anstream::println!("{}: {warnings} ({})", config.display(), counts.join(", "));
-    Ok(())
+/// `hookbell check`
+#[derive(Args)]
+pub(super) struct Check {
+    /// A warning is as bad as an error.
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+impl Check {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let loaded = config::load(config, Secrets::Leave);
+        report(&loaded.problems);
+        let found = tally(&loaded.problems);
+        let denied = self.deny_warnings && !loaded.problems.is_empty();
+        let Some(settings) = loaded.sound().ok().filter(|_| !denied) else {
+            return Err(Failure::NotFine(format!("{}: {found}", config.display())));
+        };
+        let rendered = render_samples(&settings)?;
+        let counts = [
+            plural(settings.router.routes().len(), "route"),
+            plural(settings.channels.len(), "channel"),
+            plural(settings.templates.names().count(), "template"),
+            plural(rendered, "sample message"),
+        ];
+        let said = if found.is_empty() { "fine".to_owned() } else { found };
+        anstream::println!("{}: {said} ({})", config.display(), counts.join(", "));
+        let unheard = unheard(&settings);
+        if !unheard.is_empty() {
+            let dim = anstyle::Style::new().dimmed();
+            anstream::println!("{dim}no route is for: {}{dim:#}", unheard.join(", "));
+        }
+        Ok(())
+    }
+}
+
+/// What the sources send and no route is for: most often that is meant so. A family is named once, if all of it is.
+fn unheard(settings: &Settings) -> Vec<String> {
+    let keys = settings.sources.values().flat_map(|entry| entry.provider.keys);
+    let sent: BTreeSet<Kind> = keys.flat_map(|key| key.kinds).copied().collect();
+    let routes = || settings.router.routes().iter().filter(|route| route.enabled);
+    let is_unheard = |kind: &Kind| !routes().any(|route| route.conditions.may_hold(*kind));
+    let unheard: BTreeSet<Kind> = sent.iter().copied().filter(is_unheard).collect();
+    let mut named = vec![];
+    for kind in &unheard {
+        let of_family = |kinds: &BTreeSet<Kind>| kinds.iter().filter(|other| other.family() == kind.family()).count();
+        let is_whole = of_family(&sent) > 1 && of_family(&sent) == of_family(&unheard);
+        let name = if is_whole { format!("{}.*", kind.family()) } else { kind.to_string() };
+        if !named.contains(&name) {
+            named.push(name);
+        }
+    }
+    named
 }
 
 /// Renders every sample with the template that serves it and with each that a route asks for.

@@ -15,6 +15,7 @@ mod sample;
 mod schema;
 mod serve;
 mod shown;
+mod test;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ enum Command {
     /// Run the service: take webhooks in, send messages out.
     Serve,
     /// Look at the config and the templates, and say all that is wrong with them.
-    Check,
+    Check(check::Check),
     /// Built-in realistic webhooks, to try things out with.
     #[command(subcommand)]
     Sample(sample::Sample),
@@ -66,6 +67,8 @@ enum Command {
     Explain(explain::Explain),
     /// What came in lately and where it went; with `--refused`, what was not let in.
     Events(events::Events),
+    /// Run your own tests: which channels hear of an event, and what the message says.
+    Test(test::Test),
     /// JSON Schema, for editors and for whoever writes templates.
     #[command(subcommand)]
     Schema(schema::Schema),
@@ -114,11 +117,12 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&arguments.config),
-        Command::Check => check::run(&arguments.config),
+        Command::Check(check) => check.run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),
         Command::Render(render) => render.run(&arguments.config),
         Command::Explain(explain) => explain.run(&arguments.config),
         Command::Events(events) => events.run(&arguments.config),
+        Command::Test(test) => test.run(&arguments.config),
         Command::Schema(schema) => schema.run(),
         Command::Deliveries(deliveries) => deliveries.run(&arguments.config),
         Command::Channels(channels) => channels.run(&arguments.config),

@@ -10,6 +10,7 @@ mod files;
 mod kept;
 mod live;
 mod outline;
+pub mod reference;
 pub(crate) mod secret;
 mod section;
 

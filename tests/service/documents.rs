@@ -1,4 +1,4 @@
-//! `docs/events.md`, made of what the program knows, so that it cannot tell anything else.
+//! `docs/events.md` and `docs/config.md`, made of what the program knows, so that they cannot tell anything else.
 //!
 //! `HOOKBELL_DOCS=write cargo test documents` writes it.
 
@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use hookbell::config::reference::{self, Entry, Table};
 use hookbell::event::{self, Kind};
 use hookbell::source::{Provider, Sample};
 use hookbell::template::{Context, Library};
@@ -150,17 +151,70 @@ fn kind_of(schema: &Value) -> String {
     }
 }
 
-#[test]
-fn the_page_of_events_is_what_the_program_knows() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/events.md");
-    let now = written();
+const CONFIG: &str = "\
+# The config
+
+Every key, with what it may be, its default and its meaning. `hookbell check` says what is wrong with a config, and where;
+`hookbell schema config > hookbell.schema.json` writes this page as JSON Schema, and an editor that knows TOML (Even Better
+TOML, taplo) uses it where the first line is `#:schema hookbell.schema.json`. How rules match is in [routing](routing.md).
+
+- A text can be overridden by an environment variable: `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`.
+- Paths are relative to the file that they stand in.
+- A secret is a text, `{ env = \"NAME\" }`, or `{ file = \"path\" }`; with `generate = true` a missing file is made, of a
+  source. A file is read again when it changes.
+- An edit takes effect when it is saved, whole or not at all; `listen`, `admin_listen` and the store's `url` at the next start.
+- With mistakes in `[server]`, `[store]`, `[sources]` or `[admin]`, Hookbell does not start. With any other, events come in and
+  wait, and are routed when it is mended.
+";
+
+fn config() -> String {
+    let mut page = CONFIG.to_owned();
+    for Table { name, is_list, about, keys } in reference::tables() {
+        let title = match (name, is_list) {
+            ("", _) => "At the top".to_owned(),
+            (name, true) => format!("`[[{name}]]`"),
+            (name, false) => format!("`[{name}]`"),
+        };
+        writeln!(
+            page,
+            "\n## {title}\n\n{about}\n\n| key | what it may be | default | what it means |\n|---|---|---|---|"
+        )
+        .unwrap();
+        for Entry { key, shape, default, about } in keys {
+            let is_code = default.contains(|c: char| c.is_ascii_digit() || c == '*');
+            let default = if is_code { format!("`{default}`") } else { default.to_owned() };
+            writeln!(page, "| `{key}` | {} | {default} | {about} |", shape.words()).unwrap();
+        }
+    }
+    page
+}
+
+/// Holds a page to what the program knows, or writes it.
+fn assert_current(name: &str, now: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
     if std::env::var("HOOKBELL_DOCS").as_deref() == Ok("write") {
-        std::fs::write(&path, &now).unwrap();
+        std::fs::write(&path, now).unwrap();
     }
     let page = std::fs::read_to_string(&path).unwrap_or_default();
-    let hint = "docs/events.md is behind: HOOKBELL_DOCS=write cargo test --test service documents";
+    let hint = format!("docs/{name} is behind: HOOKBELL_DOCS=write cargo test --test service documents");
     let differs = page.lines().zip(now.lines()).find(|(page, now)| page != now);
     assert!(page == now, "{hint}; it first differs at {differs:?}");
+}
+
+#[test]
+fn the_page_of_events_is_what_the_program_knows() {
+    assert_current("events.md", &written());
+}
+
+#[test]
+fn the_page_of_the_config_is_what_the_program_knows() {
+    assert_current("config.md", &config());
+    let (code, printed, _) = Home::new("").run(&["schema", "config"]);
+    let schema: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(
+        (code, &schema["properties"]["routes"]["items"]["properties"]["to"]["anyOf"][0]["type"]),
+        (0, &"string".into())
+    );
 }
 
 #[test]

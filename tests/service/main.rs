@@ -9,6 +9,7 @@ mod crash;
 mod day;
 mod deliveries;
 mod documents;
+mod examples;
 mod explain;
 mod fakes;
 mod faults;

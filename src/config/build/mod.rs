@@ -222,3 +222,19 @@ impl<'a> Builder<'a> {
 
 type Guards = HashMap<ChannelName, Conditions>;
 type Places = Vec<(ChannelName, Place)>;
+
+/// The keys that each sort of table is asked for, when all of them are there.
+#[cfg(test)]
+pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
+    let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\
+                [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n\
+                [[mutes]]\n[mutes.unless]\n[[routes]]\n[routes.unless]\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    std::fs::write(&path, text).unwrap();
+    let files = super::files::read(&path).unwrap();
+    let notes = Notes::default();
+    Builder::new(Secrets::Leave, &[], &files.watched).build(&notes, &files);
+    let asked = notes.asked.borrow();
+    asked.iter().map(|(table, keys)| (table.clone(), keys.iter().copied().collect())).collect()
+}

@@ -1,0 +1,360 @@
+//! `hookbell test`: what users expect of their routes and templates.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+use toml::Spanned;
+use toml_edit::DocumentMut;
+
+use super::input::{named_provider, parsed};
+use super::shown::harmless_lines;
+use super::{Failure, plural};
+use crate::chat::console::{self, Layout};
+use crate::config::{self, Secrets, Settings};
+use crate::event::{ChannelName, Event, SourceName};
+use crate::message::Message;
+use crate::problem::{Place, Problem, SourceFile};
+use crate::routing::{Decision, Explanation, Send, Subject};
+use crate::store::{moment, now};
+use crate::template::Context;
+
+/// How files of tests end that are found by themselves.
+const ENDING: &str = ".test.toml";
+
+/// How wide messages are laid out: everywhere the same.
+const WIDTH: usize = 100;
+
+/// `hookbell test …`
+#[derive(Args)]
+pub(super) struct Test {
+    /// Files of tests [default: all that end in `.test.toml` beside the config file].
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write down the messages as they are now, where a test names a channel's message.
+    #[arg(long)]
+    update: bool,
+    /// For programs: a line of JSON for each test.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A file of tests.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    tests: Vec<Expectation>,
+}
+
+/// `[[tests]]`: an event, and what must come of it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expectation {
+    name: Option<String>,
+    /// A built-in sample; or else `file`, with the host's word for it.
+    sample: Option<Spanned<String>>,
+    file: Option<Spanned<String>>,
+    event: Option<String>,
+    /// The source that it comes through; the first of its kind, where nothing is said.
+    source: Option<Spanned<String>>,
+    /// What is other than in the payload, by the paths that templates use.
+    #[serde(default)]
+    set: BTreeMap<String, Spanned<toml::Value>>,
+    /// What it lacks that the payload has, likewise.
+    #[serde(default)]
+    unset: Vec<Spanned<String>>,
+    /// The channels that must hear of it, and no others.
+    channels: Option<Vec<String>>,
+    /// The mute that must silence it.
+    muted: Option<String>,
+    /// What the message must say, by channel.
+    #[serde(default)]
+    message: BTreeMap<String, String>,
+}
+
+/// What came of one test.
+struct Outcome {
+    name: String,
+    /// What is other than expected; nothing, if it is fine.
+    wrong: Vec<String>,
+    /// The messages that it names, as they are.
+    messages: BTreeMap<String, String>,
+}
+
+impl Test {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let settings = config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?;
+        let (mut passed, mut failed) = (0, 0);
+        for path in self.found(config)? {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Failure::Usage(format!("cannot read `{}`: {error}", path.display())))?;
+            let source = Arc::new(SourceFile { path: path.display().to_string(), text });
+            let tests = read(&source)?;
+            if tests.is_empty() {
+                return Err(Failure::Usage(format!("`{}` has no `[[tests]]`", path.display())));
+            }
+            let mut outcomes = vec![];
+            for (n, test) in tests.iter().enumerate() {
+                let trial =
+                    Trial { settings: &settings, directory: path.parent().unwrap_or(Path::new("")), file: &source };
+                let mut outcome = trial.run(test, n)?;
+                if self.update {
+                    outcome.wrong.retain(|wrong| !wrong.starts_with(MESSAGE));
+                }
+                self.show(&path, &outcome);
+                outcomes.push(outcome);
+            }
+            if self.update {
+                update(&path, &source.text, &outcomes)?;
+            }
+            let fine = outcomes.iter().filter(|outcome| outcome.wrong.is_empty()).count();
+            (passed, failed) = (passed + fine, failed + outcomes.len() - fine);
+        }
+        let told = format!("{}: {passed} passed, {failed} failed", plural(passed + failed, "test"));
+        if failed > 0 {
+            return Err(Failure::NotFine(told));
+        }
+        if !self.json {
+            anstream::println!("{told}");
+        }
+        Ok(())
+    }
+
+    fn found(&self, config: &Path) -> Result<Vec<PathBuf>, Failure> {
+        if !self.files.is_empty() {
+            return Ok(self.files.clone());
+        }
+        let directory = config.parent().unwrap_or(Path::new(""));
+        let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let entries = std::fs::read_dir(listed)
+            .map_err(|error| Failure::Usage(format!("cannot read `{}`: {error}", listed.display())))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let mut found: Vec<_> = names.filter(|name| name.ends_with(ENDING)).map(|name| directory.join(name)).collect();
+        found.sort();
+        if found.is_empty() {
+            let none = format!("there is no file that ends in `{ENDING}` beside `{}`; name one", config.display());
+            return Err(Failure::Usage(none));
+        }
+        Ok(found)
+    }
+
+    fn show(&self, path: &Path, outcome: &Outcome) {
+        let is_fine = outcome.wrong.is_empty();
+        if self.json {
+            let file = path.display().to_string();
+            let told = json!({ "file": file, "name": outcome.name, "passed": is_fine, "wrong": outcome.wrong });
+            anstream::println!("{told}");
+            return;
+        }
+        let (style, word) = if is_fine {
+            (anstyle::AnsiColor::Green.on_default(), "ok  ")
+        } else {
+            (anstyle::AnsiColor::Red.on_default().bold(), "FAIL")
+        };
+        anstream::println!("{style}{word}{style:#}  {}", harmless_lines(&outcome.name));
+        for wrong in &outcome.wrong {
+            anstream::println!("      {}", harmless_lines(wrong).replace('\n', "\n      "));
+        }
+    }
+}
+
+/// How a word about a message begins.
+const MESSAGE: &str = "the message to ";
+
+fn read(source: &Arc<SourceFile>) -> Result<Vec<Expectation>, Failure> {
+    let file: File = toml::from_str(&source.text).map_err(|error| {
+        let place = Place::Span(source.clone(), error.span().unwrap_or(0..0));
+        Failure::Problems(vec![Problem::error(error.message().to_owned(), place)])
+    })?;
+    Ok(file.tests)
+}
+
+/// What a test is run with.
+struct Trial<'a> {
+    settings: &'a Settings,
+    /// What the payloads' files are relative to.
+    directory: &'a Path,
+    file: &'a Arc<SourceFile>,
+}
+
+impl Trial<'_> {
+    fn wrong(&self, at: std::ops::Range<usize>, message: String, help: &str) -> Failure {
+        Failure::Problems(vec![Problem::error(message, Place::Span(self.file.clone(), at)).help(help)])
+    }
+
+    fn run(&self, test: &Expectation, n: usize) -> Result<Outcome, Failure> {
+        if test.channels.is_none() && test.muted.is_none() && test.message.is_empty() {
+            let at = test.sample.as_ref().or(test.file.as_ref()).map_or(0..0, Spanned::span);
+            return Err(self.wrong(
+                at,
+                "this test expects nothing".to_owned(),
+                "add `channels = [\"…\"]`; `[]` for nobody",
+            ));
+        }
+        let (source, events) = self.events(test)?;
+        let mut wrong = vec![];
+        let (mut sends, mut muted, mut messages) = (vec![], None, BTreeMap::new());
+        let mut reasons = vec![];
+        for event in events {
+            let event = self.changed(test, event)?;
+            let at = moment(now());
+            let (decision, said) = self.settings.router.explain(Subject { source: &source, event: &event, at });
+            for send in decision.sends.iter().filter(|send| test.message.contains_key(send.channel.as_str())) {
+                messages.insert(send.channel.to_string(), self.text(&event, send));
+            }
+            reasons.extend(self.reasons(test, &decision, &said));
+            muted = muted.or(decision.muted);
+            sends.extend(decision.sends.into_iter().map(|send| send.channel.to_string()));
+        }
+        sends.sort();
+        sends.dedup();
+        if let Some(channels) = &test.channels {
+            let mut wanted = channels.clone();
+            wanted.sort();
+            if wanted != sends {
+                wrong.push(format!("it must go to {}, and goes to {}", list(&wanted), list(&sends)));
+                wrong.append(&mut reasons);
+            }
+        }
+        if test.muted.is_some() && test.muted != muted {
+            let by = |mute: &Option<String>| mute.as_ref().map_or("none".to_owned(), |mute| format!("`{mute}`"));
+            wrong.push(format!("mute {} must silence it, and {} does", by(&test.muted), by(&muted)));
+        }
+        for (channel, wanted) in &test.message {
+            match messages.get(channel) {
+                None => wrong.push(format!("it must say something in {channel}, and does not go there")),
+                Some(text) if text.trim() == wanted.trim() => {}
+                Some(text) => wrong.push(difference(channel, wanted.trim(), text.trim())),
+            }
+        }
+        let name = test.name.clone().or_else(|| test.sample.as_ref().map(|sample| sample.get_ref().clone()));
+        Ok(Outcome { name: name.unwrap_or_else(|| format!("test {}", n + 1)), wrong, messages })
+    }
+
+    /// Why an event goes where it should not, and does not go where it should.
+    fn reasons(&self, test: &Expectation, decision: &Decision, said: &Explanation) -> Vec<String> {
+        let wanted = |channel: &ChannelName| test.channels.iter().flatten().any(|name| name == channel.as_str());
+        let muted = decision.muted.iter().map(|mute| format!("mute `{mute}` silences it"));
+        let too_many = decision.sends.iter().filter(|send| !wanted(&send.channel));
+        let too_many = too_many.map(|send| format!("route `{}` sends it to {}", send.route, send.channel));
+        let held = decision.held.iter().filter(|held| wanted(&held.channel));
+        let held = held.map(|held| format!("not to {}: {}", held.channel, held.why));
+        let missing = self.settings.router.routes().iter().zip(&said.routes);
+        let missing = missing.filter(|(route, _)| route.to.iter().any(wanted));
+        let missing =
+            missing.filter_map(|(route, said)| Some(format!("route `{}`: {}", route.name, said.why.as_ref()?)));
+        muted.chain(too_many).chain(held).chain(missing).collect()
+    }
+
+    /// The source that it comes through, and what happened.
+    fn events(&self, test: &Expectation) -> Result<(SourceName, Vec<Event>), Failure> {
+        let (payload, at) = match (&test.sample, &test.file) {
+            (Some(sample), None) => (sample.get_ref().clone(), sample.span()),
+            (None, Some(file)) => (self.directory.join(file.get_ref()).display().to_string(), file.span()),
+            _ => {
+                let message = "a test needs a `sample`, or a `file` and the host's word for its `event`".to_owned();
+                return Err(self.wrong(0..0, message, "`hookbell sample list` names samples"));
+            }
+        };
+        let sources = &self.settings.sources;
+        let entry = match &test.source {
+            None => sources.iter().next(),
+            Some(name) => sources.get_key_value(&SourceName::from(name.get_ref().as_str())),
+        };
+        let Some((name, entry)) = entry else {
+            let at = test.source.as_ref().map_or(at, Spanned::span);
+            return Err(self.wrong(at, "the config has no such source".to_owned(), "see its `[sources.NAME]`"));
+        };
+        let provider = named_provider(Some(entry.provider.kind))?;
+        let parsed = parsed(provider, Some(entry.source.as_ref()), &payload, test.event.as_deref());
+        let parsed = parsed.map_err(|failure| self.wrong(at, failure.text(), "see `hookbell sample list`"))?;
+        Ok((name.clone(), parsed.events))
+    }
+
+    /// The event with what the test changes of it.
+    fn changed(&self, test: &Expectation, event: Event) -> Result<Event, Failure> {
+        if test.set.is_empty() && test.unset.is_empty() {
+            return Ok(event);
+        }
+        let set = test
+            .set
+            .iter()
+            .map(|(path, value)| (path, value.span(), serde_json::to_value(value.get_ref()).unwrap_or_default()));
+        let unset = test.unset.iter().map(|path| (path.get_ref(), path.span(), serde_json::Value::Null));
+        let changes: Vec<_> = set.chain(unset).collect();
+        let mut json = serde_json::to_value(event).unwrap_or_default();
+        let at = changes.first().map_or(0..0, |(_, at, _)| at.clone());
+        for (path, at, value) in changes {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            let Some(slot) = json.pointer_mut(&pointer) else {
+                let message = format!("this event has no `{path}`");
+                return Err(self.wrong(at, message, "`hookbell schema event` says what there is"));
+            };
+            *slot = value;
+        }
+        serde_json::from_value(json).map_err(|error| {
+            self.wrong(
+                at,
+                format!("what is set makes no event: {error}"),
+                "`hookbell schema event` says what may stand where",
+            )
+        })
+    }
+
+    /// The message that an event becomes in a channel, as plain text.
+    fn text(&self, event: &Event, send: &Send) -> String {
+        let context = Context::of(event);
+        let rendered = self.settings.templates.render(&context, send.template.as_deref());
+        if let Some(why) = rendered.skip {
+            return format!("(skipped: {why})");
+        }
+        let of_channel = self.settings.channels.get(&send.channel).map(|channel| channel.style);
+        let style = send.style.or(of_channel).unwrap_or_default();
+        plain(&style.of(rendered.message))
+    }
+}
+
+/// A message as plain text, without the bar that the console draws beside it.
+fn plain(message: &Message) -> String {
+    let drawn = console::draw(message, Layout::new(WIDTH, false));
+    let lines: Vec<_> =
+        drawn.lines().map(|line| line.trim_start_matches('▌').trim_start_matches(' ').trim_end()).collect();
+    lines.join("\n")
+}
+
+fn list(channels: &[String]) -> String {
+    if channels.is_empty() { "nobody".to_owned() } else { channels.join(", ") }
+}
+
+fn difference(channel: &str, wanted: &str, text: &str) -> String {
+    let lines = |text: &str, mark: &str| text.lines().map(|line| format!("\n  {mark} {line}")).collect::<String>();
+    let is_new = wanted.is_empty();
+    let wanted = if is_new { String::new() } else { format!(" must say{}\nand says", lines(wanted, "-")) };
+    format!("{MESSAGE}{channel}{wanted}{}\n`hookbell test --update` writes it down", lines(text, "+"))
+}
+
+/// Writes the messages into a file, and leaves all else as it is.
+fn update(path: &Path, text: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
+    let cannot = |error: String| Failure::NotFine(format!("cannot update `{}`: {error}", path.display()));
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
+    let tests = document.get_mut("tests").and_then(|tests| tests.as_array_of_tables_mut());
+    for (test, outcome) in tests.into_iter().flat_map(|tests| tests.iter_mut()).zip(outcomes) {
+        for (channel, text) in &outcome.messages {
+            if let Some(slot) = test.get_mut("message").and_then(|message| message.get_mut(channel.as_str())) {
+                let is_same = slot.as_str().is_some_and(|old| old.trim() == text.trim());
+                if !is_same {
+                    *slot = toml_edit::value(format!("{}\n", text.trim()));
+                }
+            }
+        }
+    }
+    let updated = document.to_string();
+    if updated == text {
+        return Ok(());
+    }
+    std::fs::write(path, updated).map_err(|error| cannot(error.to_string()))
+}
