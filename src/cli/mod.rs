@@ -15,6 +15,7 @@ mod sample;
 mod schema;
 mod serve;
 mod shown;
+mod templates;
 mod test;
 
 use std::io::IsTerminal;
@@ -67,6 +68,9 @@ enum Command {
     Explain(explain::Explain),
     /// What came in lately and where it went; with `--refused`, what was not let in.
     Events(events::Events),
+    /// Your templates and the built-in ones.
+    #[command(subcommand)]
+    Templates(templates::Templates),
     /// Run your own tests: which channels hear of an event, and what the message says.
     Test(test::Test),
     /// JSON Schema, for editors and for whoever writes templates.
@@ -122,6 +126,7 @@ pub fn main() -> ExitCode {
         Command::Render(render) => render.run(&arguments.config),
         Command::Explain(explain) => explain.run(&arguments.config),
         Command::Events(events) => events.run(&arguments.config),
+        Command::Templates(templates) => templates.run(&arguments.config),
         Command::Test(test) => test.run(&arguments.config),
         Command::Schema(schema) => schema.run(),
         Command::Deliveries(deliveries) => deliveries.run(&arguments.config),

@@ -1,25 +1,37 @@
 //! `hookbell render`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use notify::{RecursiveMode, Watcher};
 
+use super::caller::Server;
 use super::input::{named_provider, parsed};
 use super::{Failure, report};
-use crate::chat::{self, Style};
+use crate::chat::{self, Kind, Style};
 use crate::config;
 use crate::problem::Severity;
+use crate::server::admin::EventAnswer;
 use crate::template::{Context, Library};
+
+/// What `--chat` takes for all chats at once.
+const ALL: &str = "all";
+
+/// How long nothing must have changed before it is drawn again.
+const QUIET: Duration = Duration::from_millis(60);
 
 /// `hookbell render …`
 #[derive(Args)]
 pub(super) struct Render {
-    /// A sample's name, or the file of a webhook's body.
-    #[arg(value_name = "SAMPLE|PAYLOAD")]
+    /// A sample's name, the file of a webhook's body, or the id of a stored event (`evt_…`).
+    #[arg(value_name = "SAMPLE|PAYLOAD|ID")]
     payload: String,
-    /// The chat to draw for: the exact body of the request, one a line; `console` as the terminal shows it.
-    #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name)))]
+    /// The chat to draw for: the exact body of the request, one a line; `console` as the terminal shows it; `all`: the
+    /// terminal's, then each chat's body.
+    #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name).chain([ALL])))]
     chat: String,
     /// How much of the message: `full` or `line`, as a channel's or a route's `style` would.
     #[arg(long, default_value = "full", value_parser = PossibleValuesParser::new(["full", "line"]))]
@@ -33,25 +45,46 @@ pub(super) struct Render {
     /// The template to use first, as a route's `template` would.
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
+    /// Draw it again whenever a template, the config or the payload is saved.
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    server: Server,
 }
 
 impl Render {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let contexts = self.contexts(config)?;
+        if !self.watch {
+            return self.draw(config, &contexts);
+        }
+        self.watch(config, contexts)
+    }
+
+    /// What there is to draw.
+    fn contexts(&self, config: &Path) -> Result<Vec<Context>, Failure> {
+        if self.payload.starts_with("evt_") {
+            let path = format!("/api/v1/events/{}", super::events::segment(&self.payload));
+            let answer: EventAnswer = self.server.caller(config)?.get(&path, &[])?;
+            return Ok(vec![Context::new(answer.json)]);
+        }
         let provider = named_provider(self.source.as_deref())?;
         let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;
+        if let Some(note) = parsed.note {
+            anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
+        }
+        Ok(parsed.events.iter().map(Context::of).collect())
+    }
+
+    fn draw(&self, config: &Path, contexts: &[Context]) -> Result<(), Failure> {
         let library = library(config)?;
         if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
             let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
             return Err(Failure::Usage(format!("there is no template `{name}`{near}")));
         }
         let style = Style::parse(&self.style).unwrap_or_default();
-        let chat = chat::kind(&self.chat).ok_or_else(|| Failure::Usage(format!("there is no chat `{}`", self.chat)))?;
-        if let Some(note) = parsed.note {
-            anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
-        }
-        for event in parsed.events {
-            let context = Context::of(&event);
-            let rendered = library.render(&context, self.template.as_deref());
+        for context in contexts {
+            let rendered = library.render(context, self.template.as_deref());
             for failure in &rendered.failures {
                 anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
             }
@@ -59,12 +92,75 @@ impl Render {
                 anstream::eprintln!("nothing to tell of `{}`: {why}", self.payload);
                 continue;
             }
-            match chat.draw {
-                Some(draw) => anstream::println!("{}", draw(&style.of(rendered.message))),
-                None => anstream::println!("{}", chat::program::body(context.event())),
+            let message = style.of(rendered.message);
+            for chat in self.chats() {
+                let body = chat.draw.map_or_else(|| chat::program::body(context.event()), |draw| draw(&message));
+                if self.chat == ALL && chat.name != chat::console::KIND.name {
+                    anstream::println!("{}: {body}", chat.name);
+                } else {
+                    anstream::println!("{body}");
+                }
             }
         }
         Ok(())
+    }
+
+    /// The chats to draw for; the terminal first.
+    fn chats(&self) -> Vec<&'static Kind> {
+        let is_asked = |kind: &&Kind| self.chat == ALL || self.chat == kind.name;
+        let (first, rest): (Vec<_>, Vec<_>) =
+            chat::KINDS.iter().filter(is_asked).partition(|kind| kind.name == chat::console::KIND.name);
+        first.into_iter().chain(rest).collect()
+    }
+
+    /// Draws now, and whenever something is saved, until it is interrupted.
+    fn watch(&self, config: &Path, mut contexts: Vec<Context>) -> Result<(), Failure> {
+        let cannot = |error: notify::Error| Failure::NotFine(format!("cannot watch files: {error}"));
+        let (tell, changes) = mpsc::channel();
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            let is_ours = |path: &PathBuf| {
+                path.extension().is_some_and(|of| ["hbs", "toml", "json"].iter().any(|one| of == *one))
+            };
+            let is_change = event.map_or(true, |event| {
+                !matches!(event.kind, notify::EventKind::Access(_)) && event.paths.iter().any(is_ours)
+            });
+            if is_change {
+                let _ = tell.send(());
+            }
+        })
+        .map_err(cannot)?;
+        for directory in self.directories(config) {
+            watcher.watch(&directory, RecursiveMode::NonRecursive).map_err(cannot)?;
+        }
+        loop {
+            // To the top of an empty screen, on a terminal.
+            anstream::print!("\u{1b}[2J\u{1b}[H");
+            match self.draw(config, &contexts) {
+                Ok(()) => {}
+                Err(Failure::Problems(problems)) => report(&problems),
+                Err(failure) => super::complain(&failure.text()),
+            }
+            anstream::eprintln!("\nwaiting for a change; Ctrl-C ends");
+            if changes.recv().is_err() {
+                return Ok(());
+            }
+            while changes.recv_timeout(QUIET).is_ok() {}
+            // A payload that is broken for now stays what it was.
+            contexts = self.contexts(config).unwrap_or(contexts);
+        }
+    }
+
+    /// Where something may be saved.
+    fn directories(&self, config: &Path) -> Vec<PathBuf> {
+        let templates = config::templates_directory(config).ok().flatten();
+        let templates = templates.iter().flat_map(|directory| Library::directories(directory));
+        let of_file = |path: &Path| path.is_file().then(|| path.parent().unwrap_or(Path::new("")).to_owned());
+        let files = of_file(config).into_iter().chain(of_file(Path::new(&self.payload)));
+        let here = |path: PathBuf| if path.as_os_str().is_empty() { PathBuf::from(".") } else { path };
+        let mut all: Vec<_> = templates.chain(files).map(here).filter(|path| path.is_dir()).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 }
 

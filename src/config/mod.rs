@@ -221,6 +221,11 @@ pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
     }
 }
 
+/// Reads of the config where users' templates are, whatever is wrong with the rest; none where it names no directory.
+pub fn templates_directory(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
+    build::templates_directory(&files::read(path)?)
+}
+
 /// Reads of the config where the store is, whatever is wrong with the rest.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
     build::store(&files::read(path)?)

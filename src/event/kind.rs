@@ -82,6 +82,35 @@ impl Kind {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 
+    /// The parts that events of this kind may hold beside those that all do: `actor`, `repository`, `project`, `changes`.
+    /// Of `other`, nothing is known: it may hold any.
+    pub fn parts(self) -> &'static [&'static str] {
+        match (self, self.family()) {
+            (Self::CommitCommentAdded, _) => &["commit", "comment"],
+            (Self::RepositoryForked, _) => &["forked_to"],
+            (Self::RepositoryTransferred, _) => &["previous_owner"],
+            (_, "push" | "branch" | "tag") => &["push"],
+            (_, "build") => &["build"],
+            (_, "pipeline") => &["pipeline"],
+            (Self::IssueCommentAdded | Self::IssueUpdated, _) => &["issue", "comment"],
+            (_, "issue") => &["issue"],
+            (_, "pull_request") if self.as_str().contains("comment") => &["pull_request", "comment"],
+            (_, "pull_request") => &["pull_request"],
+            (Self::Other, _) => &[
+                "push",
+                "commit",
+                "pull_request",
+                "comment",
+                "build",
+                "pipeline",
+                "issue",
+                "forked_to",
+                "previous_owner",
+            ],
+            _ => &[],
+        }
+    }
+
     /// The part before the dot: `pull_request`, or the whole where there is no dot.
     pub fn family(self) -> &'static str {
         let name = self.as_str();

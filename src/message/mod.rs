@@ -35,6 +35,8 @@ pub struct Message {
     pub fields: Vec<Field>,
     /// Links to act on.
     pub buttons: Vec<Button>,
+    /// A picture below the text.
+    pub image: Option<WebUrl>,
     /// When it happened.
     pub time: Option<Timestamp>,
     /// What the items of the body's lists are called, for saying how many were left out: `commits`.
@@ -49,7 +51,11 @@ impl Message {
 
     /// Whether there is more to it than its line.
     pub fn is_line(&self) -> bool {
-        self.title.is_none() && self.body.is_empty() && self.fields.is_empty() && self.buttons.is_empty()
+        self.title.is_none()
+            && self.body.is_empty()
+            && self.fields.is_empty()
+            && self.buttons.is_empty()
+            && self.image.is_none()
     }
 }
 

@@ -19,9 +19,11 @@ pub(super) struct FrontMatter {
     pub(super) line: Option<Spanned<String>>,
     pub(super) title: Option<Spanned<String>>,
     pub(super) url: Option<Spanned<String>>,
+    pub(super) image: Option<Spanned<String>>,
     pub(super) accent: Option<Spanned<String>>,
     pub(super) author: Option<Spanned<String>>,
     pub(super) footer: Option<Spanned<String>>,
+    pub(super) time: Option<Spanned<String>>,
     pub(super) items: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) fields: Vec<FieldKeys>,
@@ -33,16 +35,62 @@ pub(super) struct FrontMatter {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FieldKeys {
-    pub(super) name: Spanned<String>,
-    pub(super) value: Spanned<String>,
+    when: Option<Spanned<String>>,
+    each: Option<Spanned<String>>,
+    name: Spanned<String>,
+    value: Spanned<String>,
 }
 
 /// `[[buttons]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ButtonKeys {
-    pub(super) label: Spanned<String>,
-    pub(super) url: Spanned<String>,
+    when: Option<Spanned<String>>,
+    each: Option<Spanned<String>>,
+    label: Spanned<String>,
+    url: Spanned<String>,
+}
+
+/// What fields and buttons have in common.
+pub(super) trait ListedKeys {
+    /// The path that must hold something.
+    fn when(&self) -> Option<&Spanned<String>>;
+    /// The path to the list that it is shown once for each of.
+    fn each(&self) -> Option<&Spanned<String>>;
+    /// A field's name, a button's label.
+    fn name(&self) -> &Spanned<String>;
+    /// A field's value, a button's address.
+    fn value(&self) -> &Spanned<String>;
+}
+
+impl ListedKeys for FieldKeys {
+    fn when(&self) -> Option<&Spanned<String>> {
+        self.when.as_ref()
+    }
+    fn each(&self) -> Option<&Spanned<String>> {
+        self.each.as_ref()
+    }
+    fn name(&self) -> &Spanned<String> {
+        &self.name
+    }
+    fn value(&self) -> &Spanned<String> {
+        &self.value
+    }
+}
+
+impl ListedKeys for ButtonKeys {
+    fn when(&self) -> Option<&Spanned<String>> {
+        self.when.as_ref()
+    }
+    fn each(&self) -> Option<&Spanned<String>> {
+        self.each.as_ref()
+    }
+    fn name(&self) -> &Spanned<String> {
+        &self.label
+    }
+    fn value(&self) -> &Spanned<String> {
+        &self.url
+    }
 }
 
 /// A template's file, taken apart. Spans are bytes of the whole file.
@@ -84,21 +132,35 @@ fn closing_fence(text: &str, from: usize) -> Option<(usize, usize)> {
     None
 }
 
+/// A way out where a quote ended a text too early.
+fn quotes(text: &str, at: usize) -> Option<String> {
+    let line = text.get(..at)?.lines().next_back().unwrap_or_default();
+    let is_quoted = line.matches('\'').count() >= 2 && line.contains('=');
+    let help = if line.contains("{{") {
+        "Handlebars' own quotes must be others than TOML's: `'{{join list \", \"}}'`"
+    } else {
+        "a text between single quotes cannot hold one: put it between `\"` or `\'\'\'`"
+    };
+    is_quoted.then(|| help.to_owned())
+}
+
 /// A TOML error in our own words where we have better ones.
 fn explain(file: &Arc<SourceFile>, offset: usize, error: &toml::de::Error) -> Problem {
-    const KEYS: &[&str] =
-        &["line", "title", "url", "accent", "author", "footer", "items", "fields", "buttons", "name", "value", "label"];
     let span = error.span().map_or(0..0, |span| span.start + offset..span.end + offset);
     let message = error.message();
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     let place = Place::Span(file.clone(), span);
     match unknown {
         Some(key) => {
-            let known = "known keys: line, title, url, accent, author, footer, items, fields (name, value), buttons (label, url)";
-            let help = nearest(key, KEYS.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            // serde lists the keys of the table that it stands in.
+            let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+            let help = nearest(key, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             Problem::error(format!("unknown key `{key}` in the front matter"), place)
-                .help(help.unwrap_or_else(|| known.to_owned()))
+                .help(help.unwrap_or_else(|| format!("known keys: {}", known.join(", "))))
         }
-        None => Problem::error(format!("the front matter is not valid: {message}"), place),
+        None => {
+            let problem = Problem::error(format!("the front matter is not valid: {message}"), place);
+            problem.maybe_help(quotes(&file.text, error.span().map_or(0, |span| span.start + offset)))
+        }
     }
 }

@@ -5,13 +5,14 @@
 //! fails to render, the next is used: a message never dies of a template.
 
 mod file;
-mod helpers;
+pub mod helpers;
 mod lint;
 mod portable;
+mod slot;
 mod syntax;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handlebars::Handlebars;
@@ -22,12 +23,19 @@ use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message};
 use crate::problem::{Place, Problem, SourceFile, nearest};
+use lint::{Known, Partial};
 
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
 
 /// How a portable template's file name ends.
 const PORTABLE: &str = ".md.hbs";
+
+/// Where partials are, and how their file names end.
+const PARTIALS: (&str, &str) = ("partials", ".hbs");
+
+/// The template that draws what is no event of a host's.
+const FOREIGN: &str = "alert";
 
 /// Longest list in an event that a template gets to see; no message shows a thousand of anything.
 const LONGEST_LIST: usize = 1_000;
@@ -39,8 +47,20 @@ struct BuiltIn;
 /// All templates, compiled. Immutable: a change makes a new library.
 pub struct Library {
     registry: Handlebars<'static>,
+    partials: BTreeMap<String, Partial>,
     files: BTreeMap<String, Portable>,
     built_in: BTreeMap<String, Portable>,
+}
+
+/// What serves events of a kind: a template, and why it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// The kind.
+    pub kind: Kind,
+    /// The template that is used first.
+    pub template: String,
+    /// Its file; none where it is built in.
+    pub file: Option<String>,
 }
 
 /// An event as templates see it; made once, and used for all of its messages.
@@ -81,60 +101,109 @@ pub struct Rendered {
     pub skip: Option<String>,
 }
 
+/// The kinds that a template of this name serves by its name: its own, its family's, all; none where a route must ask
+/// for it.
+fn served_by_name(name: &str) -> Option<Vec<Kind>> {
+    let named = |of: fn(Kind) -> &'static str| Kind::ALL.iter().copied().filter(move |kind| of(*kind) == name);
+    let kinds: Vec<_> = match name {
+        "event" => Kind::ALL.to_vec(),
+        _ if Kind::parse(name).is_some() => named(Kind::as_str).collect(),
+        _ => named(Kind::family).collect(),
+    };
+    (!kinds.is_empty()).then_some(kinds)
+}
+
 impl Library {
     /// The built-in templates alone.
     pub fn built_in() -> Self {
-        let mut library = Self { registry: helpers::registry(), files: BTreeMap::new(), built_in: BTreeMap::new() };
+        let mut library = Self {
+            registry: helpers::registry(),
+            partials: BTreeMap::new(),
+            files: BTreeMap::new(),
+            built_in: BTreeMap::new(),
+        };
         for path in BuiltIn::iter() {
             let Some(name) = path.strip_suffix(PORTABLE) else { continue };
-            let text = BuiltIn::get(&path).map(|file| String::from_utf8_lossy(&file.data).into_owned());
-            let source = SourceFile { path: format!("built-in {path}"), text: text.unwrap_or_default() };
+            let source =
+                SourceFile { path: format!("built-in {path}"), text: Self::built_in_text(name).unwrap_or_default() };
             // A test holds every built-in template to compiling; one that did not would be missing, not fatal.
-            if let Ok(portable) = Portable::compile(name, Arc::new(source)) {
+            let known = Known { partials: &BTreeMap::new(), kinds: None, is_foreign: true };
+            if let (Some(portable), _) = Portable::compile(name, Arc::new(source), &known) {
                 library.built_in.insert(name.to_owned(), portable);
             }
         }
         library
     }
 
+    /// What a built-in template says.
+    pub fn built_in_text(name: &str) -> Option<String> {
+        let file = BuiltIn::get(&format!("{name}{PORTABLE}"))?;
+        Some(String::from_utf8_lossy(&file.data).into_owned())
+    }
+
     /// The built-in templates, overridden by the files of a directory.
     ///
-    /// Problems come beside the library, which then leaves out the files that have one.
+    /// Problems come beside the library, which then leaves out the files that have an error.
     pub fn load(directory: &Path, shown_as: &str) -> (Self, Vec<Problem>) {
         let mut library = Self::built_in();
         let mut problems = vec![];
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) => {
-                let problem = Problem::error(
-                    format!("cannot read the templates directory: {error}"),
-                    Place::Named(shown_as.to_owned()),
-                );
-                return (library, vec![problem.help("create it, or leave `templates` out of the config")]);
-            }
-        };
-        let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
-            let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let Some(name) = file_name.strip_suffix(PORTABLE) else { continue };
-            let shown = Path::new(shown_as).join(file_name).display().to_string();
-            match std::fs::read_to_string(&path) {
-                Ok(text) => {
-                    let source = Arc::new(SourceFile { path: shown, text });
-                    match Portable::compile(name, source) {
-                        Ok(portable) => {
-                            library.files.insert(name.to_owned(), portable);
-                        }
-                        Err(found) => problems.extend(found),
+        let partials = directory.join(PARTIALS.0);
+        if partials.is_dir() {
+            let shown = format!("{shown_as}/{}", PARTIALS.0);
+            for (name, source) in read(&partials, &shown, PARTIALS.1, &mut problems) {
+                match lint::partial(source) {
+                    Ok(partial) => {
+                        library.registry.register_template(&name, partial.template.clone());
+                        library.partials.insert(name, partial);
                     }
-                }
-                Err(error) => {
-                    problems.push(Problem::error(format!("cannot read the template: {error}"), Place::Named(shown)));
+                    Err(problem) => problems.push(problem),
                 }
             }
         }
+        for (name, source) in read(directory, shown_as, PORTABLE, &mut problems) {
+            let kinds = served_by_name(&name);
+            let (portable, found) = library.compile(&name, source, kinds.as_deref());
+            library.files.extend(portable.map(|portable| (name, portable)));
+            problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
+        }
         (library, problems)
+    }
+
+    fn compile(&self, name: &str, source: Arc<SourceFile>, kinds: Option<&[Kind]>) -> (Option<Portable>, Vec<Problem>) {
+        let known = Known { partials: &self.partials, kinds, is_foreign: name == FOREIGN };
+        Portable::compile(name, source, &known)
+    }
+
+    /// What is wrong with templates that serve what routes ask them to: names, each with the kinds of its events.
+    pub(crate) fn wrong_for(&self, uses: &BTreeMap<&str, Vec<Kind>>) -> Vec<Problem> {
+        let asked = uses.iter().filter(|(name, _)| served_by_name(name).is_none());
+        let asked = asked.filter_map(|(name, kinds)| Some((name, self.files.get(*name)?, kinds)));
+        asked.flat_map(|(name, file, kinds)| self.compile(name, file.file().clone(), Some(kinds)).1).collect()
+    }
+
+    /// The directories in which files of a templates directory are.
+    pub(crate) fn directories(directory: &Path) -> Vec<PathBuf> {
+        vec![directory.to_owned(), directory.join(PARTIALS.0)]
+    }
+
+    /// What serves each kind, where no route asks for something else.
+    pub fn serving(&self) -> Vec<Serving> {
+        let serving = |kind: Kind| {
+            let names = [kind.as_str(), kind.family(), "event"];
+            let layers = names.into_iter().flat_map(|name| [self.files.get(name), self.built_in.get(name)]);
+            let first = layers.flatten().next()?;
+            let is_file = self.files.get(first.name()).is_some_and(|file| std::ptr::eq(file, first));
+            let file = is_file.then(|| first.file().path.clone());
+            Some(Serving { kind, template: first.name().to_owned(), file })
+        };
+        Kind::ALL.iter().filter_map(|kind| serving(*kind)).collect()
+    }
+
+    /// Users' templates: name, file, and whether a built-in one has the name too.
+    pub fn overrides(&self) -> impl Iterator<Item = (&str, &str, bool)> {
+        self.files
+            .iter()
+            .map(|(name, file)| (name.as_str(), file.file().path.as_str(), self.built_in.contains_key(name)))
     }
 
     /// The names of all templates, users' and built-in.
@@ -146,7 +215,8 @@ impl Library {
 
     /// The users' templates and what they say.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|(name, file)| (name.as_str(), file.text()))
+        let files = self.files.iter().map(|(name, file)| (name.as_str(), file.file().text.as_str()));
+        files.chain(self.partials.iter().map(|(name, partial)| (name.as_str(), partial.file.text.as_str())))
     }
 
     /// Whether there is a template of this name.
@@ -181,6 +251,31 @@ impl Library {
     }
 }
 
+/// The files of a directory that end so: names and texts.
+fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) -> Vec<(String, Arc<SourceFile>)> {
+    let named = |path: &str, message: String| Problem::error(message, Place::Named(path.to_owned()));
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) => {
+            problems.push(named(shown_as, format!("cannot read the templates directory: {error}")));
+            return vec![];
+        }
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    paths.sort();
+    let mut files = vec![];
+    for path in paths {
+        let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        let Some(name) = file_name.strip_suffix(ending) else { continue };
+        let shown = Path::new(shown_as).join(file_name).display().to_string();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push((name.to_owned(), Arc::new(SourceFile { path: shown, text }))),
+            Err(error) => problems.push(named(&shown, format!("cannot read the template: {error}"))),
+        }
+    }
+    files
+}
+
 /// What is said when even the built-in templates fail: enough to go and look.
 fn last_resort(event: &Value) -> Message {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -195,9 +290,12 @@ fn last_resort(event: &Value) -> Message {
     }
 }
 
-/// Cuts lists to [`LONGEST_LIST`], so that loops over them have an end in sight.
+/// Cuts lists to [`LONGEST_LIST`], so that loops over them have an end in sight; and drops what only shielding may write,
+/// so that no value can forge it where a template lets one through as it is.
 fn cap(value: &mut Value) {
     match value {
+        // Planes 15 and 16 begin with these bytes, and little else does.
+        Value::String(text) if text.bytes().any(|byte| byte >= 0xF3) => text.retain(|c| u32::from(c) < 0xF_0000),
         Value::Array(items) => {
             items.truncate(LONGEST_LIST);
             items.iter_mut().for_each(cap);

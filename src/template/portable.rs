@@ -1,24 +1,19 @@
 //! Portable templates: front matter whose strings are Handlebars, and a body in Markdown, made into a
 //! [`Message`] that any chat can draw.
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use handlebars::{Context, Handlebars, Output, RenderContext, RenderError, RenderErrorReason, Renderable, Template};
+use handlebars::{Context, Handlebars, JsonTruthy};
+use serde_json::Value;
 use thiserror::Error;
 use toml::Spanned;
 
-use super::helpers::Skip;
-use super::{file, lint, syntax};
+use super::file::{self, FrontMatter, ListedKeys};
+use super::lint::{Faults, Known};
+use super::slot::{Rendering, Slot, SlotError};
 use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
-use crate::problem::{Place, Problem, SourceFile};
-
-/// The most that one slot of a template may render to, in bytes; chats show far less.
-const LARGEST_OUTPUT: usize = 256 * 1024;
-
-/// Room for what most slots render to, in bytes.
-const USUAL_OUTPUT: usize = 16 * 1024;
+use crate::problem::{Place, Problem, Severity, SourceFile};
 
 /// A compiled portable template.
 pub(super) struct Portable {
@@ -27,21 +22,25 @@ pub(super) struct Portable {
     line: Slot,
     title: Option<Slot>,
     url: Option<Slot>,
+    image: Option<Slot>,
     accent: Option<Slot>,
     author: Option<Slot>,
     footer: Option<Slot>,
+    time: Option<Slot>,
     items: Option<Slot>,
-    fields: Vec<(Slot, Slot)>,
-    buttons: Vec<(Slot, Slot)>,
+    fields: Vec<Listed>,
+    buttons: Vec<Listed>,
     body: Slot,
 }
 
-/// One string of a template.
-enum Slot {
-    /// Without expressions: what it says.
-    Plain(String),
-    /// With expressions, and what the slot is called.
-    Template(String, Box<Template>),
+/// A field or a button: its name and value, or its label and address.
+struct Listed {
+    /// A path: it is shown if this holds something.
+    when: Option<String>,
+    /// A path: it is shown once for each of these, as `item`.
+    each: Option<String>,
+    name: Slot,
+    value: Slot,
 }
 
 /// Why a template gave no message.
@@ -63,123 +62,85 @@ pub(super) enum NoMessage {
 }
 
 impl Portable {
-    /// The file as it is written.
-    pub(super) fn text(&self) -> &str {
-        &self.file.text
-    }
-
-    /// Compiles a template's file.
-    pub(super) fn compile(name: &str, file: Arc<SourceFile>) -> Result<Self, Vec<Problem>> {
-        let parts = file::parse(&file).map_err(|problem| vec![*problem])?;
-        let mut compiler = Compiler { file: &file, problems: vec![] };
-        let front = parts.front_matter;
-        let offset = parts.offset;
-
-        let mut slot = |what: &str, text: &Spanned<String>| compiler.front(what, text, offset);
-        let title = front.title.as_ref().map(|text| slot("title", text));
-        let url = front.url.as_ref().map(|text| slot("url", text));
-        let accent = front.accent.as_ref().map(|text| slot("accent", text));
-        let author = front.author.as_ref().map(|text| slot("author", text));
-        let footer = front.footer.as_ref().map(|text| slot("footer", text));
-        let items = front.items.as_ref().map(|text| slot("items", text));
-        let fields = (front.fields.iter().enumerate())
-            .map(|(n, f)| (slot(&format!("fields.{n}.name"), &f.name), slot(&format!("fields.{n}.value"), &f.value)));
-        let fields = fields.collect();
-        let buttons = (front.buttons.iter().enumerate())
-            .map(|(n, b)| (slot(&format!("buttons.{n}.label"), &b.label), slot(&format!("buttons.{n}.url"), &b.url)));
-        let buttons = buttons.collect();
-        let line = match &front.line {
-            Some(text) => slot("line", text),
-            None => {
-                let place = Place::Span(file.clone(), 0..file.text.find('\n').unwrap_or(0));
-                let problem = Problem::error("the front matter has no `line`", place);
-                compiler.problems.push(problem.help("add `line = '…'`: the message in one line, for notifications"));
-                Slot::Plain(String::new())
-            }
+    /// Compiles a template's file. What is wrong with it comes beside it; with an error, there is none.
+    pub(super) fn compile(name: &str, file: Arc<SourceFile>, known: &Known<'_>) -> (Option<Self>, Vec<Problem>) {
+        let parts = match file::parse(&file) {
+            Ok(parts) => parts,
+            Err(problem) => return (None, vec![*problem]),
         };
-        let body = compiler.compile("body", &file.text[parts.body.clone()], parts.body);
-        if let Some(accent) = &front.accent {
-            compiler.check_accent(accent, offset);
-        }
-        let problems = compiler.problems;
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        Ok(Self { name: name.to_owned(), line, title, url, accent, author, footer, items, fields, buttons, body, file })
+        let mut compiler = Compiler { file: &file, offset: parts.offset, faults: Faults::new(file.clone(), known) };
+        let portable = compiler.portable(name, &parts.front_matter, parts.body);
+        let problems = compiler.faults.into_problems();
+        let is_broken = problems.iter().any(|problem| problem.severity == Severity::Error);
+        ((!is_broken).then_some(portable), problems)
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
+    /// The file as it is written.
+    pub(super) fn file(&self) -> &Arc<SourceFile> {
+        &self.file
+    }
+
     /// Makes the message. What renders blank is left out; a template of which nothing is left has failed.
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, NoMessage> {
-        let mut rendering = Rendering { template: self, registry, context, output: Capped::new() };
-        let line = markdown::line(rendering.slot(&self.line)?);
+        let mut made = Making { template: self, rendering: Rendering::new(registry, context) };
+        let line = markdown::line(made.slot(&self.line)?);
         if is_blank(&line) {
             return Err(self.failure("`line` rendered to nothing".to_owned()));
         }
+        let own_time = made.optional(self.time.as_ref())?;
+        let time = own_time.as_deref().or_else(|| context.data().get("time")?.as_str());
         let mut message = Message {
             line,
-            title: rendering.optional(self.title.as_ref())?,
-            author: rendering.optional(self.author.as_ref())?,
-            footer: rendering.optional(self.footer.as_ref())?,
-            items: rendering.optional(self.items.as_ref())?,
-            url: self.url.as_ref().map(|slot| rendering.url(slot)).transpose()?.flatten(),
-            accent: self.accent.as_ref().map(|slot| rendering.accent(slot)).transpose()?.unwrap_or_default(),
-            body: markdown::blocks(rendering.slot(&self.body)?),
-            time: context.data().get("time").and_then(|time| time.as_str()?.parse().ok()),
+            title: made.optional(self.title.as_ref())?,
+            author: made.optional(self.author.as_ref())?,
+            footer: made.optional(self.footer.as_ref())?,
+            items: made.optional(self.items.as_ref())?,
+            url: made.url(self.url.as_ref())?,
+            image: made.url(self.image.as_ref())?,
+            accent: self.accent.as_ref().map(|slot| made.accent(slot)).transpose()?.unwrap_or_default(),
+            body: markdown::blocks(made.slot(&self.body)?),
+            time: time.and_then(|time| time.parse().ok()),
             ..Message::default()
         };
-        for (name, value) in &self.fields {
-            let field = Field { name: rendering.plain(name)?, value: markdown::inlines(rendering.slot(value)?) };
+        made.listed(&self.fields, |made, field| {
+            let field = Field { name: made.plain(&field.name)?, value: markdown::inlines(made.slot(&field.value)?) };
             if !field.name.is_empty() && !is_blank(&field.value) {
                 message.fields.push(field);
             }
-        }
-        for (label, target) in &self.buttons {
-            let label = rendering.plain(label)?;
-            if let (false, Some(url)) = (label.is_empty(), rendering.url(target)?) {
+            Ok(())
+        })?;
+        made.listed(&self.buttons, |made, button| {
+            let label = made.plain(&button.name)?;
+            if let (false, Some(url)) = (label.is_empty(), made.url(Some(&button.value))?) {
                 message.buttons.push(Button { label, url });
             }
-        }
+            Ok(())
+        })?;
         Ok(message)
     }
 
     fn failure(&self, reason: String) -> NoMessage {
         NoMessage::Failed(RenderFailure { path: self.file.path.clone(), reason })
     }
-
-    fn ended(&self, slot: &str, error: &RenderError) -> NoMessage {
-        if let RenderErrorReason::NestedError(cause) = error.reason()
-            && let Some(Skip(why)) = cause.downcast_ref()
-        {
-            return NoMessage::Skip(why.clone());
-        }
-        self.failure(format!("in `{slot}`: {error}"))
-    }
 }
 
-/// One template on its way to become a message. All of its slots share one buffer.
-struct Rendering<'a> {
+/// One template on its way to become a message.
+struct Making<'a> {
     template: &'a Portable,
-    registry: &'a Handlebars<'a>,
-    context: &'a Context,
-    output: Capped,
+    rendering: Rendering<'a>,
 }
 
-impl Rendering<'_> {
-    /// What a slot renders to, shielded.
+impl<'a> Making<'a> {
     fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, NoMessage> {
-        let (name, template) = match slot {
-            Slot::Plain(text) => return Ok(text),
-            Slot::Template(name, template) => (name, template),
-        };
-        self.output.0.clear();
-        let mut state = RenderContext::new(None);
-        let rendered = template.render(self.registry, self.context, &mut state, &mut self.output);
-        rendered.map_err(|error| self.template.ended(name, &error))?;
-        Ok(&self.output.0)
+        let template = self.template;
+        self.rendering.slot(slot).map_err(|error| match error {
+            SlotError::Skip(why) => NoMessage::Skip(why),
+            SlotError::Failed(reason) => template.failure(reason),
+        })
     }
 
     fn plain(&mut self, slot: &Slot) -> Result<String, NoMessage> {
@@ -191,8 +152,8 @@ impl Rendering<'_> {
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    fn url(&mut self, slot: &Slot) -> Result<Option<WebUrl>, NoMessage> {
-        self.plain(slot).map(|text| WebUrl::parse(&text))
+    fn url(&mut self, slot: Option<&Slot>) -> Result<Option<WebUrl>, NoMessage> {
+        Ok(self.optional(slot)?.and_then(|text| WebUrl::parse(&text)))
     }
 
     fn accent(&mut self, slot: &Slot) -> Result<Accent, NoMessage> {
@@ -200,88 +161,116 @@ impl Rendering<'_> {
         let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is no accent"));
         Accent::parse(&name).ok_or_else(unknown)
     }
+
+    /// Shows fields or buttons, those that are to be shown, each as often as it is to be.
+    fn listed(
+        &mut self,
+        all: &[Listed],
+        mut show: impl FnMut(&mut Self, &Listed) -> Result<(), NoMessage>,
+    ) -> Result<(), NoMessage> {
+        for one in all {
+            if one.when.as_ref().is_some_and(|path| !self.rendering.value(path).is_truthy(false)) {
+                continue;
+            }
+            let Some(each) = &one.each else {
+                show(self, one)?;
+                continue;
+            };
+            for item in self.rendering.value(each).as_array().map(Vec::as_slice).unwrap_or_default() {
+                self.rendering.item = Some(Value::clone(item));
+                show(self, one)?;
+            }
+            self.rendering.item = None;
+        }
+        Ok(())
+    }
 }
 
 /// Compiles one template's slots and gathers what is wrong with them.
 struct Compiler<'a> {
     file: &'a Arc<SourceFile>,
-    problems: Vec<Problem>,
+    /// Where the front matter begins: its own spans count from here.
+    offset: usize,
+    faults: Faults<'a>,
 }
 
 impl Compiler<'_> {
-    /// A string of the front matter, whose span counts from `offset`.
-    fn front(&mut self, what: &str, text: &Spanned<String>, offset: usize) -> Slot {
-        let span = text.span();
-        self.compile(what, text.get_ref(), span.start + offset..span.end + offset)
-    }
-
-    fn compile(&mut self, what: &str, text: &str, span: Range<usize>) -> Slot {
-        let template = match Template::compile(text) {
-            Ok(template) => template,
-            Err(error) => {
-                let (message, position) = syntax::explain(text, &error);
-                self.problems.push(Problem::error(message, self.place(&span, text, position)));
-                return Slot::Plain(String::new());
-            }
-        };
-        for fault in lint::faults(&template) {
-            let problem = Problem::error(fault.message, self.place(&span, text, fault.position));
-            self.problems.push(problem.maybe_help(fault.help));
+    fn portable(&mut self, name: &str, front: &FrontMatter, body: Range<usize>) -> Portable {
+        let mut slot = |what: &str, text: &Option<Spanned<String>>| text.as_ref().map(|text| self.front(what, text));
+        let (title, url, image) = (slot("title", &front.title), slot("url", &front.url), slot("image", &front.image));
+        let (author, footer) = (slot("author", &front.author), slot("footer", &front.footer));
+        let (time, items) = (slot("time", &front.time), slot("items", &front.items));
+        let accent = slot("accent", &front.accent);
+        let line = slot("line", &front.line).unwrap_or_else(|| {
+            let place = Place::Span(self.file.clone(), 0..self.file.text.find('\n').unwrap_or(0));
+            let problem = Problem::error("the front matter has no `line`", place);
+            self.faults.add(problem.help("add `line = '…'`: the message in one line, for notifications"));
+            Slot::Plain(String::new())
+        });
+        let fields = front.fields.iter().enumerate();
+        let fields = fields.map(|(n, field)| self.listed(&format!("fields.{n}"), ["name", "value"], field)).collect();
+        let buttons = front.buttons.iter().enumerate();
+        let buttons: Vec<Listed> =
+            buttons.map(|(n, button)| self.listed(&format!("buttons.{n}"), ["label", "url"], button)).collect();
+        let body = self.faults.slot("body", &self.file.text[body.clone()], body);
+        if let Some(accent) = &front.accent {
+            self.check_accent(accent);
         }
-        if text.contains("{{") {
-            Slot::Template(what.to_owned(), Box::new(template))
-        } else {
-            Slot::Plain(text.to_owned())
+        let urls = [&front.url, &front.image].into_iter().flatten();
+        for url in urls.chain(front.buttons.iter().map(ListedKeys::value)) {
+            self.check_url(url);
         }
+        let (file, name) = (self.file.clone(), name.to_owned());
+        Portable { name, file, line, title, url, image, accent, author, footer, time, items, fields, buttons, body }
     }
 
-    fn place(&self, span: &Range<usize>, text: &str, position: Option<(usize, usize)>) -> Place {
-        Place::Span(self.file.clone(), self.within(span, text, position))
+    /// A string of the front matter.
+    fn front(&mut self, what: &str, text: &Spanned<String>) -> Slot {
+        self.faults.slot(what, text.get_ref(), self.span(text))
     }
 
-    /// The place in the file of a line and column (both from 1) of a slot's text. A string of the front matter
-    /// may have been written with escapes, so there the whole string is marked unless it stands verbatim.
-    fn within(&self, span: &Range<usize>, text: &str, position: Option<(usize, usize)>) -> Range<usize> {
-        let Some((line, column)) = position else { return span.clone() };
-        let Some(start) = self.file.text[span.clone()].find(text).map(|start| start + span.start) else {
-            return span.clone();
-        };
-        let line_start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let rest = &text[line_start.min(text.len())..];
-        let in_line = rest.char_indices().nth(column.saturating_sub(1)).map_or(0, |(at, _)| at);
-        let begin = start + line_start + in_line;
-        let end = self.file.text[begin..].find(['\n', '}']).map_or(span.end, |length| begin + length);
-        begin..end.max(begin + 1).min(span.end.max(begin))
+    fn span(&self, text: &Spanned<String>) -> Range<usize> {
+        text.span().start + self.offset..text.span().end + self.offset
+    }
+
+    fn place(&self, text: &Spanned<String>) -> Place {
+        Place::Span(self.file.clone(), self.span(text))
+    }
+
+    fn listed<K: ListedKeys>(&mut self, what: &str, names: [&str; 2], keys: &K) -> Listed {
+        let (when, each) = (keys.when(), keys.each());
+        for path in [when, each].into_iter().flatten() {
+            let place = self.place(path);
+            self.faults.path(path.get_ref(), place, each.is_some_and(|each| each == path));
+        }
+        let guards: Vec<&str> = [when, each].into_iter().flatten().map(|path| path.get_ref().as_str()).collect();
+        self.faults.guarded(&guards, each.map(|path| path.get_ref().as_str()));
+        let name = self.front(&format!("{what}.{}", names[0]), keys.name());
+        let value = self.front(&format!("{what}.{}", names[1]), keys.value());
+        self.faults.unguarded();
+        let path = |path: Option<&Spanned<String>>| path.map(|path| path.get_ref().clone());
+        Listed { when: path(when), each: path(each), name, value }
     }
 
     /// An accent that is written out, not computed, can be checked at once.
-    fn check_accent(&mut self, accent: &Spanned<String>, offset: usize) {
+    fn check_accent(&mut self, accent: &Spanned<String>) {
         let name = accent.get_ref();
         if name.contains("{{") || Accent::parse(name).is_some() {
             return;
         }
         let known: Vec<_> = Accent::ALL.iter().map(|accent| accent.as_str()).collect();
-        let place = Place::Span(self.file.clone(), accent.span().start + offset..accent.span().end + offset);
-        let problem = Problem::error(format!("`{name}` is no accent"), place);
-        self.problems.push(problem.help(format!("accents: {}", known.join(", "))));
+        let problem = Problem::error(format!("`{name}` is no accent"), self.place(accent));
+        self.faults.add(problem.help(format!("accents: {}", known.join(", "))));
     }
-}
 
-/// A buffer that refuses to grow past [`LARGEST_OUTPUT`].
-struct Capped(String);
-
-impl Capped {
-    fn new() -> Self {
-        Self(String::with_capacity(USUAL_OUTPUT))
-    }
-}
-
-impl Output for Capped {
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        if self.0.len() + text.len() > LARGEST_OUTPUT {
-            return Err(io::Error::other(format!("renders to more than {} KB", LARGEST_OUTPUT / 1024)));
+    /// So can an address.
+    fn check_url(&mut self, url: &Spanned<String>) {
+        let text = url.get_ref();
+        if text.contains("{{") || WebUrl::parse(text).is_some() {
+            return;
         }
-        self.0.push_str(text);
-        Ok(())
+        let problem = Problem::error(format!("`{text}` is no address of the web"), self.place(url));
+        self.faults
+            .add(problem.help("it begins with `https://` or `http://`; with anything else it would be left out"));
     }
 }

@@ -1,22 +1,22 @@
 use serde_json::json;
 
+use super::helpers::{HELPERS, example};
 use super::*;
-use crate::message::plain_text;
+use crate::message::{Block, plain_text};
 use crate::source::PROVIDERS;
 
 /// Compiles one file's text in a library of its own.
 fn compile(text: &str) -> (Library, Vec<Problem>) {
+    compile_as("push", text)
+}
+
+fn compile_as(name: &str, text: &str) -> (Library, Vec<Problem>) {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("push.md.hbs"), text).unwrap();
+    std::fs::write(directory.path().join(format!("{name}.md.hbs")), text).unwrap();
     Library::load(directory.path(), "templates")
 }
 
-fn problems(text: &str) -> String {
-    let (_, problems) = compile(text);
-    problems.iter().map(|problem| problem.render(false)).collect::<Vec<_>>().join("\n\n")
-}
-
-/// The same, as the event of a push.
+/// An event, as that of a push.
 fn pushed(mut event: Value) -> Value {
     event["kind"] = "push".into();
     event
@@ -24,9 +24,10 @@ fn pushed(mut event: Value) -> Value {
 
 /// What a template's `line` says of a context.
 fn line_of(line: &str, context: &Value) -> String {
-    let (library, problems) = compile(&format!("+++\nline = '''{line}'''\n+++\n"));
+    // The values are of the test's own, so the paths are.
+    let (library, problems) = compile_as(FOREIGN, &format!("+++\nline = '''{line}'''\n+++\n"));
     assert!(problems.is_empty(), "{}", problems[0].render(false));
-    let rendered = library.render(&Context::new(pushed(context.clone())), None);
+    let rendered = library.render(&Context::new(pushed(context.clone())), Some(FOREIGN));
     assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
     plain_text(&rendered.message.line)
 }
@@ -39,9 +40,11 @@ fn every_built_in_template_compiles_and_is_there() {
         let text = String::from_utf8(BuiltIn::get(&path).unwrap().data.into_owned()).unwrap();
         let name = path.strip_suffix(PORTABLE).unwrap_or_else(|| panic!("{path} is no template"));
         let source = Arc::new(SourceFile { path: path.to_string(), text });
-        if let Err(problems) = Portable::compile(name, source) {
-            panic!("{}", problems[0].render(false));
-        }
+        // As if it were a user's file: what `eject` gives must be fine.
+        let kinds = served_by_name(name);
+        let (_, problems) = library.compile(name, source, kinds.as_deref());
+        let problems: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
         assert!(library.built_in.contains_key(name));
         count += 1;
     }
@@ -84,7 +87,7 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
         std::fs::write(directory.path().join(format!("{name}.md.hbs")), text).unwrap();
     };
     write("pull_request.merged", "a file for the kind");
-    write("special", "{{truncate title 'ten'}}");
+    write("special", "{{truncate key key}}");
     let (library, problems) = Library::load(directory.path(), "templates");
     assert!(problems.is_empty(), "{}", problems[0].render(false));
     let event = Context::of(&Event::new(Kind::PullRequestMerged, "pullrequest:fulfilled"));
@@ -99,10 +102,19 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
     assert_eq!(plain_text(&rendered.message.line), "a file for the kind");
 }
 
+/// The documented examples, and what they give.
 #[test]
-fn helpers_do_what_their_examples_say() {
+fn every_helper_does_what_its_example_says() {
+    for helper in HELPERS {
+        assert_eq!(line_of(helper.example, &example()).trim(), helper.gives, "{}", helper.example);
+        assert!(helper.example.contains(helper.name), "{}", helper.name);
+    }
+}
+
+#[test]
+fn helpers_take_what_is_missing_or_odd() {
     let context = json!({
-        "text": "  one two three four\nfive", "hash": "a1b2c3d4e5f6", "one": 1, "three": 3, "none": null, "empty": "",
+        "time": "2026-11-24T13:05:09Z", "text": "  one two three four\nfive", "hash": "a1b2c3d4e5f6", "one": 1, "three": 3, "none": null, "empty": "",
         "people": [{ "name": "Bo" }, { "name": null }, { "name": "Cy" }], "words": ["x", "y"],
     });
     let cases = [
@@ -127,6 +139,15 @@ fn helpers_do_what_their_examples_say() {
         ("{{markdown \"**bold** text\"}}", "bold text"),
         ("{{truncate (code hash) 4}}", "a1b…"),
         ("{{#if (eq one 1)}}yes{{/if}}", "yes"),
+        ("{{date none}}|", "|"),
+        ("{{ago none}}|", "|"),
+        ("{{ago \"2026-11-24T10:00:00Z\"}}", "3 h ago"),
+        ("{{ago \"2026-11-21T10:00:00Z\"}}", "3 d ago"),
+        ("{{ago \"2027-11-21T10:00:00Z\"}}", "just now"),
+        ("{{date \"2026-11-24T08:09:10Z\"}}", "2026-11-24 08:09"),
+        ("{{mention \"Bo\"}}", "Bo"),
+        ("{{mention none}}|", "|"),
+        ("{{len empty}}", "0"),
     ];
     for (template, expected) in cases {
         assert_eq!(line_of(template, &context).trim(), expected, "{template}");
@@ -143,12 +164,13 @@ fn what_is_cut_is_cut_between_characters_as_readers_count_them() {
 
 #[test]
 fn what_renders_blank_is_left_out() {
-    let (library, problems) = compile(
+    let (library, problems) = compile_as(
+        FOREIGN,
         "+++\nline = 'x'\ntitle = '{{a}}'\nurl = '{{b}}'\n[[fields]]\nname = 'F'\nvalue = '{{c}} `{{d}}`'\n\
          [[buttons]]\nlabel = 'B'\nurl = 'javascript:{{e}}'\n+++\n{{#if f}}text{{/if}}\n",
     );
     assert!(problems.is_empty());
-    let message = library.render(&Context::new(pushed(json!({}))), None).message;
+    let message = library.render(&Context::new(pushed(json!({}))), Some(FOREIGN)).message;
     assert_eq!(message, Message { line: vec![Inline::Text("x".into())], ..Message::default() });
 }
 
@@ -164,30 +186,124 @@ fn output_without_end_is_refused_and_the_next_template_used() {
     assert_eq!(rendered.template, "push");
 }
 
-/// One template for each mistake, and what is said of it.
+/// One template for each mistake, in a file that is named after it, and beside it what is said: as a template for pushes, or
+/// for what its name says after the dot.
 #[test]
 fn mistakes_are_told_where_they_are() {
-    let front = |line: &str| format!("+++\nline = 'x'\n{line}\n+++\n");
-    let body = |body: &str| format!("+++\nline = 'x'\n+++\nfirst line\n{body}\n");
-    let cases = [
-        ("no_front_matter", "just text".to_owned()),
-        ("front_matter_without_end", "+++\nline = 'x'\n".to_owned()),
-        ("no_line", "+++\ntitle = 'x'\n+++\n".to_owned()),
-        ("unknown_key", front("titel = 'x'")),
-        ("wrong_type", front("title = 3")),
-        ("toml_syntax", front("title = 'it's'")),
-        ("unknown_accent", front("accent = 'green'")),
-        ("unclosed_each", body("{{#each push.commits}}{{hash}}")),
-        ("unclosed_mustache", body("{{actor.name")),
-        ("unknown_helper", body("text {{trunctate push.branch 3}}")),
-        ("unknown_helper_in_front_matter", front("title = 'a {{plurl 1 \"x\"}}'")),
-        ("unknown_block", body("{{#push}}x{{/push}}")),
-        ("triple_mustache", body("a {{{actor.name}}}")),
-        ("partial", body("{{> footer}}")),
-        ("inline_partial", body("{{#*inline \"x\"}}{{> x}}{{/inline}}{{> x}}")),
-        ("loops_too_deep", body("{{#each a}}{{#each b}}{{#each c}}x{{/each}}{{/each}}{{/each}}")),
-    ];
-    for (name, text) in cases {
-        insta::assert_snapshot!(name, problems(&text));
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(&directory);
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let home = tempfile::tempdir().unwrap();
+    let partials = home.path().join("partials");
+    std::fs::create_dir(&partials).unwrap();
+    for entry in std::fs::read_dir(directory.join("partials")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), partials.join(entry.file_name())).unwrap();
+    }
+    let mut files: Vec<_> = std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut count = 0;
+    for path in files {
+        let file_name = path.file_name().unwrap().to_str().unwrap();
+        let Some(rule) = file_name.strip_suffix(PORTABLE) else { continue };
+        let served = rule.split_once('.').map_or("push", |(_, served)| served);
+        let copy = home.path().join(format!("{served}{PORTABLE}"));
+        std::fs::copy(&path, &copy).unwrap();
+        let (_, problems) = Library::load(home.path(), "templates");
+        std::fs::remove_file(copy).unwrap();
+        assert!(!problems.is_empty(), "{file_name} is fine");
+        let said: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
+        settings.bind(|| insta::assert_snapshot!(rule, said.join("\n\n")));
+        count += 1;
+    }
+    assert!(count > 30, "{count}");
+}
+
+#[test]
+fn a_partial_is_shared_and_knows_where_it_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::create_dir(directory.path().join("partials")).unwrap();
+    write("partials/commit.hbs", "{{code short}} {{subject}} {{note}}");
+    write("push.md.hbs", "+++\nline = 'x'\n+++\n{{#each push.commits}}{{> commit note=\"(new)\"}}\n\n{{/each}}");
+    let (library, problems) = Library::load(directory.path(), "templates");
+    assert!(problems.is_empty(), "{}", problems[0].render(false));
+    let bitbucket = crate::source::provider("bitbucket-cloud").unwrap();
+    let event = bitbucket.parse_sample(bitbucket.sample("push").unwrap()).unwrap().events.remove(0);
+    let rendered = library.render(&Context::of(&event), None);
+    assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
+    let Block::Paragraph(first) = &rendered.message.body[0] else { panic!("{:?}", rendered.message.body) };
+    assert_eq!(plain_text(first), "4eb2224 Fix login timeout after a daylight saving change (new)");
+    assert!(matches!(first[0], Inline::Code(_)));
+    // Where it is used elsewhere, its paths mean something else.
+    write("tag.created.md.hbs", "+++\nline = 'x'\n+++\n{{> commit}}");
+    let (_, problems) = Library::load(directory.path(), "templates");
+    assert!(problems[0].render(false).contains("an event has no `short`"), "{}", problems[0].render(false));
+}
+
+#[test]
+fn fields_and_buttons_may_have_conditions_and_be_many() {
+    let (library, problems) = compile_as(
+        "pull_request",
+        "+++\nline = 'x'\nimage = 'https://img.example/{{pull_request.id}}.png'\ntime = '{{pull_request.created}}'\n\
+         [[fields]]\nwhen = 'pull_request.reason'\nname = 'Reason'\nvalue = '{{pull_request.reason}}'\n\
+         [[fields]]\nwhen = 'pull_request.title'\nname = 'Title'\nvalue = '{{pull_request.title}}'\n\
+         [[fields]]\neach = 'pull_request.reviewers'\nname = '{{item.name}}'\nvalue = '{{default item.vote \"asked\"}}'\n\
+         [[buttons]]\nwhen = 'pull_request.draft'\nlabel = 'Draft'\nurl = '{{pull_request.url}}'\n\
+         [[buttons]]\neach = 'pull_request.reviewers'\nlabel = '{{item.name}}'\nurl = 'https://x.example/{{item.name}}'\n+++\n",
+    );
+    assert!(problems.is_empty(), "{}", problems[0].render(false));
+    let bitbucket = crate::source::provider("bitbucket-cloud").unwrap();
+    let event = bitbucket.parse_sample(bitbucket.sample("pull_request.opened").unwrap()).unwrap().events.remove(0);
+    let rendered = library.render(&Context::of(&event), Some("pull_request"));
+    assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
+    let message = rendered.message;
+    let fields: Vec<_> = message.fields.iter().map(|field| (field.name.as_str(), plain_text(&field.value))).collect();
+    let named = |name, value: &str| (name, value.to_owned());
+    assert_eq!(
+        fields,
+        [named("Title", "Add rate limits"), named("Bo Lindqvist", "asked"), named("Cy Okafor", "asked")]
+    );
+    let buttons: Vec<_> = message.buttons.iter().map(|button| button.url.as_str()).collect();
+    assert_eq!(buttons, ["https://x.example/Bo%20Lindqvist", "https://x.example/Cy%20Okafor"]);
+    assert_eq!(message.image.unwrap().as_str(), "https://img.example/482.png");
+    assert_eq!(message.time, event.pull_request.unwrap().created);
+}
+
+#[test]
+fn what_is_trusted_is_let_through_and_forges_nothing() {
+    let text = "+++\nline = 'x'\n+++\n{{! trusted: our own branches }}{{{push.branch}}}\n";
+    let (library, problems) = compile(text);
+    assert!(problems.is_empty(), "{}", problems[0].render(false));
+    let link = crate::message::markdown::Splice::Link { url: "https://evil.example", text: "here" }.shielded();
+    let event = json!({ "kind": "push", "key": "x", "push": { "branch": format!("**b**{link}") } });
+    let message = library.render(&Context::new(event), None).message;
+    let Block::Paragraph(inlines) = &message.body[0] else { panic!("{:?}", message.body) };
+    assert!(matches!(inlines[0], Inline::Strong(_)), "{inlines:?}");
+    assert!(!format!("{inlines:?}").contains("Link"), "{inlines:?}");
+}
+
+/// What the kinds are said to hold is what samples hold.
+#[test]
+fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
+    let mut met: BTreeMap<Kind, std::collections::BTreeSet<&str>> = BTreeMap::new();
+    for provider in PROVIDERS {
+        for sample in provider.samples {
+            for event in provider.parse_sample(sample).unwrap().events {
+                let json = serde_json::to_value(&event).unwrap();
+                let parts = Kind::Other.parts().iter().copied().filter(|part| !json[*part].is_null());
+                met.entry(event.kind).or_default().extend(parts);
+            }
+        }
+    }
+    for &kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Other) {
+        let mut said: std::collections::BTreeSet<&str> = kind.parts().iter().copied().collect();
+        // Most updates have an empty comment, as the sample's.
+        if kind == Kind::IssueUpdated {
+            assert!(said.remove("comment"));
+        }
+        assert_eq!(met.remove(&kind).unwrap_or_default(), said, "{kind}");
     }
 }

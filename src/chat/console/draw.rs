@@ -144,6 +144,10 @@ impl Page {
             let label = Run { text: format!("{} ", inert(&button.label)), style: Style::new().bold(), url: None };
             self.link(Some(label), &button.url);
         }
+        if let Some(url) = &message.image {
+            let label = Run { text: "Image ".to_owned(), style: Style::new().bold(), url: None };
+            self.link(Some(label), url);
+        }
         if let Some(url) = message.url.as_ref().filter(|_| message.buttons.is_empty()) {
             self.link(None, url);
         }

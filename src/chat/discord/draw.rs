@@ -53,9 +53,16 @@ struct Embed {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     fields: Vec<EmbedField>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<Image>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     footer: Option<Text>,
     #[serde(skip_serializing_if = "Option::is_none")]
     timestamp: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Image {
+    url: String,
 }
 
 #[derive(Serialize)]
@@ -110,6 +117,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
         description: description.trim().to_owned(),
         color: colour(message.accent),
         fields: message.fields.iter().take(limits::FIELDS).filter_map(field).collect(),
+        image: message.image.as_ref().map(|url| Image { url: url.to_string() }),
         footer: message.footer.as_deref().map(|text| Text { text: cut_text(text, limits::FOOTER) }),
         timestamp: message.time.map(|time| time.to_string()),
     };

@@ -53,6 +53,7 @@ enum Layout {
     RichText { elements: Vec<Rich> },
     Section { text: Plain },
     Context { elements: Vec<Plain> },
+    Image { image_url: WebUrl, alt_text: String },
     Actions { elements: Vec<Button> },
 }
 
@@ -148,6 +149,10 @@ pub(super) fn draw(message: &Message) -> Drawn {
     });
     let mut rest = vec![];
     rest.extend(rich(body(&message.body)));
+    // What is in the picture, the message says elsewhere.
+    let alt_text = || message.title.clone().unwrap_or_else(|| plain_text(&message.line));
+    let image = message.image.clone();
+    rest.extend(image.map(|image_url| Layout::Image { image_url, alt_text: cut_text(&alt_text(), limits::ALT) }));
     rest.extend(fields(&message.fields));
     rest.extend(buttons(message));
     rest.extend(message.footer.clone().map(context));
@@ -371,6 +376,7 @@ impl Counted {
                 Layout::RichText { elements } => elements.iter().for_each(|element| counted.rich(element)),
                 Layout::Section { text } => counted.text(&text.text),
                 Layout::Context { elements } => elements.iter().for_each(|text| counted.text(&text.text)),
+                Layout::Image { alt_text, .. } => counted.text(alt_text),
                 Layout::Actions { elements } => elements.iter().for_each(|button| counted.text(&button.text.text)),
             }
         }

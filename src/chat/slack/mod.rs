@@ -34,6 +34,8 @@ mod limits {
     pub(super) const NOTIFICATION: usize = 3_000;
     /// A button's label; about 30 of it are shown (<https://docs.slack.dev/reference/block-kit/block-elements/button-element>).
     pub(super) const LABEL: usize = 75;
+    /// What stands for a picture (<https://docs.slack.dev/reference/block-kit/blocks/image-block>).
+    pub(super) const ALT: usize = 2_000;
     /// Buttons in one row (<https://docs.slack.dev/reference/block-kit/blocks/actions-block>).
     pub(super) const BUTTONS: usize = 25;
 }

@@ -68,6 +68,12 @@ enum Element {
         separator: bool,
         inlines: Vec<Run>,
     },
+    Image {
+        spacing: &'static str,
+        url: String,
+        #[serde(rename = "altText")]
+        alt_text: String,
+    },
     FactSet {
         spacing: &'static str,
         facts: Vec<Fact>,
@@ -140,6 +146,10 @@ pub(super) fn draw(message: &Message) -> String {
         items: top.elements,
     });
     page.blocks(&message.body, "Small", 0);
+    if let Some(url) = &message.image {
+        let alt_text = inert(message.title.as_deref().unwrap_or_default());
+        page.elements.push(Element::Image { spacing: "Medium", url: OpenUrl::new(url, None).url, alt_text });
+    }
     if !message.fields.is_empty() {
         let facts = message.fields.iter().map(fact).collect();
         page.elements.push(Element::FactSet { spacing: "Medium", facts });

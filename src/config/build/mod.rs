@@ -10,7 +10,7 @@ mod values;
 mod warnings;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::outline::Outline;
 use super::secret::{self, Origin};
 use super::section::{Notes, Part, Section};
 use super::{Secrets, Settings};
-use crate::event::ChannelName;
+use crate::event::{ChannelName, Kind};
 use crate::problem::{Place, Problem};
 use crate::routing::{Conditions, Router};
 use crate::source::addresses::List;
@@ -51,6 +51,15 @@ pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
         None => Library::built_in(),
     };
     (library, notes.into_problems())
+}
+
+/// The directory of users' templates alone.
+pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<Problem>> {
+    let notes = Notes::default();
+    let values = values(&notes, &files.main).unwrap_or_default();
+    let named = Section::root(&notes, &files.main, values).string("templates");
+    let problems = notes.into_problems();
+    if problems.is_empty() { Ok(named.map(|named| files.main.directory.join(named.value))) } else { Err(problems) }
 }
 
 /// The store's file alone.
@@ -130,6 +139,12 @@ impl<'a> Builder<'a> {
         let delivery = roots.last_mut().map(|root| names.delivery(root)).unwrap_or_default();
         roots.into_iter().for_each(Section::finish);
 
+        let mut uses: BTreeMap<&str, Vec<Kind>> = BTreeMap::new();
+        for route in &routes {
+            let held = Kind::ALL.iter().copied().filter(|kind| route.conditions.may_hold(*kind));
+            uses.entry(route.template.as_deref().unwrap_or_default()).or_default().extend(held);
+        }
+        templates.wrong_for(&uses).into_iter().for_each(|problem| notes.add(problem));
         let router = Router::new(routes, mutes, channels.guards);
         let broken = notes.broken();
         if broken == super::section::Broken::default() {
@@ -208,7 +223,7 @@ impl<'a> Builder<'a> {
     fn templates(&self, root: &mut Section<'_>) -> Library {
         let Some(taken) = root.string("templates") else { return Library::built_in() };
         let directory = root.document.directory.join(&taken.value);
-        self.watched.borrow_mut().add(directory.clone());
+        Library::directories(&directory).into_iter().for_each(|directory| self.watched.borrow_mut().add(directory));
         if !directory.is_dir() {
             let problem = Problem::error(format!("there is no directory `{}`", taken.value), taken.place);
             root.note(problem.help("create it, or leave `templates` out of the config"));

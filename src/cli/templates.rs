@@ -1,0 +1,147 @@
+//! `hookbell templates`: which template serves what, and taking a built-in one over.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use similar::{ChangeTag, TextDiff};
+
+use super::{Failure, report};
+use crate::config;
+use crate::problem::{Severity, nearest};
+use crate::template::Library;
+
+/// `hookbell templates …`
+#[derive(Subcommand)]
+pub(super) enum Templates {
+    /// Which template serves each kind of event, where it is, and what else there is.
+    List {
+        /// For programs: a line of JSON for each kind.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Copy a built-in template into your templates directory, to be edited.
+    Eject {
+        /// Its name: `pull_request.opened`.
+        name: String,
+    },
+    /// What your templates say otherwise than the built-in ones of their names.
+    Diff {
+        /// This one alone.
+        name: Option<String>,
+    },
+}
+
+impl Templates {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        match self {
+            Self::List { json } => list(config, json),
+            Self::Eject { name } => eject(config, &name),
+            Self::Diff { name } => diff(config, name.as_deref()),
+        }
+    }
+}
+
+fn library(config: &Path) -> Result<Library, Failure> {
+    let (library, problems) = config::templates(config);
+    report(&problems);
+    if problems.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(Failure::NotFine("templates with errors serve nothing: mend them".to_owned()));
+    }
+    Ok(library)
+}
+
+fn list(config: &Path, json: bool) -> Result<(), Failure> {
+    let library = library(config)?;
+    let serving = library.serving();
+    if json {
+        for one in &serving {
+            let told = serde_json::json!({ "kind": one.kind, "template": one.template, "file": one.file });
+            anstream::println!("{told}");
+        }
+        return Ok(());
+    }
+    let dim = anstyle::Style::new().dimmed();
+    let width = serving.iter().map(|one| one.kind.as_str().len()).max().unwrap_or(0);
+    for one in &serving {
+        let kind = one.kind.as_str();
+        let why = match one.template.as_str() {
+            name if name == kind => String::new(),
+            name => format!("  {dim}as `{name}`, because nothing is called `{kind}`{dim:#}"),
+        };
+        let place = one.file.as_deref().map_or_else(|| format!("{dim}built in{dim:#}"), ToOwned::to_owned);
+        anstream::println!("{kind:width$}  {place}{why}");
+    }
+    let by_route = library.overrides().filter(|(name, _, _)| !serving.iter().any(|one| one.template == *name));
+    for (name, file, _) in by_route {
+        anstream::println!("{name:width$}  {file}  {dim}for routes that ask for it: `template = \"{name}\"`{dim:#}");
+    }
+    Ok(())
+}
+
+fn eject(config: &Path, name: &str) -> Result<(), Failure> {
+    let text = Library::built_in_text(name).ok_or_else(|| {
+        let library = Library::built_in();
+        let near = nearest(name, library.names()).map(|near| format!("; did you mean `{near}`?"));
+        Failure::Usage(format!("there is no built-in template `{name}`{}", near.unwrap_or_default()))
+    })?;
+    let directory = directory(config)?;
+    let cannot =
+        |error: std::io::Error| Failure::NotFine(format!("cannot write to `{}`: {error}", directory.display()));
+    std::fs::create_dir_all(&directory).map_err(cannot)?;
+    let path = directory.join(format!("{name}.md.hbs"));
+    if path.exists() {
+        return Err(Failure::NotFine(format!(
+            "`{}` is there already; `hookbell templates diff {name}`",
+            path.display()
+        )));
+    }
+    std::fs::write(&path, text).map_err(cannot)?;
+    anstream::println!("{}", path.display());
+    anstream::eprintln!("edit it, and look: hookbell render {name} --chat console --watch");
+    Ok(())
+}
+
+/// The users' own directory of templates.
+fn directory(config: &Path) -> Result<PathBuf, Failure> {
+    config::templates_directory(config).map_err(Failure::Problems)?.ok_or_else(|| {
+        let none = format!("`{}` names no directory for templates: add `templates = \"templates\"`", config.display());
+        Failure::Usage(none)
+    })
+}
+
+fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
+    let library = library(config)?;
+    let texts: Vec<_> = library.texts().filter(|(other, _)| name.is_none_or(|name| name == *other)).collect();
+    if let (Some(name), true) = (name, texts.is_empty()) {
+        return Err(Failure::Usage(format!("you have no template `{name}`; `hookbell templates list` lists yours")));
+    }
+    let mut differ = 0;
+    for (name, text) in texts {
+        let Some(built_in) = Library::built_in_text(name) else { continue };
+        if built_in != text {
+            differ += 1;
+            show(name, &built_in, text);
+        }
+    }
+    if differ == 0 {
+        anstream::eprintln!("no template of yours says anything else than the built-in one of its name");
+    }
+    Ok(())
+}
+
+fn show(name: &str, built_in: &str, yours: &str) {
+    use anstyle::AnsiColor::{Green, Red};
+    let (red, green) = (Red.on_default(), Green.on_default());
+    anstream::println!("{red}--- built-in {name}.md.hbs{red:#}\n{green}+++ yours{green:#}");
+    for hunk in TextDiff::from_lines(built_in, yours).unified_diff().iter_hunks() {
+        anstream::println!("{}", hunk.header());
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches('\n');
+            match change.tag() {
+                ChangeTag::Delete => anstream::println!("{red}-{line}{red:#}"),
+                ChangeTag::Insert => anstream::println!("{green}+{line}{green:#}"),
+                ChangeTag::Equal => anstream::println!(" {line}"),
+            }
+        }
+    }
+}

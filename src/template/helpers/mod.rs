@@ -1,0 +1,314 @@
+//! The helpers that templates may call, and the registry that knows them.
+//!
+//! Null and missing values are empty for every helper. What a helper returns is shielded like any other value;
+//! those that make markup write a [`Splice`] instead, and give plain text where another helper takes them.
+
+mod documented;
+
+use handlebars::{
+    Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, Output, RenderContext, RenderError,
+    RenderErrorReason, ScopedJson,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use unicode_segmentation::UnicodeSegmentation;
+
+use crate::message::markdown::Splice;
+use crate::message::shield::shield;
+
+pub use documented::{Documented, HELPERS, example};
+
+/// An empty registry that shields all values and knows all helpers. It is lenient: what is missing is empty.
+pub(super) fn registry() -> Handlebars<'static> {
+    let mut registry = Handlebars::new();
+    registry.register_escape_fn(shield);
+    registry.unregister_helper("log");
+    registry.unregister_helper("raw");
+    registry.register_helper("helperMissing", Box::new(missing));
+    let values: [(&str, ValueFn); 10] = [
+        ("truncate", truncate),
+        ("first_line", first_line),
+        ("short_hash", short_hash),
+        ("plural", plural),
+        ("join", join),
+        ("default", default),
+        ("date", date),
+        ("ago", ago),
+        ("mention", mention),
+        ("len", len),
+    ];
+    for (name, function) in values {
+        registry.register_helper(name, Box::new(ValueHelper(function)));
+    }
+    let splices: [(&str, SpliceFn); 3] = [("link", link), ("code", code), ("markdown", markdown)];
+    for (name, function) in splices {
+        registry.register_helper(name, Box::new(SpliceHelper(function)));
+    }
+    registry.register_helper("skip", Box::new(skip));
+    registry.register_helper("json", Box::new(json));
+    registry
+}
+
+/// Ends a rendering: there is nothing to tell, for this reason.
+#[derive(Debug, thiserror::Error)]
+#[error("skipped: {0}")]
+pub(super) struct Skip(pub(super) String);
+
+fn skip(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    _: &mut dyn Output,
+) -> HelperResult {
+    let why = helper.param(0).map(|why| why.value().render()).filter(|why| !why.is_empty());
+    let skip = Skip(why.unwrap_or_else(|| "the template says so".to_owned()));
+    Err(RenderErrorReason::NestedError(Box::new(skip)).into())
+}
+
+/// A path that leads nowhere still leaves something inside the syntax around it, as an empty value does.
+fn missing(
+    _: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    Ok(out.write(&shield(""))?)
+}
+
+type ValueFn = fn(&Arguments<'_, '_>) -> Result<Value, RenderError>;
+
+/// A helper that gives a value.
+struct ValueHelper(ValueFn);
+
+impl HelperDef for ValueHelper {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        (self.0)(&Arguments(helper, context)).map(ScopedJson::Derived)
+    }
+}
+
+/// What a markup helper shows: its plain text for other helpers, and its markup.
+struct Markup {
+    text: String,
+    shielded: String,
+}
+
+type SpliceFn = fn(&Arguments<'_, '_>) -> Result<Markup, RenderError>;
+
+/// A helper that gives markup.
+struct SpliceHelper(SpliceFn);
+
+impl HelperDef for SpliceHelper {
+    fn call_inner<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+    ) -> Result<ScopedJson<'rc>, RenderError> {
+        (self.0)(&Arguments(helper, context)).map(|markup| ScopedJson::Derived(Value::String(markup.text)))
+    }
+
+    fn call<'reg: 'rc, 'rc>(
+        &self,
+        helper: &Helper<'rc>,
+        _: &'reg Handlebars<'reg>,
+        context: &'rc Context,
+        _: &mut RenderContext<'reg, 'rc>,
+        out: &mut dyn Output,
+    ) -> HelperResult {
+        Ok(out.write(&(self.0)(&Arguments(helper, context))?.shielded)?)
+    }
+}
+
+/// What a template passes to a helper.
+struct Arguments<'a, 'rc>(&'a Helper<'rc>, &'a Context);
+
+impl Arguments<'_, '_> {
+    fn value(&self, n: usize) -> &Value {
+        self.0.param(n).map_or(&Value::Null, |param| param.value())
+    }
+
+    /// An argument as text; empty for null, missing, lists and objects.
+    fn text(&self, n: usize) -> String {
+        text(self.value(n))
+    }
+
+    /// A number that the template must give.
+    fn count(&self, n: usize) -> Result<usize, RenderError> {
+        let number = self.value(n).as_u64().and_then(|number| usize::try_from(number).ok());
+        number.ok_or_else(|| self.wrong(n, "a whole number"))
+    }
+
+    /// A time, as events have them; none where there is none.
+    fn time(&self, n: usize) -> Result<Option<Timestamp>, RenderError> {
+        let text = self.text(n);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|_| self.wrong(n, "a time, as `2026-11-24T08:00:00Z`"))
+    }
+
+    fn wrong(&self, n: usize, expected: &str) -> RenderError {
+        let (name, found) = (self.0.name(), self.value(n));
+        RenderErrorReason::Other(format!("`{name}`: argument {} must be {expected}, not {found}", n + 1)).into()
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+        scalar => scalar.render(),
+    }
+}
+
+/// `{{truncate text 200}}`: at most so many characters as a reader counts them, cut between words, with `…`.
+fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    Ok(cut(arguments.text(0).trim(), arguments.count(1)?).into())
+}
+
+/// Cuts a text to `longest` graphemes, between words where one ends not too far back.
+fn cut(text: &str, longest: usize) -> String {
+    let mut borders = text.grapheme_indices(true).map(|(at, _)| at);
+    if borders.by_ref().nth(longest).is_none() {
+        return text.to_owned();
+    }
+    let end = text.grapheme_indices(true).nth(longest.saturating_sub(1)).map_or(0, |(at, _)| at);
+    let kept = &text[..end];
+    let word = kept.rfind(char::is_whitespace).filter(|&at| at * 3 >= end * 2).unwrap_or(end);
+    format!("{}…", kept[..word].trim_end())
+}
+
+/// `{{first_line message}}`: a commit's subject.
+fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    Ok(arguments.text(0).trim().lines().next().unwrap_or_default().trim_end().into())
+}
+
+/// `{{short_hash hash}}`: its first seven characters.
+fn short_hash(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    Ok(arguments.text(0).chars().take(7).collect::<String>().into())
+}
+
+/// `{{plural 3 "commit"}}`: `3 commits`; `{{plural 2 "branch" "branches"}}`: `2 branches`;
+/// with `more=true`, `5+ commits`.
+fn plural(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let number = match arguments.value(0) {
+        Value::Null => 0,
+        Value::Array(items) => items.len(),
+        _ => arguments.count(0)?,
+    };
+    let more = arguments.0.hash_get("more").is_some_and(|value| value.value() == &Value::Bool(true));
+    let one = arguments.text(1);
+    let word = match (number, more) {
+        (1, false) => one,
+        _ if arguments.0.param(2).is_some() => arguments.text(2),
+        _ => format!("{one}s"),
+    };
+    Ok(format!("{number}{} {word}", if more { "+" } else { "" }).into())
+}
+
+/// `{{join list ", "}}`, or of a list of objects one key of each: `{{join reviewers ", " "name"}}`.
+fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let items = match arguments.value(0) {
+        Value::Array(items) => items.as_slice(),
+        Value::Null => &[],
+        _ => return Err(arguments.wrong(0, "a list")),
+    };
+    let key = arguments.value(2).as_str();
+    let texts = items.iter().map(|item| text(key.map_or(item, |key| &item[key])));
+    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+    Ok(texts.join(&arguments.text(1)).into())
+}
+
+/// `{{default a b}}`: the first that is not empty.
+fn default(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let mut values = arguments.0.params().iter().map(|param| param.value());
+    let blank = |value: &Value| matches!(value, Value::Null) || value.as_str().is_some_and(str::is_empty);
+    Ok(values.find(|value| !blank(value)).cloned().unwrap_or_default())
+}
+
+/// `{{date time "%-d %b %Y"}}`: a time, in UTC.
+fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let Some(time) = arguments.time(0)? else { return Ok(Value::Null) };
+    let format = if arguments.value(1).is_null() { "%Y-%m-%d %H:%M".to_owned() } else { arguments.text(1) };
+    let wrong = |error: jiff::Error| RenderErrorReason::Other(format!("`date`: `{format}` is no format: {error}"));
+    let shown = jiff::fmt::strtime::format(&format, jiff::tz::TimeZone::UTC.to_datetime(time)).map_err(wrong)?;
+    Ok(shown.into())
+}
+
+/// `{{ago pull_request.created}}`: how long before the event's own time something was, in its largest unit.
+fn ago(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let now = arguments.1.data().get("time").and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
+    let (Some(time), Some(now)) = (arguments.time(0)?, now) else { return Ok(Value::Null) };
+    let seconds = now.duration_since(time).as_secs();
+    let said = match seconds {
+        ..60 => "just now".to_owned(),
+        60..3_600 => format!("{} min ago", seconds / 60),
+        3_600..86_400 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} d ago", seconds / 86_400),
+    };
+    Ok(said.into())
+}
+
+/// `{{mention actor}}`: an account, by its name.
+fn mention(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let account = arguments.value(0);
+    Ok(account.get("name").cloned().unwrap_or_else(|| text(account).into()))
+}
+
+/// `{{len list}}`: how many there are; of a text, its characters as a reader counts them.
+fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    Ok(match arguments.value(0) {
+        Value::Array(items) => items.len(),
+        Value::Object(parts) => parts.len(),
+        other => text(other).graphemes(true).count(),
+    }
+    .into())
+}
+
+/// `{{json value}}`: a value as JSON. Its texts are shielded, so none of them can end a string.
+fn json(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    fn shielded(value: &Value) -> Value {
+        match value {
+            Value::String(text) => shield(text).into(),
+            Value::Array(items) => items.iter().map(shielded).collect(),
+            Value::Object(parts) => parts.iter().map(|(key, value)| (shield(key), shielded(value))).collect(),
+            other => other.clone(),
+        }
+    }
+    let value = helper.param(0).map_or(Value::Null, |value| shielded(value.value()));
+    Ok(out.write(&value.to_string())?)
+}
+
+/// `{{link url text}}`: the text, leading there; the text alone where the address is none.
+fn link(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
+    let (url, text) = (arguments.text(0), arguments.text(1));
+    Ok(Markup { shielded: Splice::Link { url: &url, text: &text }.shielded(), text })
+}
+
+/// `{{code text}}`: code within a line, whatever is in the text.
+fn code(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
+    let text = arguments.text(0);
+    Ok(Markup { shielded: Splice::Code(&text).shielded(), text })
+}
+
+/// `{{markdown text}}`: Markdown that a host's user wrote, with what could mislead in it made inert;
+/// `{{markdown text 400}}`: at most so much of it, in UTF-16 units as chats count.
+fn markdown(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
+    let text = arguments.text(0);
+    let longest = if arguments.value(1).is_null() { usize::MAX } else { arguments.count(1)? };
+    Ok(Markup { shielded: Splice::Markdown(&text, longest).shielded(), text })
+}

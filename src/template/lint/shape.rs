@@ -1,0 +1,119 @@
+//! What an event holds: paths, held against its JSON Schema.
+
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use crate::event::{Kind, schema};
+use crate::problem::nearest;
+
+static SCHEMA: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(schema()).unwrap_or_default());
+
+/// What stands at the end of a path.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    /// A part of an event, and the path to it from the event on, if there is one path.
+    Known(&'static Value, Option<String>),
+    /// Something that only rendering can tell.
+    Any,
+}
+
+/// Why a path leads nowhere.
+pub(super) struct Nowhere {
+    pub(super) message: String,
+    pub(super) help: Option<String>,
+}
+
+impl Shape {
+    /// The event itself.
+    pub(super) fn event() -> Self {
+        Self::Known(&SCHEMA, Some(String::new()))
+    }
+
+    /// The path from the event on.
+    pub(super) fn path(&self) -> Option<&str> {
+        match self {
+            Self::Known(_, path) => path.as_deref(),
+            Self::Any => None,
+        }
+    }
+
+    /// What one step further is.
+    pub(super) fn step(&self, part: &str, whole: &str) -> Result<Self, Nowhere> {
+        let Self::Known(node, path) = self else { return Ok(Self::Any) };
+        let node = resolved(node);
+        let longer =
+            || path.as_ref().map(|path| if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") });
+        if let Some(next) = node["properties"].get(part) {
+            return Ok(Self::Known(next, longer()));
+        }
+        if is(node, "array") {
+            return match part.parse::<usize>() {
+                Ok(_) => Ok(Self::Known(&node["items"], longer())),
+                Err(_) => Err(Nowhere {
+                    message: format!("`{whole}`: `{part}` is asked of a list"),
+                    help: Some(
+                        "go through it with `{{#each …}}`, or join it: `{{join list \", \" \"name\"}}`".to_owned(),
+                    ),
+                }),
+            };
+        }
+        let Some(properties) = node["properties"].as_object() else {
+            let message = format!("`{whole}`: what stands before `{part}` is a single value");
+            return Err(Nowhere { message, help: Some(format!("leave `.{part}` out")) });
+        };
+        let near = nearest(part, properties.keys().map(String::as_str).chain((part == whole).then_some("else")));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there is: {}", properties.keys().cloned().collect::<Vec<_>>().join(", ")),
+        };
+        let message = if part == whole {
+            format!("an event has no `{part}`")
+        } else {
+            format!("`{whole}`: there is no `{part}`")
+        };
+        Err(Nowhere { message, help: Some(help) })
+    }
+
+    /// Each of a list's items.
+    pub(super) fn items(&self, whole: &str) -> Result<Self, Nowhere> {
+        let Self::Known(node, _) = self else { return Ok(Self::Any) };
+        let node = resolved(node);
+        if is(node, "array") {
+            return Ok(Self::Known(&node["items"], None));
+        }
+        if node["properties"].is_object() {
+            return Ok(Self::Any);
+        }
+        let help = "`each` goes through lists, such as `push.commits`".to_owned();
+        Err(Nowhere { message: format!("`{whole}` is no list"), help: Some(help) })
+    }
+}
+
+/// Behind references, and what may be null.
+fn resolved(mut node: &'static Value) -> &'static Value {
+    loop {
+        if let Some(name) = node["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+            node = &SCHEMA["$defs"][name];
+        } else if let Some(some) = node["anyOf"].as_array().and_then(|any| any.iter().find(|one| one["type"] != "null"))
+        {
+            node = some;
+        } else {
+            return node;
+        }
+    }
+}
+
+fn is(node: &Value, sort: &str) -> bool {
+    match &node["type"] {
+        Value::Array(sorts) => sorts.iter().any(|one| one == sort),
+        one => one == sort,
+    }
+}
+
+/// The kinds of these whose events never hold what a path leads to.
+pub(super) fn without(path: &str, kinds: &[Kind]) -> Vec<Kind> {
+    let part = path.split('.').next().unwrap_or(path);
+    let is_part = Kind::Other.parts().contains(&part);
+    kinds.iter().copied().filter(|kind| is_part && !kind.parts().contains(&part)).collect()
+}
