@@ -6,6 +6,7 @@
 
 pub mod console;
 pub mod discord;
+mod native;
 mod pace;
 pub mod program;
 pub mod slack;
@@ -210,6 +211,10 @@ pub struct Kind {
     pub signs: bool,
     /// Draws a message as it would be sent. `None` for programs, which get the event.
     pub draw: Option<fn(&Message) -> String>,
+    /// Finishes a body that a template of the chat's own rendered to: turns shielded values back by the slots that they
+    /// stand in, and holds it against the chat's limits; an error says what is wrong. `None` where there are no such
+    /// templates.
+    pub native: Option<fn(Value) -> Result<String, String>>,
 }
 
 /// Makes a channel of an address.

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::{Failure, plural, report, tally};
+use crate::chat;
 use crate::config::{self, Secrets, Settings};
 use crate::event::Kind;
 use crate::source::PROVIDERS;
@@ -79,9 +80,13 @@ fn render_samples(settings: &Settings) -> Result<usize, Failure> {
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {
                 let context = Context::of(&event);
                 for template in &asked {
-                    let made = settings.templates.render(&context, *template);
-                    failures
-                        .extend(made.failures.iter().map(|failure| format!("{failure} (sample `{}`)", sample.name)));
+                    // Each chat that may have templates of its own, and all others alike.
+                    let natives = chat::KINDS.iter().filter(|chat| chat.native.is_some()).map(Some);
+                    for chat in natives.chain([None]) {
+                        let made = settings.templates.render_for(&context, *template, chat);
+                        let failed = made.failures.iter();
+                        failures.extend(failed.map(|failure| format!("{failure} (sample `{}`)", sample.name)));
+                    }
                     rendered += 1;
                 }
             }

@@ -84,17 +84,19 @@ impl Render {
         }
         let style = Style::parse(&self.style).unwrap_or_default();
         for context in contexts {
-            let rendered = library.render(context, self.template.as_deref());
-            for failure in &rendered.failures {
-                anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
-            }
-            if let Some(why) = rendered.skip {
-                anstream::eprintln!("nothing to tell of `{}`: {why}", self.payload);
-                continue;
-            }
-            let message = style.of(rendered.message);
             for chat in self.chats() {
-                let body = chat.draw.map_or_else(|| chat::program::body(context.event()), |draw| draw(&message));
+                let of_chat = Some(chat).filter(|_| style == Style::Full);
+                let rendered = library.render_for(context, self.template.as_deref(), of_chat);
+                for failure in &rendered.failures {
+                    anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
+                }
+                if let Some(why) = rendered.skip {
+                    anstream::eprintln!("nothing to tell of `{}`: {why}", self.payload);
+                    continue;
+                }
+                let message = style.of(rendered.message);
+                let drawn = || chat.draw.map_or_else(|| chat::program::body(context.event()), |draw| draw(&message));
+                let body = rendered.body.unwrap_or_else(drawn);
                 if self.chat == ALL && chat.name != chat::console::KIND.name {
                     anstream::println!("{}: {body}", chat.name);
                 } else {

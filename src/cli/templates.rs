@@ -75,6 +75,9 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
     for (name, file, _) in by_route {
         anstream::println!("{name:width$}  {file}  {dim}for routes that ask for it: `template = \"{name}\"`{dim:#}");
     }
+    for (chat, name, file) in library.of_chats() {
+        anstream::println!("{name:width$}  {file}  {dim}on {chat}, before the portable one of this name{dim:#}");
+    }
     Ok(())
 }
 

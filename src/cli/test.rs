@@ -14,6 +14,7 @@ use super::input::{named_provider, parsed};
 use super::shown::harmless_lines;
 use super::{Failure, plural};
 use crate::chat::console::{self, Layout};
+use crate::chat::{self, Style};
 use crate::config::{self, Secrets, Settings};
 use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
@@ -308,12 +309,17 @@ impl Trial<'_> {
     /// The message that an event becomes in a channel, as plain text.
     fn text(&self, event: &Event, send: &Send) -> String {
         let context = Context::of(event);
-        let rendered = self.settings.templates.render(&context, send.template.as_deref());
+        let channel = self.settings.channels.get(&send.channel);
+        let style = send.style.or(channel.map(|channel| channel.style)).unwrap_or_default();
+        let chat = channel.and_then(|channel| chat::kind(channel.kind)).filter(|_| style == Style::Full);
+        let rendered = self.settings.templates.render_for(&context, send.template.as_deref(), chat);
         if let Some(why) = rendered.skip {
             return format!("(skipped: {why})");
         }
-        let of_channel = self.settings.channels.get(&send.channel).map(|channel| channel.style);
-        let style = send.style.or(of_channel).unwrap_or_default();
+        if let Some(body) = rendered.body {
+            let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+            return serde_json::to_string_pretty(&body).unwrap_or_default();
+        }
         plain(&style.of(rendered.message))
     }
 }

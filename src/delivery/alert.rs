@@ -38,6 +38,9 @@ pub(super) struct Alert {
     /// What tells this cause from others; with the day, where it may come again.
     #[serde(skip)]
     cause: Cause,
+    /// The lane that it is about takes messages: it may be told there too.
+    #[serde(skip)]
+    is_open: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +61,7 @@ impl Alert {
             remedy: format!("{remedy}hookbell channels reopen {channel}"),
             // Whoever reopens it in vain is told again.
             cause: Cause::Once(format!("closed {id} {attempts}")),
+            is_open: false,
         }
     }
 
@@ -69,6 +73,20 @@ impl Alert {
             said: said.to_owned(),
             remedy: format!("hookbell deliveries --channel {channel} lists them, hookbell replay sends one again"),
             cause: Cause::Daily(format!("{reason} {channel}")),
+            is_open: false,
+        }
+    }
+
+    /// A template failed, and the next one made the message.
+    pub(super) fn template_failed(channel: &ChannelName, path: &str, said: &str) -> Self {
+        Self {
+            channel: channel.clone(),
+            what: "got a message by another template: the one that was to make it failed",
+            said: said.to_owned(),
+            remedy: "hookbell check tries all templates on all samples; an edit takes effect when it is saved"
+                .to_owned(),
+            cause: Cause::Daily(format!("template {path}")),
+            is_open: true,
         }
     }
 
@@ -93,7 +111,7 @@ impl Alerts {
     pub(super) async fn tell(&self, alert: Alert, failing: &Lane, now: Millis) {
         let settings = self.live.now();
         let alerted = settings.delivery.alerts.iter().filter_map(|name| settings.lanes.get_key_value(name));
-        let alerted = alerted.filter(|(_, lane)| *lane != failing);
+        let alerted = alerted.filter(|(_, lane)| alert.is_open || *lane != failing);
         let to: Vec<_> = alerted.map(|(name, lane)| (name.clone(), lane.clone())).collect();
         if to.is_empty() {
             return;

@@ -8,11 +8,11 @@ use tokio::time::Instant;
 use super::alert::Alert;
 use super::backoff;
 use super::lane::millis;
-use crate::chat::{Body, Failure, Outcome, Reason, Receipt, Style};
+use crate::chat::{self, Body, Failure, Outcome, Reason, Receipt, Style};
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::store::{Attempt, Delivery, Finished, Millis, Next};
-use crate::template::Context;
+use crate::template::{Context, RenderFailure};
 
 /// The shortest wait that a chat's own word is taken for.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -91,14 +91,20 @@ pub(super) async fn attempt(
         metrics::histogram!("hookbell_delivery_seconds", "channel" => delivery.channel.to_string())
             .record(Duration::from_millis(waited.unsigned_abs()));
     }
-    let Meaning { outcome, said, next, then, alert } = meaning;
+    let Meaning { outcome, said, next, then, mut alert } = meaning;
+    if let Some(failure) = &template_error {
+        metrics::counter!("hookbell_template_errors_total", "channel" => delivery.channel.to_string()).increment(1);
+        let failed = || Alert::template_failed(&delivery.channel, &failure.path, &failure.to_string());
+        alert = Some(alert.unwrap_or_else(failed));
+    }
+    let template_error = template_error.map(|failure| failure.to_string());
     let attempt = Some(Attempt { at, took, outcome, status: sent.status, said, body: body.0 });
     Tried { finished: Finished { delivery: delivery.id, attempt, next, template_error }, then, alert }
 }
 
 /// What there is to send.
 enum Drawn {
-    Body { body: Body, template_error: Option<String> },
+    Body { body: Body, template_error: Option<RenderFailure> },
     Nothing { why: String },
     Broken { why: String },
 }
@@ -107,16 +113,19 @@ fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Con
     if let Some(body) = channel.chat.encode_event(event.event()) {
         return Drawn::Body { body, template_error: None };
     }
-    let rendered = settings.templates.render(event, delivery.template.as_deref());
+    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
+    // A line is a line in every chat.
+    let chat = chat::kind(channel.kind).filter(|_| style == Style::Full);
+    let rendered = settings.templates.render_for(event, delivery.template.as_deref(), chat);
     for failure in &rendered.failures {
         tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
     }
     if let Some(why) = rendered.skip {
         return Drawn::Nothing { why };
     }
-    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
-    let template_error = rendered.failures.first().map(ToString::to_string);
-    Drawn::Body { body: channel.chat.encode(&style.of(rendered.message)), template_error }
+    let template_error = rendered.failures.into_iter().next();
+    let body = rendered.body.map_or_else(|| channel.chat.encode(&style.of(rendered.message)), Body);
+    Drawn::Body { body, template_error }
 }
 
 /// What a chat's answer means for a delivery and its lane.

@@ -6,7 +6,7 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::{Block, Inline, Message, is_blank};
+use super::{Block, Inline, Message, is_blank, plain_text};
 
 /// What a text is cut to before whole items and blocks have to go, in UTF-16 units.
 const SHORTEST: usize = 100;
@@ -270,9 +270,13 @@ pub fn cut_inlines(inlines: &[Inline], longest: usize) -> Vec<Inline> {
 }
 
 fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
-    let mut kept = vec![];
-    for inline in inlines {
+    let mut kept: Vec<Inline> = vec![];
+    for (n, inline) in inlines.iter().enumerate() {
         if *left == 0 {
+            // Cut between two pieces: that must be told too.
+            if !kept.is_empty() && !is_blank(&inlines[n..]) && !plain_text(&kept).ends_with('…') {
+                kept.push(Inline::Text("…".to_owned()));
+            }
             break;
         }
         let wrapped = |inner: &[Inline], left: &mut usize, wrap: fn(Vec<Inline>) -> Inline| {

@@ -374,6 +374,48 @@ fn container(tag: Tag<'_>) -> Container {
     }
 }
 
+/// A part of what a chat-native template rendered to.
+pub(crate) enum Run<'a> {
+    /// What the template itself says.
+    Own(&'a str),
+    /// A value, turned back. Letters of the template's own beside it may be in it: they are no markup in any chat.
+    Value(String),
+    /// What a helper drew.
+    Tree(Vec<Block>),
+}
+
+/// Tells a template's own text, values and helpers' markup apart.
+pub(crate) fn runs(rendered: &str) -> Vec<Run<'_>> {
+    let of_value = |c: char| u32::from(c) >= 0xF_0000;
+    let mut found = vec![];
+    for piece in pieces(rendered) {
+        let mut rest = match piece {
+            Piece::Text(text) => text,
+            Piece::Splice(tree) => {
+                found.push(Run::Tree(tree));
+                continue;
+            }
+        };
+        while let Some(first) = rest.find(of_value) {
+            // With the letters and digits before it: they are most likely of the same value.
+            let start = rest[..first]
+                .rfind(|c: char| !c.is_alphanumeric())
+                .map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
+            let end =
+                rest[first..].find(|c: char| !of_value(c) && !c.is_alphanumeric()).map_or(rest.len(), |at| first + at);
+            if start > 0 {
+                found.push(Run::Own(&rest[..start]));
+            }
+            found.push(Run::Value(unshield(&rest[start..end])));
+            rest = &rest[end..];
+        }
+        if !rest.is_empty() {
+            found.push(Run::Own(rest));
+        }
+    }
+    found
+}
+
 /// A part of a leaf's text.
 enum Piece<'a> {
     Text(&'a str),

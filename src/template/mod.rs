@@ -7,6 +7,7 @@
 mod file;
 pub mod helpers;
 mod lint;
+mod native;
 mod portable;
 mod slot;
 mod syntax;
@@ -19,17 +20,22 @@ use handlebars::Handlebars;
 use rust_embed::RustEmbed;
 use serde_json::Value;
 
+use crate::chat::{KINDS, Kind as Chat};
 use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message};
 use crate::problem::{Place, Problem, SourceFile, nearest};
 use lint::{Known, Partial};
+use native::Native;
 
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
 
 /// How a portable template's file name ends.
 const PORTABLE: &str = ".md.hbs";
+
+/// How a chat-native template's file name ends; it stands in a directory of its chat's name.
+const NATIVE: &str = ".json.hbs";
 
 /// Where partials are, and how their file names end.
 const PARTIALS: (&str, &str) = ("partials", ".hbs");
@@ -50,6 +56,8 @@ pub struct Library {
     partials: BTreeMap<String, Partial>,
     files: BTreeMap<String, Portable>,
     built_in: BTreeMap<String, Portable>,
+    /// By chat and name.
+    natives: BTreeMap<(&'static str, String), Native>,
 }
 
 /// What serves events of a kind: a template, and why it does.
@@ -91,8 +99,10 @@ impl Context {
 /// What rendering an event gave.
 #[derive(Debug)]
 pub struct Rendered {
-    /// The message; there always is one.
+    /// The message; there always is one. Where there is a `body`, that is sent in its place.
     pub message: Message,
+    /// What is sent as it stands, made by a template of the chat's own.
+    pub body: Option<String>,
     /// The template that made it, as [`Library::names`] has it.
     pub template: String,
     /// The templates that were tried before and failed, most special first.
@@ -121,6 +131,7 @@ impl Library {
             partials: BTreeMap::new(),
             files: BTreeMap::new(),
             built_in: BTreeMap::new(),
+            natives: BTreeMap::new(),
         };
         for path in BuiltIn::iter() {
             let Some(name) = path.strip_suffix(PORTABLE) else { continue };
@@ -166,6 +177,21 @@ impl Library {
             library.files.extend(portable.map(|portable| (name, portable)));
             problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
         }
+        for chat in natives() {
+            let own = directory.join(chat.name);
+            let files = if own.is_dir() {
+                read(&own, &format!("{shown_as}/{}", chat.name), NATIVE, &mut problems)
+            } else {
+                vec![]
+            };
+            for (name, source) in files {
+                let kinds = served_by_name(&name);
+                let known = Known { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+                let (native, found) = Native::compile(source, &known);
+                library.natives.extend(native.map(|native| ((chat.name, name), native)));
+                problems.extend(found);
+            }
+        }
         (library, problems)
     }
 
@@ -183,7 +209,8 @@ impl Library {
 
     /// The directories in which files of a templates directory are.
     pub(crate) fn directories(directory: &Path) -> Vec<PathBuf> {
-        vec![directory.to_owned(), directory.join(PARTIALS.0)]
+        let chats = natives().map(|chat| directory.join(chat.name));
+        [directory.to_owned(), directory.join(PARTIALS.0)].into_iter().chain(chats).collect()
     }
 
     /// What serves each kind, where no route asks for something else.
@@ -206,6 +233,11 @@ impl Library {
             .map(|(name, file)| (name.as_str(), file.file().path.as_str(), self.built_in.contains_key(name)))
     }
 
+    /// Templates of a chat's own: the chat, the name, the file.
+    pub fn of_chats(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
+        self.natives.iter().map(|((chat, name), native)| (*chat, name.as_str(), native.file().path.as_str()))
+    }
+
     /// The names of all templates, users' and built-in.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let files = self.files.keys().map(String::as_str);
@@ -216,12 +248,15 @@ impl Library {
     /// The users' templates and what they say.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.files.iter().map(|(name, file)| (name.as_str(), file.file().text.as_str()));
-        files.chain(self.partials.iter().map(|(name, partial)| (name.as_str(), partial.file.text.as_str())))
+        let partials = self.partials.iter().map(|(name, partial)| (name.as_str(), partial.file.text.as_str()));
+        let natives = self.natives.iter().map(|((_, name), native)| (name.as_str(), native.file().text.as_str()));
+        files.chain(partials).chain(natives)
     }
 
     /// Whether there is a template of this name.
     pub fn contains(&self, name: &str) -> bool {
-        self.files.contains_key(name) || self.built_in.contains_key(name)
+        let is_native = || self.natives.keys().any(|(_, native)| native == name);
+        self.files.contains_key(name) || self.built_in.contains_key(name) || is_native()
     }
 
     /// The nearest name to one that there is no template of.
@@ -229,26 +264,54 @@ impl Library {
         nearest(name, self.names())
     }
 
-    /// Renders an event. `route` is the template that the route asks for. There is a message whatever happens.
+    /// Renders an event for all chats alike. `route` is the template that the route asks for. There is a message whatever
+    /// happens.
     pub fn render(&self, event: &Context, route: Option<&str>) -> Rendered {
+        self.render_for(event, route, None)
+    }
+
+    /// The same for one chat: where it has a template of its own, that comes before the portable one of its name.
+    pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&Chat>) -> Rendered {
         let Context { kind, context } = event;
-        let mut failures = vec![];
-        let names = route.into_iter().chain([kind.as_str(), kind.family(), "event"]);
-        let layers = names.flat_map(|name| [self.files.get(name), self.built_in.get(name)]);
-        for template in layers.flatten() {
-            match template.render(&self.registry, context) {
-                Ok(message) => {
-                    return Rendered { message, template: template.name().to_owned(), failures, skip: None };
+        let (resort, mut failures) = (|| last_resort(context.data()), vec![]);
+        let finish = chat.and_then(|chat| Some((chat.name, chat.native?)));
+        for name in route.into_iter().chain([kind.as_str(), kind.family(), "event"]) {
+            let template = || name.to_owned();
+            let native = finish.and_then(|(chat, finish)| Some((self.natives.get(&(chat, name.to_owned()))?, finish)));
+            if let Some((native, finish)) = native {
+                match native.render(&self.registry, context, finish) {
+                    Ok(body) => {
+                        return Rendered {
+                            message: resort(),
+                            body: Some(body),
+                            template: template(),
+                            failures,
+                            skip: None,
+                        };
+                    }
+                    Err(NoMessage::Skip(why)) => return skipped(resort(), template(), failures, why),
+                    Err(NoMessage::Failed(failure)) => failures.push(failure),
                 }
-                Err(NoMessage::Skip(why)) => {
-                    let (message, template) = (last_resort(context.data()), template.name().to_owned());
-                    return Rendered { message, template, failures, skip: Some(why) };
+            }
+            for portable in [self.files.get(name), self.built_in.get(name)].into_iter().flatten() {
+                match portable.render(&self.registry, context) {
+                    Ok(message) => return Rendered { message, body: None, template: template(), failures, skip: None },
+                    Err(NoMessage::Skip(why)) => return skipped(resort(), template(), failures, why),
+                    Err(NoMessage::Failed(failure)) => failures.push(failure),
                 }
-                Err(NoMessage::Failed(failure)) => failures.push(failure),
             }
         }
-        Rendered { message: last_resort(context.data()), template: "none".to_owned(), failures, skip: None }
+        Rendered { message: resort(), body: None, template: "none".to_owned(), failures, skip: None }
     }
+}
+
+/// The chats that may have templates of their own.
+fn natives() -> impl Iterator<Item = &'static Chat> {
+    KINDS.iter().filter(|chat| chat.native.is_some())
+}
+
+fn skipped(message: Message, template: String, failures: Vec<RenderFailure>, why: String) -> Rendered {
+    Rendered { message, body: None, template, failures, skip: Some(why) }
 }
 
 /// The files of a directory that end so: names and texts.

@@ -1,4 +1,4 @@
-//! `docs/events.md` and `docs/config.md`, made of what the program knows, so that they cannot tell anything else.
+//! `docs/events.md`, `docs/config.md` and `docs/helpers.md`, made of what the program knows, so that they cannot tell anything else.
 //!
 //! `HOOKBELL_DOCS=write cargo test documents` writes it.
 
@@ -9,6 +9,7 @@ use std::path::Path;
 use hookbell::config::reference::{self, Entry, Table};
 use hookbell::event::{self, Kind};
 use hookbell::source::{Provider, Sample};
+use hookbell::template::helpers::HELPERS;
 use hookbell::template::{Context, Library};
 use serde_json::Value;
 
@@ -187,6 +188,32 @@ fn config() -> String {
         }
     }
     page
+}
+
+const HELPERS_PAGE: &str = "\
+# Helpers
+
+What templates may call. Each example is of a push by Ana Ruiz to `feature/_limits_` of acme/api, with two commits shown of three,
+beside a pull request *Add [rate] limits* with two reviewers; a test runs them. An argument that is missing or null is empty.
+[How templates work](templates.md).
+
+| helper | example | gives | what it does |
+|---|---|---|---|
+";
+
+fn helpers() -> String {
+    let mut page = HELPERS_PAGE.to_owned();
+    for helper in HELPERS {
+        let cell = |text: &str| text.replace('|', "\\|");
+        let (name, example, gives, about) = (helper.name, cell(helper.example), cell(helper.gives), cell(helper.about));
+        writeln!(page, "| `{name}` | `{example}` | {gives} | {about} |").unwrap();
+    }
+    page
+}
+
+#[test]
+fn the_page_of_helpers_is_what_the_program_knows() {
+    assert_current("helpers.md", &helpers());
 }
 
 /// Holds a page to what the program knows, or writes it.

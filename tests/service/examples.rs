@@ -28,10 +28,11 @@ wmOPAjecozAwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAhdkZ\n\
 Mkn8cwN5g+hbcoYieviS\n\
 -----END CERTIFICATE-----\n\n";
 
-/// A fenced block: the line that it begins at, and what is in it.
+/// A fenced block: the line that it begins at, what its fence says, and what is in it.
 struct Block {
     file: String,
     line: usize,
+    fence: String,
     text: String,
 }
 
@@ -41,6 +42,11 @@ fn root() -> &'static Path {
 
 /// The blocks of TOML in the README and the documents.
 fn blocks() -> Vec<Block> {
+    all_blocks().into_iter().filter(|block| block.fence == "toml").collect()
+}
+
+/// All blocks of the README and the documents.
+fn all_blocks() -> Vec<Block> {
     let documents = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = documents.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
     files.push(root().join("README.md"));
@@ -51,8 +57,9 @@ fn blocks() -> Vec<Block> {
         let mut open: Option<Block> = None;
         for (n, line) in std::fs::read_to_string(&path).unwrap().lines().enumerate() {
             match &mut open {
-                None if line == "```toml" => {
-                    open = Some(Block { file: file.clone(), line: n + 1, text: String::new() });
+                None if line.starts_with("```") => {
+                    let fence = line.trim_start_matches('`').to_owned();
+                    open = Some(Block { file: file.clone(), line: n + 1, fence, text: String::new() });
                 }
                 Some(_) if line == "```" => blocks.extend(open.take()),
                 Some(block) => block.text.push_str(&format!("{line}\n")),
@@ -197,4 +204,39 @@ fn what_the_shipped_config_leaves_out_is_fine_too() {
         at = end;
     }
     assert!(tried > 8, "{tried}");
+}
+
+/// A template's block says which file it is; the text after it, what the terminal shows of the sample that it names.
+#[test]
+fn every_template_that_is_shown_is_fine_and_says_what_is_shown() {
+    let (mut templates, mut texts) = (0, 0);
+    let config = format!("templates = \"mine\"\n{}", crate::program::EVERYTHING);
+    let mut home = Home::new(&config);
+    for block in all_blocks() {
+        let (sort, name) = block.fence.split_once(' ').unwrap_or((&block.fence, ""));
+        let place = format!("{}:{}", block.file, block.line);
+        match (sort, name) {
+            ("handlebars" | "jsonc", "") => assert_eq!(block.file, "README.md", "{place}: which file is it?"),
+            ("handlebars" | "jsonc", name) => {
+                // A partial is tried with the template that follows it.
+                if !std::fs::exists(home.path().join("mine/partials")).unwrap() {
+                    home = Home::new(&config);
+                }
+                let path = home.path().join("mine").join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, &block.text).unwrap();
+                let (code, _, err) = home.run(&["check", "--deny-warnings"]);
+                assert!(code == 0 || name.starts_with("partials/"), "{place}: {err}");
+                templates += 1;
+            }
+            ("text", sample) if !sample.is_empty() => {
+                let (_, shown, err) = home.run(&["render", sample, "--chat", "console"]);
+                assert_eq!((shown.trim_end(), err.as_str()), (block.text.trim_end(), ""), "{place}");
+                texts += 1;
+                home = Home::new(&config);
+            }
+            _ => {}
+        }
+    }
+    assert!(templates >= 7 && texts >= 5, "{templates} {texts}");
 }

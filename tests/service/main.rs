@@ -19,3 +19,4 @@ mod programs;
 mod reload;
 mod restart;
 mod senders;
+mod templates;

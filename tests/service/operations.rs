@@ -174,11 +174,11 @@ async fn a_template_that_skips_and_one_that_fails_are_told() {
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let template = r#"+++
-line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}{{truncate pull_request.title "x"}}'
+line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}{{truncate pull_request.title pull_request.title}}'
 +++
 "#;
     std::fs::write(home.path().join("mine/pull_request.opened.md.hbs"), template).unwrap();
-    let service = home.serve();
+    let mut service = home.serve();
     send(&service, 0..2).await;
     slack.wait_for(1).await;
     let skipped = told(&home, &["deliveries", "--state", "skipped"]);
@@ -186,6 +186,11 @@ line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}
     assert_eq!(numbers(&slack.shown()), [1]);
     let sent = told(&home, &["deliveries", "--state", "delivered"]);
     assert!(sent.contains("a template failed: mine/pull_request.opened.md.hbs"), "{sent}");
+    let (admin, _) = service.admin(&home);
+    let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("hookbell_template_errors_total{channel=\"slack\"} 1"), "{metrics}");
+    let said = service.wait_for_log("a template failed");
+    assert!(said.contains("argument 2 must be a whole number"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

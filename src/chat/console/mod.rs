@@ -13,8 +13,13 @@ use crate::message::Message;
 pub use draw::draw;
 
 /// The console, for the list of chats.
-pub const KIND: Kind =
-    Kind { name: "console", build: None, signs: false, draw: Some(|message| draw(message, Layout::of_stdout())) };
+pub const KIND: Kind = Kind {
+    name: "console",
+    build: None,
+    signs: false,
+    draw: Some(|message| draw(message, Layout::of_stdout())),
+    native: None,
+};
 
 /// The widest that a message is laid out: longer lines are hard to read.
 const WIDEST: usize = 100;

@@ -161,7 +161,7 @@ fn field(field: &Field) -> Option<EmbedField> {
     (!name.trim().is_empty() && !value.is_empty()).then_some(EmbedField { name, value, inline })
 }
 
-fn blocks(blocks: &[Block], prefix: &str) -> String {
+pub(super) fn blocks(blocks: &[Block], prefix: &str) -> String {
     let mut text = String::new();
     for (n, block) in blocks.iter().enumerate() {
         let drawn = match block {
@@ -340,7 +340,7 @@ const fn look_alike(c: char) -> char {
 
 /// Plain text for a place where Markdown is understood. An address stays as it is, for within one an escape would
 /// show, and be part of where it leads.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     escape_into(text, &mut escaped);
     escaped

@@ -2,6 +2,7 @@
 
 mod answer;
 mod draw;
+mod native;
 
 use std::time::Duration;
 
@@ -21,11 +22,14 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Discord::new(address)?))),
     signs: false,
     draw: Some(encode),
+    native: Some(native::finish),
 };
 
 /// What Discord takes, in UTF-16 units
 /// (<https://discord.com/developers/docs/resources/message#embed-object-embed-limits>).
 mod limits {
+    /// Embeds of a message.
+    pub(super) const EMBEDS: usize = 10;
     /// `content`: a message without an embed.
     pub(super) const CONTENT: usize = 2_000;
     /// An embed's title.

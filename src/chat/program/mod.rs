@@ -24,8 +24,13 @@ use crate::message::{Message, plain_text};
 use crate::store::now;
 
 /// Programs, for the list of chats.
-pub const KIND: Kind =
-    Kind { name: "webhook", build: Some(|address| Ok(Box::new(Program::new(address)?))), signs: true, draw: None };
+pub const KIND: Kind = Kind {
+    name: "webhook",
+    build: Some(|address| Ok(Box::new(Program::new(address)?))),
+    signs: true,
+    draw: None,
+    native: None,
+};
 
 /// What stands before a secret that is written in base64, as the specification has it.
 const PREFIX: &str = "whsec_";

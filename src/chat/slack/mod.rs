@@ -2,6 +2,7 @@
 
 mod answer;
 mod draw;
+mod native;
 
 use std::time::Duration;
 
@@ -16,8 +17,13 @@ use crate::message::Message;
 use crate::message::fit::fit;
 
 /// Slack, for the list of chats.
-pub const KIND: Kind =
-    Kind { name: "slack", build: Some(|address| Ok(Box::new(Slack::new(address)?))), signs: false, draw: Some(encode) };
+pub const KIND: Kind = Kind {
+    name: "slack",
+    build: Some(|address| Ok(Box::new(Slack::new(address)?))),
+    signs: false,
+    draw: Some(encode),
+    native: Some(native::finish),
+};
 
 /// What Slack takes. Lengths are UTF-16 units.
 mod limits {

@@ -313,7 +313,7 @@ fn fact(field: &Field) -> Fact {
 }
 
 /// The Markdown that facts understand: links and bold. Within bold text, nothing is bold once more.
-fn markdown(inlines: &[Inline], bold: bool) -> String {
+pub(super) fn markdown(inlines: &[Inline], bold: bool) -> String {
     let mut text = String::new();
     for inline in inlines {
         match inline {
@@ -333,7 +333,7 @@ fn markdown(inlines: &[Inline], bold: bool) -> String {
 }
 
 /// Plain text for a place where Markdown is understood.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut before = None;
     let mut rest = text.chars().peekable();
@@ -359,7 +359,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// Text in which nothing is evaluated: no `{` follows another, or a `$`, at once.
-fn inert(text: &str) -> String {
+pub(super) fn inert(text: &str) -> String {
     if !text.contains('{') {
         return text.to_owned();
     }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod draw;
+mod native;
 
 use std::time::Duration;
 
@@ -17,8 +18,13 @@ use crate::message::Message;
 use crate::message::fit::fit;
 
 /// Teams, for the list of chats.
-pub const KIND: Kind =
-    Kind { name: "teams", build: Some(|address| Ok(Box::new(Teams::new(address)?))), signs: false, draw: Some(encode) };
+pub const KIND: Kind = Kind {
+    name: "teams",
+    build: Some(|address| Ok(Box::new(Teams::new(address)?))),
+    signs: false,
+    draw: Some(encode),
+    native: Some(native::finish),
+};
 
 /// What Teams takes.
 mod limits {

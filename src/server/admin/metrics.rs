@@ -86,6 +86,10 @@ fn describe() {
     describe_histogram!("hookbell_commit_seconds", "How long the store took to commit a batch");
     describe_histogram!("hookbell_commit_batch", "How many writes shared a commit");
     describe_counter!("hookbell_attempts_total", "Attempts to send, by channel and outcome");
+    describe_counter!(
+        "hookbell_template_errors_total",
+        "Messages whose template failed, made by the next one, by channel"
+    );
     describe_histogram!("hookbell_delivery_seconds", "From taking an event in to its delivery, by channel");
     describe_gauge!("hookbell_lane_waiting", "Messages that wait in a channel's lane");
     describe_gauge!("hookbell_lane_oldest_seconds", "Age of the oldest message that waits in a channel's lane");

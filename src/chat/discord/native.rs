@@ -1,0 +1,59 @@
+//! Bodies of users' own for Discord: Markdown where Discord finds it, no ping, and its limits.
+
+use serde_json::{Map, Value, json};
+
+use super::{draw, limits};
+use crate::chat::native::{Dialect, Slot, at_most, by_line};
+use crate::message::fit::units;
+
+const DIALECT: Dialect =
+    Dialect { slot, escape: |text| by_line(text, draw::escape), draw: |blocks| draw::blocks(blocks, "") };
+
+/// Finishes what a template rendered to.
+pub(super) fn finish(body: Value) -> Result<String, String> {
+    let mut body = DIALECT.turned_back(body)?;
+    if let Some(body) = body.as_object_mut() {
+        body.entry("allowed_mentions").or_insert_with(|| json!({ "parse": [] }));
+    }
+    check(&body)?;
+    Ok(body.to_string())
+}
+
+fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
+    match key {
+        "url" | "icon_url" => Slot::Url,
+        "content" | "description" | "title" | "value" => Slot::Markup,
+        // A field's name is read as Markdown, an author's is not.
+        "name" if within.contains_key("value") => Slot::Markup,
+        _ => Slot::Plain,
+    }
+}
+
+fn check(body: &Value) -> Result<(), String> {
+    let content = body["content"].as_str().unwrap_or_default();
+    at_most("`content`", units(content), limits::CONTENT, "characters")?;
+    let embeds = body["embeds"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if content.trim().is_empty() && embeds.is_empty() {
+        return Err("Discord wants `content` or `embeds`".to_owned());
+    }
+    at_most("`embeds`", embeds.len(), limits::EMBEDS, "embeds")?;
+    let mut all = 0;
+    for (n, embed) in embeds.iter().enumerate() {
+        let mut text = |pointer: &str, most: usize| {
+            let found = embed.pointer(pointer).and_then(Value::as_str).map_or(0, units);
+            all += found;
+            at_most(&format!("`embeds[{n}]{}`", pointer.replace('/', ".")), found, most, "characters")
+        };
+        text("/title", limits::TITLE)?;
+        text("/description", limits::DESCRIPTION)?;
+        text("/author/name", limits::AUTHOR)?;
+        text("/footer/text", limits::FOOTER)?;
+        let fields = embed["fields"].as_array().map_or(0, Vec::len);
+        at_most(&format!("`embeds[{n}].fields`"), fields, limits::FIELDS, "fields")?;
+        for field in 0..fields {
+            text(&format!("/fields/{field}/name"), limits::FIELD_NAME)?;
+            text(&format!("/fields/{field}/value"), limits::FIELD_VALUE)?;
+        }
+    }
+    at_most("all of `embeds`", all, limits::ALL, "characters")
+}

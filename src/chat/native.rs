@@ -1,0 +1,303 @@
+//! What chat-native templates rendered to: values turned back, each as the slot that it stands in needs it.
+
+use serde_json::{Map, Value};
+
+use crate::message::WebUrl;
+use crate::message::markdown::flatten;
+use crate::message::markdown::{Run, runs};
+use crate::message::{Block, plain_text};
+
+/// What a string of a body is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// Text in which the chat finds markup.
+    Markup,
+    /// Text that it shows as it is; a name, a number, an identity.
+    Plain,
+    /// Where something leads.
+    Url,
+}
+
+/// How a chat reads its bodies.
+pub(super) struct Dialect {
+    /// What the string under a key is, within its object, so many objects deep.
+    pub(super) slot: fn(key: &str, within: &Map<String, Value>, depth: usize) -> Slot,
+    /// Plain text, for a place where markup is found.
+    pub(super) escape: fn(&str) -> String,
+    /// A tree as the chat's own markup.
+    pub(super) draw: fn(&[Block]) -> String,
+}
+
+impl Dialect {
+    /// Turns all values of a body back.
+    pub(super) fn turned_back(&self, body: Value) -> Result<Value, String> {
+        match body {
+            Value::Object(body) => Ok(Value::Object(self.object(body, 0)?)),
+            _ => Err("renders to JSON that is no object".to_owned()),
+        }
+    }
+
+    fn object(&self, object: Map<String, Value>, depth: usize) -> Result<Map<String, Value>, String> {
+        let slots: Vec<_> = object.keys().map(|key| (self.slot)(key, &object, depth)).collect();
+        let turned = object.into_iter().zip(slots).map(|((key, value), slot)| {
+            let value = self.value(value, slot, depth).map_err(|reason| format!("`{}`: {reason}", plain(&key)))?;
+            Ok((plain(&key), value))
+        });
+        turned.collect()
+    }
+
+    fn value(&self, value: Value, slot: Slot, depth: usize) -> Result<Value, String> {
+        Ok(match value {
+            Value::String(text) => match slot {
+                Slot::Plain => plain(&text),
+                Slot::Markup => self.markup(&text),
+                Slot::Url => url(&text)?,
+            }
+            .into(),
+            Value::Array(items) => {
+                let items = items.into_iter().map(|item| self.value(item, slot, depth));
+                Value::Array(items.collect::<Result<_, _>>()?)
+            }
+            Value::Object(object) => Value::Object(self.object(object, depth + 1)?),
+            other => other,
+        })
+    }
+
+    fn markup(&self, text: &str) -> String {
+        let drawn = runs(text).into_iter().map(|run| match run {
+            Run::Own(own) => own.to_owned(),
+            Run::Value(value) => (self.escape)(&value),
+            Run::Tree(tree) => (self.draw)(&tree),
+        });
+        drawn.collect()
+    }
+}
+
+/// Text as a reader reads it.
+fn plain(text: &str) -> String {
+    let read = runs(text).into_iter().map(|run| match run {
+        Run::Own(own) => own.to_owned(),
+        Run::Value(value) => value,
+        Run::Tree(tree) => plain_text(&flatten(tree)),
+    });
+    read.collect()
+}
+
+/// An address: a value that is one as a whole, or one of the template's own in which values are encoded.
+fn url(text: &str) -> Result<String, String> {
+    let encoded = |value: &str| -> String {
+        url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>().replace('+', "%20")
+    };
+    let is_own = text.contains("://");
+    let read: String = runs(text)
+        .into_iter()
+        .map(|run| match run {
+            Run::Own(own) => own.to_owned(),
+            Run::Value(value) if is_own => encoded(&value),
+            Run::Value(value) => value,
+            Run::Tree(tree) => plain_text(&flatten(tree)),
+        })
+        .collect();
+    let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is no address of the web"))?;
+    Ok(url.to_string())
+}
+
+/// Escapes each line by itself: some marks are such only where a line begins.
+pub(super) fn by_line(text: &str, escape: impl Fn(&str) -> String) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
+}
+
+/// A text that is longer than its slot takes, and where it stands.
+pub(super) fn at_most(what: &str, found: usize, most: usize, unit: &str) -> Result<(), String> {
+    if found > most { Err(format!("{what} has {found} {unit}; at most {most} are taken")) } else { Ok(()) }
+}
+
+/// Every object of a body, with the names of the keys that lead there.
+pub(super) fn objects<'a>(
+    value: &'a Value,
+    path: &str,
+    visit: &mut impl FnMut(&str, &'a Map<String, Value>) -> Result<(), String>,
+) -> Result<(), String> {
+    match value {
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(n, item)| objects(item, &format!("{path}[{n}]"), visit))
+        }
+        Value::Object(object) => {
+            visit(path, object)?;
+            object.iter().try_for_each(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                objects(value, &path, visit)
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use crate::chat::kind;
+    use crate::message::markdown::Splice;
+    use crate::message::shield::shield;
+
+    const HOSTILE: &str =
+        "<!channel> @everyone <@U1> [x](https://evil.example) *b* _i_ ~s~ `c`\n> quote {{DATE()}} ${x} &lt;";
+
+    fn finished(chat: &str, body: serde_json::Value) -> Result<serde_json::Value, String> {
+        let finish = kind(chat).unwrap().native.unwrap();
+        finish(body).map(|body| serde_json::from_str(&body).unwrap())
+    }
+
+    /// A body of a chat whose slots of each sort hold this.
+    fn body(chat: &str, text: &str) -> serde_json::Value {
+        match chat {
+            "slack" => json!({
+                "text": format!("*new* {text}"),
+                "blocks": [
+                    { "type": "section", "text": { "type": "mrkdwn", "text": format!("*new* {text}") } },
+                    { "type": "section", "text": { "type": "plain_text", "text": text } },
+                ],
+            }),
+            "discord" => json!({
+                "content": format!("**new** {text}"),
+                "embeds": [{ "description": format!("**new** {text}"), "footer": { "text": text } }],
+            }),
+            _ => json!({ "type": "message", "attachments": [{ "content": { "type": "AdaptiveCard", "body": [
+                { "type": "TextBlock", "text": format!("**new** {text}") },
+                { "type": "RichTextBlock", "inlines": [{ "type": "TextRun", "text": text }] },
+                { "type": "FactSet", "facts": [{ "title": "T", "value": text }] },
+            ] } }] }),
+        }
+    }
+
+    #[test]
+    fn what_a_template_says_is_markup_and_what_a_value_says_is_text() {
+        let slack = finished("slack", body("slack", &shield(HOSTILE))).unwrap();
+        let text = slack["blocks"][0]["text"]["text"].as_str().unwrap();
+        assert!(
+            text.starts_with("*new* &lt;!channel&gt;") || text.starts_with("*new* &lt;!channel\u{2060}&gt;"),
+            "{text}"
+        );
+        assert!(!text.contains(['<', '>']) && text.contains("\u{2060}*\u{2060}b"), "{text}");
+        assert_eq!(slack["blocks"][1]["text"]["text"], HOSTILE);
+        assert_eq!((&slack["unfurl_links"], &slack["unfurl_media"]), (&json!(false), &json!(false)));
+        let discord = finished("discord", body("discord", &shield(HOSTILE))).unwrap();
+        let text = discord["content"].as_str().unwrap();
+        assert!(text.starts_with("**new** \\<!channel\\> \\@everyone") && text.contains("\\[x\\]\\("), "{text}");
+        assert_eq!(discord["embeds"][0]["footer"]["text"], HOSTILE);
+        assert_eq!(discord["allowed_mentions"], json!({ "parse": [] }));
+        let teams = finished("teams", body("teams", &shield(HOSTILE))).unwrap();
+        let card = &teams["attachments"][0]["content"]["body"];
+        let text = card[0]["text"].as_str().unwrap();
+        assert!(
+            text.starts_with("**new** \\<\\!channel") && text.contains("\\[x\\]") && !text.contains("{{"),
+            "{text}"
+        );
+        assert!(text.contains("\n\\> quote"), "{text}");
+        assert_eq!(card[1]["inlines"][0]["text"], HOSTILE);
+    }
+
+    #[test]
+    fn helpers_markup_is_drawn_in_the_chats_own() {
+        let link = Splice::Link { url: "https://x.example/a?b=1&c=2", text: "a|b <c>" }.shielded();
+        let code = Splice::Code("`x` & y").shielded();
+        let users = Splice::Markdown("**bold** [l](https://l.example)", usize::MAX).shielded();
+        let text = format!("{link} {code} {users}");
+        let of =
+            |chat: &str, pointer: &str| finished(chat, body(chat, &text)).unwrap().pointer(pointer).unwrap().clone();
+        assert_eq!(
+            of("slack", "/blocks/0/text/text"),
+            "*new* <https://x.example/a?b=1&amp;c=2|a¦b &lt;c\u{2060}&gt;> `ˋxˋ &amp; y` *bold* <https://l.example/|l>"
+        );
+        assert_eq!(of("slack", "/blocks/1/text/text"), "a|b <c> `x` & y bold l");
+        let discord = of("discord", "/content");
+        assert!(
+            discord
+                .as_str()
+                .unwrap()
+                .contains("](<https://x.example/a?b=1&c=2>) `ˋxˋ & y` **bold** [l](<https://l.example/>)"),
+            "{discord}"
+        );
+        let teams = of("teams", "/attachments/0/content/body/0/text");
+        assert!(teams.as_str().unwrap().contains("](https://x.example/a?b=1&c=2)"), "{teams}");
+    }
+
+    #[test]
+    fn addresses_are_whole_or_encoded_and_never_anything_else() {
+        let of = |url: &str| {
+            let button = json!({ "type": "button", "url": url, "action_id": shield("a-b") });
+            let block = json!({ "type": "actions", "elements": [button] });
+            finished("slack", json!({ "blocks": [block] })).map(|body| body["blocks"][0]["elements"][0].clone())
+        };
+        let whole = of(&shield("https://x.example:8443/a%20b?c=d&e")).unwrap();
+        assert_eq!((&whole["url"], &whole["action_id"]), (&json!("https://x.example:8443/a%20b?c=d&e"), &json!("a-b")));
+        let own = of(&format!("https://x.example/{}?q={}", shield("feature/x y"), shield("a&b=c#d"))).unwrap();
+        assert_eq!(own["url"], "https://x.example/feature%2Fx%20y?q=a%26b%3Dc%23d");
+        for wrong in ["javascript:alert(1)", "", "ftp://x"] {
+            let error = of(&shield(wrong)).unwrap_err();
+            assert!(error.contains("`blocks`: `elements`: `url`: ") && error.contains("is no address"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_no_message_is_refused_by_name() {
+        let refused = |chat: &str, body: serde_json::Value| finished(chat, body).unwrap_err();
+        let long = "x".repeat(5_000);
+        let block = json!({ "type": "section", "text": { "type": "mrkdwn", "text": long } });
+        assert_eq!(
+            refused("slack", json!({ "blocks": [block] })),
+            "`blocks[0].text.text` has 5000 characters; at most 3000 are taken"
+        );
+        let blocks: Vec<_> = (0..51).map(|_| json!({ "type": "divider" })).collect();
+        assert_eq!(refused("slack", json!({ "blocks": blocks })), "`blocks` has 51 blocks; at most 50 are taken");
+        assert!(refused("slack", json!({})).contains("Slack wants"));
+        assert!(refused("slack", json!([])).contains("no object"));
+        assert_eq!(
+            refused("discord", json!({ "content": long })),
+            "`content` has 5000 characters; at most 2000 are taken"
+        );
+        let embeds: Vec<_> = (0..2).map(|_| json!({ "description": "y".repeat(4_000) })).collect();
+        assert!(refused("discord", json!({ "embeds": embeds })).starts_with("all of `embeds` has 8000"));
+        assert!(refused("discord", json!({ "content": " " })).contains("Discord wants"));
+        assert!(refused("teams", json!({ "type": "message" })).contains("Teams wants"));
+        let card = json!({ "type": "AdaptiveCard", "body": [{ "type": "TextBlock", "text": "z".repeat(30_000) }] });
+        assert!(refused("teams", json!({ "attachments": [{ "content": card }] })).starts_with("the message has 30"));
+    }
+
+    proptest! {
+        /// Whatever a value holds, the markup around it is the template's alone.
+        #[test]
+        fn no_value_opens_or_closes_anything(value in "[ -~\\n<>@*_`~\\[\\]()|{}$&#]{1,60}") {
+            for chat in ["slack", "discord", "teams"] {
+                let finished = finished(chat, body(chat, &shield(&value))).unwrap();
+                let (markup, plain) = match chat {
+                    "slack" => (&finished["text"], &finished["blocks"][1]["text"]["text"]),
+                    "discord" => (&finished["content"], &finished["embeds"][0]["footer"]["text"]),
+                    _ => {
+                        let card = &finished["attachments"][0]["content"]["body"];
+                        (&card[0]["text"], &card[1]["inlines"][0]["text"])
+                    }
+                };
+                prop_assert_eq!(plain, &value);
+                let markup = markup.as_str().unwrap();
+                match chat {
+                    "slack" => prop_assert!(!markup.contains(['<', '>']), "{}", markup),
+                    "teams" => prop_assert!(!markup.contains("{{") && !markup.contains("${"), "{}", markup),
+                    // A bare address stays as it is; all else that opens something has an escape before it.
+                    _ => {
+                        let plain = markup.trim_start_matches("**new** ").split(' ').filter(|word| !word.contains("://"));
+                        for word in plain {
+                            let mut before = ' ';
+                            for c in word.chars() {
+                                prop_assert!(!"<@[`*_".contains(c) || before == '\\', "{}", markup);
+                                before = if before == '\\' { ' ' } else { c };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

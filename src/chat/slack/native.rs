@@ -1,0 +1,115 @@
+//! Bodies of users' own for Slack: `mrkdwn` where Slack finds it, and the limits of Block Kit.
+
+use serde_json::{Map, Value};
+
+use super::limits;
+use crate::chat::native::{Dialect, Slot, at_most, objects};
+use crate::message::Inline;
+use crate::message::fit::units;
+use crate::message::markdown::flatten;
+
+const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())) };
+
+/// Keys whose values are addresses.
+const URLS: &[&str] = &[
+    "url",
+    "image_url",
+    "thumb_url",
+    "title_link",
+    "author_link",
+    "author_icon",
+    "footer_icon",
+    "from_url",
+    "icon_url",
+    "video_url",
+    "title_url",
+    "provider_icon_url",
+    "thumbnail_url",
+];
+
+/// Finishes what a template rendered to.
+pub(super) fn finish(body: Value) -> Result<String, String> {
+    let mut body = DIALECT.turned_back(body)?;
+    if let Some(body) = body.as_object_mut() {
+        // What a stranger writes must not unfold into a preview.
+        body.entry("unfurl_links").or_insert(false.into());
+        body.entry("unfurl_media").or_insert(false.into());
+    }
+    check(&body)?;
+    let json = body.to_string();
+    at_most("the message", json.len(), limits::BYTES, "bytes")?;
+    Ok(json)
+}
+
+fn slot(key: &str, within: &Map<String, Value>, depth: usize) -> Slot {
+    let is_mrkdwn = within.get("type").is_some_and(|sort| sort == "mrkdwn");
+    let is_typed = within.contains_key("type");
+    match key {
+        key if URLS.contains(&key) => Slot::Url,
+        "text" if is_mrkdwn => Slot::Markup,
+        // The message's own text, and an attachment's.
+        "text" | "pretext" | "fallback" if !is_typed && depth <= 1 => Slot::Markup,
+        // `fields` of an attachment.
+        "value" if !is_typed && within.contains_key("title") => Slot::Markup,
+        _ => Slot::Plain,
+    }
+}
+
+/// `&`, `<` and `>` are escaped; there is no escape for the marks of bold and its like, nor for a quote's, so these are set
+/// apart by a word joiner, which nobody sees.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("\u{2060}&gt;"),
+            '*' | '_' | '~' | '`' => {
+                escaped.push('\u{2060}');
+                escaped.push(c);
+                escaped.push('\u{2060}');
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn mrkdwn(inlines: &[Inline]) -> String {
+    let marked = |mark: &str, inner: &[Inline]| format!("{mark}{}{mark}", mrkdwn(inner));
+    let one = |inline: &Inline| match inline {
+        Inline::Text(text) => escape(text),
+        Inline::Code(code) => {
+            format!("`{}`", code.replace('`', "ˋ").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"))
+        }
+        Inline::Strong(inner) => marked("*", inner),
+        Inline::Emphasis(inner) => marked("_", inner),
+        Inline::Strike(inner) => marked("~", inner),
+        Inline::Link { url, text } => {
+            let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
+            format!("<{url}|{}>", mrkdwn(text).replace('|', "¦"))
+        }
+        Inline::Break => "\n".to_owned(),
+    };
+    inlines.iter().map(one).collect()
+}
+
+fn check(body: &Value) -> Result<(), String> {
+    let has = |key: &str| body.get(key).is_some_and(|value| !value.is_null());
+    if !has("text") && !has("blocks") && !has("attachments") {
+        return Err("Slack wants `text`, `blocks` or `attachments`".to_owned());
+    }
+    objects(body, "", &mut |path, object| {
+        let at = |key: &str| if path.is_empty() { format!("`{key}`") } else { format!("`{path}.{key}`") };
+        if let Some(blocks) = object.get("blocks").and_then(Value::as_array) {
+            at_most(&at("blocks"), blocks.len(), limits::BLOCKS, "blocks")?;
+        }
+        if let Some(text) = object.get("text").and_then(Value::as_str) {
+            at_most(&at("text"), units(text), limits::TEXT, "characters")?;
+            if text.is_empty() && object.contains_key("type") {
+                return Err(format!("{} is empty, which Slack refuses", at("text")));
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,36 @@
+//! Bodies of users' own for Teams: Markdown where Adaptive Cards find it, nothing that is evaluated, and its limit.
+
+use serde_json::{Map, Value};
+
+use super::{draw, limits};
+use crate::chat::native::{Dialect, Slot, at_most, by_line};
+use crate::message::markdown::flatten;
+
+const DIALECT: Dialect = Dialect {
+    slot,
+    escape: |text| draw::inert(&by_line(text, draw::escaped)),
+    draw: |blocks| draw::inert(&draw::markdown(&flatten(blocks.to_vec()), false)),
+};
+
+/// Finishes what a template rendered to.
+pub(super) fn finish(body: Value) -> Result<String, String> {
+    let body = DIALECT.turned_back(body)?;
+    let attachments = body["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if attachments.is_empty() || attachments.iter().any(|attachment| !attachment["content"].is_object()) {
+        return Err("Teams wants `attachments` with a card in the `content` of each".to_owned());
+    }
+    let json = body.to_string();
+    at_most("the message", json.len(), limits::BYTES, "bytes")?;
+    Ok(json)
+}
+
+fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
+    let is = |sort: &str| within.get("type").is_some_and(|found| found == sort);
+    match key {
+        "url" | "iconUrl" | "backgroundImage" => Slot::Url,
+        "text" if is("TextBlock") => Slot::Markup,
+        // Of a fact: it has no type of its own.
+        "title" | "value" if !within.contains_key("type") && within.contains_key("value") => Slot::Markup,
+        _ => Slot::Plain,
+    }
+}
