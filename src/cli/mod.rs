@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod explain;
 mod input;
+mod preview;
 mod render;
 mod replay;
 mod sample;
@@ -66,6 +67,8 @@ enum Command {
     Render(render::Render),
     /// Why an event went where it went, or nowhere: each rule's word, the chat's answers, and what was sent.
     Explain(explain::Explain),
+    /// Edit templates in a browser, and see what each chat shows.
+    Preview(preview::Preview),
     /// What came in lately and where it went; with `--refused`, what was not let in.
     Events(events::Events),
     /// Your templates and the built-in ones.
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Sample(sample) => sample.run(&arguments.config),
         Command::Render(render) => render.run(&arguments.config),
         Command::Explain(explain) => explain.run(&arguments.config),
+        Command::Preview(preview) => preview.run(&arguments.config),
         Command::Events(events) => events.run(&arguments.config),
         Command::Templates(templates) => templates.run(&arguments.config),
         Command::Test(test) => test.run(&arguments.config),

@@ -65,6 +65,8 @@ pub struct Settings {
     pub is_undecided: bool,
     /// The templates.
     pub templates: Library,
+    /// Where users' own are, if the config says so.
+    pub templates_directory: Option<PathBuf>,
     /// The one client for all outgoing requests; none where its settings have mistakes.
     pub http: Option<Http>,
     /// Published lists of addresses that sources rely on.

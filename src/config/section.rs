@@ -111,6 +111,11 @@ impl<'a> Section<'a> {
         self.document.place(&path, self.tag, What::Value)
     }
 
+    /// A string, left where it is.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        self.values.get(key).and_then(Value::as_str)
+    }
+
     /// Whether there are keys that nobody asked for so far.
     pub(super) fn has_more(&self) -> bool {
         !self.values.is_empty()

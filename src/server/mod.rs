@@ -117,6 +117,24 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves the admin listener alone, for looking and previewing, until `stop` is done.
+pub async fn serve_admin(
+    listener: TcpListener,
+    live: Live,
+    store: Arc<dyn Store>,
+    gate: Gate,
+    stop: impl Future<Output = ()>,
+) {
+    let desk = Desk { store, live, bells: Bells::default(), reloads: None };
+    let (stopping, stopped) = watch::channel(false);
+    let served = accept::run(listener, admin::endpoint(Arc::new(desk), Arc::new(gate), None), stopped, GRACE);
+    let told = async {
+        stop.await;
+        let _ = stopping.send(true);
+    };
+    tokio::join!(served, told);
+}
+
 /// How long to wait before what has become too old meanwhile is forgotten.
 const FORGET: Duration = Duration::from_secs(60 * 60);
 

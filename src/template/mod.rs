@@ -226,6 +226,36 @@ impl Library {
         Kind::ALL.iter().filter_map(|kind| serving(*kind)).collect()
     }
 
+    /// What a draft's file is called in problems.
+    pub(crate) const DRAFT: &str = "the draft";
+
+    /// Puts a text in a template's place, in that of a chat's own or of the portable one, and says what is wrong with it.
+    pub(crate) fn replace(&mut self, name: &str, chat: Option<&str>, text: &str) -> Vec<Problem> {
+        let source = Arc::new(SourceFile { path: Self::DRAFT.to_owned(), text: text.to_owned() });
+        let kinds = served_by_name(name);
+        let Some(chat) = chat else {
+            let (portable, problems) = self.compile(name, source, kinds.as_deref());
+            self.files.extend(portable.map(|portable| (name.to_owned(), portable)));
+            return problems;
+        };
+        let known = Known { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+        let (native, problems) = Native::compile(source, &known);
+        let chat = natives().find(|known| known.name == chat);
+        self.natives.extend(native.zip(chat).map(|(native, chat)| ((chat.name, name.to_owned()), native)));
+        problems
+    }
+
+    /// Where a template's file is, or would be; none of a chat that has no templates of its own.
+    pub(crate) fn file_of(directory: &Path, name: &str, chat: Option<&str>) -> Option<PathBuf> {
+        match chat {
+            None => Some(directory.join(format!("{name}{PORTABLE}"))),
+            Some(chat) => {
+                let chat = natives().find(|known| known.name == chat)?;
+                Some(directory.join(chat.name).join(format!("{name}{NATIVE}")))
+            }
+        }
+    }
+
     /// Users' templates: name, file, and whether a built-in one has the name too.
     pub fn overrides(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.files

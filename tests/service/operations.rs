@@ -303,3 +303,43 @@ async fn the_api_says_what_there_is_and_what_is_wrong_with_a_question() {
         assert!(got == status && body["error"].as_str().unwrap().contains(why), "{path}: {got} {body}");
     }
 }
+
+/// With the page or, where it was not built, a word about that; and never anything of it on the public listener.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_preview_page_is_served_or_says_how_to_build_it() {
+    let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
+    std::fs::create_dir(home.path().join("mine")).unwrap();
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let page = Client::new().get(format!("{admin}/preview")).send().await.unwrap();
+    if hookbell::server::admin::is_built() {
+        assert_eq!(page.status(), 200);
+        let policy = page.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+        let (code, out, _) = home.run(&["preview"]);
+        assert_eq!((code, out.trim()), (0, format!("{admin}/preview#token={token}").as_str()));
+    } else {
+        assert_eq!(page.status(), 404);
+        assert!(page.text().await.unwrap().contains("npm ci && npm run build"));
+        let (code, _, err) = home.run(&["preview"]);
+        assert!(code == 1 && err.contains("npm ci && npm run build"), "{err}");
+    }
+    assert_eq!(Client::new().get(service.url("/preview")).send().await.unwrap().status(), 404);
+    // What it asks: nothing without a token, and no file but a template's.
+    let ask = async |path: &str, body: Value, token: &str| {
+        let asked = Client::new().post(format!("{admin}/api/v1/preview/{path}")).bearer_auth(token).json(&body);
+        let answer = asked.send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let draft = |template: &str| json!({ "template": template, "text": "+++\nline = '{{push.brnch}}'\n+++\n", "event": "push" });
+    assert_eq!(ask("draw", draft("push"), "wrong").await.0, 401);
+    let (status, drawn) = ask("draw", draft("push"), &token).await;
+    assert_eq!((status, &drawn["problems"][0]["line"], &drawn["problems"][0]["column"]), (200, &json!(2), &json!(9)));
+    assert!(drawn["chats"]["slack"]["blocks"].is_array() && drawn["chats"]["teams"].is_object());
+    for wrong in ["../config", "a/b", ".hidden", ""] {
+        assert_eq!(ask("save", draft(wrong), &token).await.0, 400, "{wrong}");
+    }
+    let (status, saved) = ask("save", draft("push"), &token).await;
+    assert_eq!((status, saved["file"].as_str()), (200, Some("mine/push.md.hbs")));
+    service.wait_for_log("the changed config has mistakes");
+}

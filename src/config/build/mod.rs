@@ -125,6 +125,7 @@ impl<'a> Builder<'a> {
         let (sources, address_lists) = self.sources(&mut root);
 
         notes.begin(Part::Routing);
+        let templates_directory = root.peek("templates").map(|named| root.document.directory.join(named));
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
         // What is included is read first, so that the config's own routes can be for what is left.
@@ -168,6 +169,7 @@ impl<'a> Builder<'a> {
             router: if broken.routing { Router::default() } else { router },
             is_undecided: broken.routing,
             templates,
+            templates_directory,
             http,
             address_lists,
             kept,

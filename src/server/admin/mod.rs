@@ -9,6 +9,8 @@ mod gate;
 mod metrics;
 mod openapi;
 mod operation;
+mod page;
+mod preview;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub use desk::{
 pub use gate::{Gate, generate_token, token_path};
 pub use metrics::Metrics;
 pub(crate) use operation::OPERATIONS;
+pub use page::is_built;
 
 /// All that the admin listener serves.
 pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> BoxEndpoint<'static, Response> {
@@ -58,16 +61,25 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
             }
         }
     });
-    let shown = poem::endpoint::make(move |request: Request| {
-        let (desk, metrics, refusal) = (desk.clone(), metrics.clone(), looking(&gate, &request));
-        async move {
-            match (refusal, metrics) {
-                (Some(refusal), _) => refusal,
-                (None, Some(metrics)) => metrics.show(&desk).await,
-                (None, None) => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
+    let shown = poem::endpoint::make({
+        let gate = gate.clone();
+        move |request: Request| {
+            let (desk, metrics, refusal) = (desk.clone(), metrics.clone(), looking(&gate, &request));
+            async move {
+                match (refusal, metrics) {
+                    (Some(refusal), _) => refusal,
+                    (None, Some(metrics)) => metrics.show(&desk).await,
+                    (None, None) => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
+                }
             }
         }
     });
+    let page = poem::endpoint::make_sync({
+        let gate = gate.clone();
+        move |request: Request| gate.stranger(&request).unwrap_or_else(|| page::serve(&request))
+    });
+    let page = Arc::new(page);
+    let routes = routes.at("/preview", page.clone()).at("/preview/*path", page);
     let routes = routes.at("/api/v1/openapi.json", document).at("/readyz", ready).at("/metrics", shown);
     routes
         .catch_all_error(|cause: poem::Error| async move {

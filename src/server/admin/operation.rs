@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::answer::{self, answer};
 use super::desk::{self, Desk, Wrong};
 use super::gate::Gate;
+use super::preview::{self, Draft};
 use crate::config::Role;
 use crate::event::{ChannelName, EventId, Kind};
 use crate::server::body;
@@ -102,6 +103,14 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Nothing => desk::EventAnswer, |desk, id, _asked| desk.event(id.into())),
     operation!(GET "/api/v1/explain" Read "Why events went where they went, or nowhere: each rule's word, by the config of that time."
         ExplainQuery => desk::ExplainAnswer, |desk, _id, asked| desk.explain(&asked.what, limit(asked.limit, FEW, FEW)?)),
+    operation!(GET "/api/v1/preview" Read "What there is to preview: templates and samples."
+        Nothing => preview::PreviewAnswer, |desk, _id, _asked| desk.preview()),
+    operation!(GET "/api/v1/preview/templates/:id" Read "A template's text, as it is on the disk now."
+        OfChat => preview::TemplateAnswer, |desk, id, asked| desk.template(id, asked.chat)),
+    operation!(POST "/api/v1/preview/draw" Read "Draws a template that is being written, and says what is wrong with it."
+        Draft => preview::DrawingAnswer, |desk, _id, asked| desk.draw(asked)),
+    operation!(POST "/api/v1/preview/save" Operate "Saves a template into the directory of templates; it is used at once, if it is fine."
+        Draft => preview::SavedAnswer, |desk, _id, asked| desk.save(asked)),
     operation!(GET "/api/v1/refusals" Read "The last requests that were refused, and why; the newest last."
         Limit => desk::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
     operation!(GET "/api/v1/deliveries" Read "Deliveries, the newest last."
@@ -194,6 +203,14 @@ struct ExplainQuery {
     /// At most so many, the newest.
     #[schemars(range(min = 1, max = 20))]
     limit: Option<usize>,
+}
+
+/// Of which chat.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OfChat {
+    /// The chat that the template is for alone; none for a portable one.
+    chat: Option<String>,
 }
 
 /// How many.

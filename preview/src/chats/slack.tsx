@@ -1,0 +1,27 @@
+// Slack's blocks by slack-blocks-to-jsx; what it leaves out, the bar and the order of attachments, is ours.
+import { createRoot, type Root } from "react-dom/client";
+import { Message } from "slack-blocks-to-jsx";
+import "slack-blocks-to-jsx/dist/style.css";
+import { LOGO, TIME, type Theme } from "./frame";
+
+const roots = new WeakMap<Element, Root>();
+
+function Shown({ body, theme }: { body: any; theme: Theme }) {
+  const blocks = body.blocks ?? [{ type: "section", text: { type: "mrkdwn", text: body.text ?? "" } }];
+  return (
+    <div className={`slack slack-${theme}`}>
+      <Message blocks={blocks} name="Hookbell" logo={LOGO} time={TIME} theme={theme} />
+      {(body.attachments ?? []).map((attachment: any, n: number) => (
+        <div className="slack-attachment" key={n} style={{ borderColor: attachment.color }}>
+          <Message blocks={attachment.blocks ?? []} name="" logo="" withoutWrapper theme={theme} />
+        </div>
+      ))}
+    </div>
+  );
+}
+
+export function slack(place: Element, body: any, theme: Theme): void {
+  const root = roots.get(place) ?? createRoot(place);
+  roots.set(place, root);
+  root.render(<Shown key={JSON.stringify(body)} body={body} theme={theme} />);
+}

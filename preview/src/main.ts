@@ -1,0 +1,199 @@
+// The page: a template on the left, what each chat makes of it on the right, drawn anew as it is written or saved elsewhere.
+import * as api from "./api";
+import type { Theme } from "./chats/frame";
+import { discord } from "./chats/discord";
+import { slack } from "./chats/slack";
+import { teams } from "./chats/teams";
+
+/** How long nobody must have typed before it is drawn. */
+const QUIET = 120;
+/** How often the file is looked at: somebody may edit it elsewhere. */
+const LOOK = 700;
+
+const at = <E extends HTMLElement>(id: string) => document.getElementById(id) as E;
+const [chosen, event, text] = [at<HTMLSelectElement>("template"), at<HTMLInputElement>("event"), at<HTMLTextAreaElement>("text")];
+const [lines, problems, note, file] = [at("lines"), at("problems"), at("note"), at("file")];
+const saving = at<HTMLButtonElement>("save");
+
+let theme: Theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+/** What the file says, as far as is known. */
+let onDisk = "";
+let writable = false;
+let last: api.Drawing | null = null;
+let turn = 0;
+
+/** The template that is chosen: its name, and the chat that it is for alone. */
+function template(): { name: string; chat: string | null } {
+  const [name, chat] = chosen.value.split("@");
+  return { name: name ?? "", chat: chat ?? null };
+}
+
+function draft(): api.Draft {
+  const { name, chat } = template();
+  return { template: name, text: text.value, event: event.value.trim() || undefined, ...(chat ? { chat } : {}) };
+}
+
+async function redraw(): Promise<void> {
+  const mine = ++turn;
+  try {
+    const drawn = await api.draw(draft());
+    if (mine !== turn) return;
+    last = drawn;
+    show();
+  } catch (error) {
+    if (mine === turn) note.textContent = String((error as Error).message);
+  }
+}
+
+function show(): void {
+  if (!last) return;
+  const said = [...last.failures.map((failure) => `It fails, and \`${last!.used}\` is used: ${failure}`)];
+  const isBroken = last.problems.some((problem) => problem.severity === "error");
+  if (isBroken) said.unshift(`With mistakes it is not used; this is \`${last.used}\` as it was.`);
+  if (last.skip) said.unshift(`Nothing would be sent: ${last.skip}`);
+  note.textContent = said.join("\n");
+  at("line").textContent = last.line;
+  at("console").textContent = last.console;
+  slack(at("slack"), last.chats.slack, theme);
+  teams(at("teams"), last.chats.teams, theme);
+  discord(at("discord"), last.chats.discord, theme);
+  problems.replaceChildren(...last.problems.map(entry));
+  number(last.problems);
+}
+
+function entry(problem: api.Problem): HTMLLIElement {
+  const item = document.createElement("li");
+  item.className = problem.severity;
+  const part = (sort: string, words: string) => {
+    const element = document.createElement("div");
+    element.className = sort;
+    element.textContent = words;
+    return element;
+  };
+  const where = [problem.file, problem.line, problem.column].filter((part) => part !== null).join(":");
+  item.append(part("where", `${problem.severity}${where ? ` at ${where}` : ""}`), part("message", problem.message));
+  if (problem.help) item.append(part("help", problem.help));
+  item.addEventListener("click", () => go(problem.line ?? 1, problem.column ?? 1));
+  return item;
+}
+
+/** Puts the caret where a problem is. */
+function go(line: number, column: number): void {
+  const before = text.value.split("\n").slice(0, line - 1);
+  const position = before.reduce((all, one) => all + one.length + 1, 0) + column - 1;
+  text.focus();
+  text.setSelectionRange(position, position);
+  text.scrollTop = (line - 5) * 20;
+}
+
+/** Numbers the lines, and marks those that something is wrong with. */
+function number(found: api.Problem[]): void {
+  const count = text.value.split("\n").length;
+  const marks = new Map(found.filter((problem) => !problem.file).map((problem) => [problem.line, problem]));
+  const numbers = Array.from({ length: count }, (_, n) => {
+    const span = document.createElement("span");
+    const problem = marks.get(n + 1);
+    span.textContent = String(n + 1);
+    if (problem) [span.className, span.title] = [problem.severity, problem.message];
+    return span;
+  });
+  lines.replaceChildren(...numbers);
+  lines.scrollTop = text.scrollTop;
+}
+
+function changed(): void {
+  saving.disabled = !writable || text.value === onDisk;
+  number(last?.problems ?? []);
+}
+
+let waiting: ReturnType<typeof setTimeout> | undefined;
+function later(): void {
+  changed();
+  clearTimeout(waiting);
+  waiting = setTimeout(redraw, QUIET);
+}
+
+async function load(): Promise<void> {
+  const { name, chat } = template();
+  const found = await api.template(name, chat);
+  [onDisk, text.value] = [found.text, found.text];
+  file.textContent = found.file ?? (writable ? "built in: saving makes a file of it" : "built in");
+  changed();
+  await redraw();
+}
+
+/** Takes over what somebody saved elsewhere, unless there is something here that it would undo. */
+async function look(): Promise<void> {
+  if (document.hidden || !chosen.value) return;
+  const { name, chat } = template();
+  const found = await api.template(name, chat).catch(() => null);
+  if (!found || found.text === onDisk || chosen.value !== [name, chat].filter(Boolean).join("@")) return;
+  const isMine = text.value !== onDisk;
+  onDisk = found.text;
+  if (isMine) {
+    note.textContent = "The file was changed elsewhere; saving here puts this text in its place.";
+  } else {
+    text.value = found.text;
+  }
+  later();
+}
+
+async function save(): Promise<void> {
+  try {
+    const saved = await api.save(draft());
+    onDisk = text.value;
+    file.textContent = saved.file;
+    changed();
+  } catch (error) {
+    note.textContent = String((error as Error).message);
+  }
+}
+
+function dress(next: Theme): void {
+  theme = next;
+  document.body.className = next;
+  at("theme").textContent = next === "light" ? "Dark" : "Light";
+  show();
+}
+
+async function start(): Promise<void> {
+  dress(theme);
+  const all = await api.overview();
+  writable = all.directory !== null;
+  chosen.replaceChildren(
+    ...all.templates.map(({ name, chat, file }) => {
+      const label = `${name}${chat ? ` (${chat})` : ""}${file ? " ·" : ""}`;
+      return new Option(label, chat ? `${name}@${chat}` : name);
+    }),
+  );
+  at("samples").replaceChildren(...all.samples.map(({ name, about }) => new Option(about, name)));
+  chosen.value = all.templates.some(({ name }) => name === "pull_request.opened") ? "pull_request.opened" : chosen.value;
+  const samples = new Set(all.samples.map(({ name }) => name));
+  const suit = () => {
+    const { name } = template();
+    const first = samples.has(name) ? name : [...samples].find((sample) => sample.startsWith(name));
+    event.value = first ?? "push";
+  };
+  suit();
+  await load();
+  chosen.addEventListener("change", () => {
+    suit();
+    void load();
+  });
+  event.addEventListener("change", () => void redraw());
+  text.addEventListener("input", later);
+  text.addEventListener("scroll", () => (lines.scrollTop = text.scrollTop));
+  saving.addEventListener("click", () => void save());
+  at("theme").addEventListener("click", () => dress(theme === "light" ? "dark" : "light"));
+  addEventListener("keydown", (key) => {
+    if ((key.ctrlKey || key.metaKey) && key.key === "s") {
+      key.preventDefault();
+      if (!saving.disabled) void save();
+    }
+  });
+  setInterval(() => void look(), LOOK);
+}
+
+start().catch((error) => {
+  note.textContent = `${error.message}. Open the address that \`hookbell preview\` prints: it has the token.`;
+});

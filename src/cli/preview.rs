@@ -1,0 +1,101 @@
+//! `hookbell preview`: the page in which templates are edited and seen.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+
+use super::Failure;
+use crate::config::{self, Live, Secrets};
+use crate::server::admin::{Gate, is_built, token_path};
+use crate::server::serve_admin;
+use crate::store::StoreError;
+use crate::store::sqlite::{self, SqliteStore};
+
+/// `hookbell preview`
+#[derive(Args)]
+pub(super) struct Preview {
+    /// Where the page is served, if no Hookbell runs that serves it; any free port by itself.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+}
+
+impl Preview {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        if !is_built() {
+            let built = "the preview page was left out of this build; with Node 20 or newer:\n  \
+                         cd preview && npm ci && npm run build && cd .. && cargo build";
+            return Err(Failure::NotFine(built.to_owned()));
+        }
+        if !self.listen.ip().is_loopback() {
+            let other = format!("`{}` is not of this machine alone; use 127.0.0.1 and a tunnel", self.listen);
+            return Err(Failure::Usage(other));
+        }
+        let loaded = config::load(config, Secrets::Leave);
+        let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
+        if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
+            let token = std::fs::read_to_string(token_path(&settings.store));
+            let token = token.map_err(|error| Failure::NotFine(format!("cannot read the admin token: {error}")))?;
+            anstream::println!("{}", url(&address, token.trim()));
+            anstream::eprintln!("the Hookbell that runs serves it; whoever has this address may change templates");
+            return Ok(());
+        }
+        let store = Store::open(&settings.store)?;
+        let runtime = super::runtime()?;
+        runtime.block_on(self.serve(Live::new(settings), store))
+    }
+
+    async fn serve(&self, live: Live, store: Store) -> Result<(), Failure> {
+        let cannot = |error: std::io::Error| Failure::NotFine(format!("cannot listen on {}: {error}", self.listen));
+        let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let token = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
+        anstream::println!("{}", url(&address.to_string(), token.expose_secret()));
+        anstream::eprintln!("open it in a browser; Ctrl-C ends");
+        let stop = async {
+            let _ = tokio::signal::ctrl_c().await;
+        };
+        serve_admin(listener, live.clone(), store.store.clone(), Gate::new(live, token), stop).await;
+        Ok(())
+    }
+}
+
+/// The page's address. The token is behind the `#`: browsers send that to nobody.
+fn url(address: &str, token: &str) -> String {
+    format!("http://{address}/preview#token={token}")
+}
+
+fn is_in_use(store: &Path) -> bool {
+    store.exists() && matches!(SqliteStore::open(store), Err(StoreError::InUse { .. }))
+}
+
+/// The store that stored events come from: the config's, or an empty one for as long as it takes.
+struct Store {
+    store: Arc<dyn crate::store::Store>,
+    made: Option<PathBuf>,
+}
+
+impl Store {
+    fn open(path: &Path) -> Result<Self, Failure> {
+        let failed = |error: StoreError| Failure::NotFine(error.to_string());
+        if path.exists() {
+            return Ok(Self { store: Arc::new(SqliteStore::open(path).map_err(failed)?), made: None });
+        }
+        let made = std::env::temp_dir().join(format!("hookbell-preview-{}", ulid::Ulid::generate()));
+        std::fs::create_dir(&made)
+            .map_err(|error| Failure::NotFine(format!("cannot make `{}`: {error}", made.display())))?;
+        let store = SqliteStore::open(&made.join("hookbell.db")).map_err(failed)?;
+        Ok(Self { store: Arc::new(store), made: Some(made) })
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        if let Some(made) = &self.made {
+            let _ = std::fs::remove_dir_all(made);
+        }
+    }
+}
