@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::document::{Document, Overrides};
@@ -28,6 +28,8 @@ pub struct Watched {
     files: BTreeMap<PathBuf, Look>,
     /// Any file in these directories.
     directories: BTreeMap<PathBuf, Look>,
+    /// How names end that `include` asks for, beside the usual.
+    extensions: BTreeSet<String>,
 }
 
 /// How something looked: when it was changed last, and its size. `None` of what was not there.
@@ -43,6 +45,21 @@ impl Watched {
     pub(super) fn add(&mut self, path: PathBuf) {
         let list = if path.is_dir() { &mut self.directories } else { &mut self.files };
         list.entry(path).or_insert_with_key(|path| look(path));
+    }
+
+    /// A file was changed by ourselves.
+    pub(super) fn look_again(&mut self, path: &Path) {
+        if let Some(seen) = self.files.get_mut(path) {
+            *seen = look(path);
+        }
+    }
+
+    /// Whether a file of this name belongs to the config, if it is in one of the directories.
+    pub fn is_ours(&self, path: &Path) -> bool {
+        let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
+        extension.is_some_and(|extension| {
+            ["toml", "hbs"].contains(&extension.as_str()) || self.extensions.contains(&extension)
+        })
     }
 
     /// The files.
@@ -75,7 +92,9 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     main.directory = path.parent().unwrap_or(Path::new("")).to_owned();
     main.is_public = is_public(path);
     let (mut included, mut problems) = (vec![], vec![]);
-    for path in named(&main, &mut watched, &mut problems) {
+    let found = named(&main, &mut watched, &mut problems);
+    // A pattern may mean the config itself.
+    for path in found.into_iter().filter(|found| !is_same(found, path)) {
         watched.add(path.clone());
         match read_included(&path) {
             Ok(document) => included.push(document),
@@ -83,6 +102,11 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
         }
     }
     Ok(Files { main, included, problems, watched: watched.into() })
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// The files that `include` names, in the order of their names.
@@ -115,13 +139,29 @@ const WILD: [char; 3] = ['*', '?', '['];
 
 /// The files that a pattern means; the directory in which they may come to be is watched.
 fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, String> {
-    let plain = Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(WILD));
-    let base = directory.join(plain.collect::<PathBuf>());
-    watched.add(base);
+    let pattern = Path::new(pattern);
+    let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILD);
+    let plain: PathBuf = pattern.components().take_while(is_plain).collect();
+    watched.add(here(directory.join(plain)));
+    let extension = pattern.extension().map(|extension| extension.to_string_lossy().into_owned());
+    watched.extensions.extend(extension);
+    // Files may come to be in every directory that is meant, also in one that itself has yet to.
+    for parent in pattern.ancestors().skip(1) {
+        globbed(directory, parent)?.into_iter().filter(|path| path.is_dir()).for_each(|path| watched.add(here(path)));
+    }
+    Ok(globbed(directory, pattern)?.into_iter().filter(|path| path.is_file()).collect())
+}
+
+/// What a pattern means; what cannot be looked into is not meant.
+fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, String> {
     let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
     let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| error.msg.to_owned())?;
-    let paths = paths.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    Ok(paths.into_iter().filter(|path| path.is_file()).collect())
+    Ok(paths.flatten().collect())
+}
+
+/// No path at all is where we are.
+fn here(path: PathBuf) -> PathBuf {
+    if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
 }
 
 fn read_included(path: &Path) -> Result<Document, Problem> {

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 
 use figment::value::{Dict, Value};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::kept::unnamed;
-use super::secret::Origin;
 use crate::template::Library;
 
 /// The parts of a config by name: route `x`, channel `y`, secret file `z`. Fingerprints never leave the process.
@@ -15,11 +14,14 @@ use crate::template::Library;
 pub struct Outline(BTreeMap<String, u64>);
 
 impl Outline {
-    /// A file's tables.
-    pub(super) fn add_values(&mut self, values: &Dict) {
-        for (key, value) in values {
+    /// The files' tables, in the order in which they are read.
+    pub(super) fn add_files<'a>(&mut self, files: impl Iterator<Item = &'a Dict>) {
+        let mut rules: BTreeMap<&str, Vec<&'a Value>> = BTreeMap::new();
+        for (key, value) in files.flatten() {
             match (key.as_str(), value) {
-                ("routes" | "mutes", Value::Array(_, rules)) => self.add_rules(key.trim_end_matches('s'), rules),
+                ("routes" | "mutes", Value::Array(_, all)) => {
+                    rules.entry(key.trim_end_matches('s')).or_default().extend(all);
+                }
                 ("sources" | "channels", Value::Dict(_, tables)) => {
                     for (name, table) in tables {
                         self.add(format!("{} `{name}`", key.trim_end_matches('s')), table);
@@ -28,27 +30,26 @@ impl Outline {
                 _ => self.add(format!("`{key}`"), value),
             }
         }
+        for (what, rules) in rules {
+            self.add_rules(what, &rules);
+        }
     }
 
-    fn add_rules(&mut self, what: &str, rules: &[Value]) {
+    fn add_rules(&mut self, what: &str, rules: &[&Value]) {
         let mut names = vec![];
         for (n, rule) in rules.iter().enumerate() {
             let name = rule.as_dict().and_then(|rule| rule.get("name")?.as_str());
+            // By its number among all, as everything else calls it.
             let name = name.map_or_else(|| unnamed(what, n), ToOwned::to_owned);
             self.add(format!("{what} `{name}`"), rule);
             names.push(name);
         }
-        // After that of the files before.
-        let before = self.0.get(&order_of(what)).copied();
-        self.0.insert(order_of(what), fingerprint(&(before, names)));
+        self.0.insert(order_of(what), fingerprint(&names));
     }
 
-    /// A secret that is elsewhere.
-    pub(super) fn add_secret(&mut self, origin: &Origin, secret: &SecretString) {
-        if let Origin::File { path, .. } = origin {
-            let name = format!("secret file `{}`", path.display());
-            self.0.insert(name, fingerprint(&secret.expose_secret()));
-        }
+    /// What is in a file beside the config.
+    pub(super) fn add_file(&mut self, what: &str, path: &Path, holds: &impl Hash) {
+        self.0.insert(format!("{what} `{}`", path.display()), fingerprint(holds));
     }
 
     /// The users' templates.

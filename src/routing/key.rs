@@ -121,6 +121,17 @@ impl Key {
         }
     }
 
+    /// All the words that it may be, where these are known.
+    pub fn words(self) -> Option<&'static [&'static str]> {
+        Some(match self {
+            Self::Visibility => &["public", "private"],
+            Self::Fork | Self::Draft | Self::Forced => &["true", "false"],
+            Self::ActorKind => &["user", "bot", "app", "team"],
+            Self::Via => &["pull_request"],
+            _ => return None,
+        })
+    }
+
     /// How its patterns match.
     pub const fn style(self) -> Style {
         match self {

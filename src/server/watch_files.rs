@@ -23,8 +23,18 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// What is watched, by absolute paths.
 #[derive(Default)]
 struct Interesting {
+    /// Files, what links on the way to them lead to, and these links.
     files: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
+    of: Watched,
+}
+
+/// A path, where it leads to in the end, and every link on the way there: each of them may be changed.
+fn with_links(path: &Path) -> Vec<PathBuf> {
+    let mut all = vec![path.to_owned()];
+    all.extend(path.ancestors().filter(|part| part.is_symlink()).map(Path::to_owned));
+    all.extend(std::fs::canonicalize(path).ok());
+    all
 }
 
 /// Tells of changes.
@@ -61,12 +71,17 @@ impl Watcher {
     pub(super) fn watch(&mut self, files: &Watched) {
         use notify::Watcher as _;
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted = Interesting {
-            files: files.files().map(absolute).collect(),
-            directories: files.directories().map(absolute).collect(),
-        };
+        let links = |path: &Path| with_links(&absolute(path));
+        let (mut wanted, directories) =
+            (Interesting { of: files.clone(), ..Interesting::default() }, files.directories());
+        for path in directories.flat_map(links) {
+            let list = if path.is_symlink() { &mut wanted.files } else { &mut wanted.directories };
+            list.insert(path);
+        }
+        wanted.files.extend(files.files().flat_map(links));
         let parents = wanted.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
-        let directories: BTreeSet<PathBuf> = parents.chain(wanted.directories.iter().cloned()).collect();
+        let there = parents.chain(wanted.directories.iter().cloned()).filter(|path| path.is_dir());
+        let directories: BTreeSet<PathBuf> = there.collect();
         *self.interesting.write().unwrap_or_else(PoisonError::into_inner) = wanted;
         for gone in self.directories.difference(&directories) {
             let _ = watcher.unwatch(gone);
@@ -91,8 +106,8 @@ impl Watcher {
 /// Whether an event is about what the config was read from. A directory holds other files too, the store's among them.
 fn is_change(event: &Event, known: &Interesting) -> bool {
     let is_known = |path: &Path| {
-        // Whatever else lies there, it is none of the config's.
-        let is_ours = path.extension().is_some_and(|extension| extension == "toml" || extension == "hbs");
+        // Whatever else lies there, it is none of the config's; a new directory may come to hold something that is.
+        let is_ours = known.of.is_ours(path) || path.is_dir();
         let within = is_ours && path.parent().is_some_and(|parent| known.directories.contains(parent));
         // Kubernetes keeps what it mounts behind a link of this name.
         let swapped = path.file_name().is_some_and(|name| name == "..data");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::rules::conditions;
+use super::rules::guard;
 use super::values::{kind, pace, style};
 use super::{Builder, Guards, Places};
 use crate::chat::{self, Address, console};
@@ -31,7 +31,10 @@ impl Builder<'_> {
         let (proxy_place, ca_place) = (section.place_of_taken("proxy"), section.place_of("ca"));
         let ca = section.strings("ca").unwrap_or_default();
         let ca: Vec<_> = ca.into_iter().map(|path| section.document.directory.join(path.value)).collect();
-        ca.iter().for_each(|path| self.watched.borrow_mut().add(path.clone()));
+        for path in &ca {
+            self.watched.borrow_mut().add(path.clone());
+            self.outline.borrow_mut().add_file("certificates", path, &std::fs::read(path).unwrap_or_default());
+        }
         let http = Http::new(&HttpSettings { proxy, ca });
         let http = http.map_err(|error| match error {
             HttpError::Proxy(message) => {
@@ -63,7 +66,14 @@ impl Builder<'_> {
                     all.channels.insert(name.clone(), channel);
                 }
                 if let Some(mut accept) = section.optional("accept") {
-                    all.guards.extend(conditions(&mut accept).map(|accepts| (name, accepts)));
+                    let accepts = guard(&mut accept);
+                    if accepts.is_none() && !accept.has_more() {
+                        let problem =
+                            Problem::error(format!("`accept` of channel `{name}` says nothing"), accept.place());
+                        accept
+                            .note(problem.help("leave it out, or say what it accepts: `{ visibility = \"private\" }`"));
+                    }
+                    all.guards.extend(accepts.map(|accepts| (name, accepts)));
                     accept.finish();
                 }
                 section.finish();

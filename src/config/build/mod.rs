@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use figment::value::Dict;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::document::Document;
 use super::files::{Files, Watched};
@@ -77,7 +77,7 @@ pub(super) fn kept_router(kept: &serde_json::Value) -> Option<Router> {
     let (notes, document) = (Notes::default(), Document::kept(kept));
     let mut root = Section::root(&notes, &document, values(&notes, &document)?);
     let guards = root.named("channels").into_iter().map(|(name, mut section)| {
-        let accepts = section.optional("accept").map(|mut accept| rules::conditions(&mut accept));
+        let accepts = section.optional("accept").map(|mut accept| rules::guard(&mut accept));
         (ChannelName::from(name), accepts.flatten().unwrap_or_default())
     });
     let guards = guards.collect();
@@ -114,9 +114,7 @@ impl<'a> Builder<'a> {
         files.problems.iter().for_each(|problem| notes.add(problem.clone()));
         notes.begin(Part::Service);
         let kept = Kept::new(included.iter().map(|(_, values)| values).chain([&main]));
-        for values in included.iter().map(|(_, values)| values).chain([&main]) {
-            self.outline.borrow_mut().add_values(values);
-        }
+        self.outline.borrow_mut().add_files(included.iter().map(|(_, values)| values).chain([&main]));
         let mut root = Section::root(notes, &files.main, main);
         root.strings("include");
         let server = self.server(&mut root);
@@ -216,7 +214,12 @@ impl<'a> Builder<'a> {
             if let Some((message, help)) = secret::exposed(&form, directory, section.document, &taken.place) {
                 section.note(Problem::warning(message, taken.place.clone()).help(help));
             }
-            self.outline.borrow_mut().add_secret(&form, &secret);
+            if let Origin::File { path, .. } = &form {
+                let path = directory.join(path);
+                self.outline.borrow_mut().add_file("secret file", &path, &secret.expose_secret());
+                // It may just have been made.
+                self.watched.borrow_mut().look_again(&path);
+            }
             read.push(secret);
         }
         Some(read)

@@ -14,6 +14,7 @@ use crate::config::section::{Section, Taken};
 use crate::event::{ChannelName, Kind};
 use crate::problem::{Place, Problem, nearest};
 use crate::routing::{Condition, Conditions, Key, Kinds, Mute, Route, SETS};
+use crate::source::PROVIDERS;
 use crate::template::Library;
 
 /// For how long a message is tried again.
@@ -72,7 +73,13 @@ impl Names<'_> {
         for mut section in roots.iter_mut().flat_map(|root| root.list("mutes")) {
             let name = names.name(&mut section, "mute");
             let conditions = conditions(&mut section);
-            let channels = section.strings("channels").map(|texts| self.known(&section, texts)).unwrap_or_default();
+            let place = section.place_of_taken("channels");
+            let channels = section.strings("channels").map(|texts| self.known(&section, texts));
+            if channels.as_ref().is_some_and(Vec::is_empty) && !section.is_broken() {
+                let problem = Problem::error(format!("mute `{name}` names no channel"), place);
+                section.note(problem.help("name some; without `channels` it holds in all of them"));
+            }
+            let channels = channels.unwrap_or_default();
             let until = until(&mut section, &name);
             let enabled = section.flag_or("enabled", true);
             if conditions.is_none() && !section.has_more() {
@@ -137,7 +144,14 @@ impl Names<'_> {
                     let near =
                         nearest(&text.value, known.keys().copied()).map(|near| format!("did you mean `{near}`?"));
                     let missing = format!("add `[channels.{}]`", text.value);
-                    let problem = Problem::error(format!("there is no channel `{}`", text.value), text.place);
+                    // An address in a name's place is a secret.
+                    let (shown, missing) = match text.value.contains("://") {
+                        true => {
+                            ("https://…".to_owned(), "write the channel's name, as in `[channels.NAME]`".to_owned())
+                        }
+                        false => (text.value, missing),
+                    };
+                    let problem = Problem::error(format!("there is no channel `{shown}`"), text.place);
                     section.note(problem.help(near.unwrap_or(missing)));
                 }
                 _ => to.push(ChannelName::from(text.value)),
@@ -162,7 +176,12 @@ impl Names<'_> {
 /// The moment from which a mute silences nothing any more.
 fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
     let taken = section.moment("until")?;
-    let day = || TimeZone::UTC.to_timestamp(taken.value.parse::<Date>().ok()?.to_datetime(Time::midnight())).ok();
+    // A time without its offset is nobody's; a day is.
+    let is_day = taken.value.len() == "2026-12-24".len();
+    let day = || {
+        let date = taken.value.parse::<Date>().ok().filter(|_| is_day)?;
+        TimeZone::UTC.to_timestamp(date.to_datetime(Time::midnight())).ok()
+    };
     let until = taken.value.parse::<Timestamp>().ok().or_else(day);
     match until {
         None => {
@@ -183,6 +202,23 @@ fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
 /// The conditions of a rule; `None` where it has none, not even a wrong one. `unless` alone is none: what it leaves in is
 /// everything.
 pub(super) fn conditions(section: &mut Section<'_>) -> Option<Conditions> {
+    let (all, unless) = parts(section);
+    Some(Conditions::new(all?).unless(unless.unwrap_or_default()))
+}
+
+/// What a channel accepts; `None` where it is everything. There, `unless` alone says enough.
+pub(super) fn guard(section: &mut Section<'_>) -> Option<Conditions> {
+    let (all, unless) = parts(section);
+    if all.is_none() && unless.is_none() {
+        return None;
+    }
+    Some(Conditions::new(all.unwrap_or_default()).unless(unless.unwrap_or_default()))
+}
+
+type Parts = (Option<Vec<Condition>>, Option<Vec<Condition>>);
+
+/// The matchers of a rule, and those of its `unless`.
+fn parts(section: &mut Section<'_>) -> Parts {
     let all = matchers(section);
     let unless = section.optional("unless").map(|mut unless| {
         let excluded = matchers(&mut unless);
@@ -193,7 +229,7 @@ pub(super) fn conditions(section: &mut Section<'_>) -> Option<Conditions> {
         unless.finish();
         excluded.unwrap_or_default()
     });
-    Some(Conditions::new(all?).unless(unless.unwrap_or_default()))
+    (all, unless)
 }
 
 fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
@@ -210,14 +246,39 @@ fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
         } else if key == Key::Event {
             conditions.extend(event(section, texts));
         } else {
+            texts.iter().for_each(|text| unheard_of(section, key, text));
             conditions.push(Condition::Value(key, patterns(section, texts, key.style())));
         }
     }
     any.then_some(conditions)
 }
 
+/// Tells of a word that no event has, where all of a key's words are known.
+fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
+    let bare = text.value.trim_start_matches('!');
+    let is_word = !bare.contains(['*', '?', '[', '{', '~', '\\']);
+    if let Some(words) =
+        key.words().filter(|words| is_word && !words.iter().any(|word| word.eq_ignore_ascii_case(bare)))
+    {
+        let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+        let problem =
+            Problem::warning(format!("`{bare}` is never the `{}` of anything", key.as_str()), text.place.clone());
+        section.note(problem.help(near.unwrap_or_else(|| format!("there is: {}", words.join(", ")))));
+    }
+}
+
 fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> {
     let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
+    let words = PROVIDERS.iter().flat_map(|provider| provider.keys).map(|key| key.name);
+    let words: Vec<&str> = words.collect();
+    for (value, place) in values.iter().zip(&places) {
+        let bare = value.trim_start_matches('!');
+        if bare.contains(':') && !bare.contains(['*', '?', '[', '{', '~']) && !words.contains(&bare) {
+            let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            let problem = Problem::warning(format!("no host is known to call anything `{bare}`"), place.clone());
+            section.note(problem.help(near.unwrap_or_else(|| "docs/events.md lists what they say".to_owned())));
+        }
+    }
     match Kinds::new(&values) {
         Ok(kinds) => Some(Condition::Event(kinds)),
         Err((n, reason)) => {
