@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use crate::message::shield::is_order;
+
 /// A text file of the user's, for diagnostics.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
@@ -94,16 +96,22 @@ impl Problem {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let message = inert(&self.message);
+        let (message, help) = (inert(&self.message), self.help.as_deref().map(inert));
+        let label = self.label.as_deref().map(inert);
         let title = level.primary_title(message.as_str());
-        let help = self.help.as_deref().map(|help| Level::HELP.message(help));
+        let help = help.as_deref().map(|help| Level::HELP.message(help));
+        let path;
         let group = match &self.place {
             Place::Span(file, span) => {
-                let annotation = AnnotationKind::Primary.span(span.clone()).label(self.label.as_deref());
-                let snippet = Snippet::source(file.text.as_str()).path(file.path.as_str()).annotation(annotation);
+                let annotation = AnnotationKind::Primary.span(span.clone()).label(label.as_deref());
+                path = inert(&file.path);
+                let snippet = Snippet::source(file.text.as_str()).path(path.as_str()).annotation(annotation);
                 title.element(snippet).elements(help)
             }
-            Place::Named(name) => Group::with_title(title).element(Origin::path(name.as_str())).elements(help),
+            Place::Named(name) => {
+                path = inert(name);
+                Group::with_title(title).element(Origin::path(path.as_str())).elements(help)
+            }
         };
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
@@ -112,7 +120,7 @@ impl Problem {
 
 /// A value from a file may hold anything; a terminal must not obey it.
 fn inert(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_order(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 /// The nearest of `known` to `name`, if one is near enough to be what was meant.

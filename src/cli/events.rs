@@ -104,10 +104,9 @@ fn event(seen: &SeenEvent) -> String {
     let why = why.or_else(|| Some(format!("muted by `{}`", seen.decision["muted"].as_str()?)));
     let held = || seen.decision["held"].as_array()?.first()?["why"].as_str();
     let why = why.or_else(|| held().map(ToOwned::to_owned));
-    let why = why.or_else(|| {
-        Some("undecided until the rules are mended".to_owned()).filter(|_| seen.decision["undecided"] == true)
-    });
+    let why = why.or_else(|| seen.decision["dropped"].as_str().map(ToOwned::to_owned));
     let went = match (went.is_empty(), why) {
+        _ if seen.decision["undecided"] == true => "undecided: routed by itself once the rules are sound".to_owned(),
         (false, _) => went.join(", "),
         (true, Some(why)) => format!("nowhere: {why}"),
         (true, None) => "nowhere: no route matched".to_owned(),

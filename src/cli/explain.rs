@@ -110,7 +110,9 @@ impl Tree {
     fn draw(&self, event: &Explained) -> String {
         let mut lines = vec![self.title(event), self.origin(event)];
         let mut branches = vec![];
-        branches.extend(event.silent.iter().map(|why| leaf(format!("{} {why}", self.no("nobody hears of it:")))));
+        branches.extend(
+            event.silent.iter().map(|why| leaf(format!("{} {}", self.no("nobody hears of it:"), harmless_lines(why)))),
+        );
         branches.extend(event.notes.iter().map(|note| leaf(format!("note: {}", harmless_lines(note)))));
         if event.silent.is_none() {
             branches.extend(self.rules(event));
@@ -168,7 +170,9 @@ impl Tree {
         leaf(match (&mute.why, channels.is_empty()) {
             (Some(why), _) => format!("{}   {name}  {}", self.paint(Style::new().dimmed(), "no"), harmless_lines(why)),
             (None, true) => format!("{}  {name}  silences it everywhere", self.no("yes")),
-            (None, false) => format!("{}  {name}  silences it in {}", self.no("yes"), channels.join(", ")),
+            (None, false) => {
+                format!("{}  {name}  silences it in {}", self.no("yes"), harmless_lines(&channels.join(", ")))
+            }
         })
     }
 
@@ -180,8 +184,8 @@ impl Tree {
         }
         let by_mute = muted.map(|mute| format!("mute `{mute}` silences the event"));
         let to = route.channels.iter().map(|way| match by_mute.as_ref().or(way.why.as_ref()) {
-            None => format!("→ {}", way.channel),
-            Some(why) => format!("{} {}: {why}", self.no("not to"), way.channel),
+            None => harmless_lines(&format!("→ {}", way.channel)),
+            Some(why) => format!("{} {}", self.no("not to"), harmless_lines(&format!("{}: {why}", way.channel))),
         });
         let to: Vec<_> = to.collect();
         let yes = self.paint(AnsiColor::Green.on_default().bold(), "yes");
@@ -190,9 +194,9 @@ impl Tree {
             return leaf(format!("{yes}  {name}  → {}", harmless_lines(&all.join(", "))));
         }
         match to.as_slice() {
-            [one] => leaf(format!("{yes}  {name}  {}", harmless_lines(one))),
+            [one] => leaf(format!("{yes}  {name}  {one}")),
             several => {
-                let ways = several.iter().map(|way| leaf(harmless_lines(way))).collect();
+                let ways = several.iter().cloned().map(leaf).collect();
                 Branch(format!("{yes}  {}", name.trim_end()), ways)
             }
         }
@@ -205,8 +209,11 @@ impl Tree {
         let style = if is_fine { AnsiColor::Green.on_default().bold() } else { AnsiColor::Yellow.on_default().bold() };
         let why = delivery.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
         let again = delivery.replay_of.as_ref().map(|id| format!(", again after {id}")).unwrap_or_default();
-        let to =
-            if delivery.channel.as_str().is_empty() { String::new() } else { format!("to {}: ", delivery.channel) };
+        let to = if delivery.channel.as_str().is_empty() {
+            String::new()
+        } else {
+            harmless_lines(&format!("to {}: ", delivery.channel))
+        };
         let title = format!("{to}{}{}  {}{again}", self.paint(style, state), harmless_lines(&why), delivery.id);
         let mut below: Vec<_> = whole
             .tries

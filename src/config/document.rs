@@ -14,6 +14,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Place, Problem, SourceFile};
+use crate::routing::Key;
 
 /// What the names of environment variables that override the file begin with. Two underscores: Kubernetes sets
 /// `HOOKBELL_PORT` and the like for a service of that name.
@@ -57,19 +58,25 @@ impl Document {
         match DeTable::parse(text) {
             Ok(root) => {
                 let shown = masked(text, &secrets(root.get_ref()));
+                let file = Arc::new(SourceFile { path, text: shown });
+                // What the grammar allows may still be no value: a number that is too large.
+                if let Err(error) = toml::from_str::<toml::Table>(text) {
+                    let place = Place::Span(file, error.span().unwrap_or(0..0));
+                    // Its words tell the value, which may be a secret.
+                    let problem = Problem::error("this is no value that can be read", place);
+                    return Err(problem.help("a number may have 18 digits; a longer one goes between quotes"));
+                }
                 let mut spans = HashMap::new();
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
                 let mut figment = Figment::new().merge(Toml::string(text));
                 if overrides == Overrides::Yes {
                     figment = figment.merge(Env::prefixed(PREFIX).split("__"));
                 }
-                let file = Arc::new(SourceFile { path, text: shown });
                 let is_included = overrides == Overrides::No;
                 Ok(Self { directory: PathBuf::new(), is_public: false, is_included, file, spans, figment })
             }
             Err(error) => {
-                let spans: Vec<_> = QUOTED.find_iter(text).map(|found| found.range()).collect();
-                let file = Arc::new(SourceFile { path, text: masked(text, &spans) });
+                let file = Arc::new(SourceFile { path, text: masked(text, &perhaps_secrets(text)) });
                 let place = Place::Span(file, error.span().unwrap_or(0..0));
                 Err(Problem::error(format!("not valid TOML: {}", error.message()), place))
             }
@@ -154,10 +161,10 @@ fn append(path: &mut String, step: &Step) {
     let _ = write!(path, "\u{1f}{step}");
 }
 
-/// The tables in which values may be secrets: somebody may have misspelt the key that holds one.
-const WITH_SECRETS: &[&str] = &["sources", "channels", "http", "admin"];
+/// The tables in which no value is a secret. In all others one may be: somebody may have misspelt the table, or the key.
+const WITHOUT_SECRETS: &[&str] = &["server", "store", "delivery", "routes", "mutes", "templates", "include"];
 
-/// The keys in there whose values are none.
+/// The keys in the others whose values are none.
 const HARMLESS: &[&str] = &[
     "kind",
     "repo",
@@ -177,31 +184,63 @@ const HARMLESS: &[&str] = &[
     "role",
 ];
 
-/// Text between quotes; in what is no TOML, any of it may be a secret.
+/// A line that sets a key.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| Regex::new("\"[^\"\\n]*\"?|'[^'\\n]*'?").expect("a valid pattern"));
+static SETS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^\s*["']?([\w-]+)["']?\s*=(.*)$"#).expect("a valid pattern"));
 
-/// Where strings are that may be secrets.
+/// A line that is empty, a comment, or begins a table.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static PLAIN: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"^\s*(#.*|\[{1,2}[\w."' -]*\]{0,2}\s*(#.*)?)?$"#).expect("a valid pattern"));
+
+/// What of a text that is no TOML may be a secret: all but the keys, and what stands beside those that hold none.
+fn perhaps_secrets(text: &str) -> Vec<Range<usize>> {
+    let mut spans = vec![];
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let bare = line.trim_end();
+        let hidden = match SETS.captures(bare).and_then(|found| Some((found.get(1)?, found.get(2)?))) {
+            Some((key, value)) if is_harmless(key.as_str()) && !value.as_str().contains(ADDRESS) => None,
+            Some((_, value)) => Some(value.range()),
+            None if PLAIN.is_match(bare) => None,
+            None => Some(0..bare.len()),
+        };
+        spans.extend(hidden.map(|hidden| start + hidden.start..start + hidden.end));
+        start += line.len();
+    }
+    spans
+}
+
+fn is_harmless(key: &str) -> bool {
+    HARMLESS.contains(&key)
+        || Key::ALL.iter().any(|known| known.as_str() == key)
+        || ["to", "include", "listen", "templates"].contains(&key)
+}
+
+/// What is in an address, which may be a secret wherever it stands.
+const ADDRESS: &str = "://";
+
+/// Where values are that may be secrets.
 fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
-    fn walk(value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
+    fn walk(value: &Spanned<DeValue<'_>>, is_harmless: bool, spans: &mut Vec<Range<usize>>) {
         match value.get_ref() {
             DeValue::Table(table) => {
                 for (key, value) in table {
-                    if !HARMLESS.contains(&key.get_ref().as_ref()) {
-                        walk(value, spans);
-                    }
+                    walk(value, is_harmless || HARMLESS.contains(&key.get_ref().as_ref()), spans);
                 }
             }
-            DeValue::Array(items) => items.iter().for_each(|item| walk(item, spans)),
+            DeValue::Array(items) => items.iter().for_each(|item| walk(item, is_harmless, spans)),
+            DeValue::Boolean(_) => {}
+            DeValue::String(text) if is_harmless && !text.contains(ADDRESS) => {}
             DeValue::String(_) => spans.push(value.span()),
-            _ => {}
+            _ if is_harmless => {}
+            _ => spans.push(value.span()),
         }
     }
     let mut spans = vec![];
     for (key, value) in table {
-        if WITH_SECRETS.contains(&key.get_ref().as_ref()) {
-            walk(value, &mut spans);
-        }
+        walk(value, WITHOUT_SECRETS.contains(&key.get_ref().as_ref()), &mut spans);
     }
     spans
 }

@@ -197,14 +197,19 @@ pub enum Secrets {
 
 /// Reads the config file and what it names: templates, secrets, included files.
 pub fn load(path: &Path, secrets: Secrets) -> Loaded {
-    reload(path, secrets, &[])
+    read(path, secrets, None)
 }
 
-/// The same, while published lists of addresses are known already.
-pub fn reload(path: &Path, secrets: Secrets, lists: &[Arc<List>]) -> Loaded {
+/// The same, while `before` is in use: its published lists of addresses are known already, and a secret that was there
+/// and is not any more is a mistake, for the webhooks have it.
+pub fn reload(path: &Path, before: &Settings) -> Loaded {
+    read(path, Secrets::Generate, Some(before))
+}
+
+fn read(path: &Path, secrets: Secrets, before: Option<&Settings>) -> Loaded {
     match files::read(path) {
         Ok(files) => {
-            let (settings, problems) = build::settings(&files, secrets, lists);
+            let (settings, problems) = build::settings(&files, secrets, before);
             Loaded { settings, problems, files: files.watched.into_inner() }
         }
         Err(problems) => {

@@ -49,7 +49,12 @@ impl Outline {
 
     /// What is in a file beside the config.
     pub(super) fn add_file(&mut self, what: &str, path: &Path, holds: &impl Hash) {
-        self.0.insert(format!("{what} `{}`", path.display()), fingerprint(holds));
+        self.0.insert(file(what, path), fingerprint(holds));
+    }
+
+    /// Whether that file was read.
+    pub(super) fn has_file(&self, what: &str, path: &Path) -> bool {
+        self.0.contains_key(&file(what, path))
     }
 
     /// The users' templates.
@@ -78,6 +83,10 @@ impl Outline {
         }
         changes.into_iter().map(|(how, name)| format!("{how} {name}")).collect()
     }
+}
+
+fn file(what: &str, path: &Path) -> String {
+    format!("{what} `{}`", path.display())
 }
 
 fn order_of(what: &str) -> String {

@@ -127,10 +127,21 @@ fn no_problem_tells_a_secret() {
         "\"webhook_url\" = \"https://x/s3cret",
         "webhook-url = \"https://x/s3cret\" oops",
         "secret = [\n\"s3cret\"\n",
+        "[sources.b]\nsecret = s3cret",
+        "[sources.b]\nsecret = \"\"\"\ns3cret\n",
+        "[soruces.b]\nsecret = \"s3cret\"",
+        "scret = \"s3cret\"",
+        "[store]\nurl = \"postgres://me:s3cret@database/hookbell\"",
+        "[[routes]]\nevent = \"push\"\nto = \"https://hooks.example/s3cret\"",
+        "[[routes]]\nevent = \"push\"\nto = https://hooks.example/s3cret",
     ];
     for wrong in elsewhere {
         let text = said(wrong);
         assert!(text.contains("error: ") && !text.contains("s3cret"), "{text}");
+    }
+    for number in ["9999999999999999999999", "1234567890123"] {
+        let text = said(&format!("[sources.b]\nkind = \"bitbucket-cloud\"\nsecret = {number}\n"));
+        assert!(text.contains("config.toml:3") && !text.contains(number), "{text}");
     }
     let inline = "sources = { b = { kind = \"x\", secret = \"s3cret\" } }";
     let text = said(inline);

@@ -138,8 +138,9 @@ impl Dispatcher {
             running.stop.send_replace(true);
         }
         let mut late = BTreeMap::new();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
         for (lane, Running { mut task, .. }) in running {
-            if tokio::time::timeout(PATIENCE, &mut task).await.is_err() {
+            if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
                 tracing::warn!(lane = lane.0, "a lane is still at a message, which may be sent twice");
                 late.insert(lane, task);
             }
@@ -208,7 +209,7 @@ impl Dispatcher {
     }
 }
 
-/// How long a lane may take to finish a message when its channels change: longer than any chat is waited for.
+/// How long lanes may take to finish their messages when their channels change: longer than any chat is waited for.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 #[cfg(test)]

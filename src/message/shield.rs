@@ -92,7 +92,12 @@ pub(super) fn is_dropped(c: char) -> bool {
 
 /// A text for a terminal's line: without control characters and their like, whoever wrote it.
 pub fn harmless(text: &str) -> String {
-    text.chars().filter(|c| !is_dropped(*c) && !c.is_control()).collect()
+    text.chars().filter(|c| !is_order(*c)).collect()
+}
+
+/// Whether a terminal could take a character for an order, or for one to the eye.
+pub fn is_order(c: char) -> bool {
+    is_dropped(c) || c.is_control()
 }
 
 fn away(c: char) -> char {

@@ -69,7 +69,12 @@ impl Kinds {
             return Fit::Fits;
         }
         let patterns = self.texts.iter().filter(|text| !text.starts_with('!')).cloned().collect();
-        Fit::NoneOf { values: vec![kind.to_owned()], patterns }
+        let by_set = self.sets.iter().any(|set| set.may_hold(event.kind));
+        let mut values = vec![if by_set { met_by_set(event) } else { kind.to_owned() }];
+        if !self.words.only_exclude() && event.key != kind {
+            values.push(event.key.clone());
+        }
+        Fit::NoneOf { values, patterns }
     }
 
     fn only_exclude(&self) -> bool {
@@ -88,6 +93,16 @@ impl Kinds {
     /// Whether every event fits.
     pub(super) fn is_anything(&self) -> bool {
         self.texts == ["@all"]
+    }
+}
+
+/// What of an event a set looks at that holds some events of its kind.
+fn met_by_set(event: &Event) -> String {
+    let kind = event.kind.as_str();
+    match (event.push.as_ref().and_then(|push| push.via.as_ref()), event.branch()) {
+        (Some(_), _) => format!("{kind} by a merge"),
+        (None, Some(branch)) => format!("{kind} to {branch}"),
+        (None, None) => kind.to_owned(),
     }
 }
 

@@ -40,7 +40,7 @@ impl fmt::Display for Mismatch {
                     [] => format!("`{}` is none", key.as_str()),
                     values => format!("`{}` is {}", key.as_str(), ticked(values)),
                 };
-                return write!(f, "`unless`: {}", met.iter().map(one).collect::<Vec<_>>().join(", "));
+                return write!(f, "excluded by `unless`: {}", met.iter().map(one).collect::<Vec<_>>().join(", "));
             }
         };
         match fit {

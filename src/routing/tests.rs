@@ -315,7 +315,10 @@ fn unless_leaves_out_what_fits_all_of_it() {
     assert_eq!(decide(&router, &push("dev")).sends.len(), 1);
     assert_eq!(decide(&router, &pull_request("main")).sends.len(), 1);
     assert_eq!(decide(&router, &push("main")).sends.len(), 0);
-    assert_eq!(whys(&router, &push("main"))[0].as_deref(), Some("`unless`: `event` is `push`, `branch` is `main`"));
+    assert_eq!(
+        whys(&router, &push("main"))[0].as_deref(),
+        Some("excluded by `unless`: `event` is `push`, `branch` is `main`")
+    );
     assert_eq!(decide(&router, &push("main")).near.len(), 1);
 }
 

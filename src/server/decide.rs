@@ -2,6 +2,7 @@
 //! them. It runs within the store's transaction, so that it is decided once and stored whole.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
@@ -119,9 +120,13 @@ pub(super) fn deliveries(sends: Vec<Send>, event: &EventId, settings: &Settings)
     sends.collect()
 }
 
-/// Routes events that came while the rules were broken, by these.
-pub(super) fn settle(settings: Arc<Settings>) -> Settle {
+/// How many events were routed.
+pub(super) type Count = Arc<AtomicU64>;
+
+/// Routes events that came while the rules were broken, by these, and counts them.
+pub(super) fn settle(settings: Arc<Settings>, routed: Count) -> Settle {
     Box::new(move |undecided| {
+        routed.fetch_add(1, Ordering::Relaxed);
         let decision = match serde_json::from_value::<Event>(undecided.json) {
             Ok(event) => {
                 let at = moment(undecided.received_at);

@@ -3,19 +3,22 @@
 //! A reload is asked for by whoever changes a file (what the config was read from is watched), by SIGHUP, or through the
 //! admin API. They are done one at a time, by one task, which the lanes' tasks belong to.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::decide::Count;
 use super::watch_files::Watcher;
 use super::{addresses, decide};
-use crate::config::{self, Live, Secrets, Settings, Watched};
+use crate::config::{self, Listen, Live, Settings, Watched};
 use crate::delivery::Dispatcher;
-use crate::problem::{Problem, Severity};
+use crate::problem::{Place, Problem, Severity};
 use crate::store::{Store, StoreError, now};
 
 /// How many undecided events are routed between two requests.
@@ -78,8 +81,37 @@ pub(super) struct Reloader {
     lists: JoinSet<()>,
     /// What the config was read from last, sound or not.
     files: Watched,
+    /// The config was refused when it was read last.
+    is_refused: bool,
+    /// What cannot change while the service runs.
+    started: Lasting,
     /// Shows problems to whoever started the service.
     show: fn(&[Problem]),
+}
+
+/// What stays as it was at the start: where the service listens, and its store.
+#[derive(PartialEq)]
+struct Lasting {
+    listen: Listen,
+    admin_listen: SocketAddr,
+    store: PathBuf,
+}
+
+impl Lasting {
+    fn of(settings: &Settings) -> Self {
+        Self { listen: settings.listen, admin_listen: settings.admin.listen, store: settings.store.clone() }
+    }
+
+    /// What has to wait for the next start.
+    fn differing(&self, new: &Settings) -> Vec<String> {
+        let new = Self::of(new);
+        let differs = [
+            ("`listen`", self.listen != new.listen),
+            ("`admin_listen`", self.admin_listen != new.admin_listen),
+            ("the store's `url`", self.store != new.store),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what.to_owned()).collect()
+    }
 }
 
 impl Reloader {
@@ -92,14 +124,18 @@ impl Reloader {
         show: fn(&[Problem]),
     ) -> Result<Self, StoreError> {
         let settings = live.now();
-        let mut settle = None;
+        let (mut settle, routed) = (None, Count::default());
         if !settings.is_undecided {
             store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await?;
-            settle_most(&store, &settings).await?;
-            settle = Some(decide::settle(settings.clone()));
+            settle_most(&store, &settings, &routed).await?;
+            settle = Some(decide::settle(settings.clone(), routed.clone()));
         }
         let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle).await?;
-        let mut reloader = Self { config, live, store, dispatcher, lists: JoinSet::new(), files, show };
+        tell_routed(&routed);
+        let started = Lasting::of(&settings);
+        let is_refused = settings.is_undecided;
+        let lists = JoinSet::new();
+        let mut reloader = Self { config, live, store, dispatcher, lists, files, is_refused, started, show };
         reloader.keep_fresh(&settings, None);
         Ok(reloader)
     }
@@ -132,22 +168,29 @@ impl Reloader {
 
     async fn reload(&mut self) -> Result<ReloadAnswer, NotReloaded> {
         let old = self.live.now();
-        let (path, lists) = (self.config.clone(), old.address_lists.clone());
-        let read = move || config::reload(&path, Secrets::Generate, &lists);
+        let (path, before) = (self.config.clone(), old.clone());
+        let read = move || config::reload(&path, &before);
         let loaded = tokio::task::spawn_blocking(read).await;
         let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("reading the config failed: {error}")))?;
         self.files = loaded.files.clone();
         let warnings: Vec<_> = loaded.problems.clone();
         let new = match loaded.sound() {
-            Ok(settings) => settings,
+            Ok(new) if new.sources.is_empty() && !old.sources.is_empty() => {
+                return Err(self.refuse(&[self.without_sources()], old.is_undecided));
+            }
+            Ok(new) => new,
             Err(problems) => return Err(self.refuse(&problems, old.is_undecided)),
         };
+        let was_refused = std::mem::take(&mut self.is_refused);
         let changes = old.outline.changes(&new.outline);
         if changes.is_empty() && !old.is_undecided {
+            if was_refused {
+                tracing::info!("the config has no mistakes any more, and is what is in use");
+            }
             return Ok(ReloadAnswer::default());
         }
         (self.show)(&warnings);
-        let next_start = until_next_start(&old, &new);
+        let next_start = self.started.differing(&new);
         self.change(&old, new).await.map_err(|error| {
             tracing::error!(%error, "could not go over to the changed config; the last good one stays");
             NotReloaded::Failed(error.to_string())
@@ -159,7 +202,15 @@ impl Reloader {
         Ok(ReloadAnswer { changes, next_start })
     }
 
-    fn refuse(&self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
+    /// A file that is empty for a moment, or was truncated, is not what somebody wants.
+    fn without_sources(&self) -> Problem {
+        let file = Place::Named(self.config.display().to_string());
+        Problem::error("there are no sources any more, so no webhook could come in", file)
+            .help("add `[sources.NAME]`; whoever wants no source restarts Hookbell")
+    }
+
+    fn refuse(&mut self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
+        self.is_refused = true;
         (self.show)(problems);
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let stays = if is_undecided { "events wait until it is mended" } else { "the last good one stays" };
@@ -171,8 +222,10 @@ impl Reloader {
     async fn change(&mut self, old: &Settings, new: Settings) -> Result<(), StoreError> {
         let new = Arc::new(new);
         self.store.keep_config(&new.kept.hash, &new.kept.text, now()).await?;
-        settle_most(&self.store, &new).await?;
-        self.dispatcher.change(new.clone(), Some(decide::settle(new.clone()))).await?;
+        let routed = Count::default();
+        settle_most(&self.store, &new, &routed).await?;
+        self.dispatcher.change(new.clone(), Some(decide::settle(new.clone(), routed.clone()))).await?;
+        tell_routed(&routed);
         self.keep_fresh(&new, Some(old));
         Ok(())
     }
@@ -189,19 +242,16 @@ impl Reloader {
 }
 
 /// Routes what is undecided but for a rest that may have come meanwhile. Requests come in between.
-async fn settle_most(store: &Arc<dyn Store>, settings: &Arc<Settings>) -> Result<(), StoreError> {
-    while store.settle(decide::settle(settings.clone()), STEP).await? {}
+async fn settle_most(store: &Arc<dyn Store>, settings: &Arc<Settings>, routed: &Count) -> Result<(), StoreError> {
+    while store.settle(decide::settle(settings.clone(), routed.clone()), STEP).await? {}
     Ok(())
 }
 
-/// What differs, and cannot change while the service runs.
-fn until_next_start(old: &Settings, new: &Settings) -> Vec<String> {
-    let differs = [
-        ("`listen`", old.listen != new.listen),
-        ("`admin_listen`", old.admin.listen != new.admin.listen),
-        ("the store's `url`", old.store != new.store),
-    ];
-    differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what.to_owned()).collect()
+fn tell_routed(routed: &Count) {
+    let events = routed.load(Ordering::Relaxed);
+    if events > 0 {
+        tracing::info!(events, "routed what had come while the rules had mistakes");
+    }
 }
 
 /// The config's file as it is watched: absolute, so that its directory is known.

@@ -130,7 +130,7 @@ pub trait Store: Send + Sync {
 pub struct Change {
     /// Decides on what is undecided still.
     pub settle: Option<Settle>,
-    /// What is to be done when that is decided, and before the next request is.
+    /// What is to be done once that is committed, and before the next request is decided.
     pub then: Option<Box<dyn FnOnce() + Send>>,
 }
 

@@ -194,7 +194,7 @@ async fn every_rule_has_a_word_on_every_event() {
         assert_eq!(explained["notes"].as_array().unwrap().len(), 0, "{explained}");
     }
     // All sorts of reasons were among them.
-    for sort in ["matched", "it is s", "not rea", "`event`", "`branch", "`target", "it is f", "`unless"] {
+    for sort in ["matched", "it is s", "not rea", "`event`", "`branch", "`target", "it is f", "exclude"] {
         assert!(met.iter().any(|why| why.starts_with(sort)), "nothing was `{sort}`: {met:?}");
     }
 }

@@ -70,6 +70,59 @@ async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_undecided_is_left_alone_by_replay_and_may_be_dropped() {
+    let slack = Fake::start(Kind::Slack).await;
+    let sound = config(&[("slack", &slack)], "");
+    let home = Home::new(&sound.replace("event = \"@all\"", "event = \"@al\""));
+    let mut service = home.serve();
+    send(&service, 0..2).await;
+    let (_, listed, _) = home.run(&["deliveries", "--state", "undecided"]);
+    let dropped = listed.split_whitespace().find(|word| word.starts_with("dlv_")).unwrap();
+    for replay in [&["replay", dropped][..], &["replay", dropped, "--reroute"]] {
+        let (_, out, err) = home.run(replay);
+        assert!(format!("{out}{err}").contains("it is undecided, and routed by itself"), "{out}{err}");
+    }
+    assert!(home.run(&["events"]).1.contains("undecided: routed by itself once the rules are sound"));
+    assert_eq!(home.run(&["drop", dropped]).0, 0);
+    let (_, events, _) = home.run(&["events"]);
+    assert!(events.contains("nowhere: dropped by hand before it was routed"), "{events}");
+    replace(&home.path().join("config.toml"), &sound);
+    service.wait_for_log("routed what had come while the rules had mistakes");
+    assert_eq!(slack.wait_for(1).await.len(), 1);
+    // It may still be wanted.
+    let (_, out, err) = home.run(&["replay", dropped]);
+    assert!(format!("{out}{err}").contains("it never had a channel"), "{out}{err}");
+    assert_eq!(home.run(&["replay", dropped, "--reroute"]).0, 0);
+    let mut shown = numbers(&slack.wait_for(2).await);
+    shown.sort_unstable();
+    assert_eq!(shown, [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused() {
+    let sound =
+        EVERYTHING.replace("secret = \"the tests' own secret\"", "secret = { file = \"b.secret\", generate = true }");
+    assert_ne!(sound, EVERYTHING);
+    let home = Home::new(&sound);
+    let mut service = home.serve();
+    let path = home.path().join("b.secret");
+    let secret = std::fs::read_to_string(&path).unwrap();
+    // An editor may empty a file before it fills it.
+    replace(&home.path().join("config.toml"), "");
+    service.wait_for_log("the last good one stays");
+    replace(&home.path().join("config.toml"), &sound);
+    service.wait_for_log("the config has no mistakes any more, and is what is in use");
+    std::fs::remove_file(&path).unwrap();
+    service.wait_for_log("the last good one stays");
+    assert!(!path.exists());
+    let (_, _, said) = home.run(&["check"]);
+    assert!(!path.exists(), "{said}");
+    replace(&path, &secret);
+    service.wait_for_log("the config has no mistakes any more, and is what is in use");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), secret);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
     let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@al\""));
     let mut service = home.serve();

@@ -12,7 +12,6 @@ mod warnings;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use figment::value::Dict;
 use secrecy::{ExposeSecret, SecretString};
@@ -27,17 +26,16 @@ use super::{Secrets, Settings};
 use crate::event::{ChannelName, Kind};
 use crate::problem::{Place, Problem};
 use crate::routing::{Conditions, Router};
-use crate::source::addresses::List;
 use crate::store::Lane;
 use crate::template::Library;
 
 pub(super) use service::LISTEN;
 
-/// Builds settings as far as they can be, and gathers all that is wrong. Published lists that are known already go on
+/// Builds settings as far as they can be, and gathers all that is wrong. Of those in use `before`, published lists go on
 /// being used.
-pub(super) fn settings(files: &Files, secrets: Secrets, lists: &[Arc<List>]) -> (Option<Settings>, Vec<Problem>) {
+pub(super) fn settings(files: &Files, secrets: Secrets, before: Option<&Settings>) -> (Option<Settings>, Vec<Problem>) {
     let notes = Notes::default();
-    let settings = Builder::new(secrets, lists, &files.watched).build(&notes, files);
+    let settings = Builder { before, ..Builder::new(secrets, &files.watched) }.build(&notes, files);
     (settings, notes.into_problems())
 }
 
@@ -46,7 +44,7 @@ pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
     let notes = Notes::default();
     let library = match values(&notes, &files.main) {
         Some(values) => {
-            Builder::new(Secrets::Leave, &[], &files.watched).templates(&mut Section::root(&notes, &files.main, values))
+            Builder::new(Secrets::Leave, &files.watched).templates(&mut Section::root(&notes, &files.main, values))
         }
         None => Library::built_in(),
     };
@@ -66,7 +64,7 @@ pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<
 pub(super) fn store(files: &Files) -> Result<PathBuf, Vec<Problem>> {
     let notes = Notes::default();
     let values = values(&notes, &files.main).unwrap_or_default();
-    let builder = Builder::new(Secrets::Leave, &[], &files.watched);
+    let builder = Builder::new(Secrets::Leave, &files.watched);
     let (path, _) = builder.store(&mut Section::root(&notes, &files.main, values));
     let problems = notes.into_problems();
     if problems.is_empty() { Ok(path) } else { Err(problems) }
@@ -94,15 +92,15 @@ fn values(notes: &Notes, document: &Document) -> Option<Dict> {
 
 struct Builder<'a> {
     secrets: Secrets,
-    lists: &'a [Arc<List>],
+    before: Option<&'a Settings>,
     /// What is read beside the config's files.
     watched: &'a RefCell<Watched>,
     outline: RefCell<Outline>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(secrets: Secrets, lists: &'a [Arc<List>], watched: &'a RefCell<Watched>) -> Self {
-        Self { secrets, lists, watched, outline: RefCell::default() }
+    fn new(secrets: Secrets, watched: &'a RefCell<Watched>) -> Self {
+        Self { secrets, before: None, watched, outline: RefCell::default() }
     }
 
     /// `None` where it is noted why the service cannot start.
@@ -203,8 +201,18 @@ impl<'a> Builder<'a> {
         let directory = &section.document.directory;
         let mut read = vec![];
         for form in secret::forms(taken).map_err(|problem| section.note(problem)).ok()? {
-            if let Origin::File { path, .. } = &form {
-                self.watched.borrow_mut().add(directory.join(path));
+            if let Origin::File { path, generate } = &form {
+                let shown = path.display();
+                let path = directory.join(path);
+                self.watched.borrow_mut().add(path.clone());
+                let was_there = self.before.is_some_and(|before| before.outline.has_file(SECRET_FILE, &path));
+                if *generate && was_there && !path.exists() {
+                    let problem = Problem::error(format!("the secret file `{shown}` is gone"), taken.place.clone());
+                    section.note(problem.help(
+                        "put it back: webhooks are signed with it. Whoever wants a new secret restarts Hookbell",
+                    ));
+                    return None;
+                }
             }
             let secret = secret::read(&form, directory, secrets);
             let secret = secret.map_err(|(message, help)| {
@@ -216,7 +224,7 @@ impl<'a> Builder<'a> {
             }
             if let Origin::File { path, .. } = &form {
                 let path = directory.join(path);
-                self.outline.borrow_mut().add_file("secret file", &path, &secret.expose_secret());
+                self.outline.borrow_mut().add_file(SECRET_FILE, &path, &secret.expose_secret());
                 // It may just have been made.
                 self.watched.borrow_mut().look_again(&path);
             }
@@ -240,6 +248,9 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// What files with secrets are called where changes are told.
+const SECRET_FILE: &str = "secret file";
+
 type Guards = HashMap<ChannelName, Conditions>;
 type Places = Vec<(ChannelName, Place)>;
 
@@ -254,7 +265,7 @@ pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collection
     std::fs::write(&path, text).unwrap();
     let files = super::files::read(&path).unwrap();
     let notes = Notes::default();
-    Builder::new(Secrets::Leave, &[], &files.watched).build(&notes, &files);
+    Builder::new(Secrets::Leave, &files.watched).build(&notes, &files);
     let asked = notes.asked.borrow();
     asked.iter().map(|(table, keys)| (table.clone(), keys.iter().copied().collect())).collect()
 }

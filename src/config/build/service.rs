@@ -48,7 +48,11 @@ impl Builder<'_> {
             Some(Some(path)) if !path.is_empty() => path,
             Some(_) => {
                 let problem = url.as_ref().map(|url| {
-                    Problem::error(format!("`{}` is no store", url.value), url.place.clone())
+                    // A database's address holds its password.
+                    let scheme = url.value.split_once(':').map_or(url.value.as_str(), |(scheme, _)| scheme);
+                    let shown =
+                        if scheme.len() < url.value.len() { format!("{scheme}:…") } else { scheme.to_owned() };
+                    Problem::error(format!("`{shown}` is no store"), url.place.clone())
                         .help("write `sqlite:` and a file: `sqlite:hookbell.db`")
                 });
                 problem.into_iter().for_each(|problem| section.note(problem));

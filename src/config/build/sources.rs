@@ -105,7 +105,8 @@ impl Builder<'_> {
         for text in texts {
             match provider.addresses.filter(|published| published.word == text.value) {
                 Some(published) => {
-                    let mut known = lists.iter().chain(self.lists);
+                    let before = self.before.map(|before| before.address_lists.as_slice()).unwrap_or_default();
+                    let mut known = lists.iter().chain(before);
                     let known = known.find(|list| std::ptr::eq(list.published, published)).cloned();
                     let list = known.unwrap_or_else(|| Arc::new(List::new(published)));
                     if lists.iter().all(|known| !Arc::ptr_eq(known, &list)) {

@@ -299,8 +299,13 @@ impl Desk {
         let (mut sends, more) = (vec![], found.len() >= limit);
         let settings = self.live.now();
         for delivery in found {
-            if !delivery.state.is_over() {
+            if delivery.state == State::Undecided {
+                left.push(Left { id: delivery.id.to_string(), why: UNDECIDED.to_owned() });
+            } else if !delivery.state.is_over() {
                 left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
+            } else if delivery.channel.as_str().is_empty() {
+                let why = "it never had a channel: `hookbell replay --reroute` asks the routes of now".to_owned();
+                left.push(Left { id: delivery.id.to_string(), why });
             } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
                 sends.push(again(&delivery, lane));
             } else {
@@ -323,6 +328,8 @@ impl Desk {
         for delivery in found {
             if delivery.state == State::Waiting {
                 left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
+            } else if delivery.state == State::Undecided {
+                left.push(Left { id: delivery.id.to_string(), why: UNDECIDED.to_owned() });
             } else {
                 origins.push((delivery.event, Some(delivery.id)));
             }
@@ -375,6 +382,9 @@ impl Desk {
         let Ok(event) = serde_json::from_value::<Event>(json) else {
             return Ok(Err("its event is none that routes are for".to_owned()));
         };
+        if seen.decision["undecided"] == true {
+            return Ok(Err(UNDECIDED.to_owned()));
+        }
         if let Some(why) = seen.decision["silent"].as_str() {
             return Ok(Err(format!("nobody is to hear of it: {why}")));
         }
@@ -460,6 +470,8 @@ fn lane_status(settings: &Settings, lane: &Lane, counts: &Counts) -> LaneStatus 
 const READY: Duration = Duration::from_secs(2);
 
 const STILL_ON_ITS_WAY: &str = "it is still on its way";
+
+const UNDECIDED: &str = "it is undecided, and routed by itself when the service runs with rules that are sound";
 
 /// What is named is sent again however often; what merely fits, once.
 fn once(filter: Filter) -> Filter {

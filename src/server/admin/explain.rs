@@ -92,6 +92,8 @@ impl Desk {
         if is_undecided {
             let note = "the rules had mistakes when it came: it waits, and is routed when they are mended";
             explained.notes.push(note.to_owned());
+        } else if let Some(why) = seen.decision["dropped"].as_str() {
+            explained.notes.push(format!("{why}: the rules are those of now"));
         } else if explained.rules == Rules::Now {
             let note = "the rules that it was routed by are not kept any more: these are those of now";
             explained.notes.push(note.to_owned());

@@ -118,13 +118,10 @@ impl Store for SqliteStore {
             if let Some(settle) = change.settle {
                 undecided::settle(db, &settle, usize::MAX)?;
             }
-            query::assign(db, &lanes)?;
-            if let Some(then) = change.then {
-                then();
-            }
-            Ok(())
+            query::assign(db, &lanes)
         };
-        self.writer.write("assign lanes", Durability::Kill, assign).await
+        let then = change.then.unwrap_or_else(|| Box::new(|| {}));
+        self.writer.write_then("assign lanes", Durability::Kill, assign, then).await
     }
 
     async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError> {

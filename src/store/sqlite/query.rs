@@ -383,9 +383,14 @@ pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlit
     let sql = "UPDATE deliveries SET state = 'dead', why = ?2
                WHERE id = ?1 AND state IN ('waiting', 'parked', 'undecided')";
     let mut update = db.prepare_cached(sql)?;
+    // What was still to be routed never is, by itself.
+    let sql = "UPDATE events SET decision = json_object('dropped', ?2 || ' before it was routed')
+               WHERE decision ->> 'undecided' AND id = (SELECT event FROM deliveries WHERE id = ?1)";
+    let mut decide = db.prepare_cached(sql)?;
     let mut given_up = vec![];
     for id in ids {
         if update.execute([id.as_str(), why])? == 1 {
+            decide.execute([id.as_str(), why])?;
             given_up.push(id.clone());
         }
     }

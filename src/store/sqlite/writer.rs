@@ -24,6 +24,8 @@ type Epilogue = Box<dyn FnOnce(Result<(), &str>)>;
 struct Job {
     durability: Durability,
     work: Work,
+    /// What comes behind it must see what it does when it is committed.
+    ends_batch: bool,
 }
 
 /// The thread, and the way to it.
@@ -56,6 +58,28 @@ impl Writer {
         durability: Durability,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.job(doing, durability, work, None).await
+    }
+
+    /// The same, and once it is committed, and before anything else is run, `then`.
+    pub(super) async fn write_then<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: Box<dyn FnOnce() + Send>,
+    ) -> Result<T, StoreError> {
+        self.job(doing, durability, work, Some(then)).await
+    }
+
+    async fn job<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: Option<Box<dyn FnOnce() + Send>>,
+    ) -> Result<T, StoreError> {
+        let ends_batch = then.is_some();
         let (reply, answer) = oneshot::channel();
         let work = move |db: Result<&Connection, &str>| -> Epilogue {
             let result = match db {
@@ -64,7 +88,10 @@ impl Writer {
             };
             Box::new(move |committed: Result<(), &str>| {
                 let result = match (result, committed) {
-                    (Ok(value), Ok(())) => Ok(value),
+                    (Ok(value), Ok(())) => {
+                        then.into_iter().for_each(|then| then());
+                        Ok(value)
+                    }
                     (Ok(_), Err(reason)) => Err(StoreError::Database { doing, source: reason.into() }),
                     (Err(source), _) => Err(StoreError::Database { doing, source }),
                 };
@@ -72,7 +99,7 @@ impl Writer {
                 let _ = reply.send(result);
             })
         };
-        let job = Job { durability, work: Box::new(work) };
+        let job = Job { durability, work: Box::new(work), ends_batch };
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
         jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
@@ -94,6 +121,7 @@ fn run(db: &Connection, log: &Log, mut queue: mpsc::Receiver<Job>) {
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < LARGEST_BATCH
+            && batch.last().is_some_and(|job| !job.ends_batch)
             && let Ok(job) = queue.try_recv()
         {
             batch.push(job);
