@@ -1,6 +1,6 @@
 //! `hookbell test`: what users expect of their routes and templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
 use toml::Spanned;
-use toml_edit::DocumentMut;
+use toml_edit::{DocumentMut, Item, TableLike};
 
-use super::input::{named_provider, parsed};
+use super::input::parsed;
 use super::shown::harmless_lines;
 use super::{Failure, plural};
 use crate::chat::console::{self, Layout};
@@ -18,7 +18,7 @@ use crate::chat::{self, Style};
 use crate::config::{self, Secrets, Settings};
 use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
-use crate::problem::{Place, Problem, SourceFile};
+use crate::problem::{Place, Problem, SourceFile, nearest};
 use crate::routing::{Decision, Explanation, Send, Subject};
 use crate::store::{moment, now};
 use crate::template::Context;
@@ -77,6 +77,9 @@ struct Expectation {
     message: BTreeMap<String, String>,
 }
 
+/// What is wrong with what came of a test, and its messages.
+type Tried = (Vec<String>, BTreeMap<String, String>);
+
 /// What came of one test.
 struct Outcome {
     name: String,
@@ -102,7 +105,7 @@ impl Test {
             for (n, test) in tests.iter().enumerate() {
                 let trial =
                     Trial { settings: &settings, directory: path.parent().unwrap_or(Path::new("")), file: &source };
-                let mut outcome = trial.run(test, n)?;
+                let mut outcome = trial.run(test, n);
                 if self.update {
                     outcome.wrong.retain(|wrong| !wrong.starts_with(MESSAGE));
                 }
@@ -183,11 +186,24 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn wrong(&self, at: std::ops::Range<usize>, message: String, help: &str) -> Failure {
-        Failure::Problems(vec![Problem::error(message, Place::Span(self.file.clone(), at)).help(help)])
+    fn wrong(&self, at: std::ops::Range<usize>, message: String, help: &str) -> Problem {
+        Problem::error(message, Place::Span(self.file.clone(), at)).help(help)
     }
 
-    fn run(&self, test: &Expectation, n: usize) -> Result<Outcome, Failure> {
+    /// What comes of a test; one that makes no sense fails.
+    fn run(&self, test: &Expectation, n: usize) -> Outcome {
+        let name = test.name.clone().or_else(|| test.sample.as_ref().map(|sample| sample.get_ref().clone()));
+        let name = name.unwrap_or_else(|| format!("test {}", n + 1));
+        let nonsense = |problem: Problem| {
+            let at = problem.place.line().map(|line| format!("{line}: ")).unwrap_or_default();
+            let help = problem.help.map(|help| format!("\n{help}")).unwrap_or_default();
+            (vec![format!("{at}{}{help}", problem.message)], BTreeMap::new())
+        };
+        let (wrong, messages) = self.tried(test).unwrap_or_else(nonsense);
+        Outcome { name, wrong, messages }
+    }
+
+    fn tried(&self, test: &Expectation) -> Result<Tried, Problem> {
         if test.channels.is_none() && test.muted.is_none() && test.message.is_empty() {
             let at = test.sample.as_ref().or(test.file.as_ref()).map_or(0..0, Spanned::span);
             return Err(self.wrong(
@@ -197,15 +213,21 @@ impl Trial<'_> {
             ));
         }
         let (source, events) = self.events(test)?;
-        let mut wrong = vec![];
+        let mut wrong = self.unknown(test);
         let (mut sends, mut muted, mut messages) = (vec![], None, BTreeMap::new());
         let mut reasons = vec![];
         for event in events {
             let event = self.changed(test, event)?;
+            wrong.extend(self.foreign(&source, &event));
             let at = moment(now());
             let (decision, said) = self.settings.router.explain(Subject { source: &source, event: &event, at });
             for send in decision.sends.iter().filter(|send| test.message.contains_key(send.channel.as_str())) {
-                messages.insert(send.channel.to_string(), self.text(&event, send));
+                let text = self.text(&event, send);
+                let messages = messages.entry(send.channel.to_string());
+                // One after the other, where a payload is several events.
+                messages
+                    .and_modify(|before: &mut String| *before = format!("{}\n\n{text}", before.trim_end()))
+                    .or_insert(text);
             }
             reasons.extend(self.reasons(test, &decision, &said));
             muted = muted.or(decision.muted);
@@ -232,8 +254,25 @@ impl Trial<'_> {
                 Some(text) => wrong.push(difference(channel, wanted.trim(), text.trim())),
             }
         }
-        let name = test.name.clone().or_else(|| test.sample.as_ref().map(|sample| sample.get_ref().clone()));
-        Ok(Outcome { name: name.unwrap_or_else(|| format!("test {}", n + 1)), wrong, messages })
+        Ok((wrong, messages))
+    }
+
+    /// The names in a test that the config does not have.
+    fn unknown(&self, test: &Expectation) -> Vec<String> {
+        let known: Vec<_> = self.settings.lanes.keys().map(ChannelName::as_str).collect();
+        let named: BTreeSet<&str> =
+            test.channels.iter().flatten().chain(test.message.keys()).map(String::as_str).collect();
+        let channels = named.into_iter().filter(|name| !known.contains(name));
+        let channels = channels.map(|name| not_there("channel", name, known.iter().copied()));
+        let mutes = || self.settings.router.mutes().iter().map(|mute| mute.name.as_str());
+        let mute = test.muted.iter().filter(|name| mutes().all(|known| known != name.as_str()));
+        channels.chain(mute.map(|name| not_there("mute", name, mutes()))).collect()
+    }
+
+    /// Why an event would not be let in.
+    fn foreign(&self, source: &SourceName, event: &Event) -> Option<String> {
+        let (entry, place) = (self.settings.sources.get(source)?, event.place()?);
+        (!entry.repo.matches(&place)).then(|| format!("source `{source}` may not speak for `{place}`: it is refused"))
     }
 
     /// Why an event goes where it should not, and does not go where it should.
@@ -252,7 +291,7 @@ impl Trial<'_> {
     }
 
     /// The source that it comes through, and what happened.
-    fn events(&self, test: &Expectation) -> Result<(SourceName, Vec<Event>), Failure> {
+    fn events(&self, test: &Expectation) -> Result<(SourceName, Vec<Event>), Problem> {
         let (payload, at) = match (&test.sample, &test.file) {
             (Some(sample), None) => (sample.get_ref().clone(), sample.span()),
             (None, Some(file)) => (self.directory.join(file.get_ref()).display().to_string(), file.span()),
@@ -270,14 +309,13 @@ impl Trial<'_> {
             let at = test.source.as_ref().map_or(at, Spanned::span);
             return Err(self.wrong(at, "the config has no such source".to_owned(), "see its `[sources.NAME]`"));
         };
-        let provider = named_provider(Some(entry.provider.kind))?;
-        let parsed = parsed(provider, Some(entry.source.as_ref()), &payload, test.event.as_deref());
+        let parsed = parsed(entry.provider, Some(entry.source.as_ref()), &payload, test.event.as_deref());
         let parsed = parsed.map_err(|failure| self.wrong(at, failure.text(), "see `hookbell sample list`"))?;
         Ok((name.clone(), parsed.events))
     }
 
     /// The event with what the test changes of it.
-    fn changed(&self, test: &Expectation, event: Event) -> Result<Event, Failure> {
+    fn changed(&self, test: &Expectation, event: Event) -> Result<Event, Problem> {
         if test.set.is_empty() && test.unset.is_empty() {
             return Ok(event);
         }
@@ -332,6 +370,11 @@ fn plain(message: &Message) -> String {
     lines.join("\n")
 }
 
+fn not_there<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    format!("the config has no {what} `{name}`{near}")
+}
+
 fn list(channels: &[String]) -> String {
     if channels.is_empty() { "nobody".to_owned() } else { channels.join(", ") }
 }
@@ -347,8 +390,16 @@ fn difference(channel: &str, wanted: &str, text: &str) -> String {
 fn update(path: &Path, text: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
     let cannot = |error: String| Failure::NotFine(format!("cannot update `{}`: {error}", path.display()));
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
-    let tests = document.get_mut("tests").and_then(|tests| tests.as_array_of_tables_mut());
-    for (test, outcome) in tests.into_iter().flat_map(|tests| tests.iter_mut()).zip(outcomes) {
+    // `[[tests]]`, or `tests = [{ … }]`.
+    let tests: Vec<&mut dyn TableLike> = match document.get_mut("tests") {
+        Some(Item::ArrayOfTables(tests)) => tests.iter_mut().map(|test| test as &mut dyn TableLike).collect(),
+        Some(Item::Value(toml_edit::Value::Array(tests))) => {
+            let tests = tests.iter_mut().filter_map(|test| test.as_inline_table_mut());
+            tests.map(|test| test as &mut dyn TableLike).collect()
+        }
+        _ => vec![],
+    };
+    for (test, outcome) in tests.into_iter().zip(outcomes) {
         for (channel, text) in &outcome.messages {
             if let Some(slot) = test.get_mut("message").and_then(|message| message.get_mut(channel.as_str())) {
                 let is_same = slot.as_str().is_some_and(|old| old.trim() == text.trim());

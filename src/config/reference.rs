@@ -224,7 +224,7 @@ pub fn tables() -> Vec<Table> {
                     "secret",
                     Secrets,
                     "",
-                    "required: what webhooks are signed with; while you change it, a list with the new one first",
+                    "required unless `unsigned`: what webhooks are signed with; while you change it, a list with the new one first",
                 ),
                 entry(
                     "unsigned",
@@ -420,8 +420,20 @@ fn keys(entries: &[Entry]) -> Map<String, Value> {
 }
 
 fn object(entries: &[Entry], about: &str) -> Value {
-    json!({ "type": "object", "description": about, "properties": keys(entries), "additionalProperties": false })
+    let required =
+        entries.iter().filter(|entry| entry.about.split(':').next() == Some(REQUIRED)).map(|entry| entry.key);
+    let required: Vec<_> = required.collect();
+    json!({
+        "type": "object",
+        "description": about,
+        "properties": keys(entries),
+        "required": required,
+        "additionalProperties": false,
+    })
 }
+
+/// What the words on a key say, or begin with before a colon, that must be there.
+const REQUIRED: &str = "required";
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ mod day;
 mod deliveries;
 mod documents;
 mod examples;
+mod expectations;
 mod explain;
 mod fakes;
 mod faults;

@@ -119,13 +119,7 @@ impl Drop for Writer {
 fn run(db: &Connection, log: &Log, mut queue: mpsc::Receiver<Job>) {
     let mut synchronous = None;
     while let Some(first) = queue.blocking_recv() {
-        let mut batch = vec![first];
-        while batch.len() < LARGEST_BATCH
-            && batch.last().is_some_and(|job| !job.ends_batch)
-            && let Ok(job) = queue.try_recv()
-        {
-            batch.push(job);
-        }
+        let batch = batch(first, &mut queue);
         let (began, size) = (std::time::Instant::now(), batch.len());
         write(db, batch, &mut synchronous);
         log.keep_small(db);
@@ -133,6 +127,18 @@ fn run(db: &Connection, log: &Log, mut queue: mpsc::Receiver<Job>) {
         #[expect(clippy::cast_precision_loss, reason = "64 at most")]
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
+}
+
+/// What shares a transaction with a job: what waits behind it, up to one that what follows must see.
+fn batch(first: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let mut batch = vec![first];
+    while batch.len() < LARGEST_BATCH
+        && batch.last().is_some_and(|job| !job.ends_batch)
+        && let Ok(job) = queue.try_recv()
+    {
+        batch.push(job);
+    }
+    batch
 }
 
 /// Writes a batch in one transaction. Everybody is told the same of it: that it is committed, or why it is not.
@@ -188,4 +194,40 @@ fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> rusqlite::
         let _ = db.execute_batch("ROLLBACK");
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::super::checkpoint::Checkpointer;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_follows_a_write_is_done_only_once_it_is_committed_and_before_the_next() {
+        let mut db = Connection::open_in_memory().unwrap();
+        // A commit fails where a row's other end is missing.
+        db.execute_batch(
+            "PRAGMA foreign_keys = ON; CREATE TABLE a (n INTEGER PRIMARY KEY);
+             CREATE TABLE b (a INTEGER REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)",
+        )
+        .unwrap();
+        let (_checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
+        let writer = Writer::start(db, log).unwrap();
+        let done = Arc::new(Mutex::new(vec![]));
+        let insert = |sql: &'static str| move |db: &Connection| db.execute(sql, []);
+        let note = |what: &'static str| -> Box<dyn FnOnce() + Send> {
+            let done = done.clone();
+            Box::new(move || done.lock().unwrap().push(what))
+        };
+        let seen = done.clone();
+        let look = move |_: &Connection| Ok(seen.lock().unwrap().clone());
+        let (lost, kept, seen) = tokio::join!(
+            writer.write_then("lose", Durability::Kill, insert("INSERT INTO b VALUES (7)"), note("lost")),
+            writer.write_then("keep", Durability::Kill, insert("INSERT INTO a VALUES (7)"), note("kept")),
+            writer.write("look", Durability::Kill, look),
+        );
+        assert!(lost.is_err() && kept.is_ok(), "{lost:?} {kept:?}");
+        assert_eq!(seen.unwrap(), ["kept"]);
+    }
 }

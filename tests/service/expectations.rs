@@ -1,0 +1,56 @@
+//! `hookbell test`: what users expect of their config.
+
+use crate::program::{EVERYTHING, Home};
+
+#[test]
+fn a_test_that_makes_no_sense_fails_and_the_others_are_run() {
+    let home =
+        Home::new(&EVERYTHING.replace("kind = \"bitbucket-cloud\"", "kind = \"bitbucket-cloud\"\nrepo = \"acme/*\""));
+    let tests = r#"
+[[tests]]
+name = "fine"
+sample = "push"
+channels = ["screen"]
+[[tests]]
+name = "expects nothing"
+sample = "push"
+[[tests]]
+name = "unknown names"
+sample = "push"
+channels = ["scren", "screen"]
+muted = "nobody"
+[[tests]]
+name = "unknown sample"
+sample = "psuh"
+channels = []
+[[tests]]
+name = "unknown path"
+sample = "push"
+set = { "actor.knd" = "bot" }
+channels = []
+[[tests]]
+name = "elsewhere"
+sample = "push"
+set = { "repository.full_name" = "other/api" }
+channels = ["screen"]
+"#;
+    std::fs::write(home.path().join("mine.test.toml"), tests).unwrap();
+    let (code, out, err) = home.run(&["test"]);
+    let shown = out.replace(&format!("{}/", home.path().display()), "");
+    insta::assert_snapshot!(format!("{shown}{err}exit {code}"));
+}
+
+#[test]
+fn messages_are_written_down_wherever_tests_stand_and_however_many_there_are() {
+    let home = Home::new(EVERYTHING);
+    let path = home.path().join("mine.test.toml");
+    // A push of two branches is two messages.
+    let inline = "# Mine.\ntests = [{ sample = \"push.several_refs\", message = { screen = \"\" } }]\n";
+    std::fs::write(&path, inline).unwrap();
+    assert_eq!(home.run(&["test"]).0, 1);
+    assert_eq!(home.run(&["test", "--update"]).0, 0);
+    let updated = std::fs::read_to_string(&path).unwrap();
+    insta::assert_snapshot!(updated);
+    let (code, out, err) = home.run(&["test"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
