@@ -118,6 +118,23 @@ impl Problem {
     }
 }
 
+/// The most problems that are shown at once: who has more of them reads no further.
+const MOST_SHOWN: usize = 50;
+
+/// Problems as a person sees them, errors first where there are many.
+pub fn render_all(problems: &[Problem], colour: bool) -> Vec<String> {
+    let mut shown: Vec<_> = problems.iter().collect();
+    if problems.len() > MOST_SHOWN {
+        shown.sort_by_key(|problem| problem.severity == Severity::Warning);
+    }
+    let mut texts: Vec<_> = shown.iter().take(MOST_SHOWN).map(|problem| problem.render(colour)).collect();
+    let more = problems.len().saturating_sub(MOST_SHOWN);
+    if more > 0 {
+        texts.push(format!("… and {more} more"));
+    }
+    texts
+}
+
 /// A value from a file may hold anything; a terminal must not obey it.
 fn inert(text: &str) -> String {
     text.chars().map(|c| if is_order(c) && c != '\n' { '\u{fffd}' } else { c }).collect()

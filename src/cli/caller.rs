@@ -50,6 +50,11 @@ enum Way {
 }
 
 impl Server {
+    /// Whether one elsewhere is meant.
+    pub(super) const fn is_elsewhere(&self) -> bool {
+        self.server.is_some()
+    }
+
     /// Finds out who is to be asked.
     pub(super) fn caller(&self, config: &Path) -> Result<Caller, Failure> {
         let runtime = super::runtime()?;

@@ -13,8 +13,10 @@ use super::{Failure, plural};
 use crate::config::{self, Secrets};
 use crate::event::SourceName;
 use crate::explain::{Explained, Rules, explain};
+use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
 use crate::server::admin::ExplainAnswer;
+use crate::source::PROVIDERS;
 use crate::store::{WholeDelivery, now};
 
 /// `hookbell explain …`
@@ -45,10 +47,16 @@ impl Explain {
         let provider = named_provider(self.source.as_deref())?;
         let is_payload = Path::new(&self.what).is_file() || self.event.is_some();
         let events = if is_payload || provider.sample(&self.what).is_some() {
+            if self.server.is_elsewhere() {
+                let what =
+                    "samples and files are explained by the config that is here; `--server` explains what came in";
+                return Err(Failure::Usage(what.to_owned()));
+            }
             self.what_might_come(config)?
         } else {
             let query = [("what", Some(self.what.clone())), ("limit", Some(self.limit.to_string()))];
-            let answer: Result<ExplainAnswer, _> = self.server.caller(config)?.get("/api/v1/explain", &query);
+            let caller = self.server.caller(config);
+            let answer = caller.and_then(|caller| caller.get::<ExplainAnswer>("/api/v1/explain", &query));
             answer.map_err(|failure| self.with_hint(failure))?.events
         };
         let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
@@ -88,13 +96,14 @@ impl Explain {
     }
 
     fn with_hint(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::NotFine(text) if text.starts_with("no event") => Failure::NotFine(format!(
-                "{text}\n  `hookbell events` lists what is; `hookbell events --refused` what was not let in;\n  \
-                 `hookbell sample list` names samples, and a file needs `--event KEY`"
-            )),
-            failure => failure,
-        }
+        let Failure::NotFine(text) = failure else { return failure };
+        let lists = "\n  `hookbell events` lists what is; `hookbell events --refused` what was not let in;\n  \
+                     `hookbell sample list` names samples, and a file needs `--event KEY`";
+        let lists = if text.starts_with("no event") { lists } else { "" };
+        let samples = PROVIDERS.iter().flat_map(|provider| provider.samples).map(|sample| sample.name);
+        let near = nearest(&self.what, samples);
+        let near = near.map(|near| format!("\n  did you mean the sample `{near}`?")).unwrap_or_default();
+        Failure::NotFine(format!("{text}{near}{lists}"))
     }
 }
 
@@ -117,8 +126,11 @@ impl Tree {
         if event.silent.is_none() {
             branches.extend(self.rules(event));
         }
-        if event.deliveries.is_empty() && event.id.is_some() {
-            branches.push(leaf("no message came of it".to_owned()));
+        if event.deliveries.is_empty() {
+            branches.push(leaf(match event.id {
+                Some(_) => "no message came of it".to_owned(),
+                None => self.outcome(event),
+            }));
         }
         branches.extend(event.deliveries.iter().map(|delivery| self.delivery(delivery)));
         grow(&branches, "", &mut lines);
@@ -238,6 +250,17 @@ impl Tree {
                 .map(|sent| leaf(format!("sent, {}\n{}", plural(sent.len(), "byte"), harmless_lines(sent.trim_end())))),
         );
         Branch(title, below)
+    }
+
+    /// What would come of an event.
+    fn outcome(&self, event: &Explained) -> String {
+        let ways = event.said.routes.iter().flat_map(|route| &route.channels).filter(|way| way.sent);
+        let channels: Vec<_> = ways.map(|way| way.channel.as_str()).collect();
+        match (channels.is_empty(), event.muted.as_deref()) {
+            (false, _) => format!("it goes to {}", harmless_lines(&channels.join(", "))),
+            (true, Some(mute)) => self.no(&harmless_lines(&format!("it goes nowhere: mute `{mute}` silences it"))),
+            (true, None) => self.no("it goes nowhere"),
+        }
     }
 
     fn no(&self, text: &str) -> String {

@@ -40,7 +40,7 @@ pub(super) fn parsed(
     let plain = provider.plain();
     let source = source.unwrap_or(plain.as_ref());
     let path = Path::new(payload);
-    let (key, body) = if path.exists() {
+    let (key, body) = if path.is_file() {
         let body = std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
         let key = key.ok_or_else(|| {
             let example = provider.samples.first().map_or("", |sample| sample.key);

@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::problem::{Problem, Severity};
+use crate::problem::{Problem, Severity, render_all};
 
 /// A notification bot for code hosts: webhooks in, messages in chats out.
 #[derive(Parser)]
@@ -166,8 +166,8 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
 /// Shows problems on standard error.
 fn report(problems: &[Problem]) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    for problem in problems {
-        anstream::eprintln!("{}\n", problem.render(colour));
+    for text in render_all(problems, colour) {
+        anstream::eprintln!("{text}\n");
     }
 }
 

@@ -18,7 +18,7 @@ use super::watch_files::Watcher;
 use super::{addresses, decide};
 use crate::config::{self, Listen, Live, Settings, Watched};
 use crate::delivery::Dispatcher;
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Place, Problem, Severity, render_all};
 use crate::store::{Store, StoreError, now};
 
 /// How many undecided events are routed between two requests.
@@ -215,8 +215,8 @@ impl Reloader {
         let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let stays = if is_undecided { "events wait until it is mended" } else { "the last good one stays" };
         tracing::error!(errors, "the changed config has mistakes; {stays}");
-        let shown: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
-        NotReloaded::Mistakes(format!("the config has mistakes; {stays}\n\n{}", shown.join("\n\n")))
+        let shown = render_all(problems, false).join("\n\n");
+        NotReloaded::Mistakes(format!("the config has mistakes; {stays}\n\n{shown}"))
     }
 
     async fn change(&mut self, old: &Settings, new: Settings) -> Result<(), StoreError> {

@@ -217,4 +217,11 @@ fn what_might_come_is_explained_without_a_store() {
     let (code, out, err) = home_of_acme.run(&["explain", other.to_str().unwrap(), "--event", "repo:push"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("note: source `bitbucket` may not speak for `other/api`: such a request is refused"), "{out}");
+    // What is misspelt, lies in the way, or cannot be asked.
+    let (code, _, err) = home.run(&["explain", "psuh"]);
+    assert!(code == 1 && err.contains("did you mean the sample `push`?"), "{err}");
+    std::fs::create_dir(home.path().join("push")).unwrap();
+    assert_eq!(home.run(&["explain", "push"]).0, 0);
+    let (code, _, err) = home.run(&["explain", "push", "--server", "http://127.0.0.1:1"]);
+    assert!(code == 2 && err.contains("explained by the config that is here"), "{err}");
 }
