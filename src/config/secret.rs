@@ -93,7 +93,12 @@ fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> R
             }),
         },
         Err(error) => {
-            Err((format!("cannot read the secret file `{shown}`: {error}"), "create it, or add `generate = true`"))
+            let help = match error.kind() {
+                std::io::ErrorKind::NotFound => "create it, or add `generate = true`",
+                std::io::ErrorKind::PermissionDenied => "let the user who runs Hookbell read it",
+                _ => "it must be a file that holds the secret alone, as text",
+            };
+            Err((format!("cannot read the secret file `{shown}`: {error}"), help))
         }
     }
 }

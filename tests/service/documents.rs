@@ -159,12 +159,12 @@ Every key, with what it may be, its default and its meaning. `hookbell check` sa
 `hookbell schema config > hookbell.schema.json` writes this page as JSON Schema, and an editor that knows TOML (Even Better
 TOML, taplo) uses it where the first line is `#:schema hookbell.schema.json`. How rules match is in [routing](routing.md).
 
-- A text can be overridden by an environment variable: `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`.
+- A text of this file can be overridden by an environment variable, `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`; one of an included file cannot.
 - Paths are relative to the file that they stand in.
 - A secret is a text, `{ env = \"NAME\" }`, or `{ file = \"path\" }`; with `generate = true` a missing file is made, of a
   source. A file is read again when it changes.
 - An edit takes effect when it is saved, whole or not at all; `listen`, `admin_listen` and the store's `url` at the next start.
-- With mistakes in `[server]`, `[store]`, `[sources]` or `[admin]`, Hookbell does not start. With any other, events come in and
+- Where this file is no TOML, or with mistakes in `[server]`, `[store]`, `[sources]` or `[admin]`, Hookbell does not start. With any other, events come in and
   wait, and are routed when it is mended.
 ";
 
