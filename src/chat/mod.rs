@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::event::DeliveryId;
 use crate::http_client::Http;
 use crate::message::Message;
+use crate::message::fit::Loss;
 
 pub use pace::{Pace, Pacer};
 
@@ -211,6 +212,8 @@ pub struct Kind {
     pub signs: bool,
     /// Draws a message as it would be sent. `None` for programs, which get the event.
     pub draw: Option<fn(&Message) -> String>,
+    /// What a message loses to fit, if anything. `None` where nothing is too large.
+    pub loss: Option<fn(&Message) -> Option<Loss>>,
     /// Finishes a body that a template of the chat's own rendered to: turns shielded values back by the slots that they
     /// stand in, and holds it against the chat's limits; an error says what is wrong. `None` where there are no such
     /// templates.

@@ -1,6 +1,6 @@
 //! `hookbell check`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clap::Args;
@@ -9,6 +9,8 @@ use super::{Failure, plural, report, tally};
 use crate::chat;
 use crate::config::{self, Secrets, Settings};
 use crate::event::Kind;
+use crate::message::fit::Loss;
+use crate::problem::{Place, Problem};
 use crate::source::PROVIDERS;
 use crate::template::Context;
 
@@ -23,18 +25,24 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let loaded = config::load(config, Secrets::Leave);
-        report(&loaded.problems);
-        let found = tally(&loaded.problems);
-        let denied = self.deny_warnings && !loaded.problems.is_empty();
-        let Some(settings) = loaded.sound().ok().filter(|_| !denied) else {
+        let mut problems = loaded.problems.clone();
+        let sound = loaded.sound().ok();
+        let Rendered { count, failures, losses } = sound.as_ref().map(render_samples).unwrap_or_default();
+        problems.extend(losses);
+        report(&problems);
+        if !failures.is_empty() {
+            return Err(Failure::NotFine(failures.into_iter().collect::<Vec<_>>().join("\n")));
+        }
+        let found = tally(&problems);
+        let denied = self.deny_warnings && !problems.is_empty();
+        let Some(settings) = sound.filter(|_| !denied) else {
             return Err(Failure::NotFine(format!("{}: {found}", config.display())));
         };
-        let rendered = render_samples(&settings)?;
         let counts = [
             plural(settings.router.routes().len(), "route"),
             plural(settings.channels.len(), "channel"),
             plural(settings.templates.names().count(), "template"),
-            plural(rendered, "sample message"),
+            plural(count, "sample message"),
         ];
         let said = if found.is_empty() { "fine".to_owned() } else { found };
         anstream::println!("{}: {said} ({})", config.display(), counts.join(", "));
@@ -66,14 +74,24 @@ fn unheard(settings: &Settings) -> Vec<String> {
     named
 }
 
+/// What came of rendering samples.
+#[derive(Default)]
+struct Rendered {
+    count: usize,
+    /// What failed.
+    failures: BTreeSet<String>,
+    /// What a chat of the config would cut of what the user's templates make.
+    losses: Vec<Problem>,
+}
+
 /// Renders every sample with the template that serves it and with each that a route asks for.
-fn render_samples(settings: &Settings) -> Result<usize, Failure> {
-    let mut failures = vec![];
-    let mut rendered = 0;
+fn render_samples(settings: &Settings) -> Rendered {
+    let mut rendered = Rendered::default();
     let asked = settings.router.routes().iter().map(|route| route.template.as_deref());
-    let mut asked: Vec<_> = asked.chain([None]).collect();
-    asked.sort_unstable();
-    asked.dedup();
+    let asked: BTreeSet<_> = asked.chain([None]).collect();
+    let used: BTreeSet<&str> = settings.channels.values().map(|channel| channel.kind).collect();
+    let own: BTreeMap<&str, &str> = settings.templates.overrides().map(|(name, path, _)| (name, path)).collect();
+    let mut cut = BTreeSet::new();
     for provider in PROVIDERS {
         for sample in provider.samples {
             let parsed = provider.parse_sample(sample);
@@ -85,14 +103,27 @@ fn render_samples(settings: &Settings) -> Result<usize, Failure> {
                     for chat in natives.chain([None]) {
                         let made = settings.templates.render_for(&context, *template, chat);
                         let failed = made.failures.iter();
-                        failures.extend(failed.map(|failure| format!("{failure} (sample `{}`)", sample.name)));
+                        rendered.failures.extend(failed.map(|failure| format!("{failure} (sample `{}`)", sample.name)));
+                        let Some(chat) = chat.filter(|chat| used.contains(chat.name) && made.body.is_none()) else {
+                            continue;
+                        };
+                        let loss = chat.loss.and_then(|loss| loss(&made.message));
+                        if let (Some(path), Some(loss)) = (own.get(made.template.as_str()), loss)
+                            && cut.insert((made.template.clone(), chat.name))
+                        {
+                            rendered.losses.push(too_large(path, chat.name, sample.name, loss));
+                        }
                     }
-                    rendered += 1;
+                    rendered.count += 1;
                 }
             }
         }
     }
-    failures.sort();
-    failures.dedup();
-    if failures.is_empty() { Ok(rendered) } else { Err(Failure::NotFine(failures.join("\n"))) }
+    rendered
+}
+
+fn too_large(path: &str, chat: &str, sample: &str, loss: Loss) -> Problem {
+    let message = format!("{chat} takes no message as large as this template makes of `{sample}`: cut is {loss}");
+    let help = format!("shorten values with `truncate`; `hookbell render {sample} --chat {chat}` shows what is left");
+    Problem::warning(message, Place::Named(path.to_owned())).help(help)
 }

@@ -4,6 +4,8 @@
 //! their end ("… and 27 more commits"), then blocks, then facts; what remains at last is the headline. So nothing is
 //! ever refused for its length, and nothing that matters is cut before something that matters less.
 
+use std::fmt;
+
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Block, Inline, Message, is_blank, plain_text};
@@ -24,28 +26,70 @@ pub fn units(text: &str) -> usize {
 ///
 /// `fits` must hold for a headline of a hundred units with nothing else; every chat has room for that.
 pub fn fit<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> T {
+    fitted(message, draw, fits).0
+}
+
+/// What a message loses that way, if it loses anything.
+pub fn loss<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> Option<Loss> {
+    fitted(message, draw, fits).1
+}
+
+/// What had to go so that a message fits, the last of it: all that goes before it went too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// What is behind so many UTF-16 units of a text.
+    Texts(usize),
+    /// What is behind so many items of a list.
+    Items(usize),
+    /// What is behind so many blocks of the body.
+    Blocks(usize),
+    /// What is behind so many fields, and the body.
+    Fields(usize),
+    /// All but the headline.
+    Rest,
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Texts(units) => write!(f, "of each text what is behind {units} characters"),
+            Self::Items(items) => write!(f, "of each list what is behind item {items}, and long texts"),
+            Self::Blocks(blocks) => write!(f, "of the body what is behind block {blocks}, lists and long texts"),
+            Self::Fields(fields) => write!(f, "the body, and the fields behind number {fields}"),
+            Self::Rest => write!(f, "all but the headline"),
+        }
+    }
+}
+
+fn fitted<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> (T, Option<Loss>) {
     let whole = draw(message);
     if fits(&whole) {
-        return whole;
+        return (whole, None);
     }
     let mut cut = Cut { text: longest_text(message), items: usize::MAX, blocks: usize::MAX, fields: usize::MAX };
-    let try_with = |cut: Cut| Some(draw(&cut.of(message))).filter(&fits);
-    if let Some(drawn) = largest(SHORTEST, cut.text, |text| try_with(Cut { text, ..cut })) {
-        return drawn;
+    let try_with = |cut: Cut, loss: Loss| {
+        let drawn = draw(&cut.of(message));
+        fits(&drawn).then_some((drawn, Some(loss)))
+    };
+    if let Some(fitted) = largest(SHORTEST, cut.text, |text| try_with(Cut { text, ..cut }, Loss::Texts(text))) {
+        return fitted;
     }
     cut.text = SHORTEST;
-    if let Some(drawn) = largest(1, longest_list(&message.body), |items| try_with(Cut { items, ..cut })) {
-        return drawn;
+    let items = longest_list(&message.body);
+    if let Some(fitted) = largest(1, items, |items| try_with(Cut { items, ..cut }, Loss::Items(items))) {
+        return fitted;
     }
     cut.items = 1;
-    if let Some(drawn) = largest(0, message.body.len(), |blocks| try_with(Cut { blocks, ..cut })) {
-        return drawn;
+    let blocks = message.body.len();
+    if let Some(fitted) = largest(0, blocks, |blocks| try_with(Cut { blocks, ..cut }, Loss::Blocks(blocks))) {
+        return fitted;
     }
     cut.blocks = 0;
-    if let Some(drawn) = largest(0, message.fields.len(), |fields| try_with(Cut { fields, ..cut })) {
-        return drawn;
+    let fields = message.fields.len();
+    if let Some(fitted) = largest(0, fields, |fields| try_with(Cut { fields, ..cut }, Loss::Fields(fields))) {
+        return fitted;
     }
-    draw(&headline(message))
+    (draw(&headline(message)), Some(Loss::Rest))
 }
 
 /// What is left of a message when there is room for nothing else.

@@ -241,31 +241,48 @@ async fn included_files_are_watched_and_each_team_has_its_own() {
     assert_eq!(discord.shown().len(), 1);
 }
 
-/// Edits under load, every other one broken: every event arrives once, at the channel that some sound config named.
+/// Edits of config and templates under load, half of them broken: every event arrives once, at the channel that some sound
+/// config named, as some sound template says it. HOOKBELL_EDITS asks for more of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_under_load_lose_nothing_and_double_nothing() {
-    const EVENTS: usize = 150;
+    let edits = std::env::var("HOOKBELL_EDITS").map_or(160, |edits| edits.parse().unwrap());
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
-    let both = config(&[("slack", &slack), ("discord", &discord)], "");
+    let both = format!("templates = \"mine\"\n{}", config(&[("slack", &slack), ("discord", &discord)], ""));
     let to = |channel: &str| both.replace("to = [\"slack\", \"discord\"]", &format!("to = \"{channel}\""));
     assert_ne!(to("slack"), both);
+    let line = |what: &str| format!("+++\nline = \"{what} {{{{pull_request.title}}}}\"\n+++\n");
+    let (no_toml, no_path) = ("[[".to_owned(), line("broken").replace("title", "tite"));
+    let (no_set, unclosed) = (both.replace("@all", "@al"), "+++\nline = \"{{#if\"\n+++\n".to_owned());
     let home = Home::new(&to("slack"));
-    let service = home.serve();
-    let path = home.path().join("config.toml");
-    let edits = tokio::task::spawn_blocking({
-        let (texts, pid) = ([to("discord"), both.replace("@all", "@al"), to("slack"), "[[".to_owned()], service.id());
-        move || {
-            for n in 0..60 {
-                replace(&path, &texts[n % texts.len()]);
-                let hangup = Command::new("sh").args(["-c", &format!("kill -HUP {pid}")]).status().unwrap();
-                assert!(hangup.success());
+    let (path, template) = (home.path().join("config.toml"), home.path().join("mine/pull_request.opened.md.hbs"));
+    // Every other one is broken.
+    let texts = [
+        (&path, to("discord")),
+        (&template, no_path),
+        (&template, line("other")),
+        (&path, no_toml),
+        (&path, to("slack")),
+        (&template, unclosed),
+        (&template, line("one")),
+        (&path, no_set),
+    ];
+    std::fs::create_dir(home.path().join("mine")).unwrap();
+    std::fs::write(&template, line("one")).unwrap();
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let (client, mut sent) = (Client::new(), 0);
+    for batch in 0..edits / 20 {
+        let edit = async {
+            for n in batch * 20..batch * 20 + 20 {
+                let (path, text) = &texts[n % texts.len()];
+                replace(path, text);
+                let asked = client.post(format!("{admin}/-/reload")).bearer_auth(&token).send().await.unwrap();
+                assert_eq!(asked.status().as_u16(), if n % 2 == 0 { 200 } else { 400 }, "edit {n}");
             }
-            replace(&path, &texts[0]);
-        }
-    });
-    let half = EVENTS / 2;
-    tokio::join!(send(&service, 0..half), send(&service, half..EVENTS));
-    edits.await.unwrap();
+        };
+        tokio::join!(edit, send(&service, sent..sent + 3), send(&service, sent + 3..sent + 6));
+        sent += 6;
+    }
     let (_, listed, _) = home.run(&["events", "--limit", "1000", "--json"]);
     let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
     for line in listed.lines() {
@@ -274,14 +291,17 @@ async fn edits_under_load_lose_nothing_and_double_nothing() {
         assert_eq!(sends.len(), 1, "{event}");
         *wanted.entry(sends[0]["channel"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    assert_eq!(wanted.values().sum::<usize>(), EVENTS);
+    assert_eq!(wanted.values().sum::<usize>(), sent);
     let mut shown = vec![];
     for (channel, fake) in [("slack", &slack), ("discord", &discord)] {
         let count = wanted.get(channel).copied().unwrap_or_default();
         let messages = fake.wait_for(count).await;
         assert_eq!(messages.len(), count, "{channel}");
+        for message in messages.iter().map(Value::to_string) {
+            assert!(message.contains("one number") || message.contains("other number"), "{message}");
+        }
         shown.extend(numbers(&messages));
     }
     shown.sort_unstable();
-    assert_eq!(shown, (0..EVENTS).collect::<Vec<_>>());
+    assert_eq!(shown, (0..sent).collect::<Vec<_>>());
 }

@@ -112,3 +112,23 @@ fn a_message_is_drawn_again_when_its_template_is_saved() {
     child.kill().unwrap();
     child.wait().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_chat_would_cut_is_told_before_it_does() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack), ("discord", &discord)], "")));
+    std::fs::create_dir(home.path().join("mine")).unwrap();
+    for name in ["push", "pull_request.opened"] {
+        assert_eq!(home.run(&["templates", "eject", name]).0, 0);
+    }
+    let (code, out, err) = home.run(&["check"]);
+    assert!(code == 0 && err.is_empty(), "{out}{err}");
+    // Slack takes more blocks than Discord takes text.
+    let commits = format!("{{{{#each push.commits}}}}\n- {{{{hash}}}} {}\n{{{{/each}}}}", "words ".repeat(600));
+    let template = format!("+++\nline = \"{{{{actor.name}}}}\"\n+++\n{commits}\n");
+    std::fs::write(home.path().join("mine/push.md.hbs"), template).unwrap();
+    let (code, out, err) = home.run(&["check"]);
+    assert_eq!(code, 0, "{out}{err}");
+    insta::assert_snapshot!(err);
+    assert_eq!(home.run(&["check", "--deny-warnings"]).0, 1);
+}

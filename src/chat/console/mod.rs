@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
     build: None,
     signs: false,
     draw: Some(|message| draw(message, Layout::of_stdout())),
+    loss: None,
     native: None,
 };
 

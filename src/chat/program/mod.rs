@@ -29,6 +29,7 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Program::new(address)?))),
     signs: true,
     draw: None,
+    loss: None,
     native: None,
 };
 

@@ -15,7 +15,7 @@ use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
 use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
-use crate::message::fit::fit;
+use crate::message::fit::{fit, loss};
 
 /// Teams, for the list of chats.
 pub const KIND: Kind = Kind {
@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Teams::new(address)?))),
     signs: false,
     draw: Some(encode),
+    loss: Some(|message| loss(message, draw::draw, draw::fits)),
     native: Some(native::finish),
 };
 
