@@ -162,7 +162,7 @@ fn append(path: &mut String, step: &Step) {
 }
 
 /// The tables in which no value is a secret. In all others one may be: somebody may have misspelt the table, or the key.
-const WITHOUT_SECRETS: &[&str] = &["server", "store", "delivery", "routes", "mutes", "templates", "include"];
+const WITHOUT_SECRETS: &[&str] = &["server", "store", "delivery", "routes", "mutes", "templates", "include", "people"];
 
 /// The keys in the others whose values are none.
 const HARMLESS: &[&str] = &[

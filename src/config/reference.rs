@@ -329,6 +329,16 @@ pub fn tables() -> Vec<Table> {
                 "names that `admin_listen` may be called by, beside addresses and `localhost`",
             )],
         ),
+        table(
+            "people.NAME",
+            "Who somebody is in the chats, by the name that the host shows. Reserved: nobody is pinged yet, and `mention` writes the \
+             name.",
+            vec![
+                entry("slack", Text, "none", "the member's ID: `U024BE7LH`"),
+                entry("teams", Text, "none", "the user's principal name, or the object's ID in Entra"),
+                entry("discord", Text, "none", "the user's ID: `80351110224678912`"),
+            ],
+        ),
         list(
             "admin.tokens",
             "A token for the admin listener.",

@@ -134,6 +134,7 @@ impl<'a> Builder<'a> {
         let mutes = names.mutes(&mut roots);
         let (routes, places) = names.routes(&mut roots);
         let delivery = roots.last_mut().map(|root| names.delivery(root)).unwrap_or_default();
+        roots.last_mut().into_iter().for_each(people);
         roots.into_iter().for_each(Section::finish);
 
         let mut uses: BTreeMap<&str, Vec<Kind>> = BTreeMap::new();
@@ -251,6 +252,22 @@ impl<'a> Builder<'a> {
 /// What files with secrets are called where changes are told.
 const SECRET_FILE: &str = "secret file";
 
+/// `[people.NAME]`: who is who in the chats. The table is reserved: what is wrong with it is told, and that nothing uses it.
+fn people(root: &mut Section<'_>) {
+    let place = root.place_of("people");
+    let people = root.named("people");
+    if !people.is_empty() {
+        let problem = Problem::warning("`people` is of no use yet: nobody is pinged", place);
+        root.note(problem.help("leave it out; `{{mention …}}` writes the name"));
+    }
+    for (_, mut person) in people {
+        for chat in ["slack", "teams", "discord"] {
+            person.string(chat);
+        }
+        person.finish();
+    }
+}
+
 type Guards = HashMap<ChannelName, Conditions>;
 type Places = Vec<(ChannelName, Place)>;
 
@@ -258,7 +275,7 @@ type Places = Vec<(ChannelName, Place)>;
 #[cfg(test)]
 pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\
-                [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n\
+                [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n[people.a]\n\
                 [[mutes]]\n[mutes.unless]\n[[routes]]\n[routes.unless]\n";
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
