@@ -162,7 +162,8 @@ async function start(): Promise<void> {
   writable = all.directory !== null;
   chosen.replaceChildren(
     ...all.templates.map(({ name, chat, file }) => {
-      const label = `${name}${chat ? ` (${chat})` : ""}${file ? " ·" : ""}`;
+      const marks = [chat, file && "yours"].filter(Boolean).join(", ");
+      const label = marks ? `${name} (${marks})` : name;
       return new Option(label, chat ? `${name}@${chat}` : name);
     }),
   );
