@@ -50,6 +50,13 @@ await withPreview(process.argv[2] ?? "../target/debug/hookbell", async ({ browse
   assert.match(await page.locator("#file").innerText(), /mine\/pull_request\.opened\.md\.hbs$/);
   if (pictures) await page.screenshot({ path: join(pictures, "preview.png") });
 
+  // In a narrow window nothing is beyond its edge.
+  const size = page.viewportSize();
+  await page.setViewportSize({ width: 600, height: 800 });
+  const save = await page.locator("#save").boundingBox();
+  assert.ok(save.x >= 0 && save.x + save.width <= 600, `Save is at ${save.x}`);
+  await page.setViewportSize(size);
+
   // What is saved elsewhere shows here by itself; in the dark too.
   await page.locator("#theme").click();
   writeFileSync(opened, readFileSync(opened, "utf8").replace("Please review", "Who reviews"));

@@ -81,7 +81,12 @@ fn json(text: &str) -> Result<Value, String> {
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
         let line = text.lines().nth(error.line_display().saturating_sub(1)).unwrap_or_default();
         let shown = crate::message::shield::harmless(&crate::message::shield::unshield(line));
-        format!("renders to no JSON: {} in line {} of what comes out: `{}`", error.kind(), error.line_display(), shown.trim())
+        format!(
+            "renders to no JSON: {} in line {} of what comes out: `{}`",
+            error.kind(),
+            error.line_display(),
+            shown.trim()
+        )
     })?;
     value(&parsed.value.ok_or("renders to nothing: there must be a JSON object")?)
 }
