@@ -319,7 +319,7 @@ fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
         if *left == 0 {
             // Cut between two pieces: that must be told too.
             if !kept.is_empty() && !is_blank(&inlines[n..]) && !plain_text(&kept).ends_with('…') {
-                kept.push(Inline::Text("…".to_owned()));
+                mark_cut(&mut kept);
             }
             break;
         }
@@ -345,6 +345,29 @@ fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
         kept.extend(taken);
     }
     kept
+}
+
+/// Puts `…` in the place of a run's end, which makes it no longer.
+fn mark_cut(run: &mut Vec<Inline>) {
+    while let Some(last) = run.last_mut() {
+        match last {
+            Inline::Text(text) | Inline::Code(text) if !text.is_empty() => {
+                *text = cut_text(&format!("{text}…"), units(text));
+                return;
+            }
+            Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) if !is_blank(inner) => {
+                return mark_cut(inner);
+            }
+            Inline::Link { text, .. } if !is_blank(text) => return mark_cut(text),
+            Inline::Break => {
+                *last = Inline::Text("…".to_owned());
+                return;
+            }
+            _ => {
+                run.pop();
+            }
+        }
+    }
 }
 
 fn take(text: &str, left: &mut usize) -> String {

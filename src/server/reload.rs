@@ -90,7 +90,6 @@ pub(super) struct Reloader {
 }
 
 /// What stays as it was at the start: where the service listens, and its store.
-#[derive(PartialEq)]
 struct Lasting {
     listen: Listen,
     admin_listen: SocketAddr,
