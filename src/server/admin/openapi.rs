@@ -24,6 +24,7 @@ pub(super) fn document() -> Value {
                 "400": error("What was asked is not understood."),
                 "401": error("There is no token, or a wrong one."),
                 "403": error("The token may only look, or the listener is called by a name that is not its own."),
+                "404": error("There is no such thing, and can be none."),
                 "503": error("The store fails."),
             },
         });
@@ -32,11 +33,12 @@ pub(super) fn document() -> Value {
             parameters.push(json!({
                 "name": "id", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 },
             }));
-            described["responses"]["404"] = error("There is no such thing.");
         }
         if operation.method == poem::http::Method::POST {
+            // Where nothing can be said, nothing need be.
+            let is_required = input["properties"].is_object() || input["$ref"].is_string();
             described["requestBody"] =
-                json!({ "required": true, "content": { "application/json": { "schema": input } } });
+                json!({ "required": is_required, "content": { "application/json": { "schema": input } } });
             described["responses"]["415"] = error("The body is not JSON.");
             described["responses"]["413"] = error("The body is too large.");
             described["responses"]["408"] = error("The body did not arrive in time.");
@@ -85,10 +87,11 @@ fn query(schema: &Value, definitions: &Map<String, Value>) -> Vec<Value> {
     let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
     let schema = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
     let properties = schema["properties"].as_object().into_iter().flatten();
-    properties.map(|(name, schema)| parameter(name, schema)).collect()
+    let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    properties.map(|(name, schema)| parameter(name, schema, required.iter().any(|key| key == name))).collect()
 }
 
-fn parameter(name: &str, schema: &Value) -> Value {
+fn parameter(name: &str, schema: &Value, is_required: bool) -> Value {
     let mut schema = schema.clone();
     // A query has no null: what may be null may be left out.
     if let Some(kinds) = schema["type"].as_array() {
@@ -102,5 +105,5 @@ fn parameter(name: &str, schema: &Value) -> Value {
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("description");
     }
-    json!({ "name": name, "in": "query", "required": false, "description": description, "schema": schema })
+    json!({ "name": name, "in": "query", "required": is_required, "description": description, "schema": schema })
 }

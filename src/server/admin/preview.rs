@@ -191,17 +191,17 @@ impl Desk {
                 && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
         };
         if !is_name(name) {
-            return Err(Wrong::Input(format!(
+            return Err(Wrong::Unknown(format!(
                 "`{}` is no template's name: letters, digits, `.`, `_` and `-`",
                 shown(name)
             )));
         }
         let directory = self.live.now().templates_directory.clone();
         let directory = directory.ok_or_else(|| {
-            Wrong::Input("the config names no directory for templates: add `templates = \"templates\"`".to_owned())
+            Wrong::Unknown("the config names no directory for templates: add `templates = \"templates\"`".to_owned())
         })?;
         Library::file_of(&directory, name, chat)
-            .ok_or_else(|| Wrong::Input(format!("`{}` has no templates of its own", shown(chat.unwrap_or_default()))))
+            .ok_or_else(|| Wrong::Unknown(format!("`{}` has no templates of its own", shown(chat.unwrap_or_default()))))
     }
 }
 
@@ -212,7 +212,7 @@ fn current(directory: Option<&Path>) -> Library {
 
 fn check(draft: &Draft) -> Result<(), Wrong> {
     if draft.text.len() > LARGEST_TEMPLATE {
-        return Err(Wrong::Input(format!("a template has at most {} KB", LARGEST_TEMPLATE / 1024)));
+        return Err(Wrong::Unknown(format!("a template has at most {} KB", LARGEST_TEMPLATE / 1024)));
     }
     Ok(())
 }
