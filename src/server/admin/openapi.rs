@@ -36,7 +36,7 @@ pub(super) fn document() -> Value {
         }
         if operation.method == poem::http::Method::POST {
             // Where nothing can be said, nothing need be.
-            let is_required = input["properties"].is_object() || input["$ref"].is_string();
+            let is_required = !query(&input, generator.definitions()).is_empty();
             described["requestBody"] =
                 json!({ "required": is_required, "content": { "application/json": { "schema": input } } });
             described["responses"]["415"] = error("The body is not JSON.");
@@ -88,7 +88,14 @@ fn query(schema: &Value, definitions: &Map<String, Value>) -> Vec<Value> {
     let schema = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
     let properties = schema["properties"].as_object().into_iter().flatten();
     let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-    properties.map(|(name, schema)| parameter(name, schema, required.iter().any(|key| key == name))).collect()
+    properties
+        .map(|(name, schema)| parameter(name, schema, required.iter().any(|key| key == name) && !may_be_null(schema)))
+        .collect()
+}
+
+fn may_be_null(schema: &Value) -> bool {
+    let kinds = ["type", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
+    kinds.into_iter().any(|kind| kind == "null" || kind["type"] == "null")
 }
 
 fn parameter(name: &str, schema: &Value, is_required: bool) -> Value {
