@@ -36,7 +36,7 @@ pub(super) fn document() -> Value {
         }
         if operation.method == poem::http::Method::POST {
             // Where nothing can be said, nothing need be.
-            let is_required = !query(&input, generator.definitions()).is_empty();
+            let is_required = operation.path != "/-/reload";
             described["requestBody"] =
                 json!({ "required": is_required, "content": { "application/json": { "schema": input } } });
             described["responses"]["415"] = error("The body is not JSON.");
@@ -89,7 +89,9 @@ fn query(schema: &Value, definitions: &Map<String, Value>) -> Vec<Value> {
     let properties = schema["properties"].as_object().into_iter().flatten();
     let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
     properties
-        .map(|(name, schema)| parameter(name, schema, required.iter().any(|key| key == name) && !may_be_null(schema)))
+        .map(|(name, schema)| {
+            parameter(name, schema, name == "what" && required.iter().any(|key| key == name) && !may_be_null(schema))
+        })
         .collect()
 }
 
