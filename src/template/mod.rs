@@ -336,7 +336,7 @@ impl Library {
 }
 
 /// The chats that may have templates of their own.
-fn natives() -> impl Iterator<Item = &'static Chat> {
+pub(crate) fn natives() -> impl Iterator<Item = &'static Chat> {
     KINDS.iter().filter(|chat| chat.native.is_some())
 }
 

@@ -221,7 +221,9 @@ async fn the_admin_listener_lets_nobody_in_without_a_token() {
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
         assert_eq!(reopen(&token, kind, "{}").await, 415, "{kind}");
     }
-    assert_eq!(reopen(&token, "application/json", "{\"x\":1}").await, 400);
+    for body in ["{\"x\":1}", "[]", "{", "null"] {
+        assert_eq!(reopen(&token, "application/json", body).await, 400, "{body}");
+    }
     let evil = client.get(format!("{admin}/api/v1/channels")).bearer_auth(&token).header("host", "evil.example");
     assert_eq!(evil.send().await.unwrap().status(), 403);
     assert_eq!(client.get(format!("{admin}/readyz")).send().await.unwrap().status(), 200);

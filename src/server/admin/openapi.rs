@@ -35,15 +35,15 @@ pub(super) fn document() -> Value {
             }));
         }
         if operation.method == poem::http::Method::POST {
-            // Where nothing can be said, nothing need be.
-            let is_required = operation.path != "/-/reload";
-            described["requestBody"] =
-                json!({ "required": is_required, "content": { "application/json": { "schema": input } } });
+            described["requestBody"] = json!({
+                "required": says_something(resolved(&input, generator.definitions())),
+                "content": { "application/json": { "schema": input } },
+            });
             described["responses"]["415"] = error("The body is not JSON.");
             described["responses"]["413"] = error("The body is too large.");
             described["responses"]["408"] = error("The body did not arrive in time.");
         } else {
-            parameters.extend(query(&input, generator.definitions()));
+            parameters.extend(query(resolved(&input, generator.definitions())));
         }
         described["parameters"] = parameters.into();
         let path = operation.path.replace(":id", "{id}");
@@ -82,22 +82,22 @@ fn name(path: &str) -> String {
     path.trim_start_matches("/api/v1/").replace(':', "").replace('/', "_")
 }
 
-/// The parameters of a query: the properties of the object that it is read into.
-fn query(schema: &Value, definitions: &Map<String, Value>) -> Vec<Value> {
+/// The schema that a schema refers to, or itself.
+fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
     let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-    let schema = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
-    let properties = schema["properties"].as_object().into_iter().flatten();
-    let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
-    properties
-        .map(|(name, schema)| {
-            parameter(name, schema, name == "what" && required.iter().any(|key| key == name) && !may_be_null(schema))
-        })
-        .collect()
+    name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
-fn may_be_null(schema: &Value) -> bool {
-    let kinds = ["type", "anyOf"].into_iter().filter_map(|key| schema[key].as_array()).flatten();
-    kinds.into_iter().any(|kind| kind == "null" || kind["type"] == "null")
+/// Whether an object of this schema has to have anything in it.
+fn says_something(schema: &Value) -> bool {
+    schema.get("required").or_else(|| schema.get("anyOf")).is_some()
+}
+
+/// The parameters of a query: the properties of the object that it is read into.
+fn query(schema: &Value) -> Vec<Value> {
+    let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    properties.map(|(name, schema)| parameter(name, schema, required.iter().any(|key| key == name))).collect()
 }
 
 fn parameter(name: &str, schema: &Value, is_required: bool) -> Value {

@@ -60,6 +60,10 @@ impl Call {
             Input::Query(query) => {
                 serde_urlencoded::from_str(query).map_err(|error| Wrong::Input(format!("the query: {error}")))
             }
+            // serde also reads an object from the array of its values, which nobody means.
+            Input::Body(body) if !body.trim_ascii_start().starts_with(b"{") => {
+                Err(Wrong::Input("the body: it is no JSON object".to_owned()))
+            }
             Input::Body(body) => {
                 serde_json::from_slice(body).map_err(|error| Wrong::Input(format!("the body: {error}")))
             }
@@ -287,6 +291,7 @@ struct EventsQuery {
     /// `workspace/slug`, in any case.
     repository: Option<String>,
     /// What happened, in our word or the host's: `pull_request.opened`, `pullrequest:created`.
+    #[serde(default)]
     #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
     /// With a delivery to this channel.
@@ -325,6 +330,7 @@ struct DeliveriesQuery {
     /// Of this repository: `workspace/slug`, in any case.
     repository: Option<String>,
     /// Of events of this kind, in our word or the host's.
+    #[serde(default)]
     #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
     /// Of this event.

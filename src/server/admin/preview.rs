@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,10 +12,7 @@ use crate::event::EventId;
 use crate::message::{Message, plain_text};
 use crate::problem::{Place, Problem, Severity};
 use crate::source::PROVIDERS;
-use crate::template::{Context, Library};
-
-/// The largest template that is taken, in bytes.
-pub(super) const LARGEST_TEMPLATE: usize = 128 * 1024;
+use crate::template::{Context, Library, natives};
 
 /// What there is to look at.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -62,9 +59,11 @@ pub(super) struct TemplateAnswer {
 #[serde(deny_unknown_fields)]
 pub(super) struct Draft {
     /// Its name.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"))]
     pub(super) template: String,
     /// The chat that it is for alone.
     #[serde(default)]
+    #[schemars(schema_with = "chats")]
     pub(super) chat: Option<String>,
     /// Its text.
     pub(super) text: String,
@@ -149,7 +148,7 @@ impl Desk {
     }
 
     pub(super) async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, Wrong> {
-        check(&draft)?;
+        check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
         let directory = self.live.now().templates_directory.clone();
         // Compiling and rendering take a while; the listener goes on meanwhile.
@@ -170,7 +169,6 @@ impl Desk {
     }
 
     pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, Wrong> {
-        check(&draft)?;
         let path = self.path_of(&draft.template, draft.chat.as_deref())?;
         let cannot = |error: std::io::Error| Wrong::Store(format!("cannot write `{}`: {error}", path.display()));
         if let Some(parent) = path.parent() {
@@ -185,23 +183,12 @@ impl Desk {
 
     /// Where a template's file is, or would be.
     fn path_of(&self, name: &str, chat: Option<&str>) -> Result<PathBuf, Wrong> {
-        let is_name = |name: &str| {
-            !name.is_empty()
-                && !name.starts_with('.')
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-        };
-        if !is_name(name) {
-            return Err(Wrong::Unknown(format!(
-                "`{}` is no template's name: letters, digits, `.`, `_` and `-`",
-                shown(name)
-            )));
-        }
+        check_names(name, chat)?;
         let directory = self.live.now().templates_directory.clone();
-        let directory = directory.ok_or_else(|| {
+        let path = directory.and_then(|directory| Library::file_of(&directory, name, chat));
+        path.ok_or_else(|| {
             Wrong::Unknown("the config names no directory for templates: add `templates = \"templates\"`".to_owned())
-        })?;
-        Library::file_of(&directory, name, chat)
-            .ok_or_else(|| Wrong::Unknown(format!("`{}` has no templates of its own", shown(chat.unwrap_or_default()))))
+        })
     }
 }
 
@@ -210,11 +197,22 @@ fn current(directory: Option<&Path>) -> Library {
     directory.map_or_else(Library::built_in, |directory| Library::load(directory, "templates").0)
 }
 
-fn check(draft: &Draft) -> Result<(), Wrong> {
-    if draft.text.len() > LARGEST_TEMPLATE {
-        return Err(Wrong::Unknown(format!("a template has at most {} KB", LARGEST_TEMPLATE / 1024)));
+fn check_names(template: &str, chat: Option<&str>) -> Result<(), Wrong> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if template.is_empty() || template.starts_with('.') || !template.chars().all(is_part) {
+        let name = shown(template);
+        return Err(Wrong::Input(format!("`{name}` is no template's name: letters, digits, `.`, `_` and `-`")));
     }
-    Ok(())
+    match chat.filter(|chat| natives().all(|known| known.name != *chat)) {
+        Some(chat) => Err(Wrong::Input(format!("`{}` has no templates of its own", shown(chat)))),
+        None => Ok(()),
+    }
+}
+
+/// The chats that have templates of their own, or `null`.
+fn chats(_: &mut SchemaGenerator) -> Schema {
+    let names: Vec<_> = natives().map(|chat| Some(chat.name)).chain([None]).collect();
+    schemars::json_schema!({ "enum": names })
 }
 
 fn drawn(draft: &Draft, context: &Context, directory: Option<&Path>) -> DrawingAnswer {
