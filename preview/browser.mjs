@@ -16,10 +16,23 @@ event = "@calm"
 to = "screen"
 `;
 
-/** Runs `work` with a browser, the page's address and the directory of templates; CHROMIUM names another browser. */
-export async function withPreview(program, work) {
+const PEOPLE = `[people."Bo Lindqvist"]
+slack = "U024BE7LH"
+teams = "bo@acme.example"
+discord = "80351110224678912"
+[people.cy]
+slack = "S0614TZR7"
+teams = "cy@acme.example"
+discord = "&165511591545143296"
+`;
+
+/**
+ * Runs `work` with a browser, the page's address and the directory of templates, where the config knows two `people` or
+ * nobody; CHROMIUM names another browser.
+ */
+export async function withPreview(program, people, work) {
   const home = mkdtempSync(join(tmpdir(), "hookbell-preview-"));
-  writeFileSync(join(home, "config.toml"), CONFIG);
+  writeFileSync(join(home, "config.toml"), people ? CONFIG + PEOPLE : CONFIG);
   mkdirSync(join(home, "mine"));
   const served = spawn(resolve(program), ["preview"], { cwd: home, stdio: ["ignore", "pipe", "inherit"] });
   let browser;

@@ -1,6 +1,6 @@
 // Draws samples as each chat shows them, light and dark, into the documentation's pictures:
 //   node pictures.mjs [SAMPLE …]
-// HOOKBELL names the program (default ../target/debug/hookbell), OUT another directory.
+// HOOKBELL names the program (default ../target/debug/hookbell), OUT another directory; with PEOPLE, reviewers are pinged.
 import { join } from "node:path";
 import { withPreview } from "./browser.mjs";
 
@@ -8,7 +8,7 @@ const DRAWN = ["push", "pull_request.opened", "pull_request.merged", "build.fail
 const samples = process.argv.length > 2 ? process.argv.slice(2) : DRAWN;
 const out = process.env.OUT ?? "../docs/pictures";
 
-await withPreview(process.env.HOOKBELL ?? "../target/debug/hookbell", async ({ browser, address }) => {
+await withPreview(process.env.HOOKBELL ?? "../target/debug/hookbell", process.env.PEOPLE, async ({ browser, address }) => {
   for (const colorScheme of ["light", "dark"]) {
     const page = await browser.newPage({ viewport: { width: 1344, height: 1200 }, deviceScaleFactor: 2, colorScheme });
     await page.goto(address);

@@ -7,7 +7,8 @@ import { withPreview } from "./browser.mjs";
 
 const pictures = process.env.PICTURES && resolve(process.env.PICTURES);
 
-await withPreview(process.argv[2] ?? "../target/debug/hookbell", async ({ browser, address, templates }) => {
+const program = process.argv[2] ?? "../target/debug/hookbell";
+await withPreview(program, false, async ({ browser, address, templates }) => {
   const origin = new URL(address).origin;
   const opened = join(templates, "pull_request.opened.md.hbs");
   const page = await browser.newPage({ viewport: { width: 1400, height: 1560 }, colorScheme: "light" });
@@ -85,4 +86,13 @@ await withPreview(process.argv[2] ?? "../target/debug/hookbell", async ({ browse
 
   assert.deepEqual(faults, []);
   console.log("the preview page does what it should");
+});
+
+// Who is pinged is shown as the chats show it.
+await withPreview(program, true, async ({ browser, address }) => {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 1560 } });
+  await page.goto(address);
+  await page.locator("#teams .mention", { hasText: "Bo Lindqvist" }).waitFor();
+  await page.locator("#discord discord-mention[type=role]", { hasText: "165511591545143296" }).waitFor();
+  await page.locator("#slack", { hasText: "U024BE7LH" }).waitFor();
 });

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::message::WebUrl;
 use crate::message::markdown::flatten;
 use crate::message::markdown::{Run, runs};
-use crate::message::{Block, plain_text};
+use crate::message::{Block, Ping, plain_text};
 
 /// What a string of a body is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(super) struct Dialect {
     pub(super) escape: fn(&str) -> String,
     /// A tree as the chat's own markup.
     pub(super) draw: fn(&[Block]) -> String,
+    /// The chat's own mark for somebody; none where the name is all that can be said there.
+    pub(super) mention: fn(&Ping) -> Option<String>,
 }
 
 impl Dialect {
@@ -68,6 +70,7 @@ impl Dialect {
             Run::Own(own) => own.to_owned(),
             Run::Value(value) => (self.escape)(&value),
             Run::Tree(tree) => (self.draw)(&tree),
+            Run::Mention(ping) => (self.mention)(&ping).unwrap_or_else(|| (self.escape)(&ping.name)),
         });
         drawn.collect()
     }
@@ -79,6 +82,7 @@ fn plain(text: &str) -> String {
         Run::Own(own) => own.to_owned(),
         Run::Value(value) => value,
         Run::Tree(tree) => plain_text(&flatten(tree)),
+        Run::Mention(ping) => ping.name,
     });
     read.collect()
 }
@@ -96,6 +100,7 @@ fn url(text: &str) -> Result<String, String> {
             Run::Value(value) if is_own => encoded(&value),
             Run::Value(value) => value,
             Run::Tree(tree) => plain_text(&flatten(tree)),
+            Run::Mention(ping) => ping.name,
         })
         .collect();
     let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is no address of the web"))?;
@@ -222,6 +227,26 @@ mod tests {
         );
         let teams = of("teams", "/attachments/0/content/body/0/text");
         assert!(teams.as_str().unwrap().contains("](https://x.example/a?b=1&c=2)"), "{teams}");
+    }
+
+    #[test]
+    fn mentions_ping_where_they_stand_and_nobody_else_is() {
+        let person = |slack: &str, discord: &str| crate::message::Person {
+            slack: Some(slack.to_owned()),
+            teams: Some("bo@acme.example".to_owned()),
+            discord: Some(discord.to_owned()),
+        };
+        let (bo, all) = (person("U0B", "80351110224678912"), person("S0R", "&165511591545143296"));
+        let text = format!("{} {}", Splice::Mention("Bo <L>", &bo).shielded(), Splice::Mention("all", &all).shielded());
+        let of = |chat: &str| finished(chat, body(chat, &text)).unwrap();
+        let slack = of("slack");
+        assert_eq!(slack["blocks"][0]["text"]["text"], "*new* <@U0B> <!subteam^S0R>");
+        assert_eq!(slack["blocks"][1]["text"]["text"], "Bo <L> all");
+        let discord = of("discord");
+        assert_eq!(discord["content"], "**new** <@80351110224678912> <@&165511591545143296>");
+        let (users, roles) = (["80351110224678912"], ["165511591545143296"]);
+        assert_eq!(discord["allowed_mentions"], json!({ "parse": [], "users": users, "roles": roles }));
+        assert_eq!(of("teams")["attachments"][0]["content"]["body"][0]["text"], "**new** Bo \\<L> all");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::chat::Style;
-use crate::message::Message;
+use crate::message::{Message, Person, Ping};
 use crate::source::PROVIDERS;
 use crate::template::{Context, Library};
 
@@ -37,6 +37,23 @@ pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
 pub(crate) fn sample(name: &str) -> Message {
     let sample = PROVIDERS[0].sample(name).unwrap();
     messages(sample.key, &serde_json::from_str(sample.body).unwrap()).remove(0)
+}
+
+/// A message that pings people: one in every chat, two of one name, a group, and one whose name is hostile.
+pub(crate) fn pinging() -> Message {
+    let ping = |name: &str, [slack, teams, discord]: [&str; 3]| {
+        let id = |id: &str| Some(id.to_owned()).filter(|id| !id.is_empty());
+        Ping { name: name.to_owned(), person: Person { slack: id(slack), teams: id(teams), discord: id(discord) } }
+    };
+    let pings = vec![
+        ping("Bo Lindqvist", ["U0B", "bo@acme.example", "80351110224678912"]),
+        ping("Bo Lindqvist", ["", "bo.l@acme.example", ""]),
+        ping("reviewers", ["S0R", "", "&165511591545143296"]),
+        ping("</at> {{DATE()}} ${x} **[a](https://evil.example)**", ["U0H", "h@acme.example", ""]),
+        ping("👩‍👩‍👧", ["", "f@acme.example", ""]),
+        ping(&"x".repeat(100_000), ["", "x@acme.example", ""]),
+    ];
+    Message { pings, ..sample("pull_request.opened") }
 }
 
 /// Puts a text into every string, but for addresses, and for Markdown of users, in which links are meant.

@@ -22,9 +22,10 @@ impl Outline {
                 ("routes" | "mutes", Value::Array(_, all)) => {
                     rules.entry(key.trim_end_matches('s')).or_default().extend(all);
                 }
-                ("sources" | "channels", Value::Dict(_, tables)) => {
+                ("sources" | "channels" | "people", Value::Dict(_, tables)) => {
+                    let what = if key == "people" { "person" } else { key.trim_end_matches('s') };
                     for (name, table) in tables {
-                        self.add(format!("{} `{name}`", key.trim_end_matches('s')), table);
+                        self.add(format!("{what} `{name}`"), table);
                     }
                 }
                 _ => self.add(format!("`{key}`"), value),

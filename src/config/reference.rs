@@ -331,12 +331,17 @@ pub fn tables() -> Vec<Table> {
         ),
         table(
             "people.NAME",
-            "Who somebody is in the chats, by the name that the host shows. Reserved: nobody is pinged yet, and `mention` writes the \
-             name.",
+            "Who somebody is in the chats: `{{mention …}}` pings them. NAME is the account's id, nickname or name on the host, as \
+             `hookbell events ID --json` shows them; an id cannot be taken by somebody else. Whoever made the event is never pinged.",
             vec![
-                entry("slack", Text, "none", "the member's ID: `U024BE7LH`"),
-                entry("teams", Text, "none", "the user's principal name, or the object's ID in Entra"),
-                entry("discord", Text, "none", "the user's ID: `80351110224678912`"),
+                entry("slack", Text, "none", "the member's ID, `U024BE7LH`, or a user group's, `S0614TZR7`"),
+                entry(
+                    "teams",
+                    Text,
+                    "none",
+                    "the user's principal name, or the object's ID in Entra; a flow posts nothing at all if there is no such user",
+                ),
+                entry("discord", Text, "none", "the user's ID, `80351110224678912`, or behind `&` a role's"),
             ],
         ),
         list(

@@ -9,7 +9,7 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use super::fit::cut_blocks;
 use super::shield::{CLOSE, OPEN, SEPARATOR, is_dropped, shield, unshield};
-use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
+use super::{Block, Inline, Person, Ping, WebUrl, is_blank, plain_text, without_links};
 
 /// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,12 @@ pub enum Splice<'a> {
     },
     /// Markdown that a host's user wrote, of which so many UTF-16 units of text are shown.
     Markdown(&'a str, usize),
+    /// A name, and who is pinged by it.
+    Mention(&'a str, &'a Person),
 }
+
+/// Begins a mention.
+const MENTION: char = 'p';
 
 impl Splice<'_> {
     /// The form in which it passes through the parser.
@@ -33,6 +38,10 @@ impl Splice<'_> {
         let (tag, parts) = match self {
             Self::Code(text) => ('c', vec![text]),
             Self::Link { url, text } => ('l', vec![url, text]),
+            Self::Mention(name, Person { slack, teams, discord }) => {
+                let ids = [slack, teams, discord].map(|id| id.as_deref().unwrap_or_default());
+                (MENTION, [name].into_iter().chain(ids).collect())
+            }
             Self::Markdown(text, longest) => {
                 return format!("{OPEN}m{}{SEPARATOR}{longest}{CLOSE}", shield(text));
             }
@@ -63,7 +72,7 @@ pub fn plain(rendered: &str) -> String {
     for piece in pieces(rendered) {
         match piece {
             Piece::Text(shielded) => text.push_str(&unshield(shielded)),
-            Piece::Splice(tree) => text.push_str(&plain_text(&flatten(tree))),
+            Piece::Splice(inside) => text.push_str(&plain_text(&flatten(spliced(inside)))),
         }
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -199,7 +208,7 @@ impl Tree {
         for piece in pieces(text) {
             match piece {
                 Piece::Text(shielded) => self.plain(unshield(shielded)),
-                Piece::Splice(tree) => self.splice(tree),
+                Piece::Splice(inside) => self.splice(spliced(inside)),
             }
         }
     }
@@ -382,6 +391,8 @@ pub(crate) enum Run<'a> {
     Value(String),
     /// What a helper drew.
     Tree(Vec<Block>),
+    /// Somebody who is pinged.
+    Mention(Ping),
 }
 
 /// Tells a template's own text, values and helpers' markup apart.
@@ -391,8 +402,8 @@ pub(crate) fn runs(rendered: &str) -> Vec<Run<'_>> {
     for piece in pieces(rendered) {
         let mut rest = match piece {
             Piece::Text(text) => text,
-            Piece::Splice(tree) => {
-                found.push(Run::Tree(tree));
+            Piece::Splice(inside) => {
+                found.push(ping(inside).map_or_else(|| Run::Tree(spliced(inside)), Run::Mention));
                 continue;
             }
         };
@@ -416,10 +427,24 @@ pub(crate) fn runs(rendered: &str) -> Vec<Run<'_>> {
     found
 }
 
+/// Whom a template's text mentions, in its order.
+pub(crate) fn pings(rendered: &str) -> Vec<Ping> {
+    rendered.split(OPEN).skip(1).filter_map(|piece| ping(piece.split(CLOSE).next()?)).collect()
+}
+
+/// Who is pinged by one helper's markup.
+fn ping(inside: &str) -> Option<Ping> {
+    let mut parts = inside.strip_prefix(MENTION)?.split(SEPARATOR).map(unshield);
+    let name = one_line(parts.next()?);
+    let mut id = || parts.next().filter(|id| !id.is_empty());
+    Some(Ping { name, person: Person { slack: id(), teams: id(), discord: id() } })
+}
+
 /// A part of a leaf's text.
 enum Piece<'a> {
     Text(&'a str),
-    Splice(Vec<Block>),
+    /// What a helper wrote; [`spliced`] makes it a tree.
+    Splice(&'a str),
 }
 
 /// Splits a leaf's text at the markup that helpers wrote.
@@ -429,7 +454,7 @@ fn pieces(text: &str) -> Vec<Piece<'_>> {
     while let Some((before, after)) = rest.split_once(OPEN) {
         let (inside, after) = after.split_once(CLOSE).unwrap_or((after, ""));
         pieces.push(Piece::Text(before));
-        pieces.push(Piece::Splice(spliced(inside)));
+        pieces.push(Piece::Splice(inside));
         rest = after;
     }
     pieces.push(Piece::Text(rest));
@@ -454,6 +479,7 @@ fn spliced(inside: &str) -> Vec<Block> {
             };
             vec![Block::Paragraph(inline)]
         }
+        (Some(MENTION), [name, ..]) => vec![Block::Paragraph(vec![Inline::Text(one_line(name.clone()))])],
         (Some('m'), [markdown, longest]) => {
             let tree = Tree::parse(markdown, Author::Stranger).blocks();
             cut_blocks(tree, longest.parse().unwrap_or(usize::MAX))
@@ -475,7 +501,7 @@ fn unshield_all(text: &str) -> String {
     for piece in pieces(text) {
         match piece {
             Piece::Text(shielded) => plain.push_str(&unshield(shielded)),
-            Piece::Splice(tree) => plain.push_str(&plain_text(&flatten(tree))),
+            Piece::Splice(inside) => plain.push_str(&plain_text(&flatten(spliced(inside)))),
         }
     }
     plain

@@ -5,6 +5,7 @@
 
 pub mod fit;
 pub mod markdown;
+pub mod people;
 pub mod shield;
 pub mod table;
 mod web_url;
@@ -12,6 +13,7 @@ mod web_url;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use people::{People, Person, Ping};
 pub use web_url::WebUrl;
 
 /// A message, as every chat gets it.
@@ -41,12 +43,15 @@ pub struct Message {
     pub time: Option<Timestamp>,
     /// What the items of the body's lists are called, for saying how many were left out: `commits`.
     pub items: Option<String>,
+    /// Whom it pings, each once; their names are in the text too.
+    pub pings: Vec<Ping>,
 }
 
 impl Message {
     /// The message in one line alone, for channels and routes of that style.
     pub fn into_line(self) -> Self {
-        Self { line: self.line, accent: self.accent, url: self.url, time: self.time, ..Self::default() }
+        let Self { line, accent, url, time, pings, .. } = self;
+        Self { line, accent, url, time, pings, ..Self::default() }
     }
 
     /// Whether there is more to it than its line.

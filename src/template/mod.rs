@@ -23,7 +23,7 @@ use serde_json::Value;
 use crate::chat::{KINDS, Kind as Chat};
 use crate::event::{Event, Kind};
 use crate::message::shield::shield;
-use crate::message::{Accent, Inline, Message};
+use crate::message::{Accent, Inline, Message, People};
 use crate::problem::{Place, Problem, SourceFile, nearest};
 use lint::{Known, Partial};
 use native::Native;
@@ -53,6 +53,7 @@ struct BuiltIn;
 /// All templates, compiled. Immutable: a change makes a new library.
 pub struct Library {
     registry: Handlebars<'static>,
+    people: Arc<People>,
     partials: BTreeMap<String, Partial>,
     files: BTreeMap<String, Portable>,
     built_in: BTreeMap<String, Portable>,
@@ -128,6 +129,7 @@ impl Library {
     pub fn built_in() -> Self {
         let mut library = Self {
             registry: helpers::registry(),
+            people: Arc::default(),
             partials: BTreeMap::new(),
             files: BTreeMap::new(),
             built_in: BTreeMap::new(),
@@ -144,6 +146,19 @@ impl Library {
             }
         }
         library
+    }
+
+    /// The same templates, whose mentions ping these people.
+    #[must_use]
+    pub fn with_people(mut self, people: Arc<People>) -> Self {
+        helpers::set_people(&mut self.registry, &people);
+        self.people = people;
+        self
+    }
+
+    /// Who is pinged by mentions.
+    pub(crate) fn people(&self) -> &Arc<People> {
+        &self.people
     }
 
     /// What a built-in template says.

@@ -120,6 +120,7 @@ impl Portable {
             }
             Ok(())
         })?;
+        message.pings = made.rendering.pings;
         Ok(message)
     }
 

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::helpers::{HELPERS, example};
 use super::*;
-use crate::message::{Block, plain_text};
+use crate::message::{Block, Person, plain_text};
 use crate::source::PROVIDERS;
 
 /// Compiles one file's text in a library of its own.
@@ -305,5 +305,37 @@ fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
             assert!(said.remove("comment"));
         }
         assert_eq!(met.remove(&kind).unwrap_or_default(), said, "{kind}");
+    }
+}
+
+#[test]
+fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
+    let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
+    let known = [("{ana}", "U0A"), ("{bo}", "U0B"), ("cy", "U0C"), ("Di Moss", "U0D")];
+    let people: People = known.into_iter().map(|(name, id)| (name.to_owned(), person(id))).collect();
+    let mut library = Library::built_in().with_people(Arc::new(people));
+    let ana = json!({ "id": "{ana}", "name": "Ana Ruiz" });
+    let bo = json!({ "id": "{bo}", "name": "Bo **L** <@U0X>" });
+    let cy = json!({ "id": "{cy}", "nickname": "cy", "name": "Cy" });
+    let nobody = json!({ "id": "{no}", "nickname": "no", "name": "Ana Ruiz" });
+    let event = json!({ "actor": ana, "bo": bo, "nobody": nobody, "all": [ana, bo, cy, nobody, bo, null] });
+    let cases: &[(&str, &str, &[&str])] = &[
+        ("{{mention actor}}", "Ana Ruiz", &[]),
+        ("{{mention nobody}}", "Ana Ruiz", &[]),
+        ("{{mention bo}}", "Bo **L** <@U0X>", &["U0B"]),
+        ("**{{mention all}}**", "Ana Ruiz, Bo **L** <@U0X>, Cy, Ana Ruiz, Bo **L** <@U0X>", &["U0B", "U0C"]),
+        ("`{{mention bo}}` and {{mention \"Di Moss\"}}", "Bo **L** <@U0X> and Di Moss", &["U0B", "U0D"]),
+        // What another helper makes of a mention is its text.
+        ("{{truncate (mention bo) 4}}", "Bo…", &[]),
+        ("{{bo.name}} {{markdown bo.name}}", "Bo **L** <@U0X> Bo L <@U0X>", &[]),
+    ];
+    for (template, shown, pinged) in cases {
+        let text = format!("+++\nline = '''{template}'''\n+++\n");
+        let problems = library.replace(FOREIGN, None, &text);
+        assert!(problems.is_empty(), "{}", problems[0].render(false));
+        let message = library.render(&Context::new(pushed(event.clone())), Some(FOREIGN)).message;
+        let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
+        assert_eq!((plain_text(&message.line).as_str(), ids.as_slice()), (*shown, *pinged), "{template}");
+        assert_eq!(message.clone().into_line().pings, message.pings);
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, Service, post, sample};
@@ -188,6 +188,32 @@ async fn a_channel_of_lines_gets_lines() {
     let card = teams.wait_for(1).await[0]["attachments"][0]["content"].clone();
     assert_eq!(card["body"].as_array().unwrap().len(), 1);
     assert_eq!(card["actions"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_asked_for_a_review_is_pinged_in_every_chat_and_who_asks_is_not() {
+    let (slack, teams, discord) = fakes().await;
+    let channels = [("slack", &slack), ("teams", &teams), ("discord", &discord)];
+    let home = Home::new(&format!(
+        "{}\n[people.\"Ana Ruiz\"]\nslack = \"U0ANA\"\n\
+         [people.bo]\nslack = \"U0BO\"\nteams = \"bo@acme.example\"\ndiscord = \"80351110224678912\"\n",
+        config(&channels, "")
+    ));
+    let mut service = home.serve();
+    send(&service, 0..1).await;
+    let pinged = json!([{ "type": "user", "user_id": "U0BO" }]);
+    assert_eq!(slack.wait_for(1).await[0]["blocks"][1]["elements"][0]["elements"], pinged);
+    let body = discord.wait_for(1).await[0].clone();
+    assert_eq!(body["content"], "<@80351110224678912>");
+    assert_eq!(body["allowed_mentions"], json!({ "parse": [], "users": ["80351110224678912"] }));
+    let card = teams.wait_for(1).await[0]["attachments"][0]["content"].clone();
+    assert_eq!(card["msteams"]["entities"][0]["mentioned"], json!({ "id": "bo@acme.example", "name": "Bo Lindqvist" }));
+    // Who is who is read again with the rest.
+    let text = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
+    std::fs::write(home.path().join("config.toml"), text.replace("U0BO", "U0NEW")).unwrap();
+    service.wait_for_log("changed person `bo`");
+    send(&service, 1..2).await;
+    assert_eq!(slack.wait_for(2).await[1]["blocks"][1]["elements"][0]["elements"][0]["user_id"], "U0NEW");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,8 @@ const markdown = new MarkdownIt({ html: false, linkify: false, breaks: true });
 function html(text: string): HTMLElement {
   const element = document.createElement("div");
   element.className = "discord-markdown";
-  element.innerHTML = markdown.render(text);
+  const mention = (_: string, role: string, id: string) => `<discord-mention type="${role ? "role" : "user"}">${id}</discord-mention>`;
+  element.innerHTML = markdown.render(text).replace(/&lt;@(&amp;)?(\d+)&gt;/g, mention);
   return element;
 }
 

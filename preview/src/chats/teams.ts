@@ -5,7 +5,8 @@ import type { Theme } from "./frame";
 
 const markdown = new MarkdownIt({ html: false, linkify: false });
 AdaptiveCards.AdaptiveCard.onProcessMarkdown = (text, result) => {
-  result.outputHtml = markdown.render(text);
+  // Who is meant by it stands in the card's entities.
+  result.outputHtml = markdown.render(text).replace(/&lt;at&gt;(.*?)&lt;\/at&gt;/g, '<span class="mention">$1</span>');
   result.didProcess = true;
 };
 

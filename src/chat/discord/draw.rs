@@ -1,15 +1,16 @@
 //! A message as a Discord embed (<https://discord.com/developers/docs/resources/message#embed-object>).
 //!
 //! Discord's Markdown has backslash escapes, but not in the label of a link and not in code: there, what could be
-//! markup is replaced by characters that look alike. Nothing pings: `allowed_mentions` allows nothing.
+//! markup is replaced by characters that look alike. Nothing pings but the ids of the config's people, which alone
+//! `allowed_mentions` allows; within an embed not even these would, so that they stand above it.
 
 use serde::Serialize;
-use serde_json::json;
 
 use super::limits;
 use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
+use crate::message::people::MOST_PINGS;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping};
 
 /// No embeds for what a line links to.
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
@@ -29,14 +30,50 @@ impl Drawn {
 
 #[derive(Serialize)]
 struct Payload {
-    embeds: [Embed; 1],
+    #[serde(skip_serializing_if = "String::is_empty")]
+    content: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    embeds: Vec<Embed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<u32>,
     allowed_mentions: Mentions,
 }
 
-/// Which mentions may ping: none.
-#[derive(Serialize)]
-struct Mentions {
+/// Which mentions may ping: none of those that Discord finds by itself, and these.
+#[derive(Default, Serialize)]
+pub(super) struct Mentions {
     parse: [&'static str; 0],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    users: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+}
+
+impl Mentions {
+    /// Those of so many people, each once: Discord refuses one that stands twice.
+    pub(super) fn of(pings: &[Ping]) -> Self {
+        let mut mentions = Self::default();
+        for id in pings.iter().filter_map(|ping| ping.person.discord.as_deref()).take(MOST_PINGS) {
+            let (list, id) = match id.strip_prefix('&') {
+                Some(role) => (&mut mentions.roles, role),
+                None => (&mut mentions.users, id),
+            };
+            if list.iter().all(|known| known != id) {
+                list.push(id.to_owned());
+            }
+        }
+        mentions
+    }
+}
+
+/// Where somebody is pinged, in Discord's form.
+fn pings(pings: &[Ping]) -> String {
+    pings.iter().filter_map(mention).collect::<Vec<_>>().join(" ")
+}
+
+/// A mention of somebody who is known in Discord.
+pub(super) fn mention(ping: &Ping) -> Option<String> {
+    ping.person.discord.as_ref().map(|id| format!("<@{id}>"))
 }
 
 #[derive(Default, Serialize)]
@@ -122,20 +159,28 @@ pub(super) fn draw(message: &Message) -> Drawn {
         timestamp: message.time.map(|time| time.to_string()),
     };
     let (description, all) = (units(&embed.description), embed.counted());
-    let payload = Payload { embeds: [embed], allowed_mentions: Mentions { parse: [] } };
+    let payload = Payload {
+        content: pings(&message.pings),
+        embeds: vec![embed],
+        flags: None,
+        allowed_mentions: Mentions::of(&message.pings),
+    };
     let json = serde_json::to_string(&payload).unwrap_or_default();
     Drawn { json, description, all }
 }
 
 /// A message that is a line alone: text, without an embed.
 fn line(message: &Message) -> Drawn {
-    let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= limits::CONTENT);
-    let payload = json!({
-        "content": inlines(&fitting),
-        "flags": SUPPRESS_EMBEDS,
-        "allowed_mentions": { "parse": [] },
-    });
-    Drawn { json: payload.to_string(), description: 0, all: 0 }
+    let pings = pings(&message.pings);
+    let room = limits::CONTENT - units(&pings).min(limits::CONTENT - 1) - 1;
+    let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
+    let payload = Payload {
+        content: format!("{}\n{pings}", inlines(&fitting)).trim_end().to_owned(),
+        embeds: vec![],
+        flags: Some(SUPPRESS_EMBEDS),
+        allowed_mentions: Mentions::of(&message.pings),
+    };
+    Drawn { json: serde_json::to_string(&payload).unwrap_or_default(), description: 0, all: 0 }
 }
 
 const fn colour(accent: Accent) -> u32 {

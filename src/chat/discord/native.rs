@@ -2,18 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
+use super::draw::Mentions;
 use super::{draw, limits};
 use crate::chat::native::{Dialect, Slot, at_most, by_line};
 use crate::message::fit::units;
+use crate::message::markdown;
 
-const DIALECT: Dialect =
-    Dialect { slot, escape: |text| by_line(text, draw::escape), draw: |blocks| draw::blocks(blocks, "") };
+const DIALECT: Dialect = Dialect {
+    slot,
+    escape: |text| by_line(text, draw::escape),
+    draw: |blocks| draw::blocks(blocks, ""),
+    mention: draw::mention,
+};
 
 /// Finishes what a template rendered to.
 pub(super) fn finish(body: Value) -> Result<String, String> {
+    // Where a helper says whom to ping, they may be, and nobody else.
+    let pings = Mentions::of(&markdown::pings(&body.to_string()));
     let mut body = DIALECT.turned_back(body)?;
     if let Some(body) = body.as_object_mut() {
-        body.entry("allowed_mentions").or_insert_with(|| json!({ "parse": [] }));
+        body.entry("allowed_mentions").or_insert_with(|| json!(pings));
     }
     check(&body)?;
     Ok(body.to_string())

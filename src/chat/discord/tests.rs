@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::*;
 use crate::chat::Outcome;
 use crate::chat::testing::{
-    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, utf16,
+    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, sample, short,
+    utf16,
 };
 
 fn texts(body: &Value) -> Vec<&str> {
@@ -151,4 +152,26 @@ fn the_address_asks_for_an_answer_once() {
     let two = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2&wait=true").unwrap().destination();
     assert_eq!(one, two);
     assert!(made("https://discord.com/api/webhooks/1/x/slack").is_err());
+}
+
+#[test]
+fn who_is_pinged_stands_above_the_embed_and_nobody_else_is() {
+    let allowed = serde_json::json!({ "parse": [], "users": ["80351110224678912"], "roles": ["165511591545143296"] });
+    let body: Value = serde_json::from_str(&encode(&pinging())).unwrap();
+    assert_eq!(
+        (&body["content"], &body["allowed_mentions"]),
+        (&"<@80351110224678912> <@&165511591545143296>".into(), &allowed)
+    );
+    let line: Value = serde_json::from_str(&encode(&pinging().into_line())).unwrap();
+    let content = line["content"].as_str().unwrap();
+    assert!(content.ends_with(" in acme/api\n<@80351110224678912> <@&165511591545143296>"), "{content}");
+    assert_eq!(line["allowed_mentions"], allowed);
+    // As many as may be, below the longest line.
+    let mut full = pinging().into_line();
+    let ping = full.pings.remove(0);
+    full.pings = vec![ping; crate::message::people::MOST_PINGS];
+    full.line = vec![crate::message::Inline::Text("word ".repeat(1_000))];
+    let line: Value = serde_json::from_str(&encode(&full)).unwrap();
+    let content = line["content"].as_str().unwrap();
+    assert!(utf16(content) <= 2_000 && content.starts_with("word word") && content.ends_with("8912>"), "{content}");
 }

@@ -11,7 +11,7 @@ use super::limits;
 use crate::message::fit::{cut_text, text_that_fits, units};
 use crate::message::markdown::flatten;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, WebUrl, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
 
 /// A drawn message, and what of it Slack counts.
 pub(super) struct Drawn {
@@ -95,6 +95,12 @@ enum Leaf {
         #[serde(skip_serializing_if = "Look::is_plain")]
         style: Look,
     },
+    User {
+        user_id: String,
+    },
+    Usergroup {
+        usergroup_id: String,
+    },
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Serialize)]
@@ -147,6 +153,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
         Some(title) => section(vec![titled(title, message.url.as_ref())]),
         None => section(leaves(&message.line)),
     });
+    headline.extend(pings(&message.pings));
     let mut rest = vec![];
     rest.extend(rich(body(&message.body)));
     // What is in the picture, the message says elsewhere.
@@ -201,6 +208,19 @@ fn titled(title: &str, url: Option<&WebUrl>) -> Leaf {
         Some(url) => Leaf::Link { url: url.clone(), text, style },
         None => Leaf::Text { text, style },
     }
+}
+
+/// Who is pinged stands in the message itself: an attachment may be folded.
+fn pings(pings: &[Ping]) -> Option<Layout> {
+    let mut elements = vec![];
+    for id in pings.iter().filter_map(|ping| ping.person.slack.clone()) {
+        if !elements.is_empty() {
+            elements.push(plain_leaf(" "));
+        }
+        let is_group = id.starts_with('S');
+        elements.push(if is_group { Leaf::Usergroup { usergroup_id: id } } else { Leaf::User { user_id: id } });
+    }
+    (!elements.is_empty()).then(|| section(elements))
 }
 
 fn section(elements: Vec<Leaf>) -> Layout {
@@ -388,6 +408,7 @@ impl Counted {
             Rich::Section { elements } | Rich::Quote { elements } | Rich::Preformatted { elements } => {
                 elements.iter().for_each(|leaf| match leaf {
                     Leaf::Text { text, .. } | Leaf::Link { text, .. } => self.text(text),
+                    Leaf::User { user_id: id } | Leaf::Usergroup { usergroup_id: id } => self.text(id),
                 })
             }
             Rich::List { elements, .. } => elements.iter().for_each(|element| self.rich(element)),

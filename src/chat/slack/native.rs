@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::limits;
 use crate::chat::native::{Dialect, Slot, at_most, objects};
-use crate::message::Inline;
 use crate::message::fit::units;
 use crate::message::markdown::flatten;
+use crate::message::{Inline, Ping};
 
-const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())) };
+const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())), mention };
 
 /// Keys whose values are addresses.
 const URLS: &[&str] = &[
@@ -73,6 +73,11 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+fn mention(ping: &Ping) -> Option<String> {
+    let id = ping.person.slack.as_deref()?;
+    Some(if id.starts_with('S') { format!("<!subteam^{id}>") } else { format!("<@{id}>") })
 }
 
 fn mrkdwn(inlines: &[Inline]) -> String {

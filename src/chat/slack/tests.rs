@@ -2,7 +2,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::chat::testing::{
-    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, sample, short, texts, utf16,
+    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, pinging, sample, short, texts,
+    utf16,
 };
 
 /// What Slack refuses, by its documents; not by the table that drawing goes by.
@@ -108,4 +109,20 @@ fn every_word_leads_where_it_should() {
     assert_eq!(waits("Fri, 20 Nov 2020 10:00:00 GMT"), "retry rate_limited Some(0ns)");
     assert_eq!(waits("999999999"), "retry rate_limited Some(86400s)");
     assert_eq!(waits("soon"), "retry rate_limited None");
+}
+
+#[test]
+fn who_is_pinged_stands_below_the_headline() {
+    let elements = serde_json::json!([
+        { "type": "user", "user_id": "U0B" },
+        { "type": "text", "text": " " },
+        { "type": "usergroup", "usergroup_id": "S0R" },
+        { "type": "text", "text": " " },
+        { "type": "user", "user_id": "U0H" },
+    ]);
+    for message in [pinging(), pinging().into_line()] {
+        let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+        assert_eq!(body["blocks"][1]["elements"][0]["elements"], elements);
+        check(&body, "a ping");
+    }
 }

@@ -6,8 +6,9 @@
 use serde::Serialize;
 
 use super::limits;
+use crate::event::Account;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, WebUrl, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
 
 /// Whether a drawn message is small enough. What is not ASCII counts twice, because Teams re-encodes it.
 #[expect(clippy::ptr_arg, reason = "the form that fitting asks for")]
@@ -40,12 +41,29 @@ struct Card {
     body: Vec<Element>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     actions: Vec<OpenUrl>,
-    msteams: Width,
+    msteams: Teams,
+}
+
+/// What Teams alone understands.
+#[derive(Serialize)]
+struct Teams {
+    width: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    entities: Vec<Entity>,
+}
+
+/// Who is meant by a name between `<at>` and `</at>`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "mention")]
+struct Entity {
+    text: String,
+    mentioned: Mentioned,
 }
 
 #[derive(Serialize)]
-struct Width {
-    width: &'static str,
+struct Mentioned {
+    id: String,
+    name: String,
 }
 
 #[derive(Serialize)]
@@ -67,6 +85,11 @@ enum Element {
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         separator: bool,
         inlines: Vec<Run>,
+    },
+    TextBlock {
+        spacing: &'static str,
+        wrap: bool,
+        text: String,
     },
     Image {
         spacing: &'static str,
@@ -145,6 +168,11 @@ pub(super) fn draw(message: &Message) -> String {
         select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
         items: top.elements,
     });
+    let entities = entities(&message.pings);
+    if !entities.is_empty() {
+        let text = entities.iter().map(|entity| entity.text.as_str()).collect::<Vec<_>>().join(", ");
+        page.elements.push(Element::TextBlock { spacing: "Small", wrap: true, text });
+    }
     page.blocks(&message.body, "Small", 0);
     if let Some(url) = &message.image {
         let alt_text = inert(message.title.as_deref().unwrap_or_default());
@@ -165,11 +193,30 @@ pub(super) fn draw(message: &Message) -> String {
         fallback_text: inert(plain_text(&message.line).trim()),
         body: page.elements,
         actions: message.buttons.iter().take(limits::BUTTONS).map(button).collect(),
-        msteams: Width { width: "Full" },
+        msteams: Teams { width: "Full", entities },
     };
     let content_type = "application/vnd.microsoft.card.adaptive";
     let attachments = [Attachment { content_type, content_url: None, content: card }];
     serde_json::to_string(&Payload { r#type: "message", attachments }).unwrap_or_default()
+}
+
+/// The most of a name that is shown where somebody is pinged, in characters.
+const LONGEST_NAME: usize = 60;
+
+/// Who is pinged, each by a name of their own: two of one name would be one.
+fn entities(pings: &[Ping]) -> Vec<Entity> {
+    let mut entities: Vec<Entity> = vec![];
+    for (ping, id) in pings.iter().filter_map(|ping| Some((ping, ping.person.teams.clone()?))) {
+        // A host's name must not end the mark, nor be markup.
+        let letters: String =
+            ping.name.chars().filter(|c| c.is_alphanumeric() || *c == ' ').take(LONGEST_NAME).collect();
+        let name = Some(letters.trim()).filter(|name| !name.is_empty()).unwrap_or(Account::UNKNOWN);
+        let is_taken = |name: &str| entities.iter().any(|entity| entity.mentioned.name == name);
+        let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name} {n}")));
+        let Some(name) = names.into_iter().find(|name| !is_taken(name)) else { continue };
+        entities.push(Entity { text: format!("<at>{name}</at>"), mentioned: Mentioned { id, name } });
+    }
+    entities
 }
 
 const fn style(accent: Accent) -> &'static str {

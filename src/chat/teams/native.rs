@@ -10,6 +10,8 @@ const DIALECT: Dialect = Dialect {
     slot,
     escape: |text| draw::inert(&by_line(text, draw::escaped)),
     draw: |blocks| draw::inert(&draw::markdown(&flatten(blocks.to_vec()), false)),
+    // A mention takes an entity elsewhere in the card.
+    mention: |_| None,
 };
 
 /// Finishes what a template rendered to.

@@ -3,7 +3,8 @@ use serde_json::Value;
 use super::*;
 use crate::chat::Outcome;
 use crate::chat::testing::{
-    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, sample, short, texts,
+    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, sample,
+    short, texts,
 };
 
 /// What Teams refuses, or loses without a word.
@@ -98,4 +99,29 @@ fn a_retired_connector_is_refused_with_the_way_out() {
     assert_eq!(made("https://prod-1.westeurope.logic.azure.com:443/workflows/x?sig=y"), Ok(()));
     assert_eq!(made("nonsense"), Err("the webhook's address is no URL".to_owned()));
     assert_eq!(made("ftp://x"), Err("the webhook's address is not one of the web".to_owned()));
+}
+
+#[test]
+fn who_is_pinged_stands_below_the_headline_by_a_name_that_is_no_markup() {
+    for message in [pinging(), pinging().into_line()] {
+        let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+        check(&body, "a ping");
+        let card = &body["attachments"][0]["content"];
+        let named = [
+            ("Bo Lindqvist", "bo@acme.example"),
+            ("Bo Lindqvist 2", "bo.l@acme.example"),
+            ("at DATE x ahttpsevilexample", "h@acme.example"),
+            ("Someone", "f@acme.example"),
+            (&"x".repeat(60), "x@acme.example"),
+        ];
+        let marks = named.map(|(name, _)| format!("<at>{name}</at>"));
+        let entities = named.map(|(name, id)| {
+            serde_json::json!({ "type": "mention", "text": format!("<at>{name}</at>"), "mentioned": { "id": id, "name": name } })
+        });
+        assert_eq!(card["msteams"]["entities"], serde_json::json!(entities));
+        assert_eq!(
+            card["body"][1],
+            serde_json::json!({ "type": "TextBlock", "spacing": "Small", "wrap": true, "text": marks.join(", ") })
+        );
+    }
 }

@@ -3,6 +3,7 @@
 //! A mistake stops nothing but what it stands in: all of them are told at once, and what is sound is built.
 
 mod channels;
+mod people;
 mod rules;
 mod service;
 mod sources;
@@ -12,6 +13,7 @@ mod warnings;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use figment::value::Dict;
 use secrecy::{ExposeSecret, SecretString};
@@ -134,7 +136,6 @@ impl<'a> Builder<'a> {
         let mutes = names.mutes(&mut roots);
         let (routes, places) = names.routes(&mut roots);
         let delivery = roots.last_mut().map(|root| names.delivery(root)).unwrap_or_default();
-        roots.last_mut().into_iter().for_each(people);
         roots.into_iter().for_each(Section::finish);
 
         let mut uses: BTreeMap<&str, Vec<Kind>> = BTreeMap::new();
@@ -234,7 +235,13 @@ impl<'a> Builder<'a> {
         Some(read)
     }
 
+    /// The templates, and who is pinged by their mentions.
     fn templates(&self, root: &mut Section<'_>) -> Library {
+        let people = Arc::new(people::people(root));
+        self.library(root).with_people(people)
+    }
+
+    fn library(&self, root: &mut Section<'_>) -> Library {
         let Some(taken) = root.string("templates") else { return Library::built_in() };
         let directory = root.document.directory.join(&taken.value);
         Library::directories(&directory).into_iter().for_each(|directory| self.watched.borrow_mut().add(directory));
@@ -251,22 +258,6 @@ impl<'a> Builder<'a> {
 
 /// What files with secrets are called where changes are told.
 const SECRET_FILE: &str = "secret file";
-
-/// `[people.NAME]`: who is who in the chats. The table is reserved: what is wrong with it is told, and that nothing uses it.
-fn people(root: &mut Section<'_>) {
-    let place = root.place_of("people");
-    let people = root.named("people");
-    if !people.is_empty() {
-        let problem = Problem::warning("`people` is of no use yet: nobody is pinged", place);
-        root.note(problem.help("leave it out; `{{mention …}}` writes the name"));
-    }
-    for (_, mut person) in people {
-        for chat in ["slack", "teams", "discord"] {
-            person.string(chat);
-        }
-        person.finish();
-    }
-}
 
 type Guards = HashMap<ChannelName, Conditions>;
 type Places = Vec<(ChannelName, Place)>;

@@ -1,6 +1,6 @@
 //! What the preview page asks: templates and samples, drawing a template that is being written, saving it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::desk::{Desk, Wrong, shown};
 use crate::chat::{KINDS, console};
+use crate::config::Settings;
 use crate::event::EventId;
 use crate::message::{Message, plain_text};
 use crate::problem::{Place, Problem, Severity};
@@ -118,7 +119,7 @@ pub(super) struct SavedAnswer {
 impl Desk {
     pub(super) async fn preview(&self) -> Result<PreviewAnswer, Wrong> {
         let directory = self.live.now().templates_directory.clone();
-        let library = current(directory.as_deref());
+        let library = current(&self.live.now());
         let portable = library.names().map(|name| TemplateName {
             name: name.to_owned(),
             chat: None,
@@ -150,9 +151,9 @@ impl Desk {
     pub(super) async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, Wrong> {
         check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
-        let directory = self.live.now().templates_directory.clone();
+        let settings = self.live.now();
         // Compiling and rendering take a while; the listener goes on meanwhile.
-        let drawn = tokio::task::spawn_blocking(move || drawn(&draft, &context, directory.as_deref())).await;
+        let drawn = tokio::task::spawn_blocking(move || drawn(&draft, &context, current(&settings))).await;
         drawn.map_err(|error| Wrong::Store(format!("drawing it failed: {error}")))
     }
 
@@ -193,8 +194,10 @@ impl Desk {
 }
 
 /// The templates as they are on the disk.
-fn current(directory: Option<&Path>) -> Library {
-    directory.map_or_else(Library::built_in, |directory| Library::load(directory, "templates").0)
+fn current(settings: &Settings) -> Library {
+    let directory = settings.templates_directory.as_deref();
+    let library = directory.map_or_else(Library::built_in, |directory| Library::load(directory, "templates").0);
+    library.with_people(settings.templates.people().clone())
 }
 
 fn check_names(template: &str, chat: Option<&str>) -> Result<(), Wrong> {
@@ -215,8 +218,7 @@ fn chats(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "enum": names })
 }
 
-fn drawn(draft: &Draft, context: &Context, directory: Option<&Path>) -> DrawingAnswer {
-    let mut library = current(directory);
+fn drawn(draft: &Draft, context: &Context, mut library: Library) -> DrawingAnswer {
     let problems = library.replace(&draft.template, draft.chat.as_deref(), &draft.text);
     let rendered = library.render(context, Some(&draft.template));
     let mut failures: Vec<_> = rendered.failures.iter().map(ToString::to_string).collect();

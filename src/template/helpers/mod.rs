@@ -4,6 +4,9 @@
 //! those that make markup write a [`Splice`] instead, and give plain text where another helper takes them.
 
 mod documented;
+mod mention;
+
+use std::sync::Arc;
 
 use handlebars::{
     Context, Handlebars, Helper, HelperDef, HelperResult, JsonRender, Output, RenderContext, RenderError,
@@ -13,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::message::People;
 use crate::message::markdown::Splice;
 use crate::message::shield::shield;
 
@@ -25,7 +29,7 @@ pub(super) fn registry() -> Handlebars<'static> {
     registry.unregister_helper("log");
     registry.unregister_helper("raw");
     registry.register_helper("helperMissing", Box::new(missing));
-    let values: [(&str, ValueFn); 10] = [
+    let values: [(&str, ValueFn); 9] = [
         ("truncate", truncate),
         ("first_line", first_line),
         ("short_hash", short_hash),
@@ -34,7 +38,6 @@ pub(super) fn registry() -> Handlebars<'static> {
         ("default", default),
         ("date", date),
         ("ago", ago),
-        ("mention", mention),
         ("len", len),
     ];
     for (name, function) in values {
@@ -46,7 +49,14 @@ pub(super) fn registry() -> Handlebars<'static> {
     }
     registry.register_helper("skip", Box::new(skip));
     registry.register_helper("json", Box::new(json));
+    let nobody = Arc::default();
+    set_people(&mut registry, &nobody);
     registry
+}
+
+/// Says who is who, for mentions.
+pub(super) fn set_people(registry: &mut Handlebars<'_>, people: &Arc<People>) {
+    registry.register_helper("mention", Box::new(mention::Mention(people.clone())));
 }
 
 /// Ends a rendering: there is nothing to tell, for this reason.
@@ -255,12 +265,6 @@ fn ago(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
         _ => format!("{} d ago", seconds / 86_400),
     };
     Ok(said.into())
-}
-
-/// `{{mention actor}}`: an account, by its name.
-fn mention(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
-    let account = arguments.value(0);
-    Ok(account.get("name").cloned().unwrap_or_else(|| text(account).into()))
 }
 
 /// `{{len list}}`: how many there are; of a text, its characters as a reader counts them.

@@ -1,0 +1,51 @@
+//! `[people.NAME]`: who is who in the chats.
+
+use super::super::section::Section;
+use crate::message::{People, Person};
+use crate::problem::Problem;
+
+/// Reads who is who, and says what is wrong with it.
+pub(super) fn people(root: &mut Section<'_>) -> People {
+    let people = root.named("people").into_iter().map(|(name, mut section)| {
+        let mut id = |key: &'static str, chat: &str, is_id: fn(&str) -> bool, help: &str| {
+            let taken = section.string(key)?;
+            if is_id(&taken.value) {
+                return Some(taken.value);
+            }
+            section.note(Problem::error(format!("`{}` is no ID of {chat}", taken.value), taken.place).help(help));
+            None
+        };
+        let person = Person {
+            slack: id("slack", "Slack", is_of_slack, "a member's is `U024BE7LH`, a user group's `S0614TZR7`"),
+            teams: id("teams", "Teams", is_of_teams, "say `ana@acme.example`, or the object's ID in Entra"),
+            discord: id(
+                "discord",
+                "Discord",
+                is_of_discord,
+                "a user's is `80351110224678912`; a role's stands behind `&`",
+            ),
+        };
+        section.finish();
+        (name, person)
+    });
+    people.collect()
+}
+
+/// A member or a group of them (<https://docs.slack.dev/reference/block-kit/block-elements/user-element>).
+fn is_of_slack(id: &str) -> bool {
+    id.starts_with(['U', 'W', 'S']) && id.len() > 2 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
+
+/// A user's principal name, or the object's ID in Entra.
+fn is_of_teams(id: &str) -> bool {
+    let is_object = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let of_name = |b: u8| b.is_ascii_alphanumeric() || b".@_'+!#^~-".contains(&b);
+    let is_name = id.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.'));
+    is_object || is_name && id.bytes().all(of_name)
+}
+
+/// A user's or, behind `&`, a role's (<https://discord.com/developers/docs/reference#message-formatting>).
+fn is_of_discord(id: &str) -> bool {
+    let number = id.strip_prefix('&').unwrap_or(id);
+    (15..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+}
