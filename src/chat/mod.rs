@@ -97,8 +97,17 @@ pub struct Receipt {
     pub message_id: Option<String>,
     /// How long the chat asks to wait before the next one.
     pub pause: Option<Duration>,
-    /// What somebody should know all the same.
-    pub note: Option<String>,
+    /// What it shows, where that is not what was drawn.
+    pub instead: Option<Instead>,
+}
+
+/// What was sent in the place of what a chat refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instead {
+    /// The request's body.
+    pub body: Body,
+    /// What somebody should know of it.
+    pub why: String,
 }
 
 /// Why an attempt did not deliver.

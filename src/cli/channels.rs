@@ -164,7 +164,7 @@ fn told(outcome: &Outcome) -> Result<String, String> {
         Err(format!("{what}\n  it said: {}{remedy}", failure.said))
     };
     match outcome {
-        Outcome::Delivered(Receipt { note: Some(note), .. }) => Ok(format!("delivered, but {note}")),
+        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => Ok(format!("delivered, but {}", instead.why)),
         Outcome::Delivered(Receipt { .. }) => Ok("delivered".to_owned()),
         Outcome::Accepted => Ok("accepted: the chat took the message, and does not say whether it shows it\n  \
              look at the channel; if nothing comes within a minute, look at the flow's run history"

@@ -78,6 +78,10 @@ pub(super) async fn attempt(
     let (at, began) = (clock(), Instant::now());
     let sent = channel.chat.send(&delivery.id, &body).await;
     let took = millis(began.elapsed());
+    let body = match &sent.outcome {
+        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => instead.body.clone(),
+        _ => body,
+    };
     let meaning = meaning(sent.outcome, &delivery, failures);
     metrics::counter!(
         "hookbell_attempts_total",
@@ -151,7 +155,8 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait }, alert: None }
     };
     match outcome {
-        Outcome::Delivered(Receipt { message_id, pause, note }) => {
+        Outcome::Delivered(Receipt { message_id, pause, instead }) => {
+            let note = instead.map(|instead| instead.why);
             if let Some(note) = &note {
                 tracing::warn!(delivery = %id, %channel, note, "delivered, but not as drawn");
             }

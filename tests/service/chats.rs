@@ -171,6 +171,12 @@ async fn blocks_that_slack_refuses_go_out_as_plain_text() {
     assert_eq!(shown[0]["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 number 0000 in acme/api");
     assert_eq!(shown[1]["blocks"][0]["type"], "rich_text");
     service.wait_for_log("delivered, but not as drawn");
+    // What is kept is what Slack took.
+    assert!(service.stop("TERM").0.success());
+    let (_, listed, _) = home.run(&["deliveries", "--json"]);
+    let first: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    let (_, sent, _) = home.run(&["deliveries", first["id"].as_str().unwrap(), "--sent"]);
+    assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), shown[0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

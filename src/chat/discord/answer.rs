@@ -21,7 +21,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
     }
     if (200..300).contains(&answer.status) && answer.whole {
         let message_id = json["id"].as_str().map(ToOwned::to_owned);
-        return Outcome::Delivered(Receipt { message_id, pause: pause(answer), note: None });
+        return Outcome::Delivered(Receipt { message_id, pause: pause(answer), instead: None });
     }
     match json["code"].as_u64() {
         Some(10015) => closed(Reason::Gone, "the webhook was deleted: make a new one, and set its address"),

@@ -89,11 +89,13 @@ impl Chat for Slack {
             return sent;
         }
         let Some(plain) = draw::plain(&body.0) else { return sent };
-        let again = self.post(&Body(plain)).await;
+        let body = Body(plain);
+        let again = self.post(&body).await;
         match again.outcome {
             Outcome::Delivered(receipt) => {
-                let note = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
-                Sent { outcome: Outcome::Delivered(super::Receipt { note: Some(note), ..receipt }), ..again }
+                let why = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
+                let instead = Some(super::Instead { body, why });
+                Sent { outcome: Outcome::Delivered(super::Receipt { instead, ..receipt }), ..again }
             }
             // The first refusal says more than the second.
             Outcome::Rejected(_) => sent,
