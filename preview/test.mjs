@@ -49,7 +49,16 @@ await withPreview(program, false, async ({ browser, address, templates }) => {
   await page.waitForFunction(() => document.getElementById("save").disabled);
   assert.match(readFileSync(opened, "utf8"), /Please review/);
   assert.match(await page.locator("#file").innerText(), /mine\/pull_request\.opened\.md\.hbs$/);
+  await page.waitForFunction(() => document.querySelector("#template option:checked").text === "pull_request.opened (yours)");
   if (pictures) await page.screenshot({ path: join(pictures, "preview.png") });
+
+  // What is not saved is there still when one comes back to it.
+  await text.fill("+++\nline = 'not saved'\n+++\n");
+  await page.locator("#template").selectOption("push");
+  await page.waitForFunction(() => document.getElementById("text").value.includes("push.commits"));
+  await page.locator("#template").selectOption("pull_request.opened");
+  await page.waitForFunction(() => document.getElementById("text").value.includes("not saved"));
+  await text.fill(readFileSync(opened, "utf8"));
 
   // In a narrow window nothing is beyond its edge.
   const size = page.viewportSize();

@@ -19,6 +19,8 @@ let theme: Theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" :
 /** What the file says, as far as is known. */
 let onDisk = "";
 let writable = false;
+/** What was written and not saved, by template. */
+const drafts = new Map<string, string>();
 let last: api.Drawing | null = null;
 let turn = 0;
 
@@ -103,6 +105,8 @@ function number(found: api.Problem[]): void {
 
 function changed(): void {
   saving.disabled = !writable || text.value === onDisk;
+  if (text.value === onDisk) drafts.delete(chosen.value);
+  else drafts.set(chosen.value, text.value);
   number(last?.problems ?? []);
 }
 
@@ -116,7 +120,7 @@ function later(): void {
 async function load(): Promise<void> {
   const { name, chat } = template();
   const found = await api.template(name, chat);
-  [onDisk, text.value] = [found.text, found.text];
+  [onDisk, text.value] = [found.text, drafts.get(chosen.value) ?? found.text];
   file.textContent = found.file ?? (writable ? "built in: saving makes a file of it" : "built in");
   changed();
   await redraw();
@@ -144,6 +148,7 @@ async function save(): Promise<void> {
     onDisk = text.value;
     file.textContent = saved.file;
     changed();
+    list(await api.overview());
   } catch (error) {
     note.textContent = String((error as Error).message);
   }
@@ -156,17 +161,24 @@ function dress(next: Theme): void {
   show();
 }
 
-async function start(): Promise<void> {
-  dress(theme);
-  const all = await api.overview();
-  writable = all.directory !== null;
+/** Lists the templates; the one that is chosen stays so. */
+function list({ templates }: api.Overview): void {
+  const before = chosen.value;
   chosen.replaceChildren(
-    ...all.templates.map(({ name, chat, file }) => {
+    ...templates.map(({ name, chat, file }) => {
       const marks = [chat, file && "yours"].filter(Boolean).join(", ");
       const label = marks ? `${name} (${marks})` : name;
       return new Option(label, chat ? `${name}@${chat}` : name);
     }),
   );
+  if (before) chosen.value = before;
+}
+
+async function start(): Promise<void> {
+  dress(theme);
+  const all = await api.overview();
+  writable = all.directory !== null;
+  list(all);
   at("samples").replaceChildren(...all.samples.map(({ name, about }) => new Option(about, name)));
   chosen.value = all.templates.some(({ name }) => name === "pull_request.opened") ? "pull_request.opened" : chosen.value;
   const samples = new Set(all.samples.map(({ name }) => name));
@@ -191,6 +203,9 @@ async function start(): Promise<void> {
       key.preventDefault();
       if (!saving.disabled) void save();
     }
+  });
+  addEventListener("beforeunload", (leaving) => {
+    if (drafts.size) leaving.preventDefault();
   });
   setInterval(() => void look(), LOOK);
 }
