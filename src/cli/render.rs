@@ -174,7 +174,7 @@ fn library(config: &Path) -> Result<Library, Failure> {
     let (library, problems) = config::templates(config);
     report(&problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Failure::NotFine("the templates have errors".to_owned()));
+        return Err(Failure::NotFine("the templates, or who is pinged by them, have errors".to_owned()));
     }
     Ok(library)
 }

@@ -332,7 +332,7 @@ pub fn tables() -> Vec<Table> {
         table(
             "people.NAME",
             "Who somebody is in the chats: `{{mention …}}` pings them. NAME is the account's id, nickname or name on the host, as \
-             `hookbell events ID --json` shows them; an id cannot be taken by somebody else. Whoever made the event is never pinged.",
+             `hookbell events ID --json` shows them; only an id cannot be taken by somebody else. Whoever made the event is never pinged.",
             vec![
                 entry("slack", Text, "none", "the member's ID, `U024BE7LH`, or a user group's, `S0614TZR7`"),
                 entry(

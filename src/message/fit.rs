@@ -99,6 +99,7 @@ fn headline(message: &Message) -> Message {
         title: message.title.as_deref().map(|title| cut_text(title, SHORTEST)),
         url: message.url.clone(),
         accent: message.accent,
+        pings: message.pings.clone(),
         ..Message::default()
     }
 }

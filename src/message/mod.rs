@@ -43,7 +43,7 @@ pub struct Message {
     pub time: Option<Timestamp>,
     /// What the items of the body's lists are called, for saying how many were left out: `commits`.
     pub items: Option<String>,
-    /// Whom it pings, each once; their names are in the text too.
+    /// Whom it pings, each once: who is mentioned in its line, its body or its facts.
     pub pings: Vec<Ping>,
 }
 

@@ -67,6 +67,11 @@ fn json(text: &str) -> Result<Value, String> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
+    // What an escape makes of a private character would be taken for a value, or a helper's markup.
+    let mut escapes = text.match_indices("\\u").filter_map(|(at, _)| text.get(at + 2..at + 5));
+    if escapes.any(|high| ("db8"..="dbf").contains(&high.to_ascii_lowercase().as_str())) {
+        return Err("renders to JSON with an escape for a private character".to_owned());
+    }
     let mut depth = 0_usize;
     for c in text.chars() {
         match c {
@@ -137,6 +142,10 @@ mod tests {
             let error = json(wrong).unwrap_err();
             assert!(error.contains(why), "{wrong}: {error}");
         }
+        for private in ["{ \"a\": \"\\udbc0\\udc01pX\" }", "{ \"\\uDB80\\uDC00\": 1 }"] {
+            assert!(json(private).unwrap_err().contains("private character"), "{private}");
+        }
+        assert!(json("{ \"a\": \"\\ud83d\\ude00 \\u00e9\" }").is_ok());
         assert!(json(&"[".repeat(100_000)).unwrap_err().contains("nests more than"));
     }
 }

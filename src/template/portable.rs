@@ -87,7 +87,8 @@ impl Portable {
     /// Makes the message. What renders blank is left out; a template of which nothing is left has failed.
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, NoMessage> {
         let mut made = Making { template: self, rendering: Rendering::new(registry, context) };
-        let line = markdown::line(made.slot(&self.line)?);
+        let rendered = made.slot(&self.line)?;
+        let (line, mut pings) = (markdown::line(rendered), markdown::pings(rendered));
         if is_blank(&line) {
             return Err(self.failure("`line` rendered to nothing".to_owned()));
         }
@@ -102,14 +103,19 @@ impl Portable {
             url: made.url(self.url.as_ref())?,
             image: made.url(self.image.as_ref())?,
             accent: self.accent.as_ref().map(|slot| made.accent(slot)).transpose()?.unwrap_or_default(),
-            body: markdown::blocks(made.slot(&self.body)?),
             time: time.and_then(|time| time.parse().ok()),
             ..Message::default()
         };
+        let rendered = made.slot(&self.body)?;
+        message.body = markdown::blocks(rendered);
+        pings.extend(markdown::pings(rendered));
         made.listed(&self.fields, |made, field| {
-            let field = Field { name: made.plain(&field.name)?, value: markdown::inlines(made.slot(&field.value)?) };
-            if !field.name.is_empty() && !is_blank(&field.value) {
-                message.fields.push(field);
+            let name = made.plain(&field.name)?;
+            let rendered = made.slot(&field.value)?;
+            let value = markdown::inlines(rendered);
+            if !name.is_empty() && !is_blank(&value) {
+                pings.extend(markdown::pings(rendered));
+                message.fields.push(Field { name, value });
             }
             Ok(())
         })?;
@@ -120,7 +126,11 @@ impl Portable {
             }
             Ok(())
         })?;
-        message.pings = made.rendering.pings;
+        for ping in pings {
+            if message.pings.iter().all(|known| known.person != ping.person) {
+                message.pings.push(ping);
+            }
+        }
         Ok(message)
     }
 

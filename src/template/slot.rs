@@ -9,9 +9,6 @@ use handlebars::{
 use serde_json::Value;
 
 use super::helpers::Skip;
-use crate::message::Ping;
-use crate::message::markdown;
-use crate::message::people::MOST_PINGS;
 
 /// The most that one slot of a template may render to, in bytes; chats show far less.
 const LARGEST_OUTPUT: usize = 256 * 1024;
@@ -41,14 +38,12 @@ pub(super) struct Rendering<'a> {
     context: &'a Context,
     /// What stands for `item`, in what is shown once for each of a list.
     pub(super) item: Option<Value>,
-    /// Whom the slots so far mention, each once.
-    pub(super) pings: Vec<Ping>,
     output: Capped,
 }
 
 impl<'a> Rendering<'a> {
     pub(super) fn new(registry: &'a Handlebars<'a>, context: &'a Context) -> Self {
-        Self { registry, context, item: None, pings: vec![], output: Capped(String::with_capacity(USUAL_OUTPUT)) }
+        Self { registry, context, item: None, output: Capped(String::with_capacity(USUAL_OUTPUT)) }
     }
 
     /// What a slot renders to, shielded.
@@ -66,11 +61,6 @@ impl<'a> Rendering<'a> {
         }
         let rendered = template.render(self.registry, self.context, &mut state, &mut self.output);
         rendered.map_err(|error| ended(name, &error))?;
-        for ping in markdown::pings(&self.output.0) {
-            if self.pings.len() < MOST_PINGS && self.pings.iter().all(|known| known.person != ping.person) {
-                self.pings.push(ping);
-            }
-        }
         Ok(&self.output.0)
     }
 

@@ -311,13 +311,15 @@ fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
 #[test]
 fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
     let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
-    let known = [("{ana}", "U0A"), ("{bo}", "U0B"), ("cy", "U0C"), ("Di Moss", "U0D")];
+    let known = [("ana:1", "U0A"), ("bo:1", "U0B"), ("cy", "U0C"), ("Di Moss", "U0D")];
+    let ana = json!({ "id": "ana:1", "nickname": "ana", "name": "Ana Ruiz" });
+    let bo = json!({ "id": "bo:1", "name": "Bo **L** <@U0X>" });
+    let cy = json!({ "id": "cy:1", "nickname": "cy", "name": "Cy" });
+    let nobody = json!({ "id": "no:1", "nickname": "no", "name": "Ana Ruiz" });
+    // What has no id is who the config says by its nickname.
+    let known = [known.as_slice(), &[("ana", "U0A")]].concat();
     let people: People = known.into_iter().map(|(name, id)| (name.to_owned(), person(id))).collect();
     let mut library = Library::built_in().with_people(Arc::new(people));
-    let ana = json!({ "id": "{ana}", "name": "Ana Ruiz" });
-    let bo = json!({ "id": "{bo}", "name": "Bo **L** <@U0X>" });
-    let cy = json!({ "id": "{cy}", "nickname": "cy", "name": "Cy" });
-    let nobody = json!({ "id": "{no}", "nickname": "no", "name": "Ana Ruiz" });
     let event = json!({ "actor": ana, "bo": bo, "nobody": nobody, "all": [ana, bo, cy, nobody, bo, null] });
     let cases: &[(&str, &str, &[&str])] = &[
         ("{{mention actor}}", "Ana Ruiz", &[]),
@@ -327,6 +329,7 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
         ("`{{mention bo}}` and {{mention \"Di Moss\"}}", "Bo **L** <@U0X> and Di Moss", &["U0B", "U0D"]),
         // What another helper makes of a mention is its text.
         ("{{truncate (mention bo) 4}}", "Bo…", &[]),
+        ("{{mention \"ana\"}} {{mention actor.name}}", "ana Ana Ruiz", &[]),
         ("{{bo.name}} {{markdown bo.name}}", "Bo **L** <@U0X> Bo L <@U0X>", &[]),
     ];
     for (template, shown, pinged) in cases {
@@ -337,5 +340,41 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
         let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
         assert_eq!((plain_text(&message.line).as_str(), ids.as_slice()), (*shown, *pinged), "{template}");
         assert_eq!(message.clone().into_line().pings, message.pings);
+    }
+    // Who stands where nobody reads it is not pinged.
+    let text = "+++\nline = 'x'\nurl = 'https://x.example/{{mention bo}}'\n[[fields]]\nname = '{{nowhere}}'\nvalue = '{{mention bo}}'\n\
+                [[fields]]\nname = 'Y'\nvalue = '{{mention \"cy\"}}'\n+++\n{{mention \"Di Moss\"}}";
+    library.replace(FOREIGN, None, text);
+    let message = library.render(&Context::new(pushed(event.clone())), Some(FOREIGN)).message;
+    let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
+    assert_eq!(ids, ["U0D", "U0C"]);
+}
+
+#[test]
+fn reviewers_are_pinged_when_they_are_asked_and_not_for_a_draft() {
+    let people = [("bo".to_owned(), Person { slack: Some("U0B".to_owned()), ..Person::default() })];
+    let library = Library::built_in().with_people(Arc::new(people.into_iter().collect()));
+    let bo = json!([{ "id": "b:1", "nickname": "bo", "name": "Bo Lindqvist" }]);
+    let changes = json!([
+        { "what": "target", "old": "main", "new": "next" },
+        { "what": "reviewers", "old": null, "new": "Bo Lindqvist" },
+    ]);
+    for (kind, is_always) in [
+        ("opened", false),
+        ("ready", true),
+        ("reviewers_changed", false),
+        ("commits_added", false),
+        ("retargeted", false),
+    ] {
+        for is_draft in [false, true] {
+            let event = json!({
+                "kind": format!("pull_request.{kind}"), "actor": { "name": "Ana Ruiz" }, "changes": changes,
+                "repository": { "full_name": "acme/api" },
+                "pull_request": { "id": "1", "title": "T", "draft": is_draft, "reviewers": bo, "reviewers_added": bo },
+            });
+            let rendered = library.render(&Context::new(event), None);
+            assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
+            assert_eq!(rendered.message.pings.is_empty(), is_draft && !is_always, "{kind}, draft: {is_draft}");
+        }
     }
 }

@@ -8,8 +8,7 @@ const markdown = new MarkdownIt({ html: false, linkify: false, breaks: true });
 function html(text: string): HTMLElement {
   const element = document.createElement("div");
   element.className = "discord-markdown";
-  const mention = (_: string, role: string, id: string) => `<discord-mention type="${role ? "role" : "user"}">${id}</discord-mention>`;
-  element.innerHTML = markdown.render(text).replace(/&lt;@(&amp;)?(\d+)&gt;/g, mention);
+  element.innerHTML = markdown.render(text);
   return element;
 }
 
@@ -63,11 +62,21 @@ function embed(embed: any, lightTheme: boolean): HTMLElement {
   return made;
 }
 
+/** The text above the embeds, in which those are mentioned who may be. */
+function content(text: string, allowed: any): HTMLElement {
+  const ids = new Set<string>([...(allowed?.users ?? []), ...(allowed?.roles ?? [])]);
+  const element = html(text);
+  element.innerHTML = element.innerHTML.replace(/&lt;@(&amp;)?(\d+)&gt;/g, (all, role, id) =>
+    ids.has(id) ? `<discord-mention type="${role ? "role" : "user"}">${id}</discord-mention>` : all,
+  );
+  return element;
+}
+
 export function discord(place: Element, body: any, theme: Theme): void {
   const lightTheme = theme === "light";
   const messages = element("discord-messages", { lightTheme });
   const message = element("discord-message", { author: "Hookbell", avatar: LOGO, bot: true, timestamp: TIME, lightTheme });
-  if (body.content) message.append(html(body.content));
+  if (body.content) message.append(content(body.content, body.allowed_mentions));
   for (const one of body.embeds ?? []) message.append(embed(one, lightTheme));
   messages.append(message);
   place.replaceChildren(messages);

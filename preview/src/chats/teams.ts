@@ -4,9 +4,13 @@ import MarkdownIt from "markdown-it";
 import type { Theme } from "./frame";
 
 const markdown = new MarkdownIt({ html: false, linkify: false });
+/** Who is meant by a name in the card that is drawn, as its entities say. */
+let mentioned = new Set<string>();
+
 AdaptiveCards.AdaptiveCard.onProcessMarkdown = (text, result) => {
-  // Who is meant by it stands in the card's entities.
-  result.outputHtml = markdown.render(text).replace(/&lt;at&gt;(.*?)&lt;\/at&gt;/g, '<span class="mention">$1</span>');
+  result.outputHtml = markdown
+    .render(text)
+    .replace(/&lt;at&gt;(.*?)&lt;\/at&gt;/g, (all, name) => (mentioned.has(name) ? `<span class="mention">${name}</span>` : all));
   result.didProcess = true;
 };
 
@@ -67,6 +71,7 @@ export function teams(place: Element, body: any, theme: Theme): void {
     const card = new AdaptiveCards.AdaptiveCard();
     card.hostConfig = hostConfig(theme);
     card.parse(attachment.content);
+    mentioned = new Set((attachment.content.msteams?.entities ?? []).map((entity: any) => markdown.utils.escapeHtml(entity.mentioned?.name ?? "")));
     const drawn = card.render();
     if (drawn) frame.append(drawn);
   }

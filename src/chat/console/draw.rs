@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::Layout;
-use crate::message::{Accent, Block, Inline, Message, WebUrl};
+use crate::message::{Accent, Block, Inline, Message, Ping, WebUrl};
 
 /// The bar at the left of every line, with the space behind it.
 const BAR: &str = "▌ ";
@@ -23,6 +23,7 @@ pub fn draw(message: &Message, layout: Layout) -> String {
     };
     page.small(message.author.as_deref());
     page.wrapped(&title, "", "");
+    page.pings(&message.pings);
     page.blocks(&message.body, "");
     if message.body.len() > 1 && !(message.fields.is_empty() && message.buttons.is_empty()) {
         page.lines.push(String::new());
@@ -128,6 +129,14 @@ impl Page {
             let mut line = vec![Run { text: format!("{name}{gap}"), style: Style::new().dimmed(), url: None }];
             line.extend(runs(&field.value, Style::new(), None));
             self.wrapped(&line, "", &" ".repeat(column + 2));
+        }
+    }
+
+    /// Who is pinged, in the chats in which the config knows them.
+    fn pings(&mut self, pings: &[Ping]) {
+        let names = pings.iter().map(|ping| format!("@{}", inert(&ping.name))).collect::<Vec<_>>().join(" ");
+        if !names.is_empty() {
+            self.wrapped(&[Run { text: names, style: Style::new().bold(), url: None }], "", "");
         }
     }
 

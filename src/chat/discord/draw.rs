@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::limits;
 use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
-use crate::message::people::MOST_PINGS;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping};
 
@@ -50,16 +49,13 @@ pub(super) struct Mentions {
 }
 
 impl Mentions {
-    /// Those of so many people, each once: Discord refuses one that stands twice.
+    /// Discord refuses an id that stands twice.
     pub(super) fn of(pings: &[Ping]) -> Self {
         let mut mentions = Self::default();
-        for id in pings.iter().filter_map(|ping| ping.person.discord.as_deref()).take(MOST_PINGS) {
-            let (list, id) = match id.strip_prefix('&') {
-                Some(role) => (&mut mentions.roles, role),
-                None => (&mut mentions.users, id),
-            };
-            if list.iter().all(|known| known != id) {
-                list.push(id.to_owned());
+        for (_, id) in ids(pings) {
+            match id.strip_prefix('&') {
+                Some(role) => mentions.roles.push(role.to_owned()),
+                None => mentions.users.push(id.to_owned()),
             }
         }
         mentions
@@ -68,7 +64,11 @@ impl Mentions {
 
 /// Where somebody is pinged, in Discord's form.
 fn pings(pings: &[Ping]) -> String {
-    pings.iter().filter_map(mention).collect::<Vec<_>>().join(" ")
+    ids(pings).into_iter().filter_map(|(ping, _)| mention(ping)).collect::<Vec<_>>().join(" ")
+}
+
+fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
+    Ping::of_chat(pings, |person| person.discord.as_deref())
 }
 
 /// A mention of somebody who is known in Discord.

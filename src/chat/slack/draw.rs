@@ -5,11 +5,17 @@
 //! in its `mrkdwn`. Only `text`, for notifications, is `mrkdwn`; there `&`, `<` and `>` are escaped, so that nothing in
 //! it mentions or links.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::limits;
 use crate::message::fit::{cut_text, text_that_fits, units};
 use crate::message::markdown::flatten;
+use crate::message::people::MOST_PINGS;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
 
@@ -51,7 +57,6 @@ struct Attachment {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Layout {
     RichText { elements: Vec<Rich> },
-    Section { text: Plain },
     Context { elements: Vec<Plain> },
     Image { image_url: WebUrl, alt_text: String },
     Actions { elements: Vec<Button> },
@@ -174,15 +179,57 @@ pub(super) fn draw(message: &Message) -> Drawn {
     Drawn { json, blocks, all_texts: counted.all, longest_text: counted.longest }
 }
 
-/// The same message as plain text, made of what was drawn before.
+/// The same message as plain text, made of what was drawn before; who was pinged still is.
 pub(super) fn plain(drawn: &str) -> Option<String> {
-    let payload: serde_json::Value = serde_json::from_str(drawn).ok()?;
-    let text = payload["text"].as_str()?.to_owned();
-    // Outside `mrkdwn` nothing is escaped.
-    let shown = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
-    let section = Layout::Section { text: Plain::new(cut_text(&shown, limits::TEXT)) };
-    let plain = Payload { text, unfurl_links: false, unfurl_media: false, blocks: vec![section], attachments: vec![] };
-    serde_json::to_string(&plain).ok()
+    let payload: Value = serde_json::from_str(drawn).ok()?;
+    let text = payload["text"].as_str()?;
+    let mut marks: Vec<_> = MARK.find_iter(text).map(|mark| mark.as_str().to_owned()).collect();
+    collect_marks(&payload, &mut marks);
+    let mut seen = HashSet::new();
+    marks.retain(|mark| seen.insert(mark.clone()));
+    marks.truncate(MOST_PINGS);
+    // Outside `mrkdwn` nothing is escaped, and no mark means anything.
+    let shown = MARK.replace_all(text, "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let shown = cut_text(shown.trim(), limits::TEXT);
+    let mut blocks = vec![];
+    if !shown.is_empty() {
+        blocks.push(json!({ "type": "section", "text": Plain::new(shown) }));
+    }
+    if !marks.is_empty() {
+        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": marks.join(" ") } }));
+    }
+    Some(json!({ "text": text, "unfurl_links": false, "unfurl_media": false, "blocks": blocks }).to_string())
+}
+
+/// A mention of a member or a group, where Slack looks for markup
+/// (<https://docs.slack.dev/messaging/formatting-message-text#mentioning-users>).
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static MARK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"<(?:@[UW]|!subteam\^S)[A-Z0-9]+>").expect("a valid pattern"));
+
+/// Such a mark.
+pub(super) fn mark(id: &str) -> String {
+    if id.starts_with('S') { format!("<!subteam^{id}>") } else { format!("<@{id}>") }
+}
+
+/// The mentions in a body's blocks, as marks.
+fn collect_marks(value: &Value, marks: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_marks(item, marks)),
+        Value::Object(object) => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str);
+            match text("type") {
+                Some("user") => marks.extend(text("user_id").map(mark)),
+                Some("usergroup") => marks.extend(text("usergroup_id").map(mark)),
+                Some("mrkdwn") => {
+                    let found = text("text").into_iter().flat_map(|text| MARK.find_iter(text));
+                    marks.extend(found.map(|mark| mark.as_str().to_owned()));
+                }
+                _ => object.values().for_each(|value| collect_marks(value, marks)),
+            }
+        }
+        _ => {}
+    }
 }
 
 /// What a phone shows, and a screen reader reads.
@@ -213,7 +260,8 @@ fn titled(title: &str, url: Option<&WebUrl>) -> Leaf {
 /// Who is pinged stands in the message itself: an attachment may be folded.
 fn pings(pings: &[Ping]) -> Option<Layout> {
     let mut elements = vec![];
-    for id in pings.iter().filter_map(|ping| ping.person.slack.clone()) {
+    for (_, id) in Ping::of_chat(pings, |person| person.slack.as_deref()) {
+        let id = id.to_owned();
         if !elements.is_empty() {
             elements.push(plain_leaf(" "));
         }
@@ -394,7 +442,6 @@ impl Counted {
         for block in blocks {
             match block {
                 Layout::RichText { elements } => elements.iter().for_each(|element| counted.rich(element)),
-                Layout::Section { text } => counted.text(&text.text),
                 Layout::Context { elements } => elements.iter().for_each(|text| counted.text(&text.text)),
                 Layout::Image { alt_text, .. } => counted.text(alt_text),
                 Layout::Actions { elements } => elements.iter().for_each(|button| counted.text(&button.text.text)),

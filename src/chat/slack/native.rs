@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::draw::mark;
 use super::limits;
 use crate::chat::native::{Dialect, Slot, at_most, objects};
 use crate::message::fit::units;
@@ -76,8 +77,7 @@ fn escape(text: &str) -> String {
 }
 
 fn mention(ping: &Ping) -> Option<String> {
-    let id = ping.person.slack.as_deref()?;
-    Some(if id.starts_with('S') { format!("<!subteam^{id}>") } else { format!("<@{id}>") })
+    ping.person.slack.as_deref().map(mark)
 }
 
 fn mrkdwn(inlines: &[Inline]) -> String {

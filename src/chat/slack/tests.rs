@@ -126,3 +126,22 @@ fn who_is_pinged_stands_below_the_headline() {
         check(&body, "a ping");
     }
 }
+
+#[test]
+fn plain_text_pings_whom_the_blocks_would_have() {
+    let plain: Value = serde_json::from_str(&draw::plain(&encode(&pinging())).unwrap()).unwrap();
+    assert_eq!(plain["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 Add rate limits in acme/api");
+    assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R> <@U0H>");
+    // What a template of the user's own says, and what a stranger writes where nothing is markup.
+    let own = serde_json::json!({
+        "text": "<@U0B>, look: a &lt;@U0X&gt;",
+        "blocks": [
+            { "type": "section", "text": { "type": "mrkdwn", "text": "<!subteam^S0R> &lt;@U0X&gt;" } },
+            { "type": "section", "text": { "type": "plain_text", "text": "<@U0X>" } },
+        ],
+    });
+    let plain: Value = serde_json::from_str(&draw::plain(&own.to_string()).unwrap()).unwrap();
+    assert_eq!(plain["blocks"][0]["text"]["text"], ", look: a <@U0X>");
+    assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R>");
+    assert_eq!(plain["blocks"][2], Value::Null);
+}

@@ -203,18 +203,27 @@ pub(super) fn draw(message: &Message) -> String {
 /// The most of a name that is shown where somebody is pinged, in characters.
 const LONGEST_NAME: usize = 60;
 
+/// The most bytes of a card that may go into pings, so that something is left for what they are about.
+const MOST_BYTES: usize = limits::BYTES / 2;
+
 /// Who is pinged, each by a name of their own: two of one name would be one.
 fn entities(pings: &[Ping]) -> Vec<Entity> {
     let mut entities: Vec<Entity> = vec![];
-    for (ping, id) in pings.iter().filter_map(|ping| Some((ping, ping.person.teams.clone()?))) {
-        // A host's name must not end the mark, nor be markup.
-        let letters: String =
-            ping.name.chars().filter(|c| c.is_alphanumeric() || *c == ' ').take(LONGEST_NAME).collect();
+    let mut left = MOST_BYTES;
+    for (ping, id) in Ping::of_chat(pings, |person| person.teams.as_deref()) {
+        // A host's name must not end the mark, nor be markup, all of which is of ASCII.
+        let is_name = |c: &char| c.is_ascii_alphanumeric() || " .'-".contains(*c) || !c.is_ascii();
+        let letters: String = ping.name.chars().filter(is_name).take(LONGEST_NAME).collect();
         let name = Some(letters.trim()).filter(|name| !name.is_empty()).unwrap_or(Account::UNKNOWN);
         let is_taken = |name: &str| entities.iter().any(|entity| entity.mentioned.name == name);
         let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name} {n}")));
         let Some(name) = names.into_iter().find(|name| !is_taken(name)) else { continue };
-        entities.push(Entity { text: format!("<at>{name}</at>"), mentioned: Mentioned { id, name } });
+        // It stands in the text, in its entity's and in whom that means, and counts twice where it is not ASCII.
+        let size = 6 * name.len() + id.len() + 100;
+        let Some(rest) = left.checked_sub(size) else { break };
+        left = rest;
+        let mentioned = Mentioned { id: id.to_owned(), name: name.clone() };
+        entities.push(Entity { text: format!("<at>{name}</at>"), mentioned });
     }
     entities
 }

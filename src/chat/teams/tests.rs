@@ -110,8 +110,8 @@ fn who_is_pinged_stands_below_the_headline_by_a_name_that_is_no_markup() {
         let named = [
             ("Bo Lindqvist", "bo@acme.example"),
             ("Bo Lindqvist 2", "bo.l@acme.example"),
-            ("at DATE x ahttpsevilexample", "h@acme.example"),
-            ("Someone", "f@acme.example"),
+            ("at DATE x ahttpsevil.example", "h@acme.example"),
+            ("👩‍👩‍👧", "f@acme.example"),
             (&"x".repeat(60), "x@acme.example"),
         ];
         let marks = named.map(|(name, _)| format!("<at>{name}</at>"));
@@ -124,4 +124,22 @@ fn who_is_pinged_stands_below_the_headline_by_a_name_that_is_no_markup() {
             serde_json::json!({ "type": "TextBlock", "spacing": "Small", "wrap": true, "text": marks.join(", ") })
         );
     }
+}
+
+#[test]
+fn pings_leave_room_for_what_they_are_about() {
+    let mut message = pinging();
+    let ping = message.pings.remove(0);
+    let person = |n: usize| crate::message::Person { teams: Some(format!("p{n}@acme.example")), ..ping.person.clone() };
+    for name in ["漢".repeat(200), "Seán O'Brien-Smith Jr.".to_owned()] {
+        message.pings = (0..60).map(|n| crate::message::Ping { name: name.clone(), person: person(n) }).collect();
+        let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+        check(&body, "many pings");
+        let card = &body["attachments"][0]["content"];
+        let entities = card["msteams"]["entities"].as_array().unwrap();
+        assert!(entities.len() >= 8 && entities.len() <= 50, "{}", entities.len());
+        assert!(card["body"].to_string().contains("Public endpoints had no limit"), "{card}");
+    }
+    let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+    assert!(body.to_string().contains("<at>Seán O'Brien-Smith Jr. 2</at>"));
 }

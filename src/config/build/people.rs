@@ -1,12 +1,17 @@
 //! `[people.NAME]`: who is who in the chats.
 
 use super::super::section::Section;
+use crate::message::people::is_uuid;
 use crate::message::{People, Person};
 use crate::problem::Problem;
 
 /// Reads who is who, and says what is wrong with it.
 pub(super) fn people(root: &mut Section<'_>) -> People {
     let people = root.named("people").into_iter().map(|(name, mut section)| {
+        if ["slack", "teams", "discord"].iter().all(|chat| section.peek(chat).is_none()) {
+            let problem = Problem::warning(format!("nobody is pinged for `{name}`"), section.place());
+            section.note(problem.help("say who that is in a chat: `slack`, `teams` or `discord`"));
+        }
         let mut id = |key: &'static str, chat: &str, is_id: fn(&str) -> bool, help: &str| {
             let taken = section.string(key)?;
             if is_id(&taken.value) {
@@ -38,10 +43,10 @@ fn is_of_slack(id: &str) -> bool {
 
 /// A user's principal name, or the object's ID in Entra.
 fn is_of_teams(id: &str) -> bool {
-    let is_object = id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let of_name = |b: u8| b.is_ascii_alphanumeric() || b".@_'+!#^~-".contains(&b);
-    let is_name = id.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && domain.contains('.'));
-    is_object || is_name && id.bytes().all(of_name)
+    let is_domain = |domain: &str| domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty());
+    let is_name = id.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && is_domain(domain));
+    is_uuid(id) || is_name && id.bytes().all(of_name)
 }
 
 /// A user's or, behind `&`, a role's (<https://discord.com/developers/docs/reference#message-formatting>).

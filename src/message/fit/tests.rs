@@ -80,6 +80,16 @@ fn then_blocks_go_and_facts_last_of_all() {
 }
 
 #[test]
+fn pings_stay_whatever_goes() {
+    let ping = crate::message::Ping { name: "Bo".into(), person: crate::message::Person::default() };
+    let message = Message { pings: vec![ping], ..message("text\n\nmore text") };
+    for room in [1_000, 25, 10, 0] {
+        let pings = fit(&message, |message| (drawn(message), message.pings.len()), |(text, _)| units(text) <= room).1;
+        assert_eq!(pings, 1, "{room}");
+    }
+}
+
+#[test]
 fn texts_are_cut_between_words_and_characters() {
     assert_eq!(cut_text("one two three", 13), "one two three");
     assert_eq!(cut_text("one two three four", 14), "one two three…");

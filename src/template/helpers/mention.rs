@@ -23,9 +23,12 @@ impl Mention {
     fn mentioned(&self, helper: &Helper<'_>, context: &Context) -> Vec<(String, Option<&Person>)> {
         let Some(value) = helper.param(0).map(|param| param.value()) else { return vec![] };
         let actor = &context.data()["actor"];
+        let of_actor = self.0.find(actor);
+        let is_actor = |account: &Value| account["id"].is_string() && account["id"] == actor["id"];
         let accounts = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter();
         let named = accounts.map(|account| (account, name(account))).filter(|(_, name)| !name.is_empty());
-        named.map(|(account, name)| (name, self.0.find(account).filter(|_| !are_same(account, actor)))).collect()
+        let pinged = |account: &Value| self.0.find(account).filter(|person| Some(*person) != of_actor);
+        named.map(|(account, name)| (name, pinged(account).filter(|_| !is_actor(account)))).collect()
     }
 }
 
@@ -61,12 +64,4 @@ impl HelperDef for Mention {
 
 fn name(account: &Value) -> String {
     text(account.get("name").unwrap_or(account))
-}
-
-/// Two accounts are the same if their ids are; of what has none, the name decides.
-fn are_same(one: &Value, other: &Value) -> bool {
-    match (one["id"].as_str(), other["id"].as_str()) {
-        (Some(one), Some(other)) => one == other,
-        _ => name(one) == name(other),
-    }
 }
