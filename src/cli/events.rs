@@ -102,8 +102,11 @@ fn event(seen: &SeenEvent) -> String {
     let went: Vec<_> = went.collect();
     let why = seen.decision["silent"].as_str().map(ToOwned::to_owned);
     let why = why.or_else(|| Some(format!("muted by `{}`", seen.decision["muted"].as_str()?)));
-    let held = || seen.decision["held"].as_array()?.first()?["why"].as_str();
-    let why = why.or_else(|| held().map(ToOwned::to_owned));
+    let held = || {
+        let held = seen.decision["held"].as_array()?.first()?;
+        Some(format!("`{}`: {}", held["channel"].as_str()?, held["why"].as_str()?))
+    };
+    let why = why.or_else(held);
     let why = why.or_else(|| seen.decision["dropped"].as_str().map(ToOwned::to_owned));
     let went = match (went.is_empty(), why) {
         _ if seen.decision["undecided"] == true => "undecided: routed by itself once the rules are sound".to_owned(),

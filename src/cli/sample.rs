@@ -125,14 +125,17 @@ fn told(event: &Value) -> String {
     if let Some(why) = event["undecided"].as_str() {
         return format!("{kind} → undecided: {why}");
     }
-    let near = || event["near"].as_array().into_iter().flatten();
+    let list = |key: &str| event[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let held =
+        list("held").iter().map(|held| format!("\n    channel `{}`: {}", text(&held["channel"]), text(&held["why"])));
+    let held: String = held.collect();
     if let Some(why) = event["silent"].as_str() {
         return format!("{kind} → nowhere: {why}");
     }
     match (event["muted"].as_str(), sends.is_empty()) {
         (Some(mute), _) => format!("{kind} → nowhere: muted by `{mute}`"),
-        (None, false) => format!("{kind} → {}", sends.join("; ")),
-        (None, true) => near().fold(format!("{kind} → nowhere"), |line, near| {
+        (None, false) => format!("{kind} → {}{held}", sends.join("; ")),
+        (None, true) => list("near").iter().fold(format!("{kind} → nowhere{held}"), |line, near| {
             format!("{line}\n    route `{}`: {}", text(&near["route"]), text(&near["why"]))
         }),
     }

@@ -46,6 +46,21 @@ fn a_sample_is_sent_with_the_configs_secret() {
 }
 
 #[test]
+fn a_sample_that_a_channel_does_not_accept_is_told_so() {
+    let home = Home::new(
+        "[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"s3cret\"\n[channels.screen]\nkind = \"console\"\n\
+         accept = { visibility = \"public\" }\n[[routes]]\nevent = \"@all\"\nto = \"screen\"\n",
+    );
+    let service = home.serve();
+    let (code, out, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/bitbucket")]);
+    let held =
+        "→ nowhere\n    channel `screen`: the channel does not accept it: `visibility`: `private` is not `public`";
+    assert!(code == 0 && out.contains(held), "{out}{error}");
+    let (_, events, _) = home.run(&["events"]);
+    assert!(events.contains("nowhere: `screen`: the channel does not accept it"), "{events}");
+}
+
+#[test]
 fn samples_that_are_named_by_what_came_before_bring_it_along_whatever_was_sent_already() {
     let home = Home::new(EVERYTHING);
     let service = home.serve();
