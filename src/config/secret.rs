@@ -94,7 +94,7 @@ fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> R
         },
         Err(error) => {
             let help = match error.kind() {
-                std::io::ErrorKind::NotFound => "create it, or add `generate = true`",
+                std::io::ErrorKind::NotFound => "create it; a source's secret can be made up: `generate = true`",
                 std::io::ErrorKind::PermissionDenied => "let the user who runs Hookbell read it",
                 _ => "it must be a file that holds the secret alone, as text",
             };

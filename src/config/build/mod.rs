@@ -186,7 +186,10 @@ impl<'a> Builder<'a> {
         };
         let secrets = self.read_secrets(section, &taken, Secrets::Leave)?;
         if secrets.len() != 1 {
-            let problem = Problem::error(format!("`{key}` must be one text, which is there"), taken.place);
+            let problem = Problem::error(
+                format!("`{key}` must be one text that is there already: nothing can be made up for it"),
+                taken.place,
+            );
             section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the text itself"));
             return None;
         }

@@ -114,6 +114,9 @@ impl Seen<'_> {
             } else if let Some(mute) = self.router.mutes().iter().find(|mute| takes_all(mute, &route.conditions)) {
                 let why = format!("mute `{}` silences all that it is for", mute.name);
                 (self.places[n].whole.clone(), why, "narrow the mute, or remove the route".to_owned())
+            } else if let Some(slug) = without_workspace(&route.conditions) {
+                let why = format!("`{slug}` has no `/`, and repositories are called `workspace/slug`");
+                (place(Key::Repo), why, format!("write `*/{slug}`, or name the workspace before the `/`"))
             } else if let Some(repo) = self.foreign(&route.conditions) {
                 let help = "see `repo` of your sources: it says what each may speak for".to_owned();
                 (place(Key::Repo), format!("no source may speak for `{repo}`"), help)
@@ -127,7 +130,7 @@ impl Seen<'_> {
 
     /// A repository that a route names outright, where it names only such that no source may speak for.
     fn foreign<'b>(&self, conditions: &'b Conditions) -> Option<&'b str> {
-        let names: Vec<_> = conditions.patterns(Key::Repo)?.texts().filter(|text| !text.starts_with('!')).collect();
+        let names = wanted(conditions)?;
         let is_foreign = |name: &&str| {
             !name.contains(['*', '?', '[', '{', '~', '\\'])
                 && !self.sources.values().any(|entry| entry.repo.matches(name))
@@ -160,6 +163,18 @@ impl Seen<'_> {
             }
         }
     }
+}
+
+/// The repositories that a rule asks for, but for those that it leaves out.
+fn wanted(conditions: &Conditions) -> Option<Vec<&str>> {
+    Some(conditions.patterns(Key::Repo)?.texts().filter(|text| !text.starts_with('!')).collect())
+}
+
+/// A repository that is named without its workspace, where all are.
+fn without_workspace(conditions: &Conditions) -> Option<&str> {
+    let names = wanted(conditions)?;
+    let is_slug = |name: &&str| !name.contains(['/', '~', '[', '{', '\\']) && !name.contains("**");
+    if names.iter().all(is_slug) { names.first().copied() } else { None }
 }
 
 /// The repositories that a rule asks for, as it writes them.
