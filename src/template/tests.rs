@@ -87,7 +87,7 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
         std::fs::write(directory.path().join(format!("{name}.md.hbs")), text).unwrap();
     };
     write("pull_request.merged", "a file for the kind");
-    write("special", "{{truncate key key}}");
+    write("special", "{{truncate key (default key)}}");
     let (library, problems) = Library::load(directory.path(), "templates");
     assert!(problems.is_empty(), "{}", problems[0].render(false));
     let event = Context::of(&Event::new(Kind::PullRequestMerged, "pullrequest:fulfilled"));

@@ -112,7 +112,7 @@ fn render_and_check_use_the_configs_templates() {
     let (code, _, error) = home.run(&["check"]);
     assert_eq!(code, 1);
     insta::assert_snapshot!("check_template", error);
-    std::fs::write(&template, "+++\nline = 'x'\n+++\n{{truncate push.branch push.branch}}\n").unwrap();
+    std::fs::write(&template, "+++\nline = 'x'\n+++\n{{truncate push.branch (default push.branch)}}\n").unwrap();
     let (code, _, error) = home.run(&["check"]);
     assert_eq!(code, 1);
     assert!(error.contains("argument 2 must be a whole number, not \"main\" (sample `push`)"), "{error}");

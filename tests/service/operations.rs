@@ -174,7 +174,7 @@ async fn a_template_that_skips_and_one_that_fails_are_told() {
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let template = r#"+++
-line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}{{truncate pull_request.title pull_request.title}}'
+line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}{{truncate pull_request.title (default pull_request.title)}}'
 +++
 "#;
     std::fs::write(home.path().join("mine/pull_request.opened.md.hbs"), template).unwrap();

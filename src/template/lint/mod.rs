@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use handlebars::Template;
 use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
-use serde_json::Value;
 
 use super::helpers::HELPERS;
 use super::slot::Slot;
@@ -318,12 +317,18 @@ impl<'a> Walk<'a> {
             self.error(position, format!("`{name}` has no option `{key}`"), Some(format!("its options: {known}")));
         }
         for n in helper.numbers {
-            if let Some(Parameter::Literal(literal)) = params.get(*n).filter(|_| true)
-                && !matches!(literal, Value::Number(_))
-            {
-                let message = format!("`{name}`: argument {} must be a whole number, not {literal}", n + 1);
-                self.error(position, message, Some(format!("as in `{}`", helper.example)));
-            }
+            let found = match params.get(*n) {
+                Some(Parameter::Literal(literal)) if !literal.is_number() => literal.to_string(),
+                Some(parameter @ (Parameter::Path(_) | Parameter::Name(_))) => {
+                    let Some(path) = parameter.as_name().filter(|path| !self.quietly(path).may_be_number()) else {
+                        continue;
+                    };
+                    format!("`{path}`, which is none")
+                }
+                _ => continue,
+            };
+            let message = format!("`{name}`: argument {} must be a whole number, not {found}", n + 1);
+            self.error(position, message, Some(format!("as in `{}`", helper.example)));
         }
         // What is asked about, or stands in for another, may be missing.
         let may_miss = helper.may_miss;

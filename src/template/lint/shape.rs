@@ -75,6 +75,13 @@ impl Shape {
         Err(Nowhere { message, help: Some(help) })
     }
 
+    /// Whether a number may stand there.
+    pub(super) fn may_be_number(&self) -> bool {
+        let Self::Known(node, _) = self else { return true };
+        let node = resolved(node);
+        node["type"].is_null() || is(node, "integer") || is(node, "number")
+    }
+
     /// Each of a list's items.
     pub(super) fn items(&self, whole: &str) -> Result<Self, Nowhere> {
         let Self::Known(node, _) = self else { return Ok(Self::Any) };
