@@ -64,16 +64,16 @@ impl Mentions {
 
 /// Where somebody is pinged, in Discord's form.
 fn pings(pings: &[Ping]) -> String {
-    ids(pings).into_iter().filter_map(|(ping, _)| mention(ping)).collect::<Vec<_>>().join(" ")
+    ids(pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ")
 }
 
 fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
     Ping::of_chat(pings, |person| person.discord.as_deref())
 }
 
-/// A mention of somebody who is known in Discord.
-pub(super) fn mention(ping: &Ping) -> Option<String> {
-    ping.person.discord.as_ref().map(|id| format!("<@{id}>"))
+/// A mention of a user or a role.
+pub(super) fn mark(id: &str) -> String {
+    format!("<@{id}>")
 }
 
 #[derive(Default, Serialize)]
@@ -172,7 +172,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
 /// A message that is a line alone: text, without an embed.
 fn line(message: &Message) -> Drawn {
     let pings = pings(&message.pings);
-    let room = limits::CONTENT - units(&pings).min(limits::CONTENT - 1) - 1;
+    let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
     let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
     let payload = Payload {
         content: format!("{}\n{pings}", inlines(&fitting)).trim_end().to_owned(),

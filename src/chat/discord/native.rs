@@ -12,7 +12,7 @@ const DIALECT: Dialect = Dialect {
     slot,
     escape: |text| by_line(text, draw::escape),
     draw: |blocks| draw::blocks(blocks, ""),
-    mention: draw::mention,
+    mention: |ping| ping.person.discord.as_deref().map(draw::mark),
 };
 
 /// Finishes what a template rendered to.

@@ -118,8 +118,8 @@ pub(super) struct SavedAnswer {
 
 impl Desk {
     pub(super) async fn preview(&self) -> Result<PreviewAnswer, Wrong> {
-        let directory = self.live.now().templates_directory.clone();
-        let library = current(&self.live.now());
+        let settings = self.live.now();
+        let library = current(&settings);
         let portable = library.names().map(|name| TemplateName {
             name: name.to_owned(),
             chat: None,
@@ -134,7 +134,7 @@ impl Desk {
         templates.sort_by(|one, other| (&one.name, &one.chat).cmp(&(&other.name, &other.chat)));
         let samples = PROVIDERS.iter().flat_map(|provider| provider.samples);
         let samples = samples.map(|sample| SampleName { name: sample.name.to_owned(), about: sample.about.to_owned() });
-        let directory = directory.map(|directory| directory.display().to_string());
+        let directory = settings.templates_directory.as_ref().map(|directory| directory.display().to_string());
         Ok(PreviewAnswer { directory, templates, samples: samples.collect() })
     }
 

@@ -56,7 +56,9 @@ pub(super) fn registry() -> Handlebars<'static> {
 
 /// Says who is who, for mentions.
 pub(super) fn set_people(registry: &mut Handlebars<'_>, people: &Arc<People>) {
-    registry.register_helper("mention", Box::new(mention::Mention(people.clone())));
+    let people = people.clone();
+    let mention = move |arguments: &Arguments<'_, '_>| Ok(mention::mention(&people, arguments));
+    registry.register_helper("mention", Box::new(SpliceHelper(mention)));
 }
 
 /// Ends a rendering: there is nothing to tell, for this reason.
@@ -113,9 +115,12 @@ struct Markup {
 type SpliceFn = fn(&Arguments<'_, '_>) -> Result<Markup, RenderError>;
 
 /// A helper that gives markup.
-struct SpliceHelper(SpliceFn);
+struct SpliceHelper<F>(F);
 
-impl HelperDef for SpliceHelper {
+impl<F> HelperDef for SpliceHelper<F>
+where
+    F: Fn(&Arguments<'_, '_>) -> Result<Markup, RenderError> + Send + Sync,
+{
     fn call_inner<'reg: 'rc, 'rc>(
         &self,
         helper: &Helper<'rc>,
