@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::message::WebUrl;
 use crate::message::markdown::flatten;
-use crate::message::markdown::{Run, runs};
+use crate::message::splice::{Run, runs};
 use crate::message::{Block, Ping, plain_text};
 
 /// What a string of a body is.
@@ -66,7 +66,7 @@ impl Dialect {
     }
 
     fn markup(&self, text: &str) -> String {
-        let drawn = runs(text).into_iter().map(|run| match run {
+        let drawn = runs(text).map(|run| match run {
             Run::Own(own) => own.to_owned(),
             Run::Value(value) => (self.escape)(&value),
             Run::Tree(tree) => (self.draw)(&tree),
@@ -78,7 +78,7 @@ impl Dialect {
 
 /// Text as a reader reads it.
 fn plain(text: &str) -> String {
-    let read = runs(text).into_iter().map(|run| match run {
+    let read = runs(text).map(|run| match run {
         Run::Own(own) => own.to_owned(),
         Run::Value(value) => value,
         Run::Tree(tree) => plain_text(&flatten(tree)),
@@ -92,17 +92,16 @@ fn url(text: &str) -> Result<String, String> {
     let encoded = |value: &str| -> String {
         url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>().replace('+', "%20")
     };
-    let is_own = text.contains("://");
-    let read: String = runs(text)
-        .into_iter()
-        .map(|run| match run {
-            Run::Own(own) => own.to_owned(),
-            Run::Value(value) if is_own => encoded(&value),
-            Run::Value(value) => value,
-            Run::Tree(tree) => plain_text(&flatten(tree)),
-            Run::Mention(ping) => ping.name,
-        })
-        .collect();
+    let runs: Vec<_> = runs(text).collect();
+    let is_own = runs.iter().any(|run| matches!(run, Run::Own(own) if own.contains("://")));
+    let read = runs.into_iter().map(|run| match run {
+        Run::Own(own) => own.to_owned(),
+        Run::Value(value) if is_own => encoded(&value),
+        Run::Value(value) => value,
+        Run::Tree(tree) => plain_text(&flatten(tree)),
+        Run::Mention(ping) => ping.name,
+    });
+    let read: String = read.collect();
     let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is no address of the web"))?;
     Ok(url.to_string())
 }
@@ -144,8 +143,8 @@ mod tests {
     use serde_json::json;
 
     use crate::chat::kind;
-    use crate::message::markdown::Splice;
     use crate::message::shield::shield;
+    use crate::message::splice::Splice;
 
     const HOSTILE: &str =
         "<!channel> @everyone <@U1> [x](https://evil.example) *b* _i_ ~s~ `c`\n> quote {{DATE()}} ${x} &lt;";

@@ -1,4 +1,4 @@
-//! Markdown into the message's tree, with shielded values turned back in its leaves.
+//! Markdown into the message's tree, with values back in its leaves.
 //!
 //! Two sorts of Markdown come here: what a template says, whose values are shielded, and what a host's users
 //! wrote (descriptions, comments), which a template passes on with the `markdown` helper. The first may say
@@ -7,53 +7,18 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
-use super::fit::cut_blocks;
-use super::shield::{CLOSE, OPEN, SEPARATOR, is_dropped, shield, unshield};
-use super::{Block, Inline, Person, Ping, WebUrl, is_blank, plain_text, without_links};
-
-/// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Splice<'a> {
-    /// Code within a line.
-    Code(&'a str),
-    /// A text that leads somewhere.
-    Link {
-        /// Where to.
-        url: &'a str,
-        /// The text.
-        text: &'a str,
-    },
-    /// Markdown that a host's user wrote, of which so many UTF-16 units of text are shown.
-    Markdown(&'a str, usize),
-    /// A name, and who is pinged by it.
-    Mention(&'a str, &'a Person),
-}
-
-/// Begins a mention.
-const MENTION: char = 'p';
-
-impl Splice<'_> {
-    /// The form in which it passes through the parser.
-    pub fn shielded(self) -> String {
-        let (tag, parts) = match self {
-            Self::Code(text) => ('c', vec![text]),
-            Self::Link { url, text } => ('l', vec![url, text]),
-            Self::Mention(name, Person { slack, teams, discord }) => {
-                let ids = [slack, teams, discord].map(|id| id.as_deref().unwrap_or_default());
-                (MENTION, [name].into_iter().chain(ids).collect())
-            }
-            Self::Markdown(text, longest) => {
-                return format!("{OPEN}m{}{SEPARATOR}{longest}{CLOSE}", shield(text));
-            }
-        };
-        let parts: Vec<String> = parts.into_iter().map(shield).collect();
-        format!("{OPEN}{tag}{}{CLOSE}", parts.join(&SEPARATOR.to_string()))
-    }
-}
+use super::shield::{self, Piece, Skeleton, is_dropped};
+use super::splice::Splice;
+use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
 
 /// Parses what a template's body rendered to.
 pub fn blocks(rendered: &str) -> Vec<Block> {
-    Tree::parse(rendered, Author::Template).blocks()
+    Tree::parse(&Skeleton::of(rendered), Author::Template)
+}
+
+/// Parses what a host's user wrote.
+pub(super) fn of_stranger(markdown: &str) -> Vec<Block> {
+    Tree::parse(&Skeleton::of(markdown), Author::Stranger)
 }
 
 /// Parses what one line of a template rendered to. Blocks fold into one run; line ends become spaces.
@@ -66,16 +31,22 @@ pub fn inlines(rendered: &str) -> Vec<Inline> {
     tidy(flatten(blocks(rendered.trim())))
 }
 
-/// What a plain text slot rendered to: shielded values turned back, helpers' markup reduced to its text, in one line.
+/// What a plain text slot rendered to: values, and helpers' markup reduced to its text, in one line.
 pub fn plain(rendered: &str) -> String {
+    read(shield::pieces(rendered)).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Text that can hold no markup.
+fn read<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
     let mut text = String::new();
-    for piece in pieces(rendered) {
+    for piece in pieces {
         match piece {
-            Piece::Text(shielded) => text.push_str(&unshield(shielded)),
-            Piece::Splice(inside) => text.push_str(&plain_text(&flatten(spliced(inside)))),
+            Piece::Own(own) => text.push_str(own),
+            Piece::Value(value) => text.push_str(&shield::text(value)),
+            Piece::Splice(inside) => text.push_str(&plain_text(&flatten(Splice::tree(inside)))),
         }
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    text
 }
 
 /// Who wrote the Markdown.
@@ -90,8 +61,9 @@ enum Author {
 const DEEPEST: usize = 16;
 
 /// A tree in the making: a stack of open containers.
-struct Tree {
+struct Tree<'a> {
     author: Author,
+    skeleton: &'a Skeleton<'a>,
     stack: Vec<Open>,
 }
 
@@ -147,24 +119,20 @@ impl Open {
     }
 }
 
-impl Tree {
-    fn parse(markdown: &str, author: Author) -> Self {
+impl<'a> Tree<'a> {
+    fn parse(skeleton: &'a Skeleton<'a>, author: Author) -> Vec<Block> {
         let mut options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
         if author == Author::Stranger {
             options |= Options::ENABLE_TASKLISTS;
         }
-        let mut tree = Self { author, stack: vec![Open::new(Container::Root)] };
-        for event in Parser::new_ext(markdown, options) {
+        let mut tree = Self { author, skeleton, stack: vec![Open::new(Container::Root)] };
+        for event in Parser::new_ext(skeleton.as_str(), options) {
             tree.take(event);
         }
-        tree
-    }
-
-    fn blocks(mut self) -> Vec<Block> {
-        while self.stack.len() > 1 {
-            self.close();
+        while tree.stack.len() > 1 {
+            tree.close();
         }
-        self.stack.pop().map(Open::into_blocks).unwrap_or_default()
+        tree.stack.pop().map(Open::into_blocks).unwrap_or_default()
     }
 
     fn take(&mut self, event: Event<'_>) {
@@ -172,14 +140,14 @@ impl Tree {
             Event::Start(tag) => {
                 // Items and cells stay what they are: their parents count on them.
                 let part = matches!(tag, Tag::Item | Tag::TableHead | Tag::TableRow | Tag::TableCell);
-                let container = if part || self.stack.len() < DEEPEST { container(tag) } else { Container::Other };
+                let container = if part || self.stack.len() < DEEPEST { self.container(tag) } else { Container::Other };
                 self.stack.push(Open::new(container));
             }
             Event::End(_) => self.close(),
             Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
             Event::Code(text) => {
-                let code = one_line(self.harmless(unshield_all(&text)));
+                let code = one_line(self.read(&text));
                 self.inline(Inline::Code(code));
             }
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
@@ -194,23 +162,29 @@ impl Tree {
         }
     }
 
-    fn text(&mut self, text: &str) {
+    fn text(&mut self, leaf: &str) {
         if matches!(self.top().container, Container::Code) {
-            let text = self.harmless(unshield_all(text));
+            let text = self.read(leaf);
             self.inline(Inline::Text(text));
             return;
         }
-        if !text.contains(OPEN) {
-            let text = self.harmless(unshield(text));
-            self.plain(text);
-            return;
-        }
-        for piece in pieces(text) {
+        let mut text = String::with_capacity(leaf.len());
+        for piece in self.skeleton.pieces(leaf) {
             match piece {
-                Piece::Text(shielded) => self.plain(unshield(shielded)),
-                Piece::Splice(inside) => self.splice(spliced(inside)),
+                Piece::Own(own) => text.push_str(own),
+                Piece::Value(value) => text.push_str(&shield::text(value)),
+                Piece::Splice(inside) => {
+                    self.plain(std::mem::take(&mut text));
+                    self.splice(Splice::tree(inside));
+                }
             }
         }
+        self.plain(self.harmless(text));
+    }
+
+    /// The text of a leaf that can hold no markup: code, an address.
+    fn read(&self, leaf: &str) -> String {
+        self.harmless(read(self.skeleton.pieces(leaf)))
     }
 
     /// Text in which a line end means a line end.
@@ -359,152 +333,32 @@ impl Tree {
             self.inline(Inline::Link { url, text });
         }
     }
-}
 
-fn container(tag: Tag<'_>) -> Container {
-    match tag {
-        Tag::Paragraph => Container::Paragraph,
-        Tag::Heading { .. } => Container::Heading,
-        Tag::BlockQuote(_) => Container::Quote,
-        Tag::CodeBlock(_) => Container::Code,
-        Tag::List(start) => Container::List(start),
-        Tag::Item => Container::Item,
-        Tag::Table(_) => Container::Table,
-        Tag::TableHead | Tag::TableRow => Container::Row,
-        Tag::TableCell => Container::Cell,
-        Tag::Strong => Container::Strong,
-        Tag::Emphasis => Container::Emphasis,
-        Tag::Strikethrough => Container::Strike,
-        Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-            Container::Link(WebUrl::parse(&unshield_all(&dest_url)))
-        }
-        Tag::HtmlBlock => Container::Html,
-        _ => Container::Other,
-    }
-}
-
-/// A part of what a chat-native template rendered to.
-pub(crate) enum Run<'a> {
-    /// What the template itself says.
-    Own(&'a str),
-    /// A value, turned back. Letters of the template's own beside it may be in it: they are no markup in any chat.
-    Value(String),
-    /// What a helper drew.
-    Tree(Vec<Block>),
-    /// Somebody who is pinged.
-    Mention(Ping),
-}
-
-/// Tells a template's own text, values and helpers' markup apart.
-pub(crate) fn runs(rendered: &str) -> Vec<Run<'_>> {
-    let of_value = |c: char| u32::from(c) >= 0xF_0000;
-    let mut found = vec![];
-    for piece in pieces(rendered) {
-        let mut rest = match piece {
-            Piece::Text(text) => text,
-            Piece::Splice(inside) => {
-                found.push(ping(inside).map_or_else(|| Run::Tree(spliced(inside)), Run::Mention));
-                continue;
+    fn container(&self, tag: Tag<'_>) -> Container {
+        match tag {
+            Tag::Paragraph => Container::Paragraph,
+            Tag::Heading { .. } => Container::Heading,
+            Tag::BlockQuote(_) => Container::Quote,
+            Tag::CodeBlock(_) => Container::Code,
+            Tag::List(start) => Container::List(start),
+            Tag::Item => Container::Item,
+            Tag::Table(_) => Container::Table,
+            Tag::TableHead | Tag::TableRow => Container::Row,
+            Tag::TableCell => Container::Cell,
+            Tag::Strong => Container::Strong,
+            Tag::Emphasis => Container::Emphasis,
+            Tag::Strikethrough => Container::Strike,
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
+                Container::Link(WebUrl::parse(&self.read(&dest_url)))
             }
-        };
-        while let Some(first) = rest.find(of_value) {
-            // With the letters and digits before it: they are most likely of the same value.
-            let start = rest[..first]
-                .rfind(|c: char| !c.is_alphanumeric())
-                .map_or(0, |at| at + rest[at..].chars().next().map_or(1, char::len_utf8));
-            let end =
-                rest[first..].find(|c: char| !of_value(c) && !c.is_alphanumeric()).map_or(rest.len(), |at| first + at);
-            if start > 0 {
-                found.push(Run::Own(&rest[..start]));
-            }
-            found.push(Run::Value(unshield(&rest[start..end])));
-            rest = &rest[end..];
+            Tag::HtmlBlock => Container::Html,
+            _ => Container::Other,
         }
-        if !rest.is_empty() {
-            found.push(Run::Own(rest));
-        }
-    }
-    found
-}
-
-/// Whom a template's text mentions, in its order.
-pub(crate) fn pings(rendered: &str) -> Vec<Ping> {
-    rendered.split(OPEN).skip(1).filter_map(|piece| ping(piece.split(CLOSE).next()?)).collect()
-}
-
-/// Who is pinged by one helper's markup.
-fn ping(inside: &str) -> Option<Ping> {
-    let mut parts = inside.strip_prefix(MENTION)?.split(SEPARATOR).map(unshield);
-    let name = one_line(parts.next()?);
-    let mut id = || parts.next().filter(|id| !id.is_empty());
-    Some(Ping { name, person: Person { slack: id(), teams: id(), discord: id() } })
-}
-
-/// A part of a leaf's text.
-enum Piece<'a> {
-    Text(&'a str),
-    /// What a helper wrote; [`spliced`] makes it a tree.
-    Splice(&'a str),
-}
-
-/// Splits a leaf's text at the markup that helpers wrote.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = vec![];
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(OPEN) {
-        let (inside, after) = after.split_once(CLOSE).unwrap_or((after, ""));
-        pieces.push(Piece::Text(before));
-        pieces.push(Piece::Splice(inside));
-        rest = after;
-    }
-    pieces.push(Piece::Text(rest));
-    pieces
-}
-
-/// The tree of one helper's markup.
-fn spliced(inside: &str) -> Vec<Block> {
-    let mut chars = inside.chars();
-    let tag = chars.next();
-    let parts: Vec<String> = chars.as_str().split(SEPARATOR).map(unshield).collect();
-    match (tag, parts.as_slice()) {
-        (Some('c'), [text]) if !text.trim().is_empty() => {
-            vec![Block::Paragraph(vec![Inline::Code(one_line(text.clone()))])]
-        }
-        (Some('l'), [url, text]) => {
-            let text = if text.trim().is_empty() { url } else { text };
-            let text = vec![Inline::Text(one_line(text.clone()))];
-            let inline = match WebUrl::parse(url) {
-                Some(url) => vec![Inline::Link { url, text }],
-                None => text,
-            };
-            vec![Block::Paragraph(inline)]
-        }
-        (Some(MENTION), [name, ..]) => vec![Block::Paragraph(vec![Inline::Text(one_line(name.clone()))])],
-        (Some('m'), [markdown, longest]) => {
-            let tree = Tree::parse(markdown, Author::Stranger).blocks();
-            cut_blocks(tree, longest.parse().unwrap_or(usize::MAX))
-        }
-        _ => vec![],
     }
 }
 
 fn is_leaf(inline: &Inline) -> bool {
     matches!(inline, Inline::Text(_) | Inline::Code(_))
-}
-
-/// The plain text of a leaf that can hold no markup: code, an address.
-fn unshield_all(text: &str) -> String {
-    if !text.contains(OPEN) {
-        return unshield(text);
-    }
-    let mut plain = String::with_capacity(text.len());
-    for piece in pieces(text) {
-        match piece {
-            Piece::Text(shielded) => plain.push_str(&unshield(shielded)),
-            Piece::Splice(inside) => plain.push_str(&plain_text(&flatten(spliced(inside)))),
-        }
-    }
-    plain
 }
 
 /// A comment in HTML is a note of its author to themselves (pull request templates are full of them).
@@ -532,7 +386,7 @@ fn without_comments(inlines: Vec<Inline>) -> Vec<Inline> {
     lines.into_iter().flat_map(|line| [line, Inline::Break]).collect()
 }
 
-fn one_line(text: String) -> String {
+pub(super) fn one_line(text: String) -> String {
     if text.contains(['\n', '\t']) { text.replace(['\n', '\t'], " ") } else { text }
 }
 

@@ -1,12 +1,13 @@
 //! The chat-neutral message: what a template says, before a chat draws it.
 //!
-//! Text in the tree is plain: it holds no markup of any chat, no control character and no shielded character
+//! Text in the tree is plain: it holds no markup of any chat, no control character and no mark of shielding
 //! (see [`shield`]). Drawing it safely in a slot of its own format is each chat's job.
 
 pub mod fit;
 pub mod markdown;
 pub mod people;
 pub mod shield;
+pub mod splice;
 pub mod table;
 mod web_url;
 

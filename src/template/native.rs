@@ -1,4 +1,4 @@
-//! Chat-native templates: the request's own body as JSON, with Handlebars in it. The chat turns shielded values back by the
+//! Chat-native templates: the request's own body as JSON, with Handlebars in it. The chat turns values back by the
 //! slot that each stands in, and holds the result against its limits.
 
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::lint::{Faults, Known};
 use super::portable::{NoMessage, RenderFailure};
 use super::slot::{Rendering, Slot, SlotError};
+use crate::message::shield::{Skeleton, harmless, unshield};
 use crate::problem::{Problem, Severity, SourceFile};
 
 /// How deep a body may nest. No chat's goes to a tenth of it, and reading one takes some stack for each level.
@@ -49,12 +50,13 @@ impl Native {
             SlotError::Skip(why) => NoMessage::Skip(why),
             SlotError::Failed(reason) => failed(reason),
         })?;
-        json(text).and_then(finish).map_err(failed)
+        json(&Skeleton::of(text)).and_then(finish).map_err(failed)
     }
 }
 
 /// JSON with comments and trailing commas, and nothing laxer. A key that stands twice is a mistake.
-fn json(text: &str) -> Result<Value, String> {
+fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
+    let text = skeleton.as_str();
     let options = ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -85,7 +87,7 @@ fn json(text: &str) -> Result<Value, String> {
     }
     let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
         let line = text.lines().nth(error.line_display().saturating_sub(1)).unwrap_or_default();
-        let shown = crate::message::shield::harmless(&crate::message::shield::unshield(line));
+        let shown = harmless(&unshield(&skeleton.rendered(line)));
         format!(
             "renders to no JSON: {} in line {} of what comes out: `{}`",
             error.kind(),
@@ -93,14 +95,16 @@ fn json(text: &str) -> Result<Value, String> {
             shown.trim()
         )
     })?;
-    value(&parsed.value.ok_or("renders to nothing: there must be a JSON object")?)
+    value(&parsed.value.ok_or("renders to nothing: there must be a JSON object")?, skeleton)
 }
 
-fn value(parsed: &ast::Value<'_>) -> Result<Value, String> {
+/// What was parsed, with the marks around its values.
+fn value(parsed: &ast::Value<'_>, skeleton: &Skeleton<'_>) -> Result<Value, String> {
+    let value = |parsed: &ast::Value<'_>| value(parsed, skeleton);
     Ok(match parsed {
         ast::Value::NullKeyword(_) => Value::Null,
         ast::Value::BooleanLit(literal) => literal.value.into(),
-        ast::Value::StringLit(literal) => literal.value.as_ref().into(),
+        ast::Value::StringLit(literal) => skeleton.rendered(&literal.value).into(),
         ast::Value::NumberLit(literal) => {
             serde_json::from_str(literal.value).map_err(|_| format!("`{}` is no number of JSON", literal.value))?
         }
@@ -108,8 +112,9 @@ fn value(parsed: &ast::Value<'_>) -> Result<Value, String> {
         ast::Value::Object(object) => {
             let mut map = Map::new();
             for property in &object.properties {
-                let key = property.name.as_str();
-                if map.insert(key.to_owned(), value(&property.value)?).is_some() {
+                let key = skeleton.rendered(property.name.as_str());
+                if map.insert(key, value(&property.value)?).is_some() {
+                    let key = harmless(property.name.as_str());
                     return Err(format!("`{key}` stands twice in one object"));
                 }
             }
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn comments_and_trailing_commas_and_nothing_laxer() {
         let fine = "{ // said\n \"a\": [1, -2.5e3, true, null,], /* and */ \"b\": {},\n}";
-        assert_eq!(json(fine).unwrap(), serde_json::json!({ "a": [1, -2500.0, true, null], "b": {} }));
+        assert_eq!(json(&Skeleton::of(fine)).unwrap(), serde_json::json!({ "a": [1, -2500.0, true, null], "b": {} }));
         for (wrong, why) in [
             ("{ a: 1 }", "no JSON"),
             ("{ 'a': 1 }", "no JSON"),
@@ -139,13 +144,13 @@ mod tests {
             ("", "renders to nothing"),
             ("{} {}", "no JSON"),
         ] {
-            let error = json(wrong).unwrap_err();
+            let error = json(&Skeleton::of(wrong)).unwrap_err();
             assert!(error.contains(why), "{wrong}: {error}");
         }
         for private in ["{ \"a\": \"\\udbc0\\udc01pX\" }", "{ \"\\uDB80\\uDC00\": 1 }"] {
-            assert!(json(private).unwrap_err().contains("private character"), "{private}");
+            assert!(json(&Skeleton::of(private)).unwrap_err().contains("private character"), "{private}");
         }
-        assert!(json("{ \"a\": \"\\ud83d\\ude00 \\u00e9\" }").is_ok());
-        assert!(json(&"[".repeat(100_000)).unwrap_err().contains("nests more than"));
+        assert!(json(&Skeleton::of("{ \"a\": \"\\ud83d\\ude00 \\u00e9\" }")).is_ok());
+        assert!(json(&Skeleton::of(&"[".repeat(100_000))).unwrap_err().contains("nests more than"));
     }
 }

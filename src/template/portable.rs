@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::file::{self, FrontMatter, ListedKeys};
 use super::lint::{Faults, Known};
 use super::slot::{Rendering, Slot, SlotError};
+use crate::message::splice::pings;
 use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
 use crate::problem::{Place, Problem, Severity, SourceFile};
 
@@ -88,7 +89,7 @@ impl Portable {
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, NoMessage> {
         let mut made = Making { template: self, rendering: Rendering::new(registry, context) };
         let rendered = made.slot(&self.line)?;
-        let (line, mut pings) = (markdown::line(rendered), markdown::pings(rendered));
+        let (line, mut pinged) = (markdown::line(rendered), pings(rendered));
         if is_blank(&line) {
             return Err(self.failure("`line` rendered to nothing".to_owned()));
         }
@@ -108,13 +109,13 @@ impl Portable {
         };
         let rendered = made.slot(&self.body)?;
         message.body = markdown::blocks(rendered);
-        pings.extend(markdown::pings(rendered));
+        pinged.extend(pings(rendered));
         made.listed(&self.fields, |made, field| {
             let name = made.plain(&field.name)?;
             let rendered = made.slot(&field.value)?;
             let value = markdown::inlines(rendered);
             if !name.is_empty() && !is_blank(&value) {
-                pings.extend(markdown::pings(rendered));
+                pinged.extend(pings(rendered));
                 message.fields.push(Field { name, value });
             }
             Ok(())
@@ -126,7 +127,7 @@ impl Portable {
             }
             Ok(())
         })?;
-        for ping in pings {
+        for ping in pinged {
             if message.pings.iter().all(|known| known.person != ping.person) {
                 message.pings.push(ping);
             }

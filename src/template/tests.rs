@@ -277,7 +277,7 @@ fn what_is_trusted_is_let_through_and_forges_nothing() {
     let text = "+++\nline = 'x'\n+++\n{{! trusted: our own branches }}{{{push.branch}}}\n";
     let (library, problems) = compile(text);
     assert!(problems.is_empty(), "{}", problems[0].render(false));
-    let link = crate::message::markdown::Splice::Link { url: "https://evil.example", text: "here" }.shielded();
+    let link = crate::message::splice::Splice::Link { url: "https://evil.example", text: "here" }.shielded();
     let event = json!({ "kind": "push", "key": "x", "push": { "branch": format!("**b**{link}") } });
     let message = library.render(&Context::new(event), None).message;
     let Block::Paragraph(inlines) = &message.body[0] else { panic!("{:?}", message.body) };

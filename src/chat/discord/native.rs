@@ -6,7 +6,7 @@ use super::draw::Mentions;
 use super::{draw, limits};
 use crate::chat::native::{Dialect, Slot, at_most, by_line};
 use crate::message::fit::units;
-use crate::message::markdown;
+use crate::message::splice::pings;
 
 const DIALECT: Dialect = Dialect {
     slot,
@@ -18,10 +18,10 @@ const DIALECT: Dialect = Dialect {
 /// Finishes what a template rendered to.
 pub(super) fn finish(body: Value) -> Result<String, String> {
     // Where a helper says whom to ping, they may be, and nobody else.
-    let pings = Mentions::of(&markdown::pings(&body.to_string()));
+    let mentions = Mentions::of(&pings(&body.to_string()));
     let mut body = DIALECT.turned_back(body)?;
     if let Some(body) = body.as_object_mut() {
-        body.entry("allowed_mentions").or_insert_with(|| json!(pings));
+        body.entry("allowed_mentions").or_insert_with(|| json!(mentions));
     }
     check(&body)?;
     Ok(body.to_string())

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::shield;
+use crate::message::splice::Splice;
 
 /// What strangers write where they can: in titles, branches, names, messages.
 pub(crate) const HOSTILE: &[&str] = &[

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{Arguments, Markup, text};
-use crate::message::markdown::Splice;
 use crate::message::shield::shield;
+use crate::message::splice::Splice;
 use crate::message::{People, Person};
 
 /// Stands between several names.

@@ -17,8 +17,8 @@ use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::message::People;
-use crate::message::markdown::Splice;
 use crate::message::shield::shield;
+use crate::message::splice::Splice;
 
 pub use documented::{Documented, HELPERS, example};
 
@@ -290,16 +290,19 @@ fn json(
     _: &mut RenderContext<'_, '_>,
     out: &mut dyn Output,
 ) -> HelperResult {
-    fn shielded(value: &Value) -> Value {
+    fn shielded(value: &Value) -> String {
+        let text = |text: &str| format!("\"{}\"", shield(text));
         match value {
-            Value::String(text) => shield(text).into(),
-            Value::Array(items) => items.iter().map(shielded).collect(),
-            Value::Object(parts) => parts.iter().map(|(key, value)| (shield(key), shielded(value))).collect(),
-            other => other.clone(),
+            Value::String(value) => text(value),
+            Value::Array(items) => format!("[{}]", items.iter().map(shielded).collect::<Vec<_>>().join(",")),
+            Value::Object(parts) => {
+                let parts = parts.iter().map(|(key, value)| format!("{}:{}", text(key), shielded(value)));
+                format!("{{{}}}", parts.collect::<Vec<_>>().join(","))
+            }
+            other => other.to_string(),
         }
     }
-    let value = helper.param(0).map_or(Value::Null, |value| shielded(value.value()));
-    Ok(out.write(&value.to_string())?)
+    Ok(out.write(&shielded(helper.param(0).map_or(&Value::Null, |value| value.value())))?)
 }
 
 /// `{{link url text}}`: the text, leading there; the text alone where the address is none.
