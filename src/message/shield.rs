@@ -2,7 +2,7 @@
 //!
 //! A value is *shielded* when a template writes it: it stands between two marks that no value can hold. Before the
 //! rendered text is parsed, each such piece gives way to a single private character, in which no Markdown or JSON
-//! parser sees syntax, not even white space: what a parser gets is a [`Skeleton`], without a character of any value.
+//! parser sees syntax, not even white space: what a parser gets is a `Skeleton`, without a character of any value.
 //! The values come back in the leaves of what was parsed.
 //!
 //! The marks and these characters are of planes 15 and 16, which hold nothing but private characters; what values have

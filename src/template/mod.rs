@@ -4,6 +4,7 @@
 //! its family (`pull_request`), `event`. For each name a file of the user's comes before the built-in. Where one
 //! fails to render, the next is used: a message never dies of a template.
 
+mod direct;
 mod file;
 pub mod helpers;
 mod lint;

@@ -4,14 +4,15 @@ use std::io;
 
 use handlebars::{
     BlockContext, BlockParamHolder, Context, Handlebars, Output, RenderContext, RenderError, RenderErrorReason,
-    Renderable, Template,
+    Renderable,
 };
 use serde_json::Value;
 
+use super::direct::Stretch;
 use super::helpers::Skip;
 
 /// The most that one slot of a template may render to, in bytes; chats show far less.
-const LARGEST_OUTPUT: usize = 256 * 1024;
+pub(super) const LARGEST_OUTPUT: usize = 256 * 1024;
 
 /// Room for what most slots render to, in bytes.
 const USUAL_OUTPUT: usize = 16 * 1024;
@@ -20,8 +21,8 @@ const USUAL_OUTPUT: usize = 16 * 1024;
 pub(super) enum Slot {
     /// Without expressions: what it says.
     Plain(String),
-    /// With expressions, and what the slot is called.
-    Template(String, Box<Template>),
+    /// With expressions: what the slot is called, and what it says.
+    Template(String, Vec<Stretch>),
 }
 
 /// Why a slot rendered to nothing that can be used.
@@ -48,19 +49,25 @@ impl<'a> Rendering<'a> {
 
     /// What a slot renders to, shielded.
     pub(super) fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, SlotError> {
-        let (name, template) = match slot {
+        let (name, stretches) = match slot {
             Slot::Plain(text) => return Ok(text),
-            Slot::Template(name, template) => (name, template),
+            Slot::Template(name, stretches) => (name, stretches),
         };
         self.output.0.clear();
-        let mut state = RenderContext::new(None);
-        if let Some(item) = &self.item {
-            let mut block = BlockContext::new();
-            block.set_block_param("item", BlockParamHolder::value(item.clone()));
-            state.push_block(block);
+        for stretch in stretches {
+            // `item` is a name that only Handlebars knows.
+            if self.item.is_none() && stretch.write(self.context.data(), &mut self.output.0) {
+                continue;
+            }
+            let mut state = RenderContext::new(None);
+            if let Some(item) = &self.item {
+                let mut block = BlockContext::new();
+                block.set_block_param("item", BlockParamHolder::value(item.clone()));
+                state.push_block(block);
+            }
+            let rendered = stretch.template.render(self.registry, self.context, &mut state, &mut self.output);
+            rendered.map_err(|error| ended(name, &error))?;
         }
-        let rendered = template.render(self.registry, self.context, &mut state, &mut self.output);
-        rendered.map_err(|error| ended(name, &error))?;
         Ok(&self.output.0)
     }
 

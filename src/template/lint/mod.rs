@@ -9,6 +9,7 @@ use std::sync::Arc;
 use handlebars::Template;
 use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
+use super::direct::stretches;
 use super::helpers::HELPERS;
 use super::slot::Slot;
 use super::syntax;
@@ -117,7 +118,7 @@ impl<'a> Faults<'a> {
             self.add(fault);
         }
         if text.contains("{{") {
-            Slot::Template(what.to_owned(), Box::new(template))
+            Slot::Template(what.to_owned(), stretches(template))
         } else {
             Slot::Plain(text.to_owned())
         }
