@@ -5,6 +5,17 @@ use super::{Body, Outcome, Pace, Sent};
 use crate::http_client::{Answer, Http, Target};
 
 use reqwest::header::HeaderMap;
+use serde::Serialize;
+
+/// Room for what most messages are drawn to, in bytes.
+const USUAL_BODY: usize = 16 * 1024;
+
+/// What was drawn, as the text to post. Names and texts alone always have one.
+pub(super) fn to_json(payload: &impl Serialize) -> String {
+    let mut json = Vec::with_capacity(USUAL_BODY);
+    let written = serde_json::to_writer(&mut json, payload).ok();
+    written.and_then(|()| String::from_utf8(json).ok()).unwrap_or_default()
+}
 
 /// A channel's webhook.
 pub(super) struct Webhook {

@@ -22,7 +22,7 @@ const OPEN: char = '\u{100001}';
 /// Closes it.
 const CLOSE: char = '\u{100002}';
 /// Follows [`OPEN`] where a helper wrote markup.
-const SPLICE: char = '\u{100003}';
+pub(super) const SPLICE: char = '\u{100003}';
 /// Stands between the parts of such markup.
 pub(super) const SEPARATOR: char = '\u{100004}';
 /// Stands for a line feed within a value: Handlebars indents the lines of partials, and these are none of theirs.
@@ -70,7 +70,9 @@ pub(super) fn shield_splice(sort: char, parts: &[&str]) -> String {
 
 /// What a value may bring into a message.
 fn clean(value: &str, into: &mut String) {
-    if value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+    // Without a way out of the loop, it is done for many bytes at once.
+    let is_plain = value.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte));
+    if is_plain {
         into.push_str(value);
         return;
     }

@@ -2,7 +2,7 @@
 
 use super::fit::cut_blocks;
 use super::markdown::{of_stranger, one_line};
-use super::shield::{self, Piece, SEPARATOR, shield_splice};
+use super::shield::{self, Piece, SEPARATOR, SPLICE, shield_splice};
 use super::{Block, Inline, Person, Ping, WebUrl};
 
 /// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
@@ -93,6 +93,9 @@ pub(crate) fn runs(rendered: &str) -> impl Iterator<Item = Run<'_>> {
 
 /// Whom a template's text mentions, in its order.
 pub(crate) fn pings(rendered: &str) -> Vec<Ping> {
+    if !rendered.contains(SPLICE) {
+        return vec![];
+    }
     let splices = shield::pieces(rendered).filter_map(|piece| match piece {
         Piece::Splice(inside) => ping(inside),
         _ => None,

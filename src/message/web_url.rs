@@ -51,12 +51,9 @@ fn is_plain(text: &str) -> bool {
     // What ends in a digit may be a number for an address, and what holds two hyphens a name in another script.
     let name = host.bytes().all(of_host) && !host.contains("--") && host.ends_with(|c: char| c.is_ascii_lowercase());
     let of_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
-    name && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && path.bytes().all(of_path) && !has_dot_segment(path)
-}
-
-/// Parsing takes `.` and `..` out of a path.
-fn has_dot_segment(path: &str) -> bool {
-    path.split('/').any(|segment| matches!(segment, "." | ".."))
+    // Parsing takes `.` and `..` out of a path.
+    let dots = path.starts_with('.') || path.contains("/.");
+    name && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && path.bytes().all(of_path) && !dots
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A message as lines of a terminal: a bar in the accent's colour, the title, the text, facts in a column, links.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -16,7 +17,7 @@ pub fn draw(message: &Message, layout: Layout) -> String {
     let mut page = Page { layout, accent: accent(message.accent), lines: vec![] };
     let title = match &message.title {
         Some(title) => {
-            let run = Run { text: inert(title), style: Style::new().bold(), url: message.url.clone() };
+            let run = Run { text: inert(title), style: Style::new().bold(), url: message.url.as_ref() };
             vec![run]
         }
         None => runs(&message.line, Style::new(), None),
@@ -46,11 +47,10 @@ const fn accent(accent: Accent) -> Style {
 }
 
 /// A piece of text that looks the same throughout.
-#[derive(Clone)]
-struct Run {
-    text: String,
+struct Run<'a> {
+    text: Cow<'a, str>,
     style: Style,
-    url: Option<WebUrl>,
+    url: Option<&'a WebUrl>,
 }
 
 /// The message's lines, drawn one below the other.
@@ -62,11 +62,15 @@ struct Page {
 
 impl Page {
     fn finish(self) -> String {
-        let bar = paint(BAR.trim_end(), self.accent, self.layout.colour);
-        self.lines.iter().fold(String::new(), |mut drawn, line| {
-            let _ = writeln!(drawn, "{}", format!("{bar} {line}").trim_end());
-            drawn
-        })
+        let mut bar = String::new();
+        self.paint([BAR.trim_end()], self.accent, None, &mut bar);
+        let mut drawn = String::new();
+        for line in &self.lines {
+            let _ = write!(drawn, "{bar} {line}");
+            drawn.truncate(drawn.trim_end().len());
+            drawn.push('\n');
+        }
+        drawn
     }
 
     fn blocks(&mut self, blocks: &[Block], indent: &str) {
@@ -87,8 +91,12 @@ impl Page {
                 Block::Quote(blocks) => self.blocks(blocks, &format!("{indent}│ ")),
                 Block::Code(code) => {
                     for line in code.lines() {
-                        let line = inert(&line.replace('\t', "    "));
-                        self.wrapped(&[Run { text: line, style: code_style(), url: None }], &format!("{indent}  "), "");
+                        let line = line.replace('\t', "    ");
+                        self.wrapped(
+                            &[Run { text: inert(&line), style: code_style(), url: None }],
+                            &format!("{indent}  "),
+                            "",
+                        );
                     }
                 }
                 Block::Table(rows) => {
@@ -96,7 +104,7 @@ impl Page {
                         let mut cells = vec![];
                         for (n, cell) in row.iter().enumerate() {
                             if n > 0 {
-                                cells.push(Run { text: "  │  ".to_owned(), style: Style::new().dimmed(), url: None });
+                                cells.push(Run { text: "  │  ".into(), style: Style::new().dimmed(), url: None });
                             }
                             cells.extend(runs(cell, Style::new(), None));
                         }
@@ -104,7 +112,7 @@ impl Page {
                     }
                 }
                 Block::Rule => {
-                    let rule = Run { text: "─".repeat(8), style: Style::new().dimmed(), url: None };
+                    let rule = Run { text: "─".repeat(8).into(), style: Style::new().dimmed(), url: None };
                     self.wrapped(&[rule], indent, indent);
                 }
             }
@@ -126,7 +134,7 @@ impl Page {
         for field in &message.fields {
             let name = inert(&field.name);
             let gap = " ".repeat(column.saturating_sub(name.width()) + 2);
-            let mut line = vec![Run { text: format!("{name}{gap}"), style: Style::new().dimmed(), url: None }];
+            let mut line = vec![Run { text: format!("{name}{gap}").into(), style: Style::new().dimmed(), url: None }];
             line.extend(runs(&field.value, Style::new(), None));
             self.wrapped(&line, "", &" ".repeat(column + 2));
         }
@@ -136,7 +144,7 @@ impl Page {
     fn pings(&mut self, pings: &[Ping]) {
         let names = pings.iter().map(|ping| format!("@{}", inert(&ping.name))).collect::<Vec<_>>().join(" ");
         if !names.is_empty() {
-            self.wrapped(&[Run { text: names, style: Style::new().bold(), url: None }], "", "");
+            self.wrapped(&[Run { text: names.into(), style: Style::new().bold(), url: None }], "", "");
         }
     }
 
@@ -150,102 +158,122 @@ impl Page {
     /// Where the message leads.
     fn links(&mut self, message: &Message) {
         for button in &message.buttons {
-            let label = Run { text: format!("{} ", inert(&button.label)), style: Style::new().bold(), url: None };
-            self.link(Some(label), &button.url);
+            self.link(&format!("{} ", inert(&button.label)), &button.url);
         }
         if let Some(url) = &message.image {
-            let label = Run { text: "Image ".to_owned(), style: Style::new().bold(), url: None };
-            self.link(Some(label), url);
+            self.link("Image ", url);
         }
         if let Some(url) = message.url.as_ref().filter(|_| message.buttons.is_empty()) {
-            self.link(None, url);
+            self.link("", url);
         }
     }
 
     /// An address in one piece: a wrapped one cannot be copied. On a terminal that is too narrow for it, what is
     /// shown is cut, and still leads there.
-    fn link(&mut self, label: Option<Run>, url: &WebUrl) {
-        let mut shown = inert(url.as_str());
-        let used = BAR.width() + label.as_ref().map_or(0, |label| label.text.width());
-        let room = self.layout.width.saturating_sub(used);
+    fn link(&mut self, label: &str, url: &WebUrl) {
+        let mut shown = inert(url.as_str()).into_owned();
+        let room = self.layout.width.saturating_sub(BAR.width() + label.width());
         if self.layout.colour && shown.width() > room {
             shown.truncate(fitting(&shown, room.saturating_sub(1)));
             shown.push('…');
         }
-        let target = Run { text: shown, style: Style::new().dimmed(), url: Some(url.clone()) };
-        let line: String = label.iter().chain([&target]).map(|run| self.paint(run)).collect();
+        let mut line = String::new();
+        if !label.is_empty() {
+            self.paint([label], Style::new().bold(), None, &mut line);
+        }
+        self.paint([shown.as_str()], Style::new().dimmed(), Some(url), &mut line);
         self.lines.push(line);
     }
 
     /// Runs as lines of at most the layout's width, broken between words where there are any.
-    fn wrapped(&mut self, runs: &[Run], first_indent: &str, next_indent: &str) {
+    fn wrapped(&mut self, runs: &[Run<'_>], first_indent: &str, next_indent: &str) {
         let room = |indent: &str| self.layout.width.saturating_sub(BAR.width() + indent.width()).max(10);
-        let mut lines: Vec<Vec<Run>> = vec![vec![]];
-        let mut left = room(first_indent);
-        let full = room(next_indent);
+        let mut lines = Lines { done: vec![], open: vec![], left: room(first_indent), full: room(next_indent) };
         for run in runs {
             for (n, part) in run.text.split('\n').enumerate() {
                 if n > 0 {
-                    lines.push(vec![]);
-                    left = full;
+                    lines.end();
                 }
-                for word in words(part) {
-                    let mut word = word;
-                    let shown = word.trim_end().width();
-                    let begun = lines.last().is_some_and(|line| !line.is_empty());
-                    if shown > left && begun {
-                        lines.push(vec![]);
-                        left = full;
-                    }
-                    while word.trim_end().width() > left {
-                        let cut = fitting(word, left);
-                        let piece = Run { text: word[..cut].to_owned(), ..run.clone() };
-                        lines.last_mut().into_iter().for_each(|line| line.push(piece.clone()));
-                        lines.push(vec![]);
-                        left = full;
-                        word = &word[cut..];
-                    }
-                    left = left.saturating_sub(word.width());
-                    let piece = Run { text: word.to_owned(), ..run.clone() };
-                    lines.last_mut().into_iter().for_each(|line| line.push(piece.clone()));
-                }
+                words(part).for_each(|word| lines.word(run, word));
             }
         }
-        for (n, line) in lines.into_iter().enumerate() {
-            let indent = if n == 0 { first_indent } else { next_indent };
-            let drawn: String = joined(line).iter().map(|run| self.paint(run)).collect();
-            self.lines.push(format!("{indent}{}", drawn.trim_end()));
+        lines.end();
+        for (n, line) in lines.done.into_iter().enumerate() {
+            let mut drawn = if n == 0 { first_indent.to_owned() } else { next_indent.to_owned() };
+            // Neighbours that look alike are painted as one.
+            for alike in line.chunk_by(|(a, _), (b, _)| a.style == b.style && a.url == b.url) {
+                if let Some((run, _)) = alike.first() {
+                    self.paint(alike.iter().map(|(_, word)| *word), run.style, run.url, &mut drawn);
+                }
+            }
+            self.lines.push(drawn);
         }
     }
 
-    fn paint(&self, run: &Run) -> String {
-        let painted = paint(&run.text, run.style, self.layout.colour);
-        match &run.url {
-            // OSC 8: <https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda>. An address that was
-            // parsed holds no control character.
-            Some(url) if self.layout.colour => format!("\x1b]8;;{url}\x1b\\{painted}\x1b]8;;\x1b\\"),
-            _ => painted,
+    /// Appends a text to a line, in a style, leading to an address.
+    fn paint<'a>(
+        &self,
+        text: impl IntoIterator<Item = &'a str>,
+        style: Style,
+        url: Option<&WebUrl>,
+        line: &mut String,
+    ) {
+        let style = if self.layout.colour { style } else { Style::new() };
+        // OSC 8: <https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda>. An address that was parsed holds
+        // no control character.
+        let url = url.filter(|_| self.layout.colour);
+        if let Some(url) = url {
+            let _ = write!(line, "\x1b]8;;{url}\x1b\\");
+        }
+        let _ = write!(line, "{style}");
+        line.extend(text);
+        let _ = write!(line, "{style:#}");
+        if url.is_some() {
+            line.push_str("\x1b]8;;\x1b\\");
         }
     }
 }
 
-fn paint(text: &str, style: Style, colour: bool) -> String {
-    if colour && !style.is_plain() { format!("{style}{text}{style:#}") } else { text.to_owned() }
+/// Words on their way into lines.
+struct Lines<'a> {
+    done: Vec<Vec<(&'a Run<'a>, &'a str)>>,
+    open: Vec<(&'a Run<'a>, &'a str)>,
+    /// The columns that are left of the open line.
+    left: usize,
+    /// The columns of the lines after it.
+    full: usize,
 }
 
-/// Neighbours that look alike become one, without the spaces at a line's end.
-fn joined(runs: Vec<Run>) -> Vec<Run> {
-    let mut line: Vec<Run> = vec![];
-    for run in runs {
-        match line.last_mut() {
-            Some(last) if last.style == run.style && last.url == run.url => last.text.push_str(&run.text),
-            _ => line.push(run),
+impl<'a> Lines<'a> {
+    /// Adds a word, with the spaces behind it. One that is longer than a line is cut.
+    fn word(&mut self, run: &'a Run<'a>, word: &'a str) {
+        let (mut rest, mut width) = (word, word.trim_end().width());
+        if width > self.left && !self.open.is_empty() {
+            self.end();
         }
+        while width > self.left {
+            let (head, tail) = rest.split_at(fitting(rest, self.left));
+            self.open.push((run, head));
+            self.end();
+            (rest, width) = (tail, tail.trim_end().width());
+        }
+        let spaces = &rest[rest.trim_end().len()..];
+        self.left = self.left.saturating_sub(width + spaces.width());
+        self.open.push((run, rest));
     }
-    if let Some(last) = line.last_mut() {
-        last.text.truncate(last.text.trim_end().len());
+
+    /// Ends the open line, without the spaces at its end.
+    fn end(&mut self) {
+        while let Some((_, word)) = self.open.last_mut() {
+            *word = word.trim_end();
+            if !word.is_empty() {
+                break;
+            }
+            self.open.pop();
+        }
+        self.done.push(std::mem::take(&mut self.open));
+        self.left = self.full;
     }
-    line
 }
 
 /// Words with the spaces behind them.
@@ -273,18 +301,17 @@ fn fitting(word: &str, columns: usize) -> usize {
     word.len()
 }
 
-fn runs(inlines: &[Inline], style: Style, url: Option<&WebUrl>) -> Vec<Run> {
-    let run = |text: &str, style: Style| Run { text: inert(text), style, url: url.cloned() };
+fn runs<'a>(inlines: &'a [Inline], style: Style, url: Option<&'a WebUrl>) -> Vec<Run<'a>> {
     let mut drawn = vec![];
     for inline in inlines {
         match inline {
-            Inline::Text(text) => drawn.push(run(text, style)),
-            Inline::Code(text) => drawn.push(run(text, code_style())),
+            Inline::Text(text) => drawn.push(Run { text: inert(text), style, url }),
+            Inline::Code(text) => drawn.push(Run { text: inert(text), style: code_style(), url }),
             Inline::Strong(inner) => drawn.extend(runs(inner, style.bold(), url)),
             Inline::Emphasis(inner) => drawn.extend(runs(inner, style.italic(), url)),
             Inline::Strike(inner) => drawn.extend(runs(inner, style.strikethrough(), url)),
             Inline::Link { url, text } => drawn.extend(runs(text, style.underline(), Some(url))),
-            Inline::Break => drawn.push(Run { text: "\n".to_owned(), style, url: None }),
+            Inline::Break => drawn.push(Run { text: "\n".into(), style, url: None }),
         }
     }
     drawn
@@ -295,8 +322,8 @@ const fn code_style() -> Style {
 }
 
 /// A message holds no control character; whoever made it by other means than a template may have been careless.
-fn inert(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn inert(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::limits;
+use crate::chat::webhook::to_json;
 use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping};
@@ -165,7 +166,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
         flags: None,
         allowed_mentions: Mentions::of(&message.pings),
     };
-    let json = serde_json::to_string(&payload).unwrap_or_default();
+    let json = to_json(&payload);
     Drawn { json, description, all }
 }
 
@@ -180,7 +181,7 @@ fn line(message: &Message) -> Drawn {
         flags: Some(SUPPRESS_EMBEDS),
         allowed_mentions: Mentions::of(&message.pings),
     };
-    Drawn { json: serde_json::to_string(&payload).unwrap_or_default(), description: 0, all: 0 }
+    Drawn { json: to_json(&payload), description: 0, all: 0 }
 }
 
 const fn colour(accent: Accent) -> u32 {

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::limits;
+use crate::chat::webhook::to_json;
 use crate::message::fit::{cut_text, text_that_fits, units};
 use crate::message::markdown::flatten;
 use crate::message::people::MOST_PINGS;
@@ -175,7 +176,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     let attachments = if attachment.blocks.is_empty() { vec![] } else { vec![attachment] };
     let payload =
         Payload { text: notification, unfurl_links: false, unfurl_media: false, blocks: headline, attachments };
-    let json = serde_json::to_string(&payload).unwrap_or_default();
+    let json = to_json(&payload);
     Drawn { json, blocks, all_texts: counted.all, longest_text: counted.longest }
 }
 

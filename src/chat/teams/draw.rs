@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::limits;
+use crate::chat::webhook::to_json;
 use crate::event::Account;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
@@ -13,7 +14,8 @@ use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_
 /// Whether a drawn message is small enough. What is not ASCII counts twice, because Teams re-encodes it.
 #[expect(clippy::ptr_arg, reason = "the form that fitting asks for")]
 pub(super) fn fits(json: &String) -> bool {
-    json.len() + json.bytes().filter(|byte| !byte.is_ascii()).count() <= limits::BYTES
+    2 * json.len() <= limits::BYTES
+        || json.len() + json.bytes().filter(|byte| !byte.is_ascii()).count() <= limits::BYTES
 }
 
 #[derive(Serialize)]
@@ -197,7 +199,7 @@ pub(super) fn draw(message: &Message) -> String {
     };
     let content_type = "application/vnd.microsoft.card.adaptive";
     let attachments = [Attachment { content_type, content_url: None, content: card }];
-    serde_json::to_string(&Payload { r#type: "message", attachments }).unwrap_or_default()
+    to_json(&Payload { r#type: "message", attachments })
 }
 
 /// The most of a name that is shown where somebody is pinged, in characters.
