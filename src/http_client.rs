@@ -288,8 +288,12 @@ impl Target {
         secrets
     }
 
-    pub(crate) fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+    /// Whether the host is this domain, or below it.
+    pub(crate) fn is_within(&self, domain: &str) -> bool {
+        self.0
+            .host_str()
+            .and_then(|host| host.strip_suffix(domain))
+            .is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }
 
     pub(crate) fn path(&self) -> &str {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::event::DeliveryId;
-use crate::http_client::Http;
+use crate::http_client::{Http, Target};
 use crate::message::Message;
 use crate::message::fit::Loss;
 
@@ -215,6 +215,8 @@ impl Style {
 pub struct Kind {
     /// Its name.
     pub name: &'static str,
+    /// The domains that its webhooks are in or below, where these are known.
+    pub domains: &'static [&'static str],
     /// Makes the channel. `None` for the console, which has no address.
     pub build: Option<Build>,
     /// Whether its requests are signed, with a secret of the channel's.
@@ -262,6 +264,12 @@ pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, program::
 /// The kind of this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// The kind that an address is known to be of.
+pub fn kind_at(url: &SecretString) -> Option<&'static Kind> {
+    let target = Target::parse(url).ok()?;
+    KINDS.iter().find(|kind| kind.domains.iter().any(|domain| target.is_within(domain)))
 }
 
 #[cfg(test)]

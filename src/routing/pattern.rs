@@ -99,7 +99,7 @@ impl Patterns {
     }
 
     /// Whether every key's values fit, as [`fit`](Self::fit) says.
-    pub(super) fn fits(&self, values: &[&str]) -> bool {
+    pub fn fits(&self, values: &[&str]) -> bool {
         let any = |list: &[Pattern]| list.iter().any(|pattern| values.iter().any(|v| pattern.matcher.matches(v)));
         !any(&self.exclude) && (self.include.is_empty() || any(&self.include))
     }

@@ -15,6 +15,7 @@ pub use draw::draw;
 /// The console, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "console",
+    domains: &[],
     build: None,
     signs: false,
     draw: Some(|message| draw(message, Layout::of_stdout())),

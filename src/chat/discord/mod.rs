@@ -19,6 +19,7 @@ use crate::message::fit::{fit, loss};
 /// Discord, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "discord",
+    domains: &["discord.com", "discordapp.com"],
     build: Some(|address| Ok(Box::new(Discord::new(address)?))),
     signs: false,
     draw: Some(encode),

@@ -26,6 +26,7 @@ use crate::store::now;
 /// Programs, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "webhook",
+    domains: &[],
     build: Some(|address| Ok(Box::new(Program::new(address)?))),
     signs: true,
     draw: None,

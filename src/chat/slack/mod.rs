@@ -19,6 +19,7 @@ use crate::message::fit::{fit, loss};
 /// Slack, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "slack",
+    domains: &["slack.com", "slack-gov.com"],
     build: Some(|address| Ok(Box::new(Slack::new(address)?))),
     signs: false,
     draw: Some(encode),

@@ -20,6 +20,7 @@ use crate::message::fit::{fit, loss};
 /// Teams, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "teams",
+    domains: &["logic.azure.com", "api.powerplatform.com", "webhook.office.com", "outlook.office.com"],
     build: Some(|address| Ok(Box::new(Teams::new(address)?))),
     signs: false,
     draw: Some(encode),
@@ -42,7 +43,7 @@ const PACE: [Limit; 2] =
     [Limit { messages: 2, within: Duration::from_secs(2) }, Limit { messages: 30, within: Duration::from_secs(60) }];
 
 /// Where the connectors that Microsoft retired in 2026 had their webhooks.
-const RETIRED: [&str; 2] = [".webhook.office.com", "outlook.office.com"];
+const RETIRED: [&str; 2] = ["webhook.office.com", "outlook.office.com"];
 
 /// A channel's flow.
 struct Teams(Webhook);
@@ -50,8 +51,7 @@ struct Teams(Webhook);
 impl Teams {
     fn new(address: Address) -> Result<Self, AddressError> {
         let target = Target::parse(&address.url)?;
-        let host = format!(".{}", target.host());
-        if RETIRED.iter().any(|retired| host.ends_with(&format!(".{}", retired.trim_start_matches('.')))) {
+        if RETIRED.iter().any(|domain| target.is_within(domain)) {
             return Err(AddressError {
                 message: "this is the address of an Office 365 connector, and Microsoft has retired those".to_owned(),
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \

@@ -99,38 +99,65 @@ impl Seen<'_> {
             return;
         }
         for (n, route) in self.read() {
-            let kinds: Vec<_> = sent.iter().copied().filter(|kind| route.conditions.may_hold(*kind)).collect();
-            let place = |key| self.places[n].of_key(key);
-            let missing = || route.conditions.needed().find(|key| !kinds.iter().any(|kind| has(*kind, *key)));
-            let (place, why, help) = if kinds.is_empty() {
-                let help = "`hookbell sample list` shows what they send".to_owned();
-                (place(Key::Event), "none of your sources sends such events".to_owned(), help)
-            } else if let Some(key) = missing() {
-                let help = match key {
-                    Key::Label | Key::Path => "no host that Hookbell knows sends these yet: leave it out".to_owned(),
-                    key => format!("leave `{}` out, or add kinds of events that have one", key.as_str()),
-                };
-                (place(key), format!("none that it is for has a `{}`", key.as_str()), help)
-            } else if let Some(mute) = self.router.mutes().iter().find(|mute| takes_all(mute, &route.conditions)) {
-                let why = format!("mute `{}` silences all that it is for", mute.name);
-                (self.places[n].whole.clone(), why, "narrow the mute, or remove the route".to_owned())
-            } else if let Some(slug) = without_workspace(&route.conditions) {
-                let why = format!("`{slug}` has no `/`, and repositories are called `workspace/slug`");
-                (place(Key::Repo), why, format!("write `*/{slug}`, or name the workspace before the `/`"))
-            } else if let Some(repo) = self.foreign(&route.conditions) {
-                let help = "see `repo` of your sources: it says what each may speak for".to_owned();
-                (place(Key::Repo), format!("no source may speak for `{repo}`"), help)
-            } else {
-                continue;
-            };
+            let Some((key, why, help)) = self.barrier(&route.conditions, &sent) else { continue };
+            let place = key.map_or_else(|| self.places[n].whole.clone(), |key| self.places[n].of_key(key));
             let message = format!("no event can reach route `{}`: {why}", route.name);
             notes.add(Problem::warning(message, place).help(help));
         }
     }
 
+    /// What keeps all events from a route, of those kinds that sources send: the key that does, if one does, why, and the
+    /// way out.
+    fn barrier(&self, conditions: &Conditions, sent: &[Kind]) -> Option<(Option<Key>, String, String)> {
+        let kinds: Vec<_> = sent.iter().copied().filter(|kind| conditions.may_hold(*kind)).collect();
+        if kinds.is_empty() {
+            let help = "`hookbell sample list` shows what they send".to_owned();
+            return Some((Some(Key::Event), "none of your sources sends such events".to_owned(), help));
+        }
+        if let Some(name) = self.no_source(conditions) {
+            let names: Vec<_> = self.sources.keys().map(|name| format!("`{name}`")).collect();
+            let why = format!("`{name}` is the name of none of your sources");
+            return Some((Some(Key::Source), why, format!("your sources: {}", names.join(", "))));
+        }
+        let needed: Vec<_> = conditions.needed().collect();
+        if let Some(key) = needed.iter().find(|key| !kinds.iter().any(|kind| has(*kind, **key))) {
+            let help = match key {
+                Key::Label | Key::Path => "no host that Hookbell knows sends these yet: leave it out".to_owned(),
+                key => format!("leave `{}` out, or add kinds of events that have one", key.as_str()),
+            };
+            return Some((Some(*key), format!("none that it is for has a `{}`", key.as_str()), help));
+        }
+        if needed.contains(&Key::Branch) && needed.contains(&Key::Tag) {
+            let help = "make two routes: all keys of one must fit".to_owned();
+            return Some((Some(Key::Tag), "none has both a `branch` and a `tag`".to_owned(), help));
+        }
+        if let Some((key, text, name)) = full_ref(conditions) {
+            let why = format!("`{text}` begins with `refs/`, and `{}` is the name alone", key.as_str());
+            return Some((Some(key), why, format!("write `{name}`")));
+        }
+        if let Some(mute) = self.router.mutes().iter().find(|mute| takes_all(mute, conditions)) {
+            let why = format!("mute `{}` silences all that it is for", mute.name);
+            return Some((None, why, "narrow the mute, or remove the route".to_owned()));
+        }
+        if let Some(slug) = without_workspace(conditions) {
+            let why = format!("`{slug}` has no `/`, and repositories are called `workspace/slug`");
+            return Some((Some(Key::Repo), why, format!("write `*/{slug}`, or name the workspace before the `/`")));
+        }
+        let repo = self.foreign(conditions)?;
+        let help = "see `repo` of your sources: it says what each may speak for".to_owned();
+        Some((Some(Key::Repo), format!("no source may speak for `{repo}`"), help))
+    }
+
+    /// A name that a rule asks of sources, where none has such a name.
+    fn no_source<'b>(&self, conditions: &'b Conditions) -> Option<&'b str> {
+        let patterns = conditions.patterns(Key::Source)?;
+        let fits = |name: &SourceName| patterns.fits(&[name.as_str()]);
+        if self.sources.keys().any(fits) { None } else { patterns.texts().last() }
+    }
+
     /// A repository that a route names outright, where it names only such that no source may speak for.
     fn foreign<'b>(&self, conditions: &'b Conditions) -> Option<&'b str> {
-        let names = wanted(conditions)?;
+        let names = wanted(conditions, Key::Repo)?;
         let is_foreign = |name: &&str| {
             !name.contains(['*', '?', '[', '{', '~', '\\'])
                 && !self.sources.values().any(|entry| entry.repo.matches(name))
@@ -165,14 +192,24 @@ impl Seen<'_> {
     }
 }
 
-/// The repositories that a rule asks for, but for those that it leaves out.
-fn wanted(conditions: &Conditions) -> Option<Vec<&str>> {
-    Some(conditions.patterns(Key::Repo)?.texts().filter(|text| !text.starts_with('!')).collect())
+/// What a rule asks of a key, but for what it leaves out.
+fn wanted(conditions: &Conditions, key: Key) -> Option<Vec<&str>> {
+    Some(conditions.patterns(key)?.texts().filter(|text| !text.starts_with('!')).collect())
+}
+
+/// A branch or a tag that is named as Git does in full, where all are; and its name as events have it.
+fn full_ref(conditions: &Conditions) -> Option<(Key, &str, &str)> {
+    [Key::Branch, Key::SourceBranch, Key::TargetBranch, Key::Tag].into_iter().find_map(|key| {
+        let texts = wanted(conditions, key)?;
+        let name = |text: &&str| text.starts_with("refs/heads/") || text.starts_with("refs/tags/");
+        let first = texts.first().filter(|_| texts.iter().all(name))?;
+        Some((key, *first, first.splitn(3, '/').nth(2)?))
+    })
 }
 
 /// A repository that is named without its workspace, where all are.
 fn without_workspace(conditions: &Conditions) -> Option<&str> {
-    let names = wanted(conditions)?;
+    let names = wanted(conditions, Key::Repo)?;
     let is_slug = |name: &&str| !name.contains(['/', '~', '[', '{', '\\']) && !name.contains("**");
     if names.iter().all(is_slug) { names.first().copied() } else { None }
 }
