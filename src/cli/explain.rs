@@ -259,7 +259,11 @@ impl Tree {
         match (channels.is_empty(), event.muted.as_deref()) {
             (false, _) => format!("it goes to {}", harmless_lines(&channels.join(", "))),
             (true, Some(mute)) => self.no(&harmless_lines(&format!("it goes nowhere: mute `{mute}` silences it"))),
-            (true, None) => self.no("it goes nowhere"),
+            (true, None) => {
+                let held = event.said.routes.iter().flat_map(|route| &route.channels).find_map(|way| way.why.as_ref());
+                let why = event.silent.as_ref().or(held).map_or("no route matched", String::as_str);
+                self.no(&harmless_lines(&format!("it goes nowhere: {why}")))
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use crate::server::admin::{DropAnswer, Left, ReplayAnswer};
 /// Which deliveries.
 #[derive(Args)]
 struct Which {
-    /// These deliveries; with `--reroute`, events too, that may have gone nowhere.
+    /// These deliveries.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Those to this channel.
@@ -80,6 +80,7 @@ impl Which {
 
 /// `hookbell replay …`
 #[derive(Args)]
+#[command(mut_arg("ids", |ids| ids.help("These deliveries; with `--reroute`, events too, that may have gone nowhere")))]
 pub(super) struct Replay {
     #[command(flatten)]
     which: Which,

@@ -6,9 +6,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
-use figment::value::{Dict, Tag};
+use figment::util::nest;
+use figment::value::{Dict, Map, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
 use regex::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -46,6 +47,25 @@ pub(super) enum Step {
     Index(usize),
 }
 
+/// An environment variable that overrides a value.
+struct Variable {
+    path: String,
+    text: String,
+}
+
+impl Provider for Variable {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment variable")
+    }
+
+    /// No value of the config is a number: a secret of digits, or a name, is text.
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        let Ok(read) = self.text.parse();
+        let value = if matches!(read, Value::Num(..)) { Value::from(self.text.as_str()) } else { read };
+        Ok(Profile::Default.collect(nest(&self.path, value).into_dict().unwrap_or_default()))
+    }
+}
+
 /// Whether the environment may override a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overrides {
@@ -70,7 +90,9 @@ impl Document {
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
                 let mut figment = Figment::new().merge(Toml::string(text));
                 if overrides == Overrides::Yes {
-                    figment = figment.merge(Env::prefixed(PREFIX).split("__"));
+                    for (path, text) in Env::prefixed(PREFIX).split("__").iter() {
+                        figment = figment.merge(Variable { path: path.into_string(), text });
+                    }
                 }
                 let is_included = overrides == Overrides::No;
                 Ok(Self { directory: PathBuf::new(), is_public: false, is_included, file, spans, figment })
@@ -93,7 +115,6 @@ impl Document {
 
     /// All values.
     pub(super) fn values(&self) -> Result<Dict, Problem> {
-        use figment::Provider;
         let data = self.figment.data().map_err(|error| {
             Problem::error(format!("cannot read the config: {error}"), Place::Named(self.file.path.clone()))
         })?;

@@ -131,6 +131,20 @@ fn a_wrong_config_stops_the_service_with_every_problem() {
 }
 
 #[test]
+fn digits_in_the_environment_are_text() {
+    let home = Home::new(EVERYTHING);
+    let check = |name: &str, value: &str| {
+        let output = home.command(&["check"]).env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = check("HOOKBELL__SOURCES__BITBUCKET__SECRET", "0123456789");
+    assert_eq!(code, Some(0), "{error}");
+    let (code, error) = check("HOOKBELL__SERVER__LISTEN", "8080");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("write an IP address and a port: `127.0.0.1:8080`"), "{error}");
+}
+
+#[test]
 fn an_address_in_use_is_told_with_the_way_out() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

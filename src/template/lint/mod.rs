@@ -223,8 +223,10 @@ impl<'a> Walk<'a> {
         let name = helper.name.as_name().unwrap_or_default();
         let is_call = block || !helper.params.is_empty() || !helper.hash.is_empty() || name == "skip";
         if !is_call {
-            if !name.is_empty() {
-                self.shape_of(name, position, false);
+            if !name.is_empty()
+                && let Some(help) = self.shape_of(name, position, false).several(name)
+            {
+                self.error(position, format!("`{name}` is not one value, but several"), Some(help));
             }
             return;
         }
@@ -330,6 +332,11 @@ impl<'a> Walk<'a> {
             };
             let message = format!("`{name}`: argument {} must be a whole number, not {found}", n + 1);
             self.error(position, message, Some(format!("as in `{}`", helper.example)));
+        }
+        let account = params.first().and_then(Parameter::as_name).filter(|_| name == "mention");
+        if let Some(path) = account.filter(|path| !self.quietly(path).may_be_account()) {
+            let help = Some(format!("name an account, as in `{}`", helper.example));
+            self.error(position, format!("`{path}` is nobody who could be mentioned"), help);
         }
         // What is asked about, or stands in for another, may be missing.
         let may_miss = helper.may_miss;

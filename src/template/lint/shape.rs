@@ -82,6 +82,25 @@ impl Shape {
         node["type"].is_null() || is(node, "integer") || is(node, "number")
     }
 
+    /// Whether it may be somebody, a list of them, or a name.
+    pub(super) fn may_be_account(&self) -> bool {
+        let Self::Known(node, _) = self else { return true };
+        let node = resolved(node);
+        let one = if is(node, "array") { resolved(&node["items"]) } else { node };
+        !one["properties"].is_object() || one["properties"]["nickname"].is_object()
+    }
+
+    /// The way out for whoever takes it for one value, if it is none.
+    pub(super) fn several(&self, whole: &str) -> Option<String> {
+        let Self::Known(node, _) = self else { return None };
+        let node = resolved(node);
+        if is(node, "array") {
+            return Some(format!("go through it: `{{{{#each {whole}}}}}…{{{{/each}}}}`"));
+        }
+        let names: Vec<_> = node["properties"].as_object()?.keys().map(String::as_str).collect();
+        Some(format!("take one of these: {}", names.join(", ")))
+    }
+
     /// Each of a list's items.
     pub(super) fn items(&self, whole: &str) -> Result<Self, Nowhere> {
         let Self::Known(node, _) = self else { return Ok(Self::Any) };
