@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode};
+use notify::{Event, EventKindMask, RecommendedWatcher, RecursiveMode};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
@@ -19,6 +19,17 @@ const QUIET: Duration = Duration::from_millis(100);
 
 /// The longest that is waited for that.
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// What is told of a directory. Of a file that is written to, that it was closed: the store's log, which mostly lies beside
+/// the config, is written to all the time and closed never. Only Linux tells of that.
+const TOLD: EventKindMask = {
+    let written = if cfg!(target_os = "linux") { EventKindMask::ACCESS_CLOSE } else { EventKindMask::MODIFY_DATA };
+    EventKindMask::CREATE
+        .union(EventKindMask::REMOVE)
+        .union(EventKindMask::MODIFY_META)
+        .union(EventKindMask::MODIFY_NAME)
+        .union(written)
+};
 
 /// What is watched, by absolute paths.
 #[derive(Default)]
@@ -48,9 +59,10 @@ pub(super) struct Watcher {
 
 impl Watcher {
     pub(super) fn new(config: &Path) -> Self {
+        use notify::Watcher as _;
         let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Interesting::default())));
         let (tell, matters) = (changed.clone(), interesting.clone());
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        let handle = move |event: notify::Result<Event>| {
             // Where events were lost, anything may have changed.
             let is_change = event.map_or(true, |event| {
                 let known = matters.read().unwrap_or_else(PoisonError::into_inner);
@@ -59,7 +71,8 @@ impl Watcher {
             if is_change {
                 tell.notify_one();
             }
-        });
+        };
+        let watcher = RecommendedWatcher::new(handle, notify::Config::default().with_event_kinds(TOLD));
         let watcher = watcher.map_err(|error| {
             let file = config.display();
             tracing::warn!(%error, %file, "cannot watch files: after a change, send SIGHUP or ask `/-/reload`");
@@ -113,5 +126,5 @@ fn is_change(event: &Event, known: &Interesting) -> bool {
         let swapped = path.file_name().is_some_and(|name| name == "..data");
         known.files.contains(path) || within || swapped || known.directories.contains(path)
     };
-    !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(|path| is_known(path))
+    event.paths.iter().any(|path| is_known(path))
 }

@@ -109,8 +109,9 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError> {
         let body = lz4_flex::compress_prepend_size(&request.body);
-        let accept = move |db: &Connection| query::accept(db, &request, &body, decide);
-        self.writer.write("take in a request", Durability::Power, accept).await
+        // The request comes back, because freeing it is not the writer's work either.
+        let accept = move |db: &Connection| Ok((query::accept(db, &request, &body, decide)?, request, body));
+        self.writer.write("take in a request", Durability::Power, accept).await.map(|(accepted, ..)| accepted)
     }
 
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {

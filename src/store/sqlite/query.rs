@@ -24,8 +24,9 @@ const BODIES_KEPT: Millis = 10 * 60_000;
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
     if let Some(key) = &request.key {
-        let seen = "SELECT requests.receipt FROM dedupe JOIN requests ON requests.id = dedupe.request
-                    WHERE dedupe.source = ?1 AND dedupe.hook = ?2 AND dedupe.key = ?3";
+        // A join would be planned anew each time.
+        let seen = "SELECT receipt FROM requests
+                    WHERE id = (SELECT request FROM dedupe WHERE source = ?1 AND hook = ?2 AND key = ?3)";
         let mut seen = db.prepare_cached(seen)?;
         let receipt = seen.query_row(params![request.source.as_str(), hook, key], |row| row.get(0)).optional()?;
         if let Some(receipt) = receipt {
