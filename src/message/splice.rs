@@ -72,7 +72,7 @@ fn read(inside: &str) -> (Option<char>, Vec<String>) {
 
 /// A part of what a chat-native template rendered to.
 pub(crate) enum Run<'a> {
-    /// What the template itself says, and values of letters and digits alone: they are no markup in any chat.
+    /// What the template itself says, and numbers, `true` and `false`.
     Own(&'a str),
     /// A value.
     Value(String),

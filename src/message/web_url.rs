@@ -48,8 +48,10 @@ fn is_plain(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://") else { return false };
     let Some((host, path)) = rest.split_once('/') else { return false };
     let of_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    // What ends in a digit may be a number for an address, and what holds two hyphens a name in another script.
-    let name = host.bytes().all(of_host) && !host.contains("--") && host.ends_with(|c: char| c.is_ascii_lowercase());
+    // What ends in a number (`7`, `0x7f`) is a number for an address, and what holds two hyphens a name in another script.
+    let end = host.rsplit('.').next().unwrap_or_default();
+    let is_name = end.starts_with(|c: char| c.is_ascii_lowercase()) && end.ends_with(|c: char| c.is_ascii_lowercase());
+    let name = host.bytes().all(of_host) && !host.contains("--") && is_name;
     let of_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
     // Parsing takes `.` and `..` out of a path.
     let dots = path.starts_with('.') || path.contains("/.");
@@ -71,6 +73,8 @@ mod tests {
         }
         assert_eq!(WebUrl::parse(&format!("https://x.example/{}", "a".repeat(3_000))), None);
         assert_eq!(WebUrl::parse(" https://x.example/a b ").unwrap().as_str(), "https://x.example/a%20b");
+        assert_eq!(WebUrl::parse("https://a.0x/"), None, "no number, and no name either");
+        assert_eq!(WebUrl::parse("https://1.2.3.0xa/x").unwrap().as_str(), "https://1.2.3.10/x");
         assert_eq!(WebUrl::parse("https://x.example").unwrap().as_str(), "https://x.example/");
         assert_eq!(WebUrl::parse("http://x.example:81/?q#f").unwrap().host().as_deref(), Some("x.example"));
     }
@@ -78,7 +82,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_short_way_says_what_the_long_way_says(
-            text in "https://[a-z0-9.-]{0,12}(/[A-Za-z0-9._-]{0,4}){0,4}|https://(1\\.2\\.3\\.4|0x7f\\.1|xn--a|a\\.b)/(\\./|\\.\\./|a/){0,3}",
+            text in "https://[a-z0-9.-]{0,12}(/[A-Za-z0-9._-]{0,4}){0,4}|https://(1\\.2\\.3\\.4|0x7f\\.1|0x7f|1\\.2\\.0xa|a\\.0x|xn--a|a\\.b)/(\\./|\\.\\./|a/){0,3}",
         ) {
             if is_plain(&text) {
                 let parsed = Url::parse(&text).map(String::from);

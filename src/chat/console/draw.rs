@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::Layout;
@@ -245,21 +246,28 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Adds a word, with the spaces behind it. One that is longer than a line is cut.
+    /// Adds a word, with the spaces behind it. One that is longer than a line is cut between characters as readers count
+    /// them.
     fn word(&mut self, run: &'a Run<'a>, word: &'a str) {
-        let (mut rest, mut width) = (word, word.trim_end().width());
+        let (text, mut width) = (word.trim_end(), word.trim_end().width());
         if width > self.left && !self.open.is_empty() {
             self.end();
         }
-        while width > self.left {
-            let (head, tail) = rest.split_at(fitting(rest, self.left));
-            self.open.push((run, head));
-            self.end();
-            (rest, width) = (tail, tail.trim_end().width());
+        let mut from = 0;
+        if width > self.left {
+            width = 0;
+            for (at, grapheme) in text.grapheme_indices(true) {
+                let columns = grapheme.width();
+                if width + columns > self.left && at > from {
+                    self.open.push((run, &word[from..at]));
+                    self.end();
+                    (from, width) = (at, 0);
+                }
+                width += columns;
+            }
         }
-        let spaces = &rest[rest.trim_end().len()..];
-        self.left = self.left.saturating_sub(width + spaces.width());
-        self.open.push((run, rest));
+        self.left = self.left.saturating_sub(width + word[text.len()..].width());
+        self.open.push((run, &word[from..]));
     }
 
     /// Ends the open line, without the spaces at its end.
@@ -290,7 +298,6 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// How many bytes of a word fit into so many columns: at least one character.
 fn fitting(word: &str, columns: usize) -> usize {
-    use unicode_segmentation::UnicodeSegmentation;
     let mut used = 0;
     for (at, grapheme) in word.grapheme_indices(true) {
         used += grapheme.width();

@@ -109,11 +109,10 @@ impl Builder<'_> {
             let problem = Problem::error("the webhook's address is not encrypted (`http://`)", place.clone());
             section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
         }
-        // A program may stand behind any address, a flow of Teams' too.
+        // A program may stand behind any address, a flow of Teams' too, and take whatever it likes.
         if let Some(other) = chat::kind_at(&url).filter(|other| other.name != kind.name && !kind.signs) {
             let message = format!("this address is one of `{}`, and the channel is of `{}`", other.name, kind.name);
-            section.note(Problem::error(message, place).help(format!("write `kind = \"{}\"`", other.name)));
-            return None;
+            section.note(Problem::warning(message, place.clone()).help(format!("write `kind = \"{}\"`", other.name)));
         }
         match build(Address { url, http: http?.clone(), pace, secret }) {
             Ok(chat) => Some(Channel { chat, style, kind: kind.name }),

@@ -114,9 +114,11 @@ impl Seen<'_> {
             let help = "`hookbell sample list` shows what they send".to_owned();
             return Some((Some(Key::Event), "none of your sources sends such events".to_owned(), help));
         }
-        if let Some(name) = self.no_source(conditions) {
+        if let Some(patterns) = conditions.patterns(Key::Source)
+            && !self.sources.keys().any(|name| patterns.fits(&[name.as_str()]))
+        {
             let names: Vec<_> = self.sources.keys().map(|name| format!("`{name}`")).collect();
-            let why = format!("`{name}` is the name of none of your sources");
+            let why = "none of your sources fits its `source`".to_owned();
             return Some((Some(Key::Source), why, format!("your sources: {}", names.join(", "))));
         }
         let needed: Vec<_> = conditions.needed().collect();
@@ -146,13 +148,6 @@ impl Seen<'_> {
         let repo = self.foreign(conditions)?;
         let help = "see `repo` of your sources: it says what each may speak for".to_owned();
         Some((Some(Key::Repo), format!("no source may speak for `{repo}`"), help))
-    }
-
-    /// A name that a rule asks of sources, where none has such a name.
-    fn no_source<'b>(&self, conditions: &'b Conditions) -> Option<&'b str> {
-        let patterns = conditions.patterns(Key::Source)?;
-        let fits = |name: &SourceName| patterns.fits(&[name.as_str()]);
-        if self.sources.keys().any(fits) { None } else { patterns.texts().last() }
     }
 
     /// A repository that a route names outright, where it names only such that no source may speak for.
@@ -203,7 +198,7 @@ fn full_ref(conditions: &Conditions) -> Option<(Key, &str, &str)> {
         let texts = wanted(conditions, key)?;
         let name = |text: &&str| text.starts_with("refs/heads/") || text.starts_with("refs/tags/");
         let first = texts.first().filter(|_| texts.iter().all(name))?;
-        Some((key, *first, first.splitn(3, '/').nth(2)?))
+        Some((key, *first, first.splitn(3, '/').nth(2).filter(|name| !name.is_empty())?))
     })
 }
 
