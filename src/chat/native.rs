@@ -40,10 +40,16 @@ impl Dialect {
     }
 
     fn object(&self, object: Map<String, Value>, depth: usize) -> Result<Map<String, Value>, String> {
+        // By its key and its object's type the chat will know what a text is, whoever wrote these.
+        let named = object.into_iter().map(|(key, value)| match (plain(&key), value) {
+            (key, Value::String(sort)) if key == "type" => (key, plain(&sort).into()),
+            named => named,
+        });
+        let object: Map<_, _> = named.collect();
         let slots: Vec<_> = object.keys().map(|key| (self.slot)(key, &object, depth)).collect();
         let turned = object.into_iter().zip(slots).map(|((key, value), slot)| {
-            let value = self.value(value, slot, depth).map_err(|reason| format!("`{}`: {reason}", plain(&key)))?;
-            Ok((plain(&key), value))
+            let value = self.value(value, slot, depth).map_err(|reason| format!("`{key}`: {reason}"))?;
+            Ok((key, value))
         });
         turned.collect()
     }
@@ -201,6 +207,24 @@ mod tests {
         );
         assert!(text.contains("\n\\> quote"), "{text}");
         assert_eq!(card[1]["inlines"][0]["text"], HOSTILE);
+    }
+
+    #[test]
+    fn a_key_and_a_type_are_what_they_say_whoever_says_it() {
+        let hostile = shield(HOSTILE);
+        for (sort, key) in [(shield("mrkdwn"), "text".to_owned()), ("mrkdwn".to_owned(), shield("text"))] {
+            let text = json!({ "type": sort, key: hostile });
+            let slack = finished("slack", json!({ "blocks": [{ "type": "section", "text": text }] })).unwrap();
+            let text = slack["blocks"][0]["text"]["text"].as_str().unwrap();
+            assert!(!text.contains(['<', '>']), "{text}");
+        }
+        let discord = finished("discord", json!({ shield("content"): hostile })).unwrap();
+        assert!(discord["content"].as_str().unwrap().contains("\\@everyone"), "{discord}");
+        let block = json!({ "type": shield("TextBlock"), shield("text"): hostile });
+        let card = json!({ "type": "AdaptiveCard", "body": [block] });
+        let teams = finished("teams", json!({ "type": "message", "attachments": [{ "content": card }] })).unwrap();
+        let text = teams["attachments"][0]["content"]["body"][0]["text"].as_str().unwrap();
+        assert!(text.contains("\\[x\\]"), "{text}");
     }
 
     #[test]
