@@ -96,7 +96,7 @@ fn render_samples(settings: &Settings) -> Rendered {
         for sample in provider.samples {
             let parsed = provider.parse_sample(sample);
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {
-                let context = Context::of(&event);
+                let context = Context::as_of_now(&event);
                 for template in &asked {
                     // Each chat that may have templates of its own, and all others alike.
                     let natives = chat::KINDS.iter().filter(|chat| chat.native.is_some()).map(Some);

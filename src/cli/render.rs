@@ -73,7 +73,7 @@ impl Render {
         if let Some(note) = parsed.note {
             anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
         }
-        Ok(parsed.events.iter().map(Context::of).collect())
+        Ok(parsed.events.iter().map(Context::as_of_now).collect())
     }
 
     fn draw(&self, config: &Path, contexts: &[Context]) -> Result<(), Failure> {

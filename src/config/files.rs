@@ -44,7 +44,13 @@ impl Watched {
     /// Adds a file or a directory, before it is read.
     pub(super) fn add(&mut self, path: PathBuf) {
         let list = if path.is_dir() { &mut self.directories } else { &mut self.files };
+        // A link in a directory may lead to a file elsewhere.
+        let within = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let linked: Vec<_> = within.filter(|path| path.is_symlink()).collect();
         list.entry(path).or_insert_with_key(|path| look(path));
+        for path in linked {
+            self.files.entry(path).or_insert_with_key(|path| look(path));
+        }
     }
 
     /// A file was changed by ourselves.
@@ -125,10 +131,7 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
                 problems.push(problem.help("names are relative to the config file; `*` stands for any"));
             }
             Ok(found) => all.extend(found),
-            Err(reason) => {
-                let message = format!("`{}` is no pattern of files: {reason}", pattern.value);
-                problems.push(Problem::error(message, pattern.place).help("write `routes.d/*.toml`"));
-            }
+            Err((message, help)) => problems.push(Problem::error(message, pattern.place).help(help)),
         }
     }
     all
@@ -138,7 +141,7 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
 const WILD: [char; 3] = ['*', '?', '['];
 
 /// The files that a pattern means; the directory in which they may come to be is watched.
-fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, String> {
+fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, Wrong> {
     let pattern = Path::new(pattern);
     let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILD);
     let plain: PathBuf = pattern.components().take_while(is_plain).collect();
@@ -152,11 +155,23 @@ fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<Pa
     Ok(globbed(directory, pattern)?.into_iter().filter(|path| path.is_file()).collect())
 }
 
-/// What a pattern means; what cannot be looked into is not meant.
-fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, String> {
+/// What is wrong, and the way out.
+type Wrong = (String, &'static str);
+
+/// What a pattern means. What cannot be looked into may hold some of it.
+fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, Wrong> {
     let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| error.msg.to_owned())?;
-    Ok(paths.flatten().collect())
+    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
+        (format!("`{}` is no pattern of files: {}", pattern.display(), error.msg), "write `routes.d/*.toml`")
+    })?;
+    let is_there = |path: &Result<PathBuf, glob::GlobError>| {
+        path.as_ref().err().is_none_or(|error| error.error().kind() != std::io::ErrorKind::NotFound)
+    };
+    let paths = paths.filter(is_there).collect::<Result<_, _>>();
+    paths.map_err(|error| {
+        let message = format!("cannot look into `{}`: {}", error.path().display(), error.error());
+        (message, "let the user that Hookbell runs as read it")
+    })
 }
 
 /// No path at all is where we are.

@@ -40,10 +40,27 @@ struct Interesting {
     of: Watched,
 }
 
-/// A path, where it leads to in the end, and every link on the way there: each of them may be changed.
+/// How many links are followed at most, as by Linux: they may lead in a circle.
+const MOST_LINKS: usize = 40;
+
+/// A path, and every link on the way to where it leads in the end, and what these lead to: each of them may be changed.
 fn with_links(path: &Path) -> Vec<PathBuf> {
     let mut all = vec![path.to_owned()];
-    all.extend(path.ancestors().filter(|part| part.is_symlink()).map(Path::to_owned));
+    let mut followed = 0;
+    while let Some(path) = all.get(followed).cloned().filter(|_| followed < MOST_LINKS) {
+        followed += 1;
+        for link in path.ancestors().filter(|part| part.is_symlink()) {
+            let (Ok(target), Some(parent)) = (std::fs::read_link(link), link.parent()) else { continue };
+            let led_to = path.strip_prefix(link).map(|rest| parent.join(target).join(rest));
+            for path in [Ok(link.to_owned()), led_to].into_iter().flatten() {
+                // What is joined to nothing ends in a `/`.
+                let path: PathBuf = path.components().collect();
+                if !all.contains(&path) {
+                    all.push(path);
+                }
+            }
+        }
+    }
     all.extend(std::fs::canonicalize(path).ok());
     all
 }
@@ -124,7 +141,9 @@ fn is_change(event: &Event, known: &Interesting) -> bool {
         let within = is_ours && path.parent().is_some_and(|parent| known.directories.contains(parent));
         // Kubernetes keeps what it mounts behind a link of this name.
         let swapped = path.file_name().is_some_and(|name| name == "..data");
-        known.files.contains(path) || within || swapped || known.directories.contains(path)
+        // A directory on the way may be put in the place of another.
+        let leads_there = known.files.iter().chain(&known.directories).any(|known| known.starts_with(path));
+        leads_there || within || swapped
     };
     event.paths.iter().any(|path| is_known(path))
 }

@@ -87,6 +87,12 @@ impl Context {
         Self { kind, context: handlebars::Context::from(event) }
     }
 
+    /// The same, as if it came now where it does not say when: pushes do not, and are told when they come in.
+    pub fn as_of_now(event: &Event) -> Self {
+        let time = event.time.or_else(|| Some(jiff::Timestamp::now()));
+        Self::of(&Event { time, ..event.clone() })
+    }
+
     /// The event, as templates see it.
     pub fn event(&self) -> &Value {
         self.context.data()

@@ -103,7 +103,7 @@ impl Portable {
             items: made.optional(self.items.as_ref())?,
             url: made.url(self.url.as_ref())?,
             image: made.url(self.image.as_ref())?,
-            accent: self.accent.as_ref().map(|slot| made.accent(slot)).transpose()?.unwrap_or_default(),
+            accent: made.accent(self.accent.as_ref())?,
             time: time.and_then(|time| time.parse().ok()),
             ..Message::default()
         };
@@ -168,8 +168,8 @@ impl<'a> Making<'a> {
         Ok(self.optional(slot)?.and_then(|text| WebUrl::parse(&text)))
     }
 
-    fn accent(&mut self, slot: &Slot) -> Result<Accent, NoMessage> {
-        let name = self.plain(slot)?;
+    fn accent(&mut self, slot: Option<&Slot>) -> Result<Accent, NoMessage> {
+        let Some(name) = self.optional(slot)? else { return Ok(Accent::default()) };
         let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is no accent"));
         Accent::parse(&name).ok_or_else(unknown)
     }
@@ -267,7 +267,7 @@ impl Compiler<'_> {
     /// An accent that is written out, not computed, can be checked at once.
     fn check_accent(&mut self, accent: &Spanned<String>) {
         let name = accent.get_ref();
-        if name.contains("{{") || Accent::parse(name).is_some() {
+        if name.is_empty() || name.contains("{{") || Accent::parse(name).is_some() {
             return;
         }
         let known: Vec<_> = Accent::ALL.iter().map(|accent| accent.as_str()).collect();

@@ -73,7 +73,10 @@ impl<'a> Rendering<'a> {
 
     /// The value that a plain path leads to.
     pub(super) fn value(&self, path: &str) -> &'a Value {
-        path.split('.').fold(self.context.data(), |value, part| &value[part])
+        path.split('.').fold(self.context.data(), |value, part| match part.parse::<usize>() {
+            Ok(place) if value.is_array() => &value[place],
+            _ => &value[part],
+        })
     }
 }
 

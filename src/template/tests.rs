@@ -248,6 +248,9 @@ fn fields_and_buttons_may_have_conditions_and_be_many() {
     let (library, problems) = compile_as(
         "pull_request",
         "+++\nline = 'x'\nimage = 'https://img.example/{{pull_request.id}}.png'\ntime = '{{pull_request.created}}'\n\
+         accent = '{{#if pull_request.reason}}danger{{/if}}'\n\
+         [[fields]]\nwhen = 'pull_request.reviewers.1'\nname = 'At'\nvalue = '{{date pull_request.created \"%H:%M %Z\"}}'\n\
+         [[fields]]\nwhen = 'pull_request.reviewers.2'\nname = 'Third'\nvalue = 'x'\n\
          [[fields]]\nwhen = 'pull_request.reason'\nname = 'Reason'\nvalue = '{{pull_request.reason}}'\n\
          [[fields]]\nwhen = 'pull_request.title'\nname = 'Title'\nvalue = '{{pull_request.title}}'\n\
          [[fields]]\neach = 'pull_request.reviewers'\nname = '{{item.name}}'\nvalue = '{{default item.vote \"asked\"}}'\n\
@@ -264,12 +267,18 @@ fn fields_and_buttons_may_have_conditions_and_be_many() {
     let named = |name, value: &str| (name, value.to_owned());
     assert_eq!(
         fields,
-        [named("Title", "Add rate limits"), named("Bo Lindqvist", "asked"), named("Cy Okafor", "asked")]
+        [
+            named("At", "15:14 UTC"),
+            named("Title", "Add rate limits"),
+            named("Bo Lindqvist", "asked"),
+            named("Cy Okafor", "asked")
+        ]
     );
     let buttons: Vec<_> = message.buttons.iter().map(|button| button.url.as_str()).collect();
     assert_eq!(buttons, ["https://x.example/Bo%20Lindqvist", "https://x.example/Cy%20Okafor"]);
     assert_eq!(message.image.unwrap().as_str(), "https://img.example/482.png");
     assert_eq!(message.time, event.pull_request.unwrap().created);
+    assert_eq!(message.accent, Accent::Neutral, "blank is none");
 }
 
 #[test]

@@ -219,6 +219,42 @@ async fn secrets_are_read_again_and_channels_come_go_and_move() {
     assert_eq!(one.shown().len(), 1);
 }
 
+#[test]
+fn what_links_lead_to_and_directories_on_the_way_are_watched() {
+    use std::os::unix::fs::symlink;
+    let home = Home::new("");
+    let at = |path: &str| home.path().join(path);
+    for directory in ["real/v1", "real/v2", "keys"] {
+        std::fs::create_dir_all(at(directory)).unwrap();
+    }
+    let template = |text: &str| format!("+++\nline = '{text}'\n+++\n");
+    replace(&at("real/push"), &template("one"));
+    replace(&at("real/v2/push.md.hbs"), &template("three"));
+    symlink("../push", at("real/v1/push.md.hbs")).unwrap();
+    symlink("v1", at("real/now")).unwrap();
+    symlink("real/now", at("templates")).unwrap();
+    replace(&at("keys/secret"), "one");
+    let secret = EVERYTHING.lines().find(|line| line.starts_with("secret = ")).unwrap();
+    let config = EVERYTHING.replace(secret, "secret = { file = \"keys/secret\" }");
+    home.write_config(&format!("templates = \"templates\"\n{config}"));
+    let mut service = home.serve();
+    // A file that a link in the directory leads to.
+    replace(&at("real/push"), &template("two"));
+    assert!(service.wait_for_log(WENT_OVER).contains("`push`"));
+    // A link on the way to the directory.
+    std::fs::remove_file(at("real/now")).unwrap();
+    symlink("v2", at("real/now")).unwrap();
+    assert!(service.wait_for_log(WENT_OVER).contains("`push`"));
+    // A directory in the place of another, and then a file in it.
+    std::fs::create_dir(at("new")).unwrap();
+    replace(&at("new/secret"), "two");
+    std::fs::rename(at("keys"), at("old")).unwrap();
+    std::fs::rename(at("new"), at("keys")).unwrap();
+    assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `keys/secret`"));
+    replace(&at("keys/secret"), "three");
+    assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `keys/secret`"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn included_files_are_watched_and_each_team_has_its_own() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);

@@ -166,7 +166,7 @@ impl Desk {
         let parsed = sample.and_then(|(provider, sample)| provider.parse_sample(sample).ok());
         let first = parsed.and_then(|parsed| parsed.events.into_iter().next());
         let none = || Wrong::Unknown(format!("there is no sample `{}` with an event", shown(event)));
-        Ok(Context::of(&first.ok_or_else(none)?))
+        Ok(Context::as_of_now(&first.ok_or_else(none)?))
     }
 
     pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, Wrong> {

@@ -254,7 +254,7 @@ fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let Some(time) = arguments.time(0)? else { return Ok(Value::Null) };
     let format = if arguments.value(1).is_null() { "%Y-%m-%d %H:%M".to_owned() } else { arguments.text(1) };
     let wrong = |error: jiff::Error| RenderErrorReason::Other(format!("`date`: `{format}` is no format: {error}"));
-    let shown = jiff::fmt::strtime::format(&format, jiff::tz::TimeZone::UTC.to_datetime(time)).map_err(wrong)?;
+    let shown = jiff::fmt::strtime::format(&format, &time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).map_err(wrong)?;
     Ok(shown.into())
 }
 
