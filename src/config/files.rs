@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
@@ -32,12 +33,13 @@ pub struct Watched {
     extensions: BTreeSet<String>,
 }
 
-/// How something looked: when it was changed last, and its size. `None` of what was not there.
-type Look = Option<(SystemTime, u64)>;
+/// How something looked: when it was changed last, its size, and which one it was, for two that stood there in turn may
+/// have been changed at the same tick of the clock. `None` of what was not there.
+type Look = Option<(SystemTime, u64, u64)>;
 
 fn look(path: &Path) -> Look {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
+    Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))
 }
 
 impl Watched {

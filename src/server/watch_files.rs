@@ -43,7 +43,8 @@ struct Interesting {
 /// How many links are followed at most, as by Linux: they may lead in a circle.
 const MOST_LINKS: usize = 40;
 
-/// A path, and every link on the way to where it leads in the end, and what these lead to: each of them may be changed.
+/// A path, and every link on the way to where it leads in the end, and what these lead to: each of them may be changed. All
+/// are named by the real directories that they are in, so that none is watched by two names, of which events tell one.
 fn with_links(path: &Path) -> Vec<PathBuf> {
     let mut all = vec![path.to_owned()];
     let mut followed = 0;
@@ -62,7 +63,13 @@ fn with_links(path: &Path) -> Vec<PathBuf> {
         }
     }
     all.extend(std::fs::canonicalize(path).ok());
-    all
+    all.iter().map(|path| placed(path)).collect()
+}
+
+/// A path by the real directory that it is in, if there is one.
+fn placed(path: &Path) -> PathBuf {
+    let directory = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
+    directory.zip(path.file_name()).map_or_else(|| path.to_owned(), |(directory, name)| directory.join(name))
 }
 
 /// Tells of changes.
