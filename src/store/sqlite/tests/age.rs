@@ -1,0 +1,70 @@
+//! What is forgotten by its age, and what never is.
+
+use super::*;
+
+const DAY: Millis = 24 * 60 * 60 * 1000;
+
+#[tokio::test]
+async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
+    let f = open();
+    let ago = |days: Millis, key: &str| NewRequest { received_at: now() - days * DAY, ..request(Some(key)) };
+    for (days, key) in [(40, "delivered"), (40, "waiting"), (10, "of last week"), (0, "new")] {
+        f.store.accept(ago(days, key), says(key, &["a"])).await.unwrap();
+    }
+    lease(&f.store, "a", OWNER).await;
+    assert!(finish_first(&f.store, "a", DELIVERED).await);
+    while f.store.forget(Keep::default(), now()).await.unwrap() {}
+    assert_eq!(waiting(&f.store, "a").await, ["waiting", "of last week", "new"]);
+    assert_eq!(count(&f.store, "requests").await, 3);
+    assert_eq!(count(&f.store, "requests WHERE body IS NOT NULL").await, 1, "that of today");
+    assert_eq!((count(&f.store, "events").await, count(&f.store, "deliveries").await), (3, 3));
+    assert_eq!(count(&f.store, "attempts").await, 0);
+    assert_eq!(count(&f.store, "dedupe").await, 1);
+    assert!(matches!(f.store.accept(ago(0, "new"), says("x", &[])).await.unwrap(), Accepted::Duplicate { .. }));
+}
+
+#[tokio::test]
+async fn forgetting_goes_in_small_steps_to_the_end() {
+    let f = open();
+    for n in 0..450 {
+        let old = NewRequest { received_at: now() - 40 * DAY, ..request(Some(&n.to_string())) };
+        f.store.accept(old, says("x", &[])).await.unwrap();
+    }
+    let mut left = vec![];
+    while f.store.forget(Keep::default(), now()).await.unwrap() {
+        left.push(count(&f.store, "requests").await);
+    }
+    assert_eq!(left, [250, 50]);
+    assert_eq!((count(&f.store, "requests").await, count(&f.store, "dedupe").await), (0, 0));
+}
+
+/// What each request does may not cost more the more is kept.
+#[tokio::test]
+async fn old_bodies_are_found_by_their_age() {
+    let f = open();
+    let plan = f.store.read("explain", |db| {
+        let mut explain = db.prepare(&format!("EXPLAIN QUERY PLAN {}", query::FORGET_BODIES))?;
+        let steps = explain.query_map([0], |row| row.get::<_, String>(3))?;
+        steps.collect::<rusqlite::Result<Vec<_>>>()
+    });
+    let plan = plan.await.unwrap().join("\n");
+    assert!(plan.contains("USING COVERING INDEX memory_bodies (at<?)"), "{plan}");
+}
+
+#[tokio::test]
+async fn bodies_are_remembered_for_minutes_and_other_things_for_long() {
+    let f = open();
+    let remember = |subject: &str, at: Millis| {
+        let state = [(subject.to_owned(), json!({}))];
+        let decide: Decide = Box::new(move |_| Decided { memory: state.into(), ..Decided::default() });
+        f.store.accept(NewRequest { received_at: at, ..request(None) }, decide)
+    };
+    remember("body:s:old", now() - 700_000).await.unwrap();
+    remember("s/pr:old", now() - 100 * DAY).await.unwrap();
+    remember("s/pr:ancient", now() - 200 * DAY).await.unwrap();
+    remember("body:s:new", now()).await.unwrap();
+    assert_eq!(count(&f.store, "memory").await, 3);
+    f.store.forget(Keep::default(), now()).await.unwrap();
+    assert_eq!(count(&f.store, "memory WHERE subject = 's/pr:old'").await, 1);
+    assert_eq!(count(&f.store, "memory").await, 2);
+}
