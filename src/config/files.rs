@@ -45,14 +45,16 @@ fn look(path: &Path) -> Look {
 impl Watched {
     /// Adds a file or a directory, before it is read.
     pub(super) fn add(&mut self, path: PathBuf) {
-        let list = if path.is_dir() { &mut self.directories } else { &mut self.files };
+        if !path.is_dir() {
+            self.files.entry(path).or_insert_with_key(|path| look(path));
+            return;
+        }
         // A link in a directory may lead to a file elsewhere.
         let within = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let linked: Vec<_> = within.filter(|path| path.is_symlink()).collect();
-        list.entry(path).or_insert_with_key(|path| look(path));
-        for path in linked {
+        for path in within.filter(|path| path.is_symlink()) {
             self.files.entry(path).or_insert_with_key(|path| look(path));
         }
+        self.directories.entry(path).or_insert_with_key(|path| look(path));
     }
 
     /// A file was changed by ourselves.

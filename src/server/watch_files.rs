@@ -62,7 +62,6 @@ fn with_links(path: &Path) -> Vec<PathBuf> {
             }
         }
     }
-    all.extend(std::fs::canonicalize(path).ok());
     all.iter().map(|path| placed(path)).collect()
 }
 

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use super::Layout;
@@ -249,25 +248,22 @@ impl<'a> Lines<'a> {
     /// Adds a word, with the spaces behind it. One that is longer than a line is cut between characters as readers count
     /// them.
     fn word(&mut self, run: &'a Run<'a>, word: &'a str) {
-        let (text, mut width) = (word.trim_end(), word.trim_end().width());
-        if width > self.left && !self.open.is_empty() {
+        let is_long = |left: usize| word.trim_end().width() > left;
+        if is_long(self.left) && !self.open.is_empty() {
             self.end();
         }
-        let mut from = 0;
-        if width > self.left {
-            width = 0;
-            for (at, grapheme) in text.grapheme_indices(true) {
-                let columns = grapheme.width();
-                if width + columns > self.left && at > from {
-                    self.open.push((run, &word[from..at]));
-                    self.end();
-                    (from, width) = (at, 0);
-                }
-                width += columns;
+        let mut rest = word;
+        if is_long(self.left) {
+            while let (head, tail) = rest.split_at(fitting(rest.trim_end(), self.left))
+                && !tail.trim_end().is_empty()
+            {
+                self.open.push((run, head));
+                self.end();
+                rest = tail;
             }
         }
-        self.left = self.left.saturating_sub(width + word[text.len()..].width());
-        self.open.push((run, &word[from..]));
+        self.left = self.left.saturating_sub(rest.width());
+        self.open.push((run, rest));
     }
 
     /// Ends the open line, without the spaces at its end.
@@ -298,6 +294,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 
 /// How many bytes of a word fit into so many columns: at least one character.
 fn fitting(word: &str, columns: usize) -> usize {
+    use unicode_segmentation::UnicodeSegmentation;
     let mut used = 0;
     for (at, grapheme) in word.grapheme_indices(true) {
         used += grapheme.width();

@@ -20,7 +20,7 @@ use crate::message::fit::{fit, loss};
 /// Teams, for the list of chats.
 pub const KIND: Kind = Kind {
     name: "teams",
-    domains: &["logic.azure.com", "api.powerplatform.com", "webhook.office.com", "outlook.office.com"],
+    domains: &["logic.azure.com", "api.powerplatform.com", RETIRED[0], RETIRED[1]],
     build: Some(|address| Ok(Box::new(Teams::new(address)?))),
     signs: false,
     draw: Some(encode),

@@ -196,10 +196,14 @@ fn wanted(conditions: &Conditions, key: Key) -> Option<Vec<&str>> {
 fn full_ref(conditions: &Conditions) -> Option<(Key, &str, &str)> {
     [Key::Branch, Key::SourceBranch, Key::TargetBranch, Key::Tag].into_iter().find_map(|key| {
         let texts = wanted(conditions, key)?;
-        let name = |text: &&str| text.starts_with("refs/heads/") || text.starts_with("refs/tags/");
-        let first = texts.first().filter(|_| texts.iter().all(name))?;
-        Some((key, *first, first.splitn(3, '/').nth(2).filter(|name| !name.is_empty())?))
+        let first = texts.first().copied().filter(|_| texts.iter().all(|text| short_ref(text).is_some()))?;
+        Some((key, first, short_ref(first).filter(|name| !name.is_empty())?))
     })
+}
+
+/// What events call a branch or a tag that is named in full.
+fn short_ref(text: &str) -> Option<&str> {
+    text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"))
 }
 
 /// A repository that is named without its workspace, where all are.
