@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use super::print::outln;
 use crate::config;
 use crate::store::sqlite;
 
@@ -19,7 +20,7 @@ impl Backup {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let store = config::store(config).map_err(Failure::Problems)?;
         sqlite::backup(&store, &self.file).map_err(Failure::NotFine)?;
-        anstream::println!("{} is a whole copy of {}", self.file.display(), store.display());
+        outln!("{} is a whole copy of {}", self.file.display(), store.display());
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::caller::Server;
 use super::events::segment;
+use super::print::outln;
 use super::shown::{ago, rows};
 use super::{Failure, plural};
 use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
@@ -138,7 +139,7 @@ fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
     let sent = runtime.block_on(channel.chat.send(&DeliveryId::fresh(), &body));
     match told(&sent.outcome) {
         Ok(text) => {
-            anstream::println!("{name}: {text}");
+            outln!("{name}: {text}");
             Ok(())
         }
         Err(text) => Err(Failure::NotFine(format!("{name}: {text}"))),

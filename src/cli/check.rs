@@ -5,6 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::print::outln;
 use super::{Failure, plural, report, tally};
 use crate::chat;
 use crate::config::{self, Secrets, Settings};
@@ -45,11 +46,11 @@ impl Check {
             plural(count, "sample message"),
         ];
         let said = if found.is_empty() { "fine".to_owned() } else { found };
-        anstream::println!("{}: {said} ({})", config.display(), counts.join(", "));
+        outln!("{}: {said} ({})", config.display(), counts.join(", "));
         let unheard = unheard(&settings);
         if !unheard.is_empty() {
             let dim = anstyle::Style::new().dimmed();
-            anstream::println!("{dim}no route is for: {}{dim:#}", unheard.join(", "));
+            outln!("{dim}no route is for: {}{dim:#}", unheard.join(", "));
         }
         Ok(())
     }

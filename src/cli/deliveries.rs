@@ -7,6 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::caller::Server;
 use super::events::segment;
+use super::print::outln;
 use super::shown::{harmless_lines, moment, rows, since, states};
 use crate::server::admin::DeliveriesAnswer;
 use crate::store::{SeenDelivery, WholeDelivery};
@@ -67,11 +68,11 @@ impl Deliveries {
     fn show_one(&self, whole: &WholeDelivery) -> Result<(), Failure> {
         if self.sent {
             let nothing = || Failure::NotFine(format!("nothing was sent for `{}` yet", whole.delivery.id));
-            anstream::println!("{}", whole.sent.as_deref().ok_or_else(nothing)?);
+            outln!("{}", whole.sent.as_deref().ok_or_else(nothing)?);
         } else if self.json {
-            anstream::println!("{}", serde_json::to_string(whole).unwrap_or_default());
+            outln!("{}", serde_json::to_string(whole).unwrap_or_default());
         } else {
-            anstream::println!("{}", harmless_lines(&page(whole)));
+            outln!("{}", harmless_lines(&page(whole)));
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::caller::Server;
+use super::print::outln;
 use super::shown::{ago, harmless_lines};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
@@ -57,7 +58,7 @@ impl Doctor {
                 Ok(text) => ("fine ", text),
                 Err(text) => ("WRONG", text),
             };
-            anstream::println!("{mark}  {what:<8} {}", harmless_lines(text));
+            outln!("{mark}  {what:<8} {}", harmless_lines(text));
         }
         if wrong == 0 { Ok(()) } else { Err(Failure::NotFine(format!("{} wrong", plural(wrong, "thing")))) }
     }

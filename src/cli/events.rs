@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::caller::Server;
+use super::print::outln;
 use super::shown::{harmless_lines, moment, rows, since, states};
 use super::{Failure, deliveries};
 use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
@@ -75,13 +76,13 @@ impl Events {
 
     fn show_one(&self, answer: &EventAnswer) {
         if self.json {
-            anstream::println!("{}", serde_json::to_string(answer).unwrap_or_default());
+            outln!("{}", serde_json::to_string(answer).unwrap_or_default());
             return;
         }
-        anstream::println!("{}", harmless_lines(&event(&answer.event)));
-        anstream::println!("{}", harmless_lines(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
+        outln!("{}", harmless_lines(&event(&answer.event)));
+        outln!("{}", harmless_lines(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
         for delivery in &answer.deliveries {
-            anstream::println!("{}", harmless_lines(&deliveries::line(delivery)));
+            outln!("{}", harmless_lines(&deliveries::line(delivery)));
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::caller::Server;
 use super::input::{named_provider, parsed};
+use super::print::{errln, outln};
 use super::shown::{ago, harmless_lines, moment};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
@@ -62,10 +63,10 @@ impl Explain {
         let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         for (n, event) in events.iter().enumerate() {
             if self.json {
-                anstream::println!("{}", serde_json::to_string(event).unwrap_or_default());
+                outln!("{}", serde_json::to_string(event).unwrap_or_default());
             } else {
                 let gap = if n > 0 { "\n" } else { "" };
-                anstream::println!("{gap}{}", Tree { styled }.draw(event));
+                outln!("{gap}{}", Tree { styled }.draw(event));
             }
         }
         Ok(())
@@ -80,7 +81,7 @@ impl Explain {
         let source = through.map(|(_, entry)| entry.source.as_ref());
         let parsed = parsed(provider, source, &self.what, self.event.as_deref())?;
         if let Some(note) = parsed.note {
-            anstream::eprintln!("nothing to route in `{}`: {note}", self.what);
+            errln!("nothing to route in `{}`: {note}", self.what);
         }
         let explained = parsed.events.iter().map(|event| {
             let name = through.map_or_else(|| SourceName::from(provider.kind), |(name, _)| name.clone());

@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod input;
 mod preview;
+mod print;
 mod render;
 mod replay;
 mod sample;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::problem::{Problem, Severity, render_all};
+use print::errln;
 
 /// A notification bot for code hosts: webhooks in, messages in chats out.
 #[derive(Parser)]
@@ -158,7 +160,7 @@ pub fn main() -> ExitCode {
 }
 
 fn complain(message: &str) {
-    anstream::eprintln!("{}error:{} {message}", ERROR.render(), ERROR.render_reset());
+    errln!("{}error:{} {message}", ERROR.render(), ERROR.render_reset());
 }
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
@@ -167,7 +169,7 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
 fn report(problems: &[Problem]) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for text in render_all(problems, colour) {
-        anstream::eprintln!("{text}\n");
+        errln!("{text}\n");
     }
 }
 

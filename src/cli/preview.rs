@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
 use super::Failure;
+use super::print::{errln, outln};
 use crate::config::{self, Live, Secrets};
 use crate::server::admin::{Gate, is_built, token_path};
 use crate::server::serve_admin;
@@ -39,8 +40,8 @@ impl Preview {
         if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
             let token = std::fs::read_to_string(token_path(&settings.store));
             let token = token.map_err(|error| Failure::NotFine(format!("cannot read the admin token: {error}")))?;
-            anstream::println!("{}", url(&address, token.trim()));
-            anstream::eprintln!("the Hookbell that runs serves it; whoever has this address may change templates");
+            outln!("{}", url(&address, token.trim()));
+            errln!("the Hookbell that runs serves it; whoever has this address may change templates");
             return Ok(());
         }
         let store = Store::open(&settings.store)?;
@@ -53,8 +54,8 @@ impl Preview {
         let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let token = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
-        anstream::println!("{}", url(&address.to_string(), token.expose_secret()));
-        anstream::eprintln!("open it in a browser; Ctrl-C ends");
+        outln!("{}", url(&address.to_string(), token.expose_secret()));
+        errln!("open it in a browser; Ctrl-C ends");
         let stop = async {
             let _ = tokio::signal::ctrl_c().await;
         };

@@ -10,6 +10,7 @@ use notify::{RecursiveMode, Watcher};
 
 use super::caller::Server;
 use super::input::{named_provider, parsed};
+use super::print::{errln, outln};
 use super::{Failure, report};
 use crate::chat::{self, Kind, Style};
 use crate::config;
@@ -71,7 +72,7 @@ impl Render {
         let provider = named_provider(self.source.as_deref())?;
         let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;
         if let Some(note) = parsed.note {
-            anstream::eprintln!("nothing to tell of `{}`: {note}", self.payload);
+            errln!("nothing to tell of `{}`: {note}", self.payload);
         }
         Ok(parsed.events.iter().map(Context::as_of_now).collect())
     }
@@ -88,19 +89,19 @@ impl Render {
                 let of_chat = Some(chat).filter(|_| style == Style::Full);
                 let rendered = library.render_for(context, self.template.as_deref(), of_chat);
                 for failure in &rendered.failures {
-                    anstream::eprintln!("template failed, used `{}` instead: {failure}", rendered.template);
+                    errln!("template failed, used `{}` instead: {failure}", rendered.template);
                 }
                 if let Some(why) = rendered.skip {
-                    anstream::eprintln!("nothing to tell of `{}`: {why}", self.payload);
+                    errln!("nothing to tell of `{}`: {why}", self.payload);
                     continue;
                 }
                 let message = style.of(rendered.message);
                 let drawn = || chat.draw.map_or_else(|| chat::program::body(context.event()), |draw| draw(&message));
                 let body = rendered.body.unwrap_or_else(drawn);
                 if self.chat == ALL && chat.name != chat::console::KIND.name {
-                    anstream::println!("{}: {body}", chat.name);
+                    outln!("{}: {body}", chat.name);
                 } else {
-                    anstream::println!("{body}");
+                    outln!("{body}");
                 }
             }
         }
@@ -136,13 +137,13 @@ impl Render {
         }
         loop {
             // To the top of an empty screen, on a terminal.
-            anstream::print!("\u{1b}[2J\u{1b}[H");
+            super::print::out(format_args!("\u{1b}[2J\u{1b}[H"));
             match self.draw(config, &contexts) {
                 Ok(()) => {}
                 Err(Failure::Problems(problems)) => report(&problems),
                 Err(failure) => super::complain(&failure.text()),
             }
-            anstream::eprintln!("\nwaiting for a change; Ctrl-C ends");
+            errln!("\nwaiting for a change; Ctrl-C ends");
             if changes.recv().is_err() {
                 return Ok(());
             }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Failure;
 use super::caller::Server;
 use super::plural;
+use super::print::{errln, outln};
 use super::shown::{harmless_lines, since, states};
 use crate::server::admin::{DropAnswer, Left, ReplayAnswer};
 
@@ -68,7 +69,7 @@ impl Which {
     /// Says what was done, or would be, and what was left and why.
     fn ended(&self, count: usize, more: bool, done: [&str; 2], left: &[Left]) -> Result<(), Failure> {
         let more = if self.dry_run && more { ", and more" } else { "" };
-        anstream::eprintln!("{}{more} {}", plural(count, "message"), done[usize::from(self.dry_run)]);
+        errln!("{}{more} {}", plural(count, "message"), done[usize::from(self.dry_run)]);
         if left.is_empty() {
             return Ok(());
         }
@@ -100,7 +101,7 @@ impl Replay {
             for replayed in &answer.replayed {
                 let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
                 let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
-                anstream::println!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
+                outln!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
             }
             let is_last = self.which.is_last(answer.replayed.len(), answer.more);
             count += answer.replayed.len();
@@ -126,7 +127,7 @@ impl Drop {
         let (mut count, mut left) = (0, vec![]);
         loop {
             let answer: DropAnswer = caller.post("/api/v1/deliveries/drop", &asked)?;
-            answer.dropped.iter().for_each(|id| anstream::println!("{id}"));
+            answer.dropped.iter().for_each(|id| outln!("{id}"));
             let is_last = self.which.is_last(answer.dropped.len(), answer.more);
             count += answer.dropped.len();
             left.extend(answer.left);

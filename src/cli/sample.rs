@@ -13,6 +13,7 @@ use ulid::Ulid;
 
 use super::Failure;
 use super::input::{named_provider, sample};
+use super::print::outln;
 use crate::config::{self, Secrets, Settings};
 use crate::http_client::last_cause;
 use crate::source::{Provider, Sample as Body};
@@ -46,7 +47,7 @@ impl Sample {
                 Ok(())
             }
             Self::Show { name } => {
-                anstream::print!("{}", sample(provider, &name)?.body);
+                super::print::out(format_args!("{}", sample(provider, &name)?.body));
                 Ok(())
             }
             Self::Send { name, to } => send(provider, sample(provider, &name)?, to, config),
@@ -59,7 +60,7 @@ fn list(provider: &Provider) {
     let width = provider.samples.iter().map(|sample| sample.name.len()).max().unwrap_or(0);
     let key_width = provider.samples.iter().map(|sample| sample.key.len()).max().unwrap_or(0);
     for Body { name, key, about, .. } in provider.samples {
-        anstream::println!("{name:width$}  {dim}{key:key_width$}{dim:#}  {about}");
+        outln!("{name:width$}  {dim}{key:key_width$}{dim:#}  {about}");
     }
 }
 
@@ -85,12 +86,12 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
 }
 
 fn show(name: &str, status: u16, answer: &Value) {
-    anstream::println!("{status} {} {name}", answer["request"].as_str().unwrap_or("stored"));
+    outln!("{status} {} {name}", answer["request"].as_str().unwrap_or("stored"));
     for event in answer["events"].as_array().into_iter().flatten() {
-        anstream::println!("  {}", told(event));
+        outln!("  {}", told(event));
     }
     if let Some(note) = answer["note"].as_str() {
-        anstream::println!("  nothing to tell: {note}");
+        outln!("  nothing to tell: {note}");
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::Failure;
+use super::print::outln;
 use crate::config::reference;
 use crate::event;
 
@@ -21,7 +22,7 @@ impl Schema {
             Self::Config => serde_json::to_string_pretty(&reference::schema()),
             Self::Event => serde_json::to_string_pretty(&event::schema()),
         };
-        anstream::println!("{}", schema.unwrap_or_default());
+        outln!("{}", schema.unwrap_or_default());
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
+use super::print::{errln, outln};
 use crate::message::shield::harmless;
 use crate::store::{Millis, State, now};
 
@@ -29,13 +30,13 @@ pub(super) fn ago(at: Millis) -> String {
 pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl Fn(&T) -> String) {
     for row in rows {
         if json {
-            anstream::println!("{}", serde_json::to_string(row).unwrap_or_default());
+            outln!("{}", serde_json::to_string(row).unwrap_or_default());
         } else {
-            anstream::println!("{}", harmless_lines(&line(row)));
+            outln!("{}", harmless_lines(&line(row)));
         }
     }
     if rows.is_empty() && !json {
-        anstream::eprintln!("{none}");
+        errln!("{none}");
     }
 }
 

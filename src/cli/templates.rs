@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use similar::{ChangeTag, TextDiff};
 
+use super::print::{errln, outln};
 use super::{Failure, report};
 use crate::config;
 use crate::problem::{Severity, nearest};
@@ -56,7 +57,7 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
     if json {
         for one in &serving {
             let told = serde_json::json!({ "kind": one.kind, "template": one.template, "file": one.file });
-            anstream::println!("{told}");
+            outln!("{told}");
         }
         return Ok(());
     }
@@ -69,14 +70,14 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
             name => format!("  {dim}as `{name}`, because nothing is called `{kind}`{dim:#}"),
         };
         let place = one.file.as_deref().map_or_else(|| format!("{dim}built in{dim:#}"), ToOwned::to_owned);
-        anstream::println!("{kind:width$}  {place}{why}");
+        outln!("{kind:width$}  {place}{why}");
     }
     let by_route = library.overrides().filter(|(name, _, _)| !serving.iter().any(|one| one.template == *name));
     for (name, file, _) in by_route {
-        anstream::println!("{name:width$}  {file}  {dim}for routes that ask for it: `template = \"{name}\"`{dim:#}");
+        outln!("{name:width$}  {file}  {dim}for routes that ask for it: `template = \"{name}\"`{dim:#}");
     }
     for (chat, name, file) in library.of_chats() {
-        anstream::println!("{name:width$}  {file}  {dim}on {chat}, before the portable one of this name{dim:#}");
+        outln!("{name:width$}  {file}  {dim}on {chat}, before the portable one of this name{dim:#}");
     }
     Ok(())
 }
@@ -99,8 +100,8 @@ fn eject(config: &Path, name: &str) -> Result<(), Failure> {
         )));
     }
     std::fs::write(&path, text).map_err(cannot)?;
-    anstream::println!("{}", path.display());
-    anstream::eprintln!("edit it, and look: hookbell render {name} --chat console --watch");
+    outln!("{}", path.display());
+    errln!("edit it, and look: hookbell render {name} --chat console --watch");
     Ok(())
 }
 
@@ -127,7 +128,7 @@ fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
         }
     }
     if differ == 0 {
-        anstream::eprintln!("no template of yours says anything else than the built-in one of its name");
+        errln!("no template of yours says anything else than the built-in one of its name");
     }
     Ok(())
 }
@@ -135,15 +136,15 @@ fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
 fn show(name: &str, built_in: &str, yours: &str) {
     use anstyle::AnsiColor::{Green, Red};
     let (red, green) = (Red.on_default(), Green.on_default());
-    anstream::println!("{red}--- built-in {name}.md.hbs{red:#}\n{green}+++ yours{green:#}");
+    outln!("{red}--- built-in {name}.md.hbs{red:#}\n{green}+++ yours{green:#}");
     for hunk in TextDiff::from_lines(built_in, yours).unified_diff().iter_hunks() {
-        anstream::println!("{}", hunk.header());
+        outln!("{}", hunk.header());
         for change in hunk.iter_changes() {
             let line = change.value().trim_end_matches('\n');
             match change.tag() {
-                ChangeTag::Delete => anstream::println!("{red}-{line}{red:#}"),
-                ChangeTag::Insert => anstream::println!("{green}+{line}{green:#}"),
-                ChangeTag::Equal => anstream::println!(" {line}"),
+                ChangeTag::Delete => outln!("{red}-{line}{red:#}"),
+                ChangeTag::Insert => outln!("{green}+{line}{green:#}"),
+                ChangeTag::Equal => outln!(" {line}"),
             }
         }
     }

@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::input::parsed;
+use super::print::outln;
 use super::shown::harmless_lines;
 use super::{Failure, plural};
 use crate::chat::console::{self, Layout};
@@ -123,7 +124,7 @@ impl Test {
             return Err(Failure::NotFine(told));
         }
         if !self.json {
-            anstream::println!("{told}");
+            outln!("{told}");
         }
         Ok(())
     }
@@ -151,7 +152,7 @@ impl Test {
         if self.json {
             let file = path.display().to_string();
             let told = json!({ "file": file, "name": outcome.name, "passed": is_fine, "wrong": outcome.wrong });
-            anstream::println!("{told}");
+            outln!("{told}");
             return;
         }
         let (style, word) = if is_fine {
@@ -159,9 +160,9 @@ impl Test {
         } else {
             (anstyle::AnsiColor::Red.on_default().bold(), "FAIL")
         };
-        anstream::println!("{style}{word}{style:#}  {}", harmless_lines(&outcome.name));
+        outln!("{style}{word}{style:#}  {}", harmless_lines(&outcome.name));
         for wrong in &outcome.wrong {
-            anstream::println!("      {}", harmless_lines(wrong).replace('\n', "\n      "));
+            outln!("      {}", harmless_lines(wrong).replace('\n', "\n      "));
         }
     }
 }
