@@ -10,6 +10,7 @@ pub mod config;
 pub mod delivery;
 pub mod event;
 pub mod explain;
+pub mod health;
 pub mod http_client;
 pub mod memory;
 pub mod message;

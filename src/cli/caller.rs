@@ -15,7 +15,6 @@ use tokio::runtime::Runtime;
 
 use super::Failure;
 use crate::config::{self, Live, Secrets};
-use crate::delivery::Bells;
 use crate::http_client::last_cause;
 use crate::server::admin::{self, Desk, Gate, token_path};
 use crate::store::StoreError;
@@ -95,7 +94,7 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
     match SqliteStore::open(&path) {
         Ok(store) => {
             let live = Live::new(config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?);
-            let desk = Desk { store: Arc::new(store), live, bells: Bells::default(), reloads: None };
+            let desk = Desk::without_service(Arc::new(store), live);
             Ok(Way::Here(admin::endpoint(Arc::new(desk), Arc::new(Gate::open()), None)))
         }
         Err(StoreError::InUse { .. }) => {

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::print::errln;
 use super::{Failure, complain, report, tally};
 use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
 use crate::server::admin::{Gate, generate_token};
@@ -18,7 +19,8 @@ use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
-    telemetry::start();
+    let log = telemetry::start();
+    raise_file_limit();
     let loaded = config::load(config, Secrets::Generate);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     report(&loaded.problems);
@@ -35,7 +37,23 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
     let result = runtime.block_on(serve(config, settings, loaded.files));
     // A console that nobody reads may block a thread for ever; what it was to show waits in the store.
     runtime.shutdown_background();
+    drop(log);
     result
+}
+
+/// Raises the limit on open files as far as the process may: each connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::debug!(current, "the limit on open files stays as it was");
+    }
+}
+
+/// Files that the process may have open.
+fn file_limit() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 async fn serve(config: &Path, settings: Settings, files: Watched) -> Result<(), Failure> {
@@ -84,7 +102,8 @@ async fn serve(config: &Path, settings: Settings, files: Watched) -> Result<(), 
     let live = Live::new(settings);
     let gate = Gate::new(live.clone(), token);
     let config = server::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
-    let served = server::serve(Listeners { public, admin }, config, store, gate, stopping).await;
+    let served =
+        server::serve(Listeners { public, admin, open_files: file_limit() }, config, store, gate, stopping).await;
     served.map_err(|error| Failure::NotFine(error.to_string()))?;
     tracing::info!("stopped");
     Ok(())
@@ -133,17 +152,17 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     use anstyle::Style;
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
     let version = env!("CARGO_PKG_VERSION");
-    anstream::eprintln!("\n{bold}Hookbell {version}{bold:#} {dim}· {}{dim:#}\n", config.display());
+    errln!("\n{bold}Hookbell {version}{bold:#} {dim}· {}{dim:#}\n", config.display());
     for (name, entry) in &settings.sources {
         let kind = entry.provider.kind;
-        anstream::eprintln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
+        errln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
     let undecided = if settings.is_undecided { "  (nothing goes there until the config is mended)" } else { "" };
-    anstream::eprintln!("  channels  {}{undecided}", channels.join(", "));
-    anstream::eprintln!("  store     {}", settings.store.display());
-    anstream::eprintln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
+    errln!("  channels  {}{undecided}", channels.join(", "));
+    errln!("  store     {}", settings.store.display());
+    errln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // Started through cargo, the program is on nobody's PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
-    anstream::eprintln!("\n{dim}try it, in a second terminal:{dim:#} {program} sample send push\n");
+    errln!("\n{dim}try it, in a second terminal:{dim:#} {program} sample send push\n");
 }

@@ -90,6 +90,18 @@ impl Alert {
         }
     }
 
+    /// A lane's task panicked, and is restarted.
+    pub(super) fn panicked(channel: &ChannelName) -> Self {
+        Self {
+            channel: channel.clone(),
+            what: "met a defect of Hookbell, and goes on",
+            said: "its task panicked and was restarted".to_owned(),
+            remedy: "please report it, with the lines of the log around `panicked`".to_owned(),
+            cause: Cause::Daily(format!("panic {channel}")),
+            is_open: true,
+        }
+    }
+
     fn key(&self, now: Millis) -> String {
         match &self.cause {
             Cause::Once(cause) => cause.clone(),
@@ -154,7 +166,7 @@ impl Alerts {
             };
             Decided { receipt: "{}".to_owned(), events: vec![event], deliveries: sends, ..Decided::default() }
         };
-        match self.store.accept(request, Box::new(decide)).await {
+        match self.store.accept(Arc::new(request), Box::new(decide)).await {
             Ok(Accepted::Stored { lanes, .. }) => {
                 lanes.iter().for_each(|lane| self.bells.arrival(lane));
             }

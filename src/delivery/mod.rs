@@ -18,8 +18,9 @@ use ulid::Ulid;
 use crate::chat::{Pace, Pacer};
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
+use crate::health::{Health, supervise};
 use crate::store::{Change, Lane, Millis, Settle, Store, StoreError, now};
-use alert::Alerts;
+use alert::{Alert, Alerts};
 use signals::Signals;
 
 pub use backoff::backoff;
@@ -33,6 +34,7 @@ pub struct Dispatcher {
     owner: String,
     bells: Bells,
     running: BTreeMap<Lane, Running>,
+    health: Health,
 }
 
 /// A lane's task.
@@ -96,8 +98,13 @@ fn outline(settings: &Settings) -> BTreeMap<Lane, (BTreeSet<ChannelName>, Pace)>
 impl Dispatcher {
     /// Starts a task for each destination; what waits from before is taken up at once, and what was undecided is routed
     /// first, if it can be by now.
-    pub async fn start(live: Live, store: Arc<dyn Store>, settle: Option<Settle>) -> Result<Self, StoreError> {
-        Self::start_at(live, store, settle, now).await
+    pub async fn start(
+        live: Live,
+        store: Arc<dyn Store>,
+        settle: Option<Settle>,
+        health: Health,
+    ) -> Result<Self, StoreError> {
+        Self::start_at(live, store, settle, health, now).await
     }
 
     /// The same, by a clock of one's own.
@@ -105,10 +112,11 @@ impl Dispatcher {
         live: Live,
         store: Arc<dyn Store>,
         settle: Option<Settle>,
+        health: Health,
         clock: fn() -> Millis,
     ) -> Result<Self, StoreError> {
         let bells = Bells::default();
-        let mut dispatcher = Self { live, store, clock, owner: node(), bells, running: BTreeMap::new() };
+        let mut dispatcher = Self { live, store, clock, owner: node(), bells, running: BTreeMap::new(), health };
         let settings = dispatcher.live.now();
         dispatcher.store.assign(settings.lanes.clone(), Change { settle, then: None }).await?;
         dispatcher.work(BTreeMap::new());
@@ -157,26 +165,52 @@ impl Dispatcher {
                 continue;
             }
             let (stop, stopped) = watch::channel(false);
-            let worker = lane::Worker {
-                owner: self.owner.clone(),
-                live: self.live.clone(),
-                store: self.store.clone(),
-                signals: self.bells.hang(&lane),
-                stopped,
-                pacer: Pacer::new(&pace),
-                alerts: Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() },
-                clock: self.clock,
-                leased: None,
-                failing: false,
-                suspect: None,
-                lane: lane.clone(),
+            let alerts = Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() };
+            let worker = {
+                let (owner, live, store) = (self.owner.clone(), self.live.clone(), self.store.clone());
+                let (alerts, signals, lane) = (alerts.clone(), self.bells.hang(&lane), lane.clone());
+                let clock = self.clock;
+                move || lane::Worker {
+                    owner: owner.clone(),
+                    live: live.clone(),
+                    store: store.clone(),
+                    signals: signals.clone(),
+                    stopped: stopped.clone(),
+                    pacer: Pacer::new(&pace),
+                    alerts: alerts.clone(),
+                    clock,
+                    leased: None,
+                    failing: false,
+                    suspect: None,
+                    lane: lane.clone(),
+                }
             };
             let before = late.remove(&lane);
+            let (health, name) = (self.health.clone(), task_name(&lane));
+            let restart = {
+                let (owner, store, live, clock) =
+                    (self.owner.clone(), self.store.clone(), self.live.clone(), self.clock);
+                let lane = lane.clone();
+                move || {
+                    let (owner, store, alerts, lane) = (owner.clone(), store.clone(), alerts.clone(), lane.clone());
+                    let channel =
+                        live.now().lanes.iter().find(|(_, other)| **other == lane).map(|(name, _)| name.clone());
+                    async move {
+                        if let Some(channel) = channel {
+                            alerts.tell(Alert::panicked(&channel), &lane, clock()).await;
+                        }
+                        // The message that it was at may have been sent.
+                        if let Err(error) = store.reclaim(&lane, &owner, clock()).await {
+                            tracing::error!(%error, lane = lane.0, "cannot reclaim a lane");
+                        }
+                    }
+                }
+            };
             let task = tokio::spawn(async move {
                 if let Some(before) = before {
                     let _ = before.await;
                 }
-                worker.run().await;
+                supervise(health, "lane", name, move || worker().run(), restart).await;
             });
             self.running.insert(lane, Running { stop, task });
         }
@@ -207,6 +241,11 @@ impl Dispatcher {
             );
         }
     }
+}
+
+/// The name of a lane's task, for [`Health`].
+pub fn task_name(lane: &Lane) -> String {
+    format!("the lane `{}`", lane.0)
 }
 
 /// How long lanes may take to finish their messages when their channels change: longer than any chat is waited for.

@@ -34,6 +34,8 @@ struct FakeState {
     /// What to say of the next messages; then `always`.
     script: VecDeque<Outcome>,
     always: Option<Outcome>,
+    /// How often sending is still to panic.
+    panics: usize,
     /// What to say of the message with this text, always.
     of: Vec<(String, Outcome)>,
 }
@@ -88,6 +90,11 @@ impl Chat for Fake {
 
     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         let mut state = self.state.lock().unwrap();
+        if state.panics > 0 {
+            state.panics -= 1;
+            drop(state);
+            panic!("a defect");
+        }
         state.came.push((Instant::now(), body.0.clone()));
         let of = state.of.iter().find(|(text, _)| body.0.contains(text)).map(|(_, outcome)| outcome.clone());
         let outcome = of.or_else(|| state.script.pop_front()).or_else(|| state.always.clone());
@@ -116,7 +123,7 @@ macro_rules! wait_for {
 
 #[async_trait]
 impl Store for Patient {
-    async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError> {
+    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
         wait_for!(self.accept(request, decide))
     }
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
@@ -140,6 +147,19 @@ impl Store for Patient {
     async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
         let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
         wait_for!(self.mark(&lane, &owner, &delivery))
+    }
+    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.reclaim(&lane, &owner, now))
+    }
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        wait_for!(self.probe(bytes))
+    }
+    async fn close(&self) -> Result<(), StoreError> {
+        wait_for!(self.close())
+    }
+    fn faults(&self) -> Vec<String> {
+        self.0.faults()
     }
     async fn is_ready(&self) -> Result<(), StoreError> {
         wait_for!(self.is_ready())
@@ -207,6 +227,7 @@ struct Fixture {
     store: Arc<dyn Store>,
     live: Live,
     dispatcher: Dispatcher,
+    health: Health,
     directory: tempfile::TempDir,
     fakes: Vec<Fake>,
 }
@@ -230,13 +251,14 @@ impl Fixture {
         settings.delivery =
             DeliverySettings { max_age: MAX_AGE, alerts: fakes.iter().map(|fake| fake.name.into()).collect() };
         let live = Live::new(settings);
-        let dispatcher = Dispatcher::start_at(live.clone(), store.clone(), None, clock).await.unwrap();
-        Self { store, live, dispatcher, directory, fakes: fakes.to_vec() }
+        let health = Health::default();
+        let dispatcher = Dispatcher::start_at(live.clone(), store.clone(), None, health.clone(), clock).await.unwrap();
+        Self { store, live, dispatcher, health, directory, fakes: fakes.to_vec() }
     }
 
     /// Stops the lanes and starts them anew, on the same store.
     async fn restart(self) -> Self {
-        let Self { store, dispatcher, directory, fakes, live } = self;
+        let Self { store, dispatcher, directory, fakes, live, health: _ } = self;
         dispatcher.stop(Duration::from_secs(5)).await;
         drop((store, live));
         Self::open(directory, &fakes).await
@@ -284,7 +306,7 @@ impl Fixture {
             body: Bytes::new(),
             subjects: vec![],
         };
-        self.store.accept(request, Box::new(|_| decided)).await.unwrap();
+        self.store.accept(request.into(), Box::new(|_| decided)).await.unwrap();
         self.dispatcher.bells().arrival(&lane);
         ids
     }
@@ -555,7 +577,8 @@ async fn a_clock_that_steps_loses_and_holds_nothing() {
     let fake = Fake::new("a");
     let f = Fixture::new(&[&fake]).await;
     f.dispatcher.stop(Duration::from_secs(5)).await;
-    let dispatcher = Dispatcher::start_at(f.live.clone(), f.store.clone(), None, stepping).await.unwrap();
+    let dispatcher =
+        Dispatcher::start_at(f.live.clone(), f.store.clone(), None, Health::default(), stepping).await.unwrap();
     let f = Fixture { dispatcher, ..f };
     let hour = 60 * 60 * 1000;
     for (n, step) in [0, hour, -hour, 0, -hour, hour].into_iter().enumerate() {
@@ -567,4 +590,20 @@ async fn a_clock_that_steps_loses_and_holds_nothing() {
         assert!(Instant::now() - began < Duration::from_secs(3), "step {step}");
     }
     assert_eq!(numbers(&fake.shown()), [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_panics_is_restarted_marked_counted_and_alerted() {
+    let (broken, other) = (Fake::new("broken").with(|state| state.panics = 2), Fake::new("other"));
+    let f = Fixture::new(&[&broken, &other]).await;
+    let id = f.tell("broken", "event 1").await;
+    let shown = broken.wait_for(2).await;
+    assert!(shown.iter().any(|text| text.contains("event 1")), "{shown:?}");
+    until("the end is written down", || async { f.state(&id).await.0 == State::Delivered }).await;
+    // Whether the message was out when its task panicked, nobody knows.
+    assert_eq!(f.outcomes(&id).await, ["unknown", "unknown", "delivered"]);
+    assert_eq!(f.health.panics(&task_name(&Lane("broken".to_owned()))), 2);
+    assert!(f.health.problems()[0].starts_with("the lane `broken` panicked 2 times"), "{:?}", f.health.problems());
+    let alerts = other.wait_for(1).await;
+    assert!(alerts[0].contains("`broken`") || alerts[0].contains("broken"), "{alerts:?}");
 }

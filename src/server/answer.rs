@@ -23,9 +23,8 @@ pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-/// `503`: nothing was acknowledged, and whoever asked is to ask again.
-pub(super) fn unavailable(cause: &str) -> Response {
-    tracing::error!(cause, "could not take a request in");
+/// `503`: nothing was acknowledged, and the sender is to send the request again.
+pub(super) fn unavailable() -> Response {
     let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "the request could not be stored: send it again");
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("10"));
     response

@@ -1,51 +1,245 @@
-//! Reading a body, with an end to its size and to its time.
+//! Reading request bodies within limits of size, time and memory.
+//!
+//! Until its last byte is there, nobody knows who sent a body. So bodies that are still arriving share a bounded amount of
+//! memory, small ones and large ones each their own, and those that stall give theirs back when others need it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use poem::http::StatusCode;
-use poem::{Body, Response};
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
+use poem::http::{StatusCode, header};
+use poem::{Request, Response};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::answer::{error, unavailable};
+use super::client;
+use super::connections::Exchange;
 
-/// How long a body may take to arrive; hosts wait no longer for an answer.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Time within which a body must arrive; hosts wait no longer for an answer.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of a body that is too large is read and dropped, so that its sender gets to read the answer: closing
+/// Maximum size of a body that counts as small, in bytes. Nearly all bodies of hosts are.
+pub(super) const SMALL: usize = 64 * 1024;
+
+/// Bytes of small bodies that may be held while they arrive.
+const MAX_SMALL_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of large bodies that may be held while they arrive, by all clients and by one.
+const MAX_LARGE_BYTES: usize = 48 * 1024 * 1024;
+const MAX_LARGE_BYTES_PER_CLIENT: usize = MAX_LARGE_BYTES / 4;
+
+/// A large body is slow if, after this time, less of it has arrived than [`SLOW_BYTES`] for each second.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
+const SLOW_BYTES: u64 = 32 * 1024;
+
+/// Bytes of a body that is too large that are read and dropped, so that its sender gets to read the answer: closing
 /// while it still writes would reset the connection.
-const DROPPED: usize = 16 * 1024 * 1024;
+const MAX_DROPPED_BYTES: usize = 16 * 1024 * 1024;
 
-/// How many bytes of bodies that are still arriving may be held at once, for all connections together. Whoever sends
-/// them is not known before the last one is there.
-const HELD: usize = 64 * 1024 * 1024;
+/// The same for a request that is rejected by its headers, and the time for it.
+const MAX_REJECTED_BYTES: usize = 1024 * 1024;
+const REJECTED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many are held.
-static ARRIVING: AtomicUsize = AtomicUsize::new(0);
+/// Memory for bodies that are still arriving.
+#[derive(Clone, Default)]
+pub(crate) struct Bodies(Arc<Mutex<Pools>>);
 
-/// A share of [`HELD`], given back when it is dropped.
-struct Share(usize);
+#[derive(Default)]
+struct Pools {
+    last_id: u64,
+    small: Pool,
+    large: Pool,
+}
+
+#[derive(Default)]
+struct Pool {
+    held: usize,
+    by_client: HashMap<IpAddr, usize>,
+    arriving: BTreeMap<u64, Arriving>,
+}
+
+/// A body on its way.
+struct Arriving {
+    client: IpAddr,
+    began: Instant,
+    /// Bytes of memory that it holds.
+    held: usize,
+    received: usize,
+    give_up: Arc<Notify>,
+}
+
+impl Arriving {
+    fn is_slow(&self, now: Instant) -> bool {
+        let time = now - self.began;
+        let expected = u128::from(SLOW_BYTES) * time.as_millis() / 1_000;
+        time > SLOW_AFTER && (self.received as u128) < expected
+    }
+}
+
+/// Which memory a body is held in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    Small,
+    Large,
+}
+
+impl Size {
+    /// Of a body whose length the client has announced, or not.
+    fn of(announced: Option<usize>) -> Self {
+        if announced.is_some_and(|length| length <= SMALL) { Self::Small } else { Self::Large }
+    }
+
+    fn limits(self) -> (usize, usize) {
+        match self {
+            Self::Small => (MAX_SMALL_BYTES, MAX_SMALL_BYTES),
+            Self::Large => (MAX_LARGE_BYTES, MAX_LARGE_BYTES_PER_CLIENT),
+        }
+    }
+}
+
+impl Pool {
+    /// Makes a body's share as large as this. False where there is no room, and no other body gives way.
+    fn grow(&mut self, id: u64, to: usize, size: Size, now: Instant) -> bool {
+        let (max, max_per_client) = size.limits();
+        let Some(own) = self.arriving.get(&id) else { return false };
+        let (client, more) = (own.client, to.saturating_sub(own.held));
+        loop {
+            let of_client = self.by_client.get(&client).copied().unwrap_or_default();
+            let gives_way = if of_client + more > max_per_client {
+                self.gives_way(client, id, size, now)
+            } else if self.held + more > max {
+                let most = self.by_client.iter().max_by_key(|(_, held)| **held).map(|(client, _)| *client);
+                most.and_then(|most| self.gives_way(most, id, size, now))
+            } else {
+                break;
+            };
+            match gives_way {
+                Some(other) => self.remove(other),
+                None => return false,
+            }
+        }
+        self.held += more;
+        *self.by_client.entry(client).or_default() += more;
+        self.arriving.entry(id).and_modify(|own| own.held += more);
+        true
+    }
+
+    /// The body of a client that gives way to another: of the small ones the oldest, of the large ones the oldest that
+    /// is slow.
+    fn gives_way(&self, client: IpAddr, but: u64, size: Size, now: Instant) -> Option<u64> {
+        let others = self.arriving.iter().filter(|(id, other)| **id != but && other.client == client);
+        let mut able = others.filter(|(_, other)| size == Size::Small || other.is_slow(now));
+        able.next().map(|(id, _)| *id)
+    }
+
+    /// Takes a body's share back, and tells whoever reads it.
+    fn remove(&mut self, id: u64) {
+        let Some(body) = self.arriving.remove(&id) else { return };
+        body.give_up.notify_one();
+        self.held -= body.held;
+        if let Some(held) = self.by_client.get_mut(&body.client) {
+            *held -= body.held;
+            if *held == 0 {
+                self.by_client.remove(&body.client);
+            }
+        }
+    }
+}
+
+/// A body's share of the memory, given back when it is dropped.
+struct Share {
+    bodies: Bodies,
+    id: u64,
+    size: Size,
+    give_up: Arc<Notify>,
+}
+
+impl Bodies {
+    fn pools(&self) -> MutexGuard<'_, Pools> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn share(&self, client: IpAddr, size: Size) -> Share {
+        let give_up = Arc::new(Notify::new());
+        let mut pools = self.pools();
+        pools.last_id += 1;
+        let id = pools.last_id;
+        let body = Arriving { client, began: Instant::now(), held: 0, received: 0, give_up: give_up.clone() };
+        pools.of(size).arriving.insert(id, body);
+        Share { bodies: self.clone(), id, size, give_up }
+    }
+
+    /// Reads a request's whole body of at most `max` bytes.
+    pub(super) async fn read(&self, request: &mut Request, client: IpAddr, max: usize) -> Result<Bytes, BodyError> {
+        let _receiving = request.extensions().get::<Exchange>().map(Exchange::receive);
+        let announced = announced(request);
+        let mut reader = request.take_body().into_async_read();
+        if announced.is_some_and(|length| length > max) {
+            let _ = timeout(BODY_TIMEOUT, discard(&mut reader, MAX_DROPPED_BYTES)).await;
+            return Err(BodyError::TooLarge);
+        }
+        let share = self.share(client::network(client), Size::of(announced));
+        let collected = async {
+            tokio::select! {
+                collected = collect(&mut reader, &share, max) => collected,
+                () = share.give_up.notified() => Err(BodyError::NoRoom),
+            }
+        };
+        timeout(BODY_TIMEOUT, collected).await.unwrap_or(Err(BodyError::TooSlow))
+    }
+}
+
+impl Pools {
+    fn of(&mut self, size: Size) -> &mut Pool {
+        match size {
+            Size::Small => &mut self.small,
+            Size::Large => &mut self.large,
+        }
+    }
+}
 
 impl Share {
-    /// Makes the share as large as this. False where there is no room.
-    fn grow(&mut self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.0);
-        self.0 += more;
-        ARRIVING.fetch_add(more, Ordering::Relaxed) + more <= HELD
+    /// Makes the share as large as this, after so many bytes were received. False where there is no room.
+    fn grow(&self, to: usize, received: usize) -> bool {
+        let mut pools = self.bodies.pools();
+        let pool = pools.of(self.size);
+        if let Some(own) = pool.arriving.get_mut(&self.id) {
+            own.received = received;
+        }
+        pool.grow(self.id, to, self.size, Instant::now())
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        ARRIVING.fetch_sub(self.0, Ordering::Relaxed);
+        self.bodies.pools().of(self.size).remove(self.id);
     }
+}
+
+/// Reads and drops the body of a request that is rejected, so that its sender gets to read the answer.
+pub(super) async fn reject(request: &mut Request) {
+    // A client that waits for leave to send its body has not sent it.
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let _receiving = request.extensions().get::<Exchange>().map(Exchange::receive);
+    let mut reader = request.take_body().into_async_read();
+    let _ = timeout(REJECTED_TIMEOUT, discard(&mut reader, MAX_REJECTED_BYTES)).await;
+}
+
+/// The length that a client has announced.
+fn announced(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
+    /// There is no memory for it, or it arrived too slowly while others needed the memory.
     NoRoom,
     TooLarge,
     TooSlow,
@@ -53,59 +247,106 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    /// What is answered, where bodies of at most `largest` bytes are read.
-    pub(super) fn answer(&self, largest: usize) -> Response {
+    /// The answer, where bodies of at most `max` bytes are read.
+    pub(super) fn answer(&self, max: usize) -> Response {
         match self {
             Self::TooLarge => {
-                let message = format!("the body is larger than {} KB", largest / 1024);
+                let message = format!("the body is larger than {} KB", max / 1024);
                 error(StatusCode::PAYLOAD_TOO_LARGE, &message)
             }
-            Self::NoRoom => unavailable("too many bodies are arriving at once"),
+            Self::NoRoom => unavailable(),
             Self::TooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
             Self::Broken => error(StatusCode::BAD_REQUEST, "the body broke off"),
         }
     }
 }
 
-/// Reads a whole body of at most `largest` bytes.
-pub(super) async fn read(body: Body, largest: usize) -> Result<Bytes, BodyError> {
-    timeout(LONGEST, collect(body, largest)).await.unwrap_or(Err(BodyError::TooSlow))
-}
-
-async fn collect(body: Body, largest: usize) -> Result<Bytes, BodyError> {
-    let mut reader = body.into_async_read();
+async fn collect(reader: &mut (impl AsyncRead + Unpin), share: &Share, max: usize) -> Result<Bytes, BodyError> {
     let mut bytes = BytesMut::with_capacity(4 * 1024);
-    let mut share = Share(0);
-    while bytes.len() <= largest {
-        if !share.grow(bytes.capacity()) {
+    while bytes.len() <= max {
+        if !share.grow(bytes.capacity(), bytes.len()) {
             return Err(BodyError::NoRoom);
         }
         if reader.read_buf(&mut bytes).await.map_err(|_| BodyError::Broken)? == 0 {
             return Ok(bytes.freeze());
         }
     }
-    let mut dropped = bytes.len();
-    while dropped <= DROPPED {
-        bytes.clear();
-        match reader.read_buf(&mut bytes).await {
+    drop(bytes);
+    discard(reader, MAX_DROPPED_BYTES).await;
+    Err(BodyError::TooLarge)
+}
+
+async fn discard(reader: &mut (impl AsyncRead + Unpin), max: usize) {
+    let mut buffer = BytesMut::with_capacity(4 * 1024);
+    let mut dropped = 0;
+    while dropped <= max {
+        buffer.clear();
+        match reader.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => break,
             Ok(read) => dropped += read,
         }
     }
-    Err(BodyError::TooLarge)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_share_is_given_back() {
-        let mut share = Share(0);
-        assert!(share.grow(1_000) && share.grow(2_000));
-        let mut greedy = Share(0);
-        assert!(!greedy.grow(HELD));
-        drop((share, greedy));
-        assert!(Share(0).grow(HELD));
+    const MB: usize = 1024 * 1024;
+
+    fn from(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
+    fn has_given_up(share: &Share) -> bool {
+        !share.bodies.pools().of(share.size).arriving.contains_key(&share.id)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_is_given_back() {
+        let bodies = Bodies::default();
+        let share = bodies.share(from(1), Size::Large);
+        assert!(share.grow(1_000, 0) && share.grow(MAX_LARGE_BYTES_PER_CLIENT, 0));
+        let other = bodies.share(from(1), Size::Large);
+        assert!(!other.grow(1, 0), "the client has its share already");
+        drop(share);
+        assert!(other.grow(MAX_LARGE_BYTES_PER_CLIENT, 0));
+        drop(other);
+        assert!(bodies.pools().large.by_client.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_bodies_have_memory_of_their_own() {
+        let bodies = Bodies::default();
+        let large: Vec<_> = (0..4).map(|n| bodies.share(from(n), Size::Large)).collect();
+        assert!(large.iter().all(|share| share.grow(MAX_LARGE_BYTES_PER_CLIENT, 0)));
+        assert!(!bodies.share(from(9), Size::Large).grow(1, 0));
+        assert!(bodies.share(from(9), Size::of(Some(SMALL))).grow(SMALL, 0));
+        assert_eq!((Size::of(None), Size::of(Some(SMALL + 1))), (Size::Large, Size::Large));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_oldest_small_body_of_the_client_that_has_most_gives_way() {
+        let bodies = Bodies::default();
+        let honest = bodies.share(from(1), Size::Small);
+        assert!(honest.grow(SMALL, 0));
+        let attackers: Vec<_> = (0..MAX_SMALL_BYTES / SMALL).map(|_| bodies.share(from(2), Size::Small)).collect();
+        assert!(attackers.iter().all(|share| share.grow(SMALL, 0)));
+        assert_eq!(attackers.iter().filter(|share| has_given_up(share)).count(), 1);
+        assert!(has_given_up(&attackers[0]) && !has_given_up(&honest));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_gives_way_once_it_is_slow_and_not_before() {
+        let bodies = Bodies::default();
+        let stalled: Vec<_> = (0..48).map(|n| bodies.share(from(n / 12), Size::Large)).collect();
+        assert!(stalled.iter().all(|share| share.grow(MB, MB / 2)));
+        let honest = bodies.share(from(9), Size::Large);
+        assert!(!honest.grow(MB, 0), "all arrive quickly as far as is known yet");
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert!(honest.grow(MB, 0));
+        assert_eq!(stalled.iter().filter(|share| has_given_up(share)).count(), 1);
+        let gone = stalled.iter().find(|share| has_given_up(share)).unwrap();
+        tokio::time::timeout(Duration::ZERO, gone.give_up.notified()).await.unwrap();
     }
 }

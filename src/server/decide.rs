@@ -17,7 +17,6 @@ use crate::store::{Decide, Decided, Millis, NewDelivery, NewEvent, Settle, Settl
 const UNDECIDED: &str = "the rules have mistakes: the event is kept, and routed when they are mended";
 
 /// A request, understood, and what to decide on it with.
-#[derive(Clone)]
 pub(super) struct Incoming {
     pub(super) live: Live,
     pub(super) id: RequestId,
@@ -39,11 +38,11 @@ impl Incoming {
     }
 
     /// What the store is to run.
-    pub(super) fn decide(self) -> Decide {
+    pub(super) fn decide(self: Arc<Self>) -> Decide {
         Box::new(move |memory| self.decided(memory))
     }
 
-    fn decided(self, memory: &Memory) -> Decided {
+    fn decided(&self, memory: &Memory) -> Decided {
         let (mut decided, mut receipts) = (Decided::default(), vec![]);
         let seen = (self.hook.as_deref(), &self.id, self.received_at);
         let twin = twin(&self.body, seen, memory, &mut decided.memory);
@@ -51,7 +50,8 @@ impl Incoming {
         // What is in use when it is stored, not when it came: a reload happens between two requests.
         let settings = self.live.now();
         let entry = settings.sources.get(&self.source);
-        for mut event in self.events {
+        for event in &self.events {
+            let mut event = event.clone();
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
             recall.identify(&mut event);
             let silent = match (&twin, entry.and_then(|entry| foreign(entry, &event))) {

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use poem::http::{Method, StatusCode};
+use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
 use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{answer, error, method_not_allowed, unavailable};
-use super::body;
+use super::body::{self, BodyError};
 use super::decide::Incoming;
 use super::{App, client};
 use crate::config::SourceEntry;
@@ -23,17 +24,17 @@ use crate::message::shield::harmless;
 use crate::source::{Parsed, Refusal, Verified};
 use crate::store::{Accepted, NewRequest, Refused, StoreError, now};
 
-/// How long a request is held while the store cannot take it. Bitbucket waits 10 s for an answer
+/// Time for which a request is held while the store cannot take it. Bitbucket waits 10 s for an answer
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).
-const HELD: Duration = Duration::from_secs(8);
+const HOLD: Duration = Duration::from_secs(8);
 
-/// How much of what a stranger wrote is told, in UTF-16 units.
-const LONGEST_TOLD: usize = 200;
+/// Maximum length of untrusted text in logs, lists and answers, in UTF-16 units.
+const MAX_SHOWN: usize = 200;
 
-/// How long to wait before the store is asked again.
+/// Pause before the store is tried again.
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
-/// Takes a request in.
+/// Receives a request. All that can be checked without the body is checked before a byte of it is read.
 pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     if *request.method() != Method::POST {
         return method_not_allowed("POST");
@@ -41,36 +42,110 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     let name = SourceName::from(request.path_params::<String>().unwrap_or_default());
     let settings = app.live.now();
     let Some(entry) = settings.sources.get(&name) else {
+        body::reject(&mut request).await;
         return error(StatusCode::NOT_FOUND, "there is no such source: look at the webhook's URL");
     };
-    let largest = entry.source.largest_body();
-    let body = match body::read(request.take_body(), largest).await {
-        Ok(body) => body,
-        Err(error) => return error.answer(largest),
-    };
-    let headers = request.headers();
     let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-    let client = peer.map(|peer| client::address(peer, headers, &settings.trusted_proxies));
-    match understand(entry, client, headers, &body) {
-        Ok((verified, parsed)) => {
-            let kept = kept(headers, entry.source.telling_headers());
-            store(app.clone(), name, verified, parsed, kept, body).await
-        }
-        Err(refusal) => {
-            count(&name, "refused");
-            let word = word(&refusal);
-            metrics::counter!("hookbell_requests_refused_total", "source" => name.to_string(), "reason" => word)
-                .increment(1);
-            let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
-            if app.refusals.may_log() {
-                let client = client.map(tracing::field::display);
-                tracing::warn!(source = %name, key, client, reason, "refused a request");
-            }
-            let client = client.map(|client| client.to_string());
-            app.refusals.add(Refused { at: now(), source: name, client, key, reason: reason.clone() });
-            error(status(&refusal), &reason)
-        }
+    let client = peer.map(|peer| client::address(peer, request.headers(), &settings.trusted_proxies));
+    if let Err(refusal) = check(entry, client, request.headers()) {
+        body::reject(&mut request).await;
+        return refused(&app, name, entry, client, request.headers(), &refusal);
     }
+    let max = entry.source.largest_body();
+    let body = match app.bodies.read(&mut request, client.unwrap_or(IpAddr::from([0; 4])), max).await {
+        Ok(body) => body,
+        Err(BodyError::NoRoom) => return not_stored(&app, &name, "no memory for arriving bodies is left"),
+        Err(error) => return error.answer(max),
+    };
+    let Some(place) = app.places.take(body.len()) else {
+        return not_stored(&app, &name, "too many requests are waiting for the store");
+    };
+    let headers = request.headers().clone();
+    let understood = if body.len() > body::SMALL {
+        // A large body takes a while, in which other requests would wait.
+        let Ok(turn) = app.parsers.clone().acquire_owned().await else { return unavailable() };
+        let (settings, name, headers, body) = (settings.clone(), name.clone(), headers.clone(), body.clone());
+        let work = move || {
+            let entry = settings.sources.get(&name)?;
+            let understood = understand(entry, &headers, &body);
+            drop(turn);
+            Some(understood)
+        };
+        tokio::task::spawn_blocking(work).await.ok().flatten()
+    } else {
+        Some(understand(entry, &headers, &body))
+    };
+    match understood {
+        Some(Ok((verified, parsed))) => {
+            let kept = kept(&headers, entry.source.telling_headers());
+            store(app.clone(), name, verified, parsed, kept, body, place).await
+        }
+        Some(Err(refusal)) => refused(&app, name, entry, client, &headers, &refusal),
+        None => not_stored(&app, &name, "the body could not be read"),
+    }
+}
+
+/// Memory for requests that wait for the store.
+pub(super) struct Places(Arc<Semaphore>);
+
+impl Places {
+    /// Requests that may wait if their bodies are small.
+    const REQUESTS: u32 = 1_024;
+    /// Memory that each is counted with at least, in KB.
+    const MIN_KB: u32 = 64;
+
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new((Self::REQUESTS * Self::MIN_KB) as usize)))
+    }
+
+    /// A place for a body of so many bytes: it takes its own size, and about as much for the events that it becomes.
+    fn take(&self, body: usize) -> Option<OwnedSemaphorePermit> {
+        let kb = u32::try_from(body / 1024 * 2).unwrap_or(u32::MAX).max(Self::MIN_KB);
+        self.0.clone().try_acquire_many_owned(kb).ok()
+    }
+}
+
+/// Checks what can be known of a request without its body.
+fn check(entry: &SourceEntry, client: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Refusal> {
+    if let Some(allowed) = &entry.allow_from
+        && !client.is_some_and(|client| allowed.contains(client))
+    {
+        let client = client.map_or_else(|| "an unknown address".to_owned(), |client| client.to_string());
+        return Err(Refusal::ForeignAddress { client });
+    }
+    entry.source.check_headers(headers)?;
+    match headers.get(header::CONTENT_TYPE) {
+        Some(kind) if !is_json(kind.as_bytes()) => Err(Refusal::NotJson),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a `Content-Type` header names JSON.
+fn is_json(kind: &[u8]) -> bool {
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    kind == b"application/json" || kind.ends_with(b"+json")
+}
+
+/// Answers a rejected request, and keeps it in the log, in metrics and in the list of rejected requests.
+fn refused(
+    app: &App,
+    name: SourceName,
+    entry: &SourceEntry,
+    client: Option<IpAddr>,
+    headers: &HeaderMap,
+    refusal: &Refusal,
+) -> Response {
+    count(&name, "refused");
+    let word = word(refusal);
+    metrics::counter!("hookbell_requests_refused_total", "source" => name.to_string(), "reason" => word).increment(1);
+    let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
+    app.refusals.log(|skipped| {
+        let client = client.map(tracing::field::display);
+        tracing::warn!(source = %name, key, client, reason, skipped, "request rejected");
+    });
+    let client = client.map(|client| client.to_string());
+    app.refusals.add(Refused { at: now(), source: name, client, key, reason: reason.clone() });
+    error(status(refusal), &reason)
 }
 
 /// The reason in a word, for metrics.
@@ -80,6 +155,7 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::WrongSignature => "wrong_signature",
         Refusal::ForeignAddress { .. } => "foreign_address",
         Refusal::ForeignRepository { .. } => "foreign_repository",
+        Refusal::NotJson => "not_json",
         Refusal::Malformed(_) => "malformed",
     }
 }
@@ -88,23 +164,13 @@ fn status(refusal: &Refusal) -> StatusCode {
     match refusal {
         Refusal::Unsigned { .. } | Refusal::WrongSignature => StatusCode::UNAUTHORIZED,
         Refusal::ForeignAddress { .. } | Refusal::ForeignRepository { .. } => StatusCode::FORBIDDEN,
+        Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
     }
 }
 
-/// Who it is from, what it says, and whether they may say it.
-fn understand(
-    entry: &SourceEntry,
-    client: Option<IpAddr>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<(Verified, Parsed), Refusal> {
-    if let Some(allowed) = &entry.allow_from
-        && !client.is_some_and(|client| allowed.contains(client))
-    {
-        let client = client.map_or_else(|| "an unknown address".to_owned(), |client| client.to_string());
-        return Err(Refusal::ForeignAddress { client });
-    }
+/// Verifies and parses a body, and checks that its source may speak for its repositories.
+fn understand(entry: &SourceEntry, headers: &HeaderMap, body: &[u8]) -> Result<(Verified, Parsed), Refusal> {
     let verified = entry.source.verify(headers, body)?;
     let parsed = entry.source.parse(headers, body)?;
     for place in parsed.events.iter().filter_map(Event::place) {
@@ -115,9 +181,9 @@ fn understand(
     Ok((verified, parsed))
 }
 
-/// What a stranger wrote, for a log, a list and an answer: in one line, and short.
+/// Untrusted text for a log, a list or an answer: in one line, and short.
 fn told(text: &str) -> String {
-    cut_text(&harmless(text), LONGEST_TOLD)
+    cut_text(&harmless(text), MAX_SHOWN)
 }
 
 async fn store(
@@ -127,6 +193,7 @@ async fn store(
     parsed: Parsed,
     headers: Value,
     body: Bytes,
+    place: OwnedSemaphorePermit,
 ) -> Response {
     let (id, received_at) = (RequestId::fresh(), now());
     let summary = (parsed.key, parsed.events.len());
@@ -150,17 +217,15 @@ async fn store(
         body,
         subjects: incoming.subjects(),
     };
-    // A task of its own: whoever asked may hang up, or not be held any longer, and what is stored must be delivered all
-    // the same.
-    let Ok(place) = app.places.clone().try_acquire_owned() else {
-        return held_back(&source, "too many requests wait for the store");
-    };
+    // A task of its own: the sender may hang up, or not be held any longer, and what is stored must be delivered all the
+    // same.
+    let task = app.clone();
     let accepted = tokio::spawn(async move {
-        let accepted = accept(app, request, incoming).await;
+        let accepted = accept(task, request, incoming).await;
         drop(place);
         accepted
     });
-    match timeout(HELD, accepted).await {
+    match timeout(HOLD, accepted).await {
         Ok(Ok(Ok(Accepted::Stored { receipt, .. }))) => {
             // Which secret verified it says when the old one of a rotation is needed no more.
             let secret = verified.secret.map(|n| n + 1);
@@ -178,44 +243,49 @@ async fn store(
             let mut receipt = parse(&receipt);
             receipt["duplicate"] = true.into();
             count(&source, "duplicate");
-            tracing::info!(request = %receipt["request"], %source, key = summary.0, "seen before");
+            tracing::info!(request = %receipt["request"], %source, key = summary.0, "duplicate");
             answer(StatusCode::OK, &receipt)
         }
-        Ok(Ok(Err(cause))) => held_back(&source, &cause.to_string()),
-        Ok(Err(stopped)) => held_back(&source, &stopped.to_string()),
-        Err(_) => held_back(&source, &StoreError::Busy.to_string()),
+        Ok(Ok(Err(cause))) => not_stored(&app, &source, &cause.to_string()),
+        Ok(Err(stopped)) => not_stored(&app, &source, &stopped.to_string()),
+        Err(_) => not_stored(&app, &source, &StoreError::Busy.to_string()),
     }
 }
 
-fn held_back(source: &SourceName, cause: &str) -> Response {
+/// `503`, for a request that the sender is to send again.
+fn not_stored(app: &App, source: &SourceName, cause: &str) -> Response {
     count(source, "unavailable");
-    unavailable(cause)
+    app.unavailable.log(|skipped| tracing::error!(%source, cause, skipped, "request not stored"));
+    unavailable()
 }
 
 fn count(source: &SourceName, result: &'static str) {
     metrics::counter!("hookbell_requests_total", "source" => source.to_string(), "result" => result).increment(1);
 }
 
-/// Has the store take a request in, as often as it takes while somebody waits for the answer, and wakes the lanes.
+/// Stores a request, trying as often as it takes while the sender waits for the answer, and wakes the lanes.
 async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Result<Accepted, StoreError> {
-    let began = Instant::now();
+    let (began, request, incoming) = (Instant::now(), Arc::new(request), Arc::new(incoming));
     loop {
         match app.store.accept(request.clone(), incoming.clone().decide()).await {
             Ok(accepted) => {
+                app.health.store_works();
                 match &accepted {
                     Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| app.bells.arrival(lane)),
-                    // Whoever stored it the first time may not have come to wake them.
+                    // The task that stored it the first time may have ended before it woke them.
                     Accepted::Duplicate { .. } => {
                         app.live.now().lanes.values().for_each(|lane| app.bells.arrival(lane));
                     }
                 }
                 return Ok(accepted);
             }
-            Err(error) if began.elapsed() + STORE_PAUSE < HELD => {
-                tracing::warn!(%error, "trying again to store a request");
+            Err(error) => {
+                app.health.store_failed(&error, request.body.len());
+                if began.elapsed() + STORE_PAUSE >= HOLD {
+                    return Err(error);
+                }
                 sleep(STORE_PAUSE).await;
             }
-            Err(error) => return Err(error),
         }
     }
 }

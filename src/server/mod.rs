@@ -6,8 +6,10 @@ pub mod admin;
 mod answer;
 mod body;
 mod client;
+mod connections;
 mod decide;
 mod hooks;
+mod log_limit;
 mod receipt;
 mod refusals;
 mod reload;
@@ -27,10 +29,15 @@ use tokio::task::JoinSet;
 
 use crate::config::{Live, Watched};
 use crate::delivery::Bells;
+use crate::health::{Health, supervise_service};
 use crate::problem::Problem;
 use crate::store::{Store, StoreError, now};
 use admin::{Desk, Gate, Metrics};
 use answer::answer;
+use body::Bodies;
+use connections::{Connections, Limits};
+use hooks::Places;
+use log_limit::LogLimit;
 use refusals::Refusals;
 use reload::Reloader;
 
@@ -45,12 +52,19 @@ struct App {
     store: Arc<dyn Store>,
     bells: Bells,
     refusals: Refusals,
-    /// Places for requests that wait for the store.
-    places: Arc<Semaphore>,
+    health: Health,
+    /// Memory for bodies that are still arriving.
+    bodies: Bodies,
+    /// Memory for requests that wait for the store.
+    places: Places,
+    /// Turns for large bodies to be parsed.
+    parsers: Arc<Semaphore>,
+    /// Log lines about requests that could not be stored.
+    unavailable: LogLimit,
 }
 
-/// How many requests may wait for the store at once.
-const PLACES: usize = 1_024;
+/// Large bodies that are parsed at once: each takes a processor, and up to 25 times its size in memory.
+const PARSERS: usize = 2;
 
 /// Where to listen.
 pub struct Listeners {
@@ -58,6 +72,8 @@ pub struct Listeners {
     pub public: TcpListener,
     /// For those who look after the service.
     pub admin: TcpListener,
+    /// Files that the process may have open; each connection is one.
+    pub open_files: usize,
 }
 
 /// Where the settings come from, and who asks for them to be read again.
@@ -85,24 +101,58 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
     let metrics = Metrics::start();
+    let health = Health::default();
     let Config { path, live, reloads, asking, files, show } = config;
-    let reloader = Reloader::start(path, live.clone(), store.clone(), files, show).await?;
+    let reloader = Reloader::start(path, live.clone(), store.clone(), files, show, health.clone()).await?;
     let refusals = Refusals::default();
     let bells = reloader.bells();
     let mut beside = JoinSet::new();
     if let Some(metrics) = metrics.clone() {
-        beside.spawn(metrics.keep_small());
+        let keep_small = move || metrics.clone().keep_small();
+        beside.spawn(supervise_service(health.clone(), "metrics", keep_small));
     }
-    beside.spawn(refusals.clone().write(store.clone()));
-    beside.spawn(forget(store.clone(), live.clone()));
-    let desk = Desk { store: store.clone(), live: live.clone(), bells: bells.clone(), reloads: Some(reloads) };
-    let app =
-        App { live, store: store.clone(), bells, refusals: refusals.clone(), places: Arc::new(Semaphore::new(PLACES)) };
+    let write_refusals = {
+        let (refusals, store) = (refusals.clone(), store.clone());
+        move || refusals.clone().write(store.clone())
+    };
+    beside.spawn(supervise_service(health.clone(), "the list of rejected requests", write_refusals));
+    let prune = {
+        let (store, live) = (store.clone(), live.clone());
+        move || forget(store.clone(), live.clone())
+    };
+    beside.spawn(supervise_service(health.clone(), "retention", prune));
+    let probe = {
+        let (store, health) = (store.clone(), health.clone());
+        move || probe(store.clone(), health.clone())
+    };
+    beside.spawn(supervise_service(health.clone(), "the probe of the store", probe));
+    let desk = Desk {
+        store: store.clone(),
+        live: live.clone(),
+        bells: bells.clone(),
+        reloads: Some(reloads),
+        health: health.clone(),
+        bodies: Bodies::default(),
+    };
+    let app = App {
+        live: live.clone(),
+        store: store.clone(),
+        bells,
+        refusals: refusals.clone(),
+        health,
+        bodies: Bodies::default(),
+        places: Places::new(),
+        parsers: Arc::new(Semaphore::new(PARSERS)),
+        unavailable: LogLimit::default(),
+    };
     let (stopping, stopped) = watch::channel(false);
     let reloader = tokio::spawn(reloader.run(asking, stopped.clone()));
     let looked_after = admin::endpoint(Arc::new(desk), Arc::new(gate), metrics);
-    let public = accept::run(listeners.public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
-    let admin = accept::run(listeners.admin, looked_after, stopped, GRACE);
+    let (public_limits, admin_limits) = Limits::for_open_files(listeners.open_files);
+    let of_public = Connections::new("public", public_limits, live.clone());
+    let of_admin = Connections::new("admin", admin_limits, live);
+    let public = accept::run(listeners.public, of_public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
+    let admin = accept::run(listeners.admin, of_admin, looked_after, stopped, GRACE);
     let told = async {
         stop.await;
         let _ = stopping.send(true);
@@ -114,7 +164,7 @@ pub async fn serve(
     if let Ok(dispatcher) = reloader.await {
         dispatcher.stop(GRACE).await;
     }
-    Ok(())
+    store.close().await
 }
 
 /// Serves the admin listener alone, for looking and previewing, until `stop` is done.
@@ -125,9 +175,12 @@ pub async fn serve_admin(
     gate: Gate,
     stop: impl Future<Output = ()>,
 ) {
-    let desk = Desk { store, live, bells: Bells::default(), reloads: None };
+    let (_, limits) = Limits::for_open_files(1_024);
+    let connections = Connections::new("admin", limits, live.clone());
+    let desk = Desk::without_service(store, live);
     let (stopping, stopped) = watch::channel(false);
-    let served = accept::run(listener, admin::endpoint(Arc::new(desk), Arc::new(gate), None), stopped, GRACE);
+    let served =
+        accept::run(listener, connections, admin::endpoint(Arc::new(desk), Arc::new(gate), None), stopped, GRACE);
     let told = async {
         stop.await;
         let _ = stopping.send(true);
@@ -158,6 +211,21 @@ async fn forget(store: Arc<dyn Store>, live: Live) {
             }
         }
         tokio::time::sleep(FORGET).await;
+    }
+}
+
+/// Pause between two probes of a store that fails.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// While the store fails, tries again and again whether it takes requests, so that this is known without waiting for one.
+/// It never ends by itself.
+async fn probe(store: Arc<dyn Store>, health: Health) {
+    loop {
+        let bytes = health.store_failure().await;
+        tokio::time::sleep(PROBE).await;
+        if store.probe(bytes).await.is_ok() {
+            health.store_works();
+        }
     }
 }
 

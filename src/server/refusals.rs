@@ -5,11 +5,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
+use super::log_limit::LogLimit;
 use crate::store::{REFUSALS, Refused, Store};
 
 /// Refusals on their way into the store.
@@ -20,13 +19,8 @@ pub(super) struct Refusals(Arc<Waiting>);
 struct Waiting {
     refused: Mutex<VecDeque<Refused>>,
     wake: Notify,
-    /// Since when lines are counted, and how many there were.
-    logged: Mutex<Option<(Instant, u32)>>,
+    logged: LogLimit,
 }
-
-/// How many lines of the log refusals may take within [`WINDOW`].
-const LINES: u32 = 20;
-const WINDOW: Duration = Duration::from_secs(10);
 
 impl Refusals {
     /// Takes note of a refusal.
@@ -39,16 +33,9 @@ impl Refusals {
         self.0.wake.notify_one();
     }
 
-    /// Whether there is room in the log for one more. What is not logged is among the last hundred all the same.
-    pub(super) fn may_log(&self) -> bool {
-        let mut logged = self.0.logged.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let (since, lines) = logged.filter(|(since, _)| now - *since < WINDOW).unwrap_or((now, 0));
-        *logged = Some((since, lines.saturating_add(1)));
-        if lines == LINES {
-            tracing::warn!("many requests are refused; `hookbell events --refused` lists the last hundred");
-        }
-        lines < LINES
+    /// Logs a line about a rejected request, if there is room for it. The request is listed in any case.
+    pub(super) fn log(&self, line: impl FnOnce(u64)) {
+        self.0.logged.log(line);
     }
 
     /// Writes what waits, whenever something does. It never ends by itself.

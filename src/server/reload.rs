@@ -4,10 +4,12 @@
 //! admin API. They are done one at a time, by one task, which the lanes' tasks belong to.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +20,7 @@ use super::watch_files::Watcher;
 use super::{addresses, decide};
 use crate::config::{self, Listen, Live, Settings, Watched};
 use crate::delivery::Dispatcher;
+use crate::health::{Health, supervise_service};
 use crate::problem::{Place, Problem, Severity, render_all};
 use crate::store::{Store, StoreError, now};
 
@@ -87,6 +90,7 @@ pub(super) struct Reloader {
     started: Lasting,
     /// Shows problems to whoever started the service.
     show: fn(&[Problem]),
+    health: Health,
 }
 
 /// What stays as it was at the start: where the service listens, and its store.
@@ -121,6 +125,7 @@ impl Reloader {
         store: Arc<dyn Store>,
         files: Watched,
         show: fn(&[Problem]),
+        health: Health,
     ) -> Result<Self, StoreError> {
         let settings = live.now();
         let (mut settle, routed) = (None, Count::default());
@@ -129,12 +134,12 @@ impl Reloader {
             settle_most(&store, &settings, &routed).await?;
             settle = Some(decide::settle(settings.clone(), routed.clone()));
         }
-        let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle).await?;
+        let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle, health.clone()).await?;
         tell_routed(&routed);
         let started = Lasting::of(&settings);
         let is_refused = settings.is_undecided;
         let lists = JoinSet::new();
-        let mut reloader = Self { config, live, store, dispatcher, lists, files, is_refused, started, show };
+        let mut reloader = Self { config, live, store, dispatcher, lists, files, is_refused, started, show, health };
         reloader.keep_fresh(&settings, None);
         Ok(reloader)
     }
@@ -150,7 +155,7 @@ impl Reloader {
             watcher.watch(&self.files);
             if self.files.is_changed() {
                 // Since it was read, and before it was watched.
-                let _ = self.reload().await;
+                let _ = self.reload_caught().await;
                 continue;
             }
             let asked = tokio::select! {
@@ -158,11 +163,20 @@ impl Reloader {
                 () = watcher.changed() => None,
                 _ = stopped.wait_for(|stopped| *stopped) => return self.dispatcher,
             };
-            let done = self.reload().await;
+            let done = self.reload_caught().await;
             if let Some(reply) = asked {
                 let _ = reply.send(done);
             }
         }
+    }
+
+    /// Reloads; a panic leaves everything as it is, and is this reload's alone: the lanes belong to this task.
+    async fn reload_caught(&mut self) -> Result<ReloadAnswer, NotReloaded> {
+        let reloaded = AssertUnwindSafe(self.reload()).catch_unwind().await;
+        reloaded.unwrap_or_else(|_| {
+            self.health.panicked("reload", "the reload of the configuration");
+            Err(NotReloaded::Failed("reloading panicked: this is a defect of Hookbell".to_owned()))
+        })
     }
 
     async fn reload(&mut self) -> Result<ReloadAnswer, NotReloaded> {
@@ -235,7 +249,9 @@ impl Reloader {
         let before = before.map(|before| before.address_lists.as_slice()).unwrap_or_default();
         for list in settings.address_lists.iter().filter(|list| !before.iter().any(|old| Arc::ptr_eq(old, list))) {
             let kept = list.kept_at(&settings.store);
-            self.lists.spawn(addresses::keep_fresh(list.clone(), http.clone(), kept));
+            let (list, http) = (list.clone(), http.clone());
+            let keep = move || addresses::keep_fresh(list.clone(), http.clone(), kept.clone());
+            self.lists.spawn(supervise_service(self.health.clone(), "the list of addresses", keep));
         }
     }
 }

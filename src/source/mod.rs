@@ -28,6 +28,10 @@ pub trait Source: Send + Sync {
     /// The host's word for what a request says happened; nobody has verified it yet.
     fn key(&self, headers: &HeaderMap) -> Option<String>;
 
+    /// Checks what can be checked before the body is read: that the headers which the host always sends are there, and of
+    /// the right form.
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal>;
+
     /// Whether the request comes from whom it says, judged by the raw bytes, in constant time.
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal>;
 
@@ -84,6 +88,9 @@ pub enum Refusal {
         /// `workspace/slug`.
         repository: String,
     },
+    /// The headers say that the body is not JSON.
+    #[error("the body must be JSON: send `Content-Type: application/json`")]
+    NotJson,
     /// The body is no JSON, or not what the headers say it is.
     #[error("{0}")]
     Malformed(String),

@@ -9,6 +9,12 @@ pub(super) fn hmac_sha256(secret: &SecretString, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac(secret, body).finalize().into_bytes()))
 }
 
+/// Whether a header has the form of such a signature.
+pub(super) fn is_hmac_sha256(signature: &[u8]) -> bool {
+    let digits = signature.strip_prefix(b"sha256=").unwrap_or_default();
+    digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// Which of the secrets `signature` is that of `body` under. Takes as long whichever it is, and wherever the first
 /// wrong byte stands. An empty secret verifies nothing.
 pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> Option<usize> {

@@ -9,6 +9,7 @@ mod model;
 pub mod sqlite;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -46,7 +47,7 @@ pub trait Store: Send + Sync {
     ///
     /// Where the request is new, `decide` runs within the transaction, on what the store remembers of the
     /// request's subjects; it must be pure and quick. What it returns is stored with the request.
-    async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError>;
+    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError>;
 
     /// Says which lane each channel's messages wait in, now that the config says so. What waits moves there;
     /// what waits for a channel that is not named is parked, and comes back when it is. Lanes that nobody uses any
@@ -78,6 +79,10 @@ pub trait Store: Send + Sync {
 
     /// Gives a lane back: nothing of it is on its way.
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
+
+    /// Takes a lane back from an owner that has ended without giving it back, as [`lease`](Self::lease) does when another
+    /// takes over.
+    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError>;
 
     /// What waits in a lane, oldest first, at most `limit`, and fewer where they are large.
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError>;
@@ -111,8 +116,17 @@ pub trait Store: Send + Sync {
     /// The JSON of an event, as templates see it.
     async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
 
-    /// Whether it takes writes.
+    /// Whether it takes writes, as far as can be told without writing much.
     async fn is_ready(&self) -> Result<(), StoreError>;
+
+    /// Writes so many bytes durably, and removes them again: whether a request of that size could be stored.
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
+
+    /// Brings the store to rest before the service ends: everything is in its usual place on the disk.
+    async fn close(&self) -> Result<(), StoreError>;
+
+    /// Faults that an operator has to know of, as sentences.
+    fn faults(&self) -> Vec<String>;
 
     /// What waits in each lane, and how each channel's messages ended.
     async fn counts(&self) -> Result<Counts, StoreError>;

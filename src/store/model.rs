@@ -323,7 +323,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::default()
     };
-    let accepted = store.accept(request, Box::new(|_| decided)).await.unwrap();
+    let accepted = store.accept(request.into(), Box::new(|_| decided)).await.unwrap();
     match key.and_then(|key| model.seen.get(&key)) {
         Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
         None => {

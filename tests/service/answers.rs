@@ -112,16 +112,21 @@ fn connect(service: &Service, send: &[u8]) -> TcpStream {
 async fn clients_that_stall_are_dropped_while_others_are_served() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
+    let post_with = |rest: &str| {
+        let signature = "0".repeat(64);
+        let headers = format!("Host: x\r\nX-Event-Key: repo:push\r\nX-Hub-Signature: sha256={signature}\r\n");
+        format!("POST /hooks/bitbucket HTTP/1.1\r\n{headers}{rest}")
+    };
     let stalled: Vec<_> = [
-        &b""[..],
-        b"P",
-        b"POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\n",
-        b"PRI * HTTP/2.0\r\n\r\n",
-        b"POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{",
-        b"POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+        String::new(),
+        "P".to_owned(),
+        "POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\n".to_owned(),
+        "PRI * HTTP/2.0\r\n\r\n".to_owned(),
+        post_with("Content-Length: 10\r\n\r\n{"),
+        post_with("Transfer-Encoding: chunked\r\n\r\n5\r\n{"),
     ]
     .iter()
-    .map(|send| connect(&service, send))
+    .map(|send| connect(&service, send.as_bytes()))
     .collect();
     let dropped = stalled.into_iter().map(|mut stream| std::thread::spawn(move || read_to_close(&mut stream)));
     let dropped: Vec<_> = dropped.collect();

@@ -100,7 +100,7 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged_and_goes_on_by_itself()
     acknowledged.extend((5..25).zip(&statuses).filter(|(_, status)| **status == 202).map(|(n, _)| n));
     assert!(statuses.contains(&503), "{statuses:?}");
     assert!(statuses.iter().all(|status| [202, 503].contains(status)), "{statuses:?}");
-    service.wait_for_log("trying again to store a request");
+    service.wait_for_log("store failing");
     limit(None);
     for n in 25..30 {
         assert_eq!(send(&client, &service, n).await.status(), 202, "it goes on by itself");
@@ -145,7 +145,7 @@ async fn no_more_requests_wait_for_the_store_than_there_is_room_for() {
     let service = home.serve();
     // Several requests share a connection, so that there are more of them than connections.
     let clients: Vec<_> =
-        (0..90).map(|_| Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()).collect();
+        (0..140).map(|_| Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()).collect();
     let blocker = block(&home);
     let sent: Vec<_> = (0..PLACES + 60)
         .map(|n| {

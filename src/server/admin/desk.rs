@@ -12,7 +12,9 @@ use crate::config::{Live, Settings};
 use crate::delivery::Bells;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::explain::Explained;
+use crate::health::Health;
 use crate::routing::Subject;
+use crate::server::body::Bodies;
 use crate::server::decide::deliveries;
 use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
 use crate::store::{
@@ -30,6 +32,10 @@ pub struct Desk {
     pub bells: Bells,
     /// The way to have the config read again; none where nothing runs.
     pub reloads: Option<Reloads>,
+    /// What has failed.
+    pub health: Health,
+    /// Memory for bodies that are still arriving.
+    pub(crate) bodies: Bodies,
 }
 
 /// Why something is not answered.
@@ -207,16 +213,46 @@ pub struct DropAnswer {
 }
 
 impl Desk {
-    /// Whether the store takes writes, by and by.
-    pub(super) async fn is_ready(&self) -> bool {
-        match tokio::time::timeout(READY, self.store.is_ready()).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "not ready");
-                false
-            }
-            Err(_) => false,
+    /// For a process in which no service runs.
+    pub fn without_service(store: Arc<dyn Store>, live: Live) -> Self {
+        Self {
+            store,
+            live,
+            bells: Bells::default(),
+            reloads: None,
+            health: Health::default(),
+            bodies: Bodies::default(),
         }
+    }
+}
+
+/// Whether requests can be stored, and what an operator has to know.
+pub(super) struct Readiness {
+    pub(super) is_ready: bool,
+    /// As sentences. Some leave the service ready.
+    pub(super) problems: Vec<String>,
+}
+
+impl Desk {
+    /// Whether requests can be stored, and what an operator has to know.
+    pub(super) async fn readiness(&self) -> Readiness {
+        let mut problems = self.health.problems();
+        problems.extend(self.store.faults());
+        let mut is_ready = self.health.store_error().is_none();
+        if is_ready {
+            match tokio::time::timeout(READY, self.store.is_ready()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    is_ready = false;
+                    problems.push(error.to_string());
+                }
+                Err(_) => {
+                    is_ready = false;
+                    problems.push(StoreError::Busy.to_string());
+                }
+            }
+        }
+        Readiness { is_ready, problems }
     }
 
     pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, Wrong> {

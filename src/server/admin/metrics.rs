@@ -67,6 +67,7 @@ impl Metrics {
             }
             Err(_) => return answer::error(StatusCode::SERVICE_UNAVAILABLE, "the store does not answer"),
         }
+        metrics::counter!("hookbell_log_lines_lost_total").absolute(crate::telemetry::lost_lines());
         self.0.run_upkeep();
         Response::builder().content_type("text/plain; version=0.0.4; charset=utf-8").body(self.0.render())
     }
@@ -83,6 +84,10 @@ fn describe() {
     describe_counter!("hookbell_requests_total", "Webhook requests, by source and what became of them");
     describe_counter!("hookbell_requests_verified_total", "Requests stored, by source and the secret that signed them");
     describe_counter!("hookbell_requests_refused_total", "Requests refused, by source and reason");
+    describe_gauge!("hookbell_connections", "Open connections, by listener");
+    describe_counter!("hookbell_connections_closed_total", "Connections closed by Hookbell, by listener and cause");
+    describe_counter!("hookbell_panics_total", "Panics that were caught, by task; each is a defect of Hookbell");
+    describe_counter!("hookbell_log_lines_lost_total", "Lines of the log that could not be written");
     describe_histogram!("hookbell_commit_seconds", "How long the store took to commit a batch");
     describe_histogram!("hookbell_commit_batch", "How many writes shared a commit");
     describe_counter!("hookbell_attempts_total", "Attempts to send, by channel and outcome");

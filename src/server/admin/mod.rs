@@ -104,9 +104,12 @@ fn looking(gate: &Gate, request: &Request) -> Option<Response> {
 
 /// Whether the store takes requests: what a load balancer asks.
 async fn ready(desk: &Desk) -> Response {
-    if desk.is_ready().await {
-        answer(StatusCode::OK, json!({ "status": "ready" }))
+    let readiness = desk.readiness().await;
+    let (code, status) =
+        if readiness.is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    if readiness.problems.is_empty() {
+        answer(code, json!({ "status": status }))
     } else {
-        answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" }))
+        answer(code, json!({ "status": status, "problems": readiness.problems }))
     }
 }

@@ -1,5 +1,6 @@
 //! What can be asked: the list of operations, and serving one of them.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use poem::http::{Method, StatusCode, header};
@@ -15,7 +16,6 @@ use super::gate::Gate;
 use super::preview::{self, Draft};
 use crate::config::Role;
 use crate::event::{ChannelName, EventId, Kind};
-use crate::server::body;
 use crate::source::PROVIDERS;
 use crate::store::{Filter, State};
 
@@ -163,7 +163,8 @@ pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut requ
         // A form or a plain text can be posted by any web page; JSON cannot.
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
-        match body::read(request.take_body(), LARGEST_BODY).await {
+        let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::from([0; 4]), std::net::SocketAddr::ip);
+        match desk.bodies.read(&mut request, peer, LARGEST_BODY).await {
             // Whoever has nothing to say need not say so in JSON.
             Ok(body) if body.is_empty() => Input::Body(bytes::Bytes::from_static(b"{}")),
             Ok(body) if is_json => Input::Body(body),

@@ -61,6 +61,16 @@ impl Source for BitbucketCloud {
         header(headers, EVENT_KEY)
     }
 
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        if !self.settings.unsigned {
+            let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
+            if !signature::is_hmac_sha256(signature.as_bytes()) {
+                return Err(Refusal::WrongSignature);
+            }
+        }
+        self.known_key(headers).map(|_| ())
+    }
+
     fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal> {
         if self.settings.unsigned {
             return Ok(Verified { secret: None });
@@ -71,9 +81,7 @@ impl Source for BitbucketCloud {
     }
 
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
-        let key = self
-            .key(headers)
-            .ok_or_else(|| Refusal::Malformed(format!("no {EVENT_KEY} header: is this a Bitbucket webhook?")))?;
+        let key = self.known_key(headers)?;
         let payload = json_object(body)?;
         let (events, note) = match (Reader { key: &key, payload: &payload, settings: &self.settings }).events()? {
             Ok(events) => (events, None),
@@ -81,6 +89,13 @@ impl Source for BitbucketCloud {
         };
         let uuid = |name| header(headers, name).map(|uuid| json::without_braces(&uuid));
         Ok(Parsed { hook: uuid(HOOK), request_key: uuid(REQUEST), events, note, key })
+    }
+}
+
+impl BitbucketCloud {
+    fn known_key(&self, headers: &HeaderMap) -> Result<String, Refusal> {
+        let missing = || Refusal::Malformed(format!("no {EVENT_KEY} header: is this a Bitbucket webhook?"));
+        self.key(headers).ok_or_else(missing)
     }
 }
 

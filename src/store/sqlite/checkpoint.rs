@@ -64,6 +64,14 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Moves all of the log, and empties it.
+    pub(super) fn empty(&self, writer: &Connection) -> rusqlite::Result<()> {
+        let _turn = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+}
+
 fn checkpoint(db: &Connection) {
     // PASSIVE waits for nobody (<https://sqlite.org/pragma.html#pragma_wal_checkpoint>).
     if let Err(error) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {

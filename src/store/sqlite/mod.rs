@@ -6,6 +6,7 @@
 
 mod backup;
 mod checkpoint;
+mod files;
 mod forget;
 mod look;
 mod query;
@@ -30,6 +31,7 @@ use super::{
 use crate::event::{ChannelName, DeliveryId, EventId};
 pub use backup::{backup, check};
 use checkpoint::Checkpointer;
+use files::{Files, Reached};
 use schema::SchemaError;
 use writer::{Durability, Writer};
 
@@ -39,7 +41,12 @@ pub struct SqliteStore {
     writer: Writer,
     _checkpointer: Checkpointer,
     readers: Arc<Readers>,
+    /// Deliveries that were committed and are not in the database any more.
+    lost: Option<String>,
     lock: File,
+    /// The database, locked like the lock file: a link to it, or a new lock file, must not lead a second process here.
+    /// It must be closed after all connections, because closing it ends SQLite's own locks.
+    _database: File,
 }
 
 impl SqliteStore {
@@ -54,7 +61,10 @@ impl SqliteStore {
         }
         // What stands there is the address of who had it before.
         lock.set_len(0).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
-        private_file(path).map_err(|error| unusable(error.to_string()))?;
+        let file = private_file(path).map_err(|error| unusable(error.to_string()))?;
+        if file.try_lock().is_err() {
+            return Err(StoreError::InUse { path: path.display().to_string() });
+        }
 
         let mut db = connect(path).map_err(database)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
@@ -73,10 +83,17 @@ impl SqliteStore {
         })?;
         // The lock is ours alone, so whoever held a lane is gone.
         query::take_back(&db, now()).map_err(database)?;
+        let reached = Reached::open(path).map_err(|error| unusable(error.to_string()))?;
+        let lost = reached.compare(&db).map_err(database)?;
+        if let Some(lost) = &lost {
+            tracing::error!(store = %path.display(), "{lost}");
+        }
+        let files = Files::of(path, &file).map_err(|error| unusable(error.to_string()))?;
         let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
         let (checkpointer, log) = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
         let readers = Arc::new(Readers::new(path));
-        Ok(Self { writer: Writer::start(db, log).map_err(thread)?, _checkpointer: checkpointer, readers, lock })
+        let writer = Writer::start(db, log, files, reached).map_err(thread)?;
+        Ok(Self { writer, _checkpointer: checkpointer, readers, lost, lock, _database: file })
     }
 
     /// Writes where its user is reached, for those who find the store in use.
@@ -107,7 +124,7 @@ impl SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn accept(&self, request: NewRequest, decide: Decide) -> Result<Accepted, StoreError> {
+    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
         let body = lz4_flex::compress_prepend_size(&request.body);
         // The request comes back, because freeing it is not the writer's work either.
         let accept = move |db: &Connection| Ok((query::accept(db, &request, &body, decide)?, request, body));
@@ -157,6 +174,12 @@ impl Store for SqliteStore {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         let release = move |db: &Connection| query::release(db, &lane, &owner);
         self.writer.write("give a lane back", Durability::Kill, release).await
+    }
+
+    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        let reclaim = move |db: &Connection| query::reclaim(db, &lane, &owner, now);
+        self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
     }
 
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
@@ -214,6 +237,22 @@ impl Store for SqliteStore {
 
     async fn is_ready(&self) -> Result<(), StoreError> {
         self.writer.write("write", Durability::Kill, |_| Ok(())).await
+    }
+
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        let insert = move |db: &Connection| query::insert_probe(db, bytes);
+        self.writer.write("write", Durability::Power, insert).await?;
+        self.writer.write("write", Durability::Power, query::remove_probe).await
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.writer.rest().await
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let panics = self.writer.panics();
+        let panicked = (panics > 0).then(|| format!("the thread that writes to the store panicked {panics} times"));
+        self.lost.iter().cloned().chain(panicked).collect()
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
@@ -288,9 +327,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
+    with_suffix(path, &format!(".{extension}"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(extension);
+    name.push(suffix);
     PathBuf::from(name)
 }
 

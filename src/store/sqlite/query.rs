@@ -226,14 +226,36 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
     Ok(Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing: pause > 0 })
 }
 
+/// Takes a lane back from an owner that is gone.
+pub(super) fn reclaim(db: &Connection, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
+    if let Some(row) = lane_row(db, lane)?.filter(|row| row.owner == owner) {
+        doubt(db, lane, &row, now)?;
+        release(db, lane, owner)?;
+    }
+    Ok(())
+}
+
+/// What a probe is remembered as; no source has such a name.
+const PROBE: &str = " probe";
+
+/// Writes so many bytes.
+pub(super) fn insert_probe(db: &Connection, bytes: usize) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO memory (subject, state, at) VALUES (?1, ?2, 0)";
+    db.prepare_cached(sql)?.execute([PROBE, &"0".repeat(bytes)]).map(|_| ())
+}
+
+/// Removes them.
+pub(super) fn remove_probe(db: &Connection) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM memory WHERE subject = ?1")?.execute([PROBE]).map(|_| ())
+}
+
 /// Takes all lanes back from owners that are gone.
 pub(super) fn take_back(db: &Connection, now: Millis) -> rusqlite::Result<()> {
     let mut select = db.prepare("SELECT lane FROM lanes WHERE owner <> ''")?;
     let held = select.query_map([], |row| row.get(0).map(Lane))?.collect::<rusqlite::Result<Vec<_>>>()?;
     for lane in held {
         if let Some(row) = lane_row(db, &lane)? {
-            doubt(db, &lane, &row, now)?;
-            release(db, &lane, &row.owner)?;
+            reclaim(db, &lane, &row.owner, now)?;
         }
     }
     Ok(())

@@ -75,7 +75,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
 }
 
 async fn accept(store: &SqliteStore, text: &str, channels: &[&str]) {
-    store.accept(request(None), says(text, channels)).await.unwrap();
+    store.accept(request(None).into(), says(text, channels)).await.unwrap();
 }
 
 async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
@@ -138,7 +138,7 @@ async fn a_request_seen_before_is_told_and_decided_once() {
         })
     };
     // Twenty at once, so that some share a transaction.
-    let all = (0..20).map(|_| f.store.accept(request(Some("key")), count()));
+    let all = (0..20).map(|_| f.store.accept(request(Some("key")).into(), count()));
     let answers: Vec<_> = futures(all).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Accepted::Stored { .. })).count();
     assert_eq!((stored, decided.load(Ordering::Relaxed)), (1, 1));
@@ -147,7 +147,7 @@ async fn a_request_seen_before_is_told_and_decided_once() {
     assert_eq!(waiting(&f.store, "a").await, ["one"]);
 
     let other_hook = NewRequest { hook: Some("another".to_owned()), ..request(Some("key")) };
-    let answer = f.store.accept(other_hook, says("two", &["a"])).await.unwrap();
+    let answer = f.store.accept(other_hook.into(), says("two", &["a"])).await.unwrap();
     assert!(matches!(answer, Accepted::Stored { .. }));
 }
 
@@ -178,9 +178,9 @@ async fn memory_is_handed_to_the_next_decision() {
             Decided { receipt: seen.to_string(), memory, ..Decided::default() }
         })
     };
-    let first = f.store.accept(request(None), remember(json!({ "title": "a" }))).await.unwrap();
+    let first = f.store.accept(request(None).into(), remember(json!({ "title": "a" }))).await.unwrap();
     assert!(matches!(first, Accepted::Stored { receipt, .. } if receipt == "null"));
-    let second = f.store.accept(request(None), remember(json!({ "title": "b" }))).await.unwrap();
+    let second = f.store.accept(request(None).into(), remember(json!({ "title": "b" }))).await.unwrap();
     assert!(matches!(second, Accepted::Stored { receipt, .. } if receipt == r#"{"title":"a"}"#));
 }
 
@@ -253,9 +253,11 @@ async fn an_error_in_one_request_of_a_batch_leaves_the_others() {
     let f = open();
     let taken = request(None);
     let twin = NewRequest { ..taken.clone() };
-    f.store.accept(taken, says("one", &["a"])).await.unwrap();
-    let (twin, other) =
-        tokio::join!(f.store.accept(twin, says("twin", &["a"])), f.store.accept(request(None), says("two", &["a"])));
+    f.store.accept(taken.into(), says("one", &["a"])).await.unwrap();
+    let (twin, other) = tokio::join!(
+        f.store.accept(twin.into(), says("twin", &["a"])),
+        f.store.accept(request(None).into(), says("two", &["a"]))
+    );
     let error = twin.unwrap_err().to_string();
     assert!(error.starts_with("the store cannot take in a request: UNIQUE constraint failed"), "{error}");
     other.unwrap();
@@ -280,11 +282,11 @@ async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_
     // All of these wait behind the first, and so share a transaction.
     let all = async {
         tokio::join!(
-            f.store.accept(request(None), says("one", &["a"])),
+            f.store.accept(request(None).into(), says("one", &["a"])),
             fail(),
-            f.store.accept(request(None), says("two", &["a"])),
+            f.store.accept(request(None).into(), says("two", &["a"])),
             fail(),
-            f.store.accept(request(None), says("three", &["a"])),
+            f.store.accept(request(None).into(), says("three", &["a"])),
             async { release.send(()) },
         )
     };
@@ -399,7 +401,7 @@ async fn heads_are_read_ahead_as_far_as_they_are_small() {
 #[tokio::test]
 async fn what_is_looked_for_is_found_and_nothing_else() {
     let f = open();
-    f.store.accept(request(Some("uuid-1")), says("one", &["a", "b"])).await.unwrap();
+    f.store.accept(request(Some("uuid-1")).into(), says("one", &["a", "b"])).await.unwrap();
     accept(&f.store, "two", &["a"]).await;
     lease(&f.store, "a", OWNER).await;
     finish_first(&f.store, "a", Next::Dead { why: Some("because".to_owned()) }).await;

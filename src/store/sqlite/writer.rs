@@ -2,12 +2,16 @@
 //! a commit, and with it the wait for the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Log;
+use super::files::{Files, Reached};
 use crate::store::StoreError;
 
 /// How many jobs share a transaction at most. More costs latency and gains nothing.
@@ -28,11 +32,22 @@ struct Job {
     ends_batch: bool,
 }
 
+/// What the thread is asked.
+enum Order {
+    Write(Job),
+    /// To move all of the write-ahead log into the database, before the service ends.
+    Rest(oneshot::Sender<rusqlite::Result<()>>),
+}
+
 /// The thread, and the way to it.
 pub(super) struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
+    orders: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
+    panics: Arc<AtomicU64>,
 }
+
+/// Pause after the thread panicked.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// How well a write must survive.
 #[derive(Clone, Copy, PartialEq)]
@@ -44,11 +59,27 @@ pub(super) enum Durability {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, log: Log) -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel(LONGEST_QUEUE);
-        let thread =
-            std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || run(&db, &log, queue))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+    pub(super) fn start(db: Connection, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
+        let (orders, queue) = mpsc::channel(LONGEST_QUEUE);
+        let panics = Arc::new(AtomicU64::default());
+        let mut thread = Thread { db, log, files, reached, synchronous: None, panics: panics.clone() };
+        let run = move || thread.run(queue);
+        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run)?;
+        Ok(Self { orders: Some(orders), thread: Some(thread), panics })
+    }
+
+    /// Panics of the thread; it goes on after each.
+    pub(super) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Moves all of the write-ahead log into the database, after what was handed over before.
+    pub(super) async fn rest(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let orders = self.orders.as_ref().ok_or(StoreError::Closed)?;
+        orders.send(Order::Rest(reply)).await.map_err(|_| StoreError::Closed)?;
+        let rested = answer.await.map_err(|_| StoreError::Closed)?;
+        rested.map_err(|error| StoreError::Database { doing: "come to rest", source: error.into() })
     }
 
     /// Runs `work` within a transaction, and returns once that is committed.
@@ -100,8 +131,8 @@ impl Writer {
             })
         };
         let job = Job { durability, work: Box::new(work), ends_batch };
-        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
-        jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        let orders = self.orders.as_ref().ok_or(StoreError::Closed)?;
+        orders.send(Order::Write(job)).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -109,65 +140,111 @@ impl Writer {
 impl Drop for Writer {
     /// Waits until all that was handed over is written.
     fn drop(&mut self) {
-        self.jobs = None;
+        self.orders = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-fn run(db: &Connection, log: &Log, mut queue: mpsc::Receiver<Job>) {
-    let mut synchronous = None;
-    while let Some(first) = queue.blocking_recv() {
-        let batch = batch(first, &mut queue);
+/// What the thread works with.
+struct Thread {
+    db: Connection,
+    log: Log,
+    files: Files,
+    reached: Reached,
+    synchronous: Option<Durability>,
+    panics: Arc<AtomicU64>,
+}
+
+impl Thread {
+    fn run(&mut self, mut queue: mpsc::Receiver<Order>) {
+        let mut next = None;
+        while let Some(order) = next.take().or_else(|| queue.blocking_recv()) {
+            let turn = catch_unwind(AssertUnwindSafe(|| match order {
+                Order::Write(job) => {
+                    let (batch, behind) = batch(job, &mut queue);
+                    next = behind;
+                    self.commit(batch);
+                }
+                Order::Rest(reply) => {
+                    let _ = reply.send(self.log.empty(&self.db));
+                }
+            }));
+            // Each job's own panic is caught where it runs. After any other, those who wait for the batch are told that it
+            // failed, and the thread goes on.
+            if turn.is_err() {
+                self.panics.fetch_add(1, Ordering::Relaxed);
+                metrics::counter!("hookbell_panics_total", "task" => "store").increment(1);
+                tracing::error!("the thread that writes to the store panicked; it goes on");
+                if !self.db.is_autocommit() {
+                    let _ = self.db.execute_batch("ROLLBACK");
+                }
+                std::thread::sleep(PANIC_PAUSE);
+            }
+        }
+    }
+
+    fn commit(&mut self, batch: Vec<Job>) {
         let (began, size) = (std::time::Instant::now(), batch.len());
-        write(db, batch, &mut synchronous);
-        log.keep_small(db);
+        self.write(batch);
+        self.log.keep_small(&self.db);
         metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
         #[expect(clippy::cast_precision_loss, reason = "64 at most")]
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
+
+    /// Writes a batch in one transaction. All jobs are told the same of it: that it is committed, or why it is not.
+    fn write(&mut self, batch: Vec<Job>) {
+        let durable = batch.iter().any(|job| job.durability == Durability::Power);
+        let mut failure = self.files.fault();
+        if failure.is_none() {
+            failure = begin(&self.db, durable, &mut self.synchronous).err().map(|error| error.to_string());
+        }
+        let db = &self.db;
+        let mut epilogues = vec![];
+        for job in batch {
+            let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
+            epilogues.push((job.work)(db_or_reason));
+            // Some errors (a full disk) roll all of the transaction back, also what went well before; what would run now
+            // would run outside any.
+            if failure.is_none() && db.is_autocommit() {
+                failure = Some("a write failed, and took the others of its transaction with it".to_owned());
+            }
+        }
+        if failure.is_none() {
+            failure = statement(db, "COMMIT").err().map(|error| error.to_string());
+        }
+        if !db.is_autocommit() {
+            // Where this fails too, the next BEGIN says so; the first error is the one to tell.
+            let _ = db.execute_batch("ROLLBACK");
+        }
+        if failure.is_none() && durable {
+            self.reached.keep(db);
+        }
+        for epilogue in epilogues {
+            epilogue(failure.as_deref().map_or(Ok(()), Err));
+        }
+    }
 }
 
-/// What shares a transaction with a job: what waits behind it, up to one that what follows must see.
-fn batch(first: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+/// What shares a transaction with a job: what waits behind it, up to one that what follows must see; and what was taken
+/// from the queue and comes after the batch.
+fn batch(first: Job, queue: &mut mpsc::Receiver<Order>) -> (Vec<Job>, Option<Order>) {
     let mut batch = vec![first];
     while batch.len() < LARGEST_BATCH
         && batch.last().is_some_and(|job| !job.ends_batch)
-        && let Ok(job) = queue.try_recv()
+        && let Ok(order) = queue.try_recv()
     {
-        batch.push(job);
-    }
-    batch
-}
-
-/// Writes a batch in one transaction. Everybody is told the same of it: that it is committed, or why it is not.
-fn write(db: &Connection, batch: Vec<Job>, synchronous: &mut Option<Durability>) {
-    let mut failure = begin(db, &batch, synchronous).err().map(|error| error.to_string());
-    let mut epilogues = vec![];
-    for job in batch {
-        let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
-        epilogues.push((job.work)(db_or_reason));
-        // Some errors (a full disk) roll all of the transaction back, also what went well before; what would run now
-        // would run outside any.
-        if failure.is_none() && db.is_autocommit() {
-            failure = Some("a write failed, and took the others of its transaction with it".to_owned());
+        match order {
+            Order::Write(job) => batch.push(job),
+            rest @ Order::Rest(_) => return (batch, Some(rest)),
         }
     }
-    if failure.is_none() {
-        failure = statement(db, "COMMIT").err().map(|error| error.to_string());
-    }
-    if !db.is_autocommit() {
-        // Where this fails too, the next BEGIN says so; the first error is the one to tell.
-        let _ = db.execute_batch("ROLLBACK");
-    }
-    for epilogue in epilogues {
-        epilogue(failure.as_deref().map_or(Ok(()), Err));
-    }
+    (batch, None)
 }
 
-fn begin(db: &Connection, batch: &[Job], synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
-    let durable = batch.iter().any(|job| job.durability == Durability::Power);
+fn begin(db: &Connection, durable: bool, synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
     let wanted = if durable { Durability::Power } else { Durability::Kill };
     if *synchronous != Some(wanted) {
         // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
@@ -213,7 +290,11 @@ mod tests {
         )
         .unwrap();
         let (_checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
-        let writer = Writer::start(db, log).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let file = super::super::private_file(&path).unwrap();
+        let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
+        let writer = Writer::start(db, log, files, reached).unwrap();
         let done = Arc::new(Mutex::new(vec![]));
         let insert = |sql: &'static str| move |db: &Connection| db.execute(sql, []);
         let note = |what: &'static str| -> Box<dyn FnOnce() + Send> {

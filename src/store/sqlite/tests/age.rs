@@ -9,7 +9,7 @@ async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
     let f = open();
     let ago = |days: Millis, key: &str| NewRequest { received_at: now() - days * DAY, ..request(Some(key)) };
     for (days, key) in [(40, "delivered"), (40, "waiting"), (10, "of last week"), (0, "new")] {
-        f.store.accept(ago(days, key), says(key, &["a"])).await.unwrap();
+        f.store.accept(ago(days, key).into(), says(key, &["a"])).await.unwrap();
     }
     lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
@@ -20,7 +20,7 @@ async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
     assert_eq!((count(&f.store, "events").await, count(&f.store, "deliveries").await), (3, 3));
     assert_eq!(count(&f.store, "attempts").await, 0);
     assert_eq!(count(&f.store, "dedupe").await, 1);
-    assert!(matches!(f.store.accept(ago(0, "new"), says("x", &[])).await.unwrap(), Accepted::Duplicate { .. }));
+    assert!(matches!(f.store.accept(ago(0, "new").into(), says("x", &[])).await.unwrap(), Accepted::Duplicate { .. }));
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn forgetting_goes_in_small_steps_to_the_end() {
     let f = open();
     for n in 0..450 {
         let old = NewRequest { received_at: now() - 40 * DAY, ..request(Some(&n.to_string())) };
-        f.store.accept(old, says("x", &[])).await.unwrap();
+        f.store.accept(old.into(), says("x", &[])).await.unwrap();
     }
     let mut left = vec![];
     while f.store.forget(Keep::default(), now()).await.unwrap() {
@@ -57,7 +57,7 @@ async fn bodies_are_remembered_for_minutes_and_other_things_for_long() {
     let remember = |subject: &str, at: Millis| {
         let state = [(subject.to_owned(), json!({}))];
         let decide: Decide = Box::new(move |_| Decided { memory: state.into(), ..Decided::default() });
-        f.store.accept(NewRequest { received_at: at, ..request(None) }, decide)
+        f.store.accept(NewRequest { received_at: at, ..request(None) }.into(), decide)
     };
     remember("body:s:old", now() - 700_000).await.unwrap();
     remember("s/pr:old", now() - 100 * DAY).await.unwrap();

@@ -40,7 +40,7 @@ async fn undecided(store: &SqliteStore) -> usize {
 async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
     let Fixture { directory, store } = open();
     for text in ["one", "nobody", "two", "three"] {
-        store.accept(request(None), later(text)).await.unwrap();
+        store.accept(request(None).into(), later(text)).await.unwrap();
     }
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
@@ -70,7 +70,7 @@ async fn a_change_happens_between_two_requests() {
                 if is_sound.load(Ordering::Relaxed) { says(&n.to_string(), &["a"]) } else { later(&n.to_string()) };
             says(memory)
         });
-        async { f.store.accept(request(None), decide).await.unwrap() }
+        async { f.store.accept(request(None).into(), decide).await.unwrap() }
     };
     let change = || {
         let is_sound = is_sound.clone();

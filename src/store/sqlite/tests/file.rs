@@ -130,7 +130,7 @@ async fn the_log_stays_small_under_a_load_without_a_pause() {
         async move {
             for i in 0..40 {
                 let request = NewRequest { body: body.clone(), ..request(Some(&format!("{n} {i}"))) };
-                store.accept(request, says("x", &["a"])).await.unwrap();
+                store.accept(request.into(), says("x", &["a"])).await.unwrap();
             }
         }
     };
@@ -139,4 +139,80 @@ async fn the_log_stays_small_under_a_load_without_a_pause() {
     let (log, all) = (size("h.db-wal"), size("h.db"));
     assert!(all + log > 60 * 1024 * 1024, "{all} and {log}: too little for this test");
     assert!(log < 100 * 1024 * 1024, "{log} bytes of log, {all} of database");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_and_a_removed_lock_file_lead_nobody_else_to_the_store() {
+    let f = open();
+    let path = f.directory.path().join("h.db");
+    let in_use = |path: &Path| matches!(SqliteStore::open(path), Err(StoreError::InUse { .. }));
+    let (symbolic, hard) = (f.directory.path().join("symbolic.db"), f.directory.path().join("hard.db"));
+    std::os::unix::fs::symlink(&path, &symbolic).unwrap();
+    std::fs::hard_link(&path, &hard).unwrap();
+    assert!(in_use(&symbolic) && in_use(&hard));
+    std::fs::remove_file(f.directory.path().join("h.db.lock")).unwrap();
+    assert!(in_use(&path));
+}
+
+/// What is written to a file without a name is gone when the process ends.
+#[tokio::test]
+async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
+    for name in ["h.db", "h.db-wal"] {
+        let f = open();
+        accept(&f.store, "one", &["a"]).await;
+        accept(&f.store, "two", &["a"]).await;
+        std::fs::remove_file(f.directory.path().join(name)).unwrap();
+        let error = f.store.accept(request(None).into(), says("three", &["a"])).await.unwrap_err().to_string();
+        assert!(error.contains(&format!("{name}` was removed or replaced while the store was open")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_clean_stop_all_is_in_the_database_itself() {
+    let f = open();
+    for n in 0..50 {
+        accept(&f.store, &n.to_string(), &["a"]).await;
+    }
+    f.store.close().await.unwrap();
+    assert_eq!(std::fs::metadata(f.directory.path().join("h.db-wal")).unwrap().len(), 0);
+    std::fs::copy(f.directory.path().join("h.db"), f.directory.path().join("copy.db")).unwrap();
+    let copy = SqliteStore::open(&f.directory.path().join("copy.db")).unwrap();
+    assert_eq!(waiting(&copy, "a").await.len(), 50.min(waiting(&f.store, "a").await.len()));
+}
+
+#[tokio::test]
+async fn a_database_that_lacks_what_was_committed_is_reported() {
+    let f = open();
+    let path = f.directory.path().join("h.db");
+    accept(&f.store, "one", &["a"]).await;
+    f.store.close().await.unwrap();
+    let older = f.directory.path().join("older.db");
+    std::fs::copy(&path, &older).unwrap();
+    accept(&f.store, "two", &["a", "b"]).await;
+    assert_eq!(f.store.faults(), Vec::<String>::new());
+    drop(f.store);
+    std::fs::rename(&older, &path).unwrap();
+    let restored = SqliteStore::open(&path).unwrap();
+    let faults = restored.faults();
+    assert!(
+        faults[0].starts_with("the database lacks 2 deliveries that were committed (it holds up to 1 of 3)"),
+        "{faults:?}"
+    );
+    accept(&restored, "three", &["a"]).await;
+    drop(restored);
+    // No number is used twice, and what was reported once is not reported again.
+    let again = SqliteStore::open(&path).unwrap();
+    assert_eq!(again.faults(), Vec::<String>::new());
+    let highest = "SELECT max(seq) FROM deliveries";
+    let db = Connection::open(&path).unwrap();
+    assert_eq!(db.query_row(highest, [], |row| row.get::<_, i64>(0)), Ok(4));
+}
+
+#[tokio::test]
+async fn a_probe_writes_and_leaves_nothing() {
+    let f = open();
+    f.store.probe(100_000).await.unwrap();
+    let db = Connection::open(f.directory.path().join("h.db")).unwrap();
+    assert_eq!(db.query_row("SELECT count(*) FROM memory", [], |row| row.get::<_, i64>(0)), Ok(0));
 }

@@ -1,0 +1,199 @@
+//! The health of the running service: whether the store takes requests, and what has failed; and restarting tasks that
+//! panic.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+/// The first and the longest pause before a task that panicked is restarted.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// A task that ran for so long is restarted after the first pause again.
+const STEADY: Duration = Duration::from_secs(5 * 60);
+
+/// Time for which a panic is reported.
+const REPORTED: Duration = Duration::from_secs(60 * 60);
+
+/// The health of the service, as its parts report it.
+#[derive(Clone, Default)]
+pub struct Health(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    is_store_failing: AtomicBool,
+    store: Mutex<Option<StoreFailure>>,
+    has_failed: Notify,
+    panics: Mutex<BTreeMap<String, Panics>>,
+}
+
+struct StoreFailure {
+    error: String,
+    since: Instant,
+    /// Size of the largest body that could not be stored, in bytes.
+    bytes: usize,
+}
+
+/// The panics of one task.
+#[derive(Clone, Copy, Debug)]
+pub struct Panics {
+    /// Panics since the service started.
+    pub count: u64,
+    last: Instant,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Health {
+    /// Reports that a request with a body of so many bytes could not be stored. Logged once, until the store works again.
+    pub fn store_failed(&self, error: &dyn Display, bytes: usize) {
+        let mut failure = locked(&self.0.store);
+        match failure.as_mut() {
+            Some(failure) => failure.bytes = failure.bytes.max(bytes),
+            None => {
+                let error = error.to_string();
+                tracing::error!(error, "store failing; requests are held, then rejected, until it works again");
+                *failure = Some(StoreFailure { error, since: Instant::now(), bytes });
+                self.0.is_store_failing.store(true, Ordering::Release);
+                self.0.has_failed.notify_one();
+            }
+        }
+    }
+
+    /// Reports that a request was stored.
+    pub fn store_works(&self) {
+        if self.0.is_store_failing.load(Ordering::Acquire)
+            && let Some(failure) = locked(&self.0.store).take()
+        {
+            self.0.is_store_failing.store(false, Ordering::Release);
+            tracing::info!(seconds = failure.since.elapsed().as_secs(), "store works again");
+        }
+    }
+
+    /// Waits until the store fails, and returns how many bytes it could not take.
+    pub async fn store_failure(&self) -> usize {
+        loop {
+            if let Some(failure) = locked(&self.0.store).as_ref() {
+                return failure.bytes;
+            }
+            self.0.has_failed.notified().await;
+        }
+    }
+
+    /// Why the store takes no requests, if it does not.
+    pub fn store_error(&self) -> Option<String> {
+        locked(&self.0.store).as_ref().map(|failure| failure.error.clone())
+    }
+
+    /// Reports that a task panicked. `kind` names its sort in metrics.
+    pub fn panicked(&self, kind: &'static str, task: &str) {
+        metrics::counter!("hookbell_panics_total", "task" => kind).increment(1);
+        tracing::error!(task, "task panicked; it is restarted");
+        let mut panics = locked(&self.0.panics);
+        let entry = panics.entry(task.to_owned()).or_insert(Panics { count: 0, last: Instant::now() });
+        entry.count += 1;
+        entry.last = Instant::now();
+    }
+
+    /// The panics of a task.
+    pub fn panics(&self, task: &str) -> u64 {
+        locked(&self.0.panics).get(task).map_or(0, |panics| panics.count)
+    }
+
+    /// What an operator has to know, as sentences.
+    pub fn problems(&self) -> Vec<String> {
+        let store = self.store_error().map(|error| format!("the store does not take requests: {error}"));
+        let panics = locked(&self.0.panics);
+        let recent = panics.iter().filter(|(_, panics)| panics.last.elapsed() < REPORTED);
+        let recent = recent.map(|(task, panics)| {
+            let minutes = panics.last.elapsed().as_secs() / 60;
+            format!("{task} panicked {} times, last {minutes} min ago, and was restarted", panics.count)
+        });
+        store.into_iter().chain(recent).collect()
+    }
+}
+
+/// Runs a task, and restarts it when it panics, after a pause that grows. It ends when the task ends.
+///
+/// `restart` is called with the number of panics so far before each restart.
+pub async fn supervise<Run, Running, Restart, Restarting>(
+    health: Health,
+    kind: &'static str,
+    task: String,
+    mut run: Run,
+    mut restart: Restart,
+) where
+    Run: FnMut() -> Running,
+    Running: Future<Output = ()>,
+    Restart: FnMut() -> Restarting,
+    Restarting: Future<Output = ()>,
+{
+    let mut pause = PAUSES.0;
+    loop {
+        let began = Instant::now();
+        // What a panic leaves behind is dropped: the task begins anew.
+        if AssertUnwindSafe(run()).catch_unwind().await.is_ok() {
+            return;
+        }
+        health.panicked(kind, &task);
+        if AssertUnwindSafe(restart()).catch_unwind().await.is_err() {
+            health.panicked(kind, &task);
+        }
+        if began.elapsed() > STEADY {
+            pause = PAUSES.0;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// The same for a task of the service itself, which has nothing to do before a restart.
+pub async fn supervise_service<Running: Future<Output = ()>>(
+    health: Health,
+    task: &'static str,
+    run: impl FnMut() -> Running,
+) {
+    supervise(health, task, task.to_owned(), run, || async {}).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_is_restarted_with_growing_pauses_and_reported() {
+        let (health, mut runs) = (Health::default(), vec![]);
+        let began = Instant::now();
+        let run = || {
+            runs.push(began.elapsed().as_secs());
+            let is_last = runs.len() == 9;
+            async move { assert!(is_last, "the task fails") }
+        };
+        supervise_service(health.clone(), "the test", run).await;
+        assert_eq!(runs, [0, 1, 3, 7, 15, 31, 63, 123, 183]);
+        assert_eq!(health.panics("the test"), 8);
+        assert_eq!(health.problems(), ["the test panicked 8 times, last 1 min ago, and was restarted"]);
+        tokio::time::advance(REPORTED).await;
+        assert!(health.problems().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_store_that_fails_is_reported_until_it_works() {
+        let health = Health::default();
+        health.store_works();
+        health.store_failed(&"disk full", 10);
+        health.store_failed(&"disk full again", 300);
+        assert_eq!(health.problems(), ["the store does not take requests: disk full"]);
+        assert_eq!(health.store_failure().await, 300);
+        health.store_works();
+        assert!(health.problems().is_empty());
+    }
+}

@@ -1,0 +1,165 @@
+//! Clients that want to keep others out, and outputs that fail: valid webhooks are answered all the same.
+//!
+//! `tests/attack/run` does the same with more connections and for longer, and measures it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+
+use crate::chats::{config, numbers};
+use crate::fakes::{Fake, Kind};
+use crate::program::{EVERYTHING, Home, Service, post, request, sample};
+
+/// Lets this process open as many files as the attacks need.
+fn open_many_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+}
+
+fn connect(service: &Service, send: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(service.address()).unwrap();
+    stream.write_all(send).unwrap();
+    stream
+}
+
+/// A request whose headers are fine as far as they go, and whose body does not come.
+fn stalled(length: usize, sent: usize) -> Vec<u8> {
+    let signature = "0".repeat(64);
+    let headers = format!(
+        "POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nX-Event-Key: repo:push\r\nX-Hub-Signature: sha256={signature}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let mut request = headers.into_bytes();
+    request.extend(std::iter::repeat_n(b'{', sent));
+    request
+}
+
+/// A push is answered at once, by a client that has no connection yet.
+async fn expect_answer(service: &Service, n: usize) {
+    let (key, mut body) = sample("push");
+    body["push"]["changes"][0]["new"]["target"]["hash"] = format!("{n:040}").into();
+    let began = Instant::now();
+    assert_eq!(post(service, key, &format!("honest-{n}"), &body).await.0, 202);
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+async fn metric(service: &mut Service, home: &Home, name: &str) -> f64 {
+    let (admin, _) = service.admin(home);
+    metric_at(&admin, name).await
+}
+
+async fn metric_at(admin: &str, name: &str) -> f64 {
+    let text = Client::new().get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+    let line = text.lines().find(|line| line.starts_with(name));
+    line.map_or(0.0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+#[tokio::test]
+async fn connections_that_are_silent_slow_or_kept_alive_keep_nobody_out() {
+    open_many_files();
+    for send in [
+        &b""[..],
+        b"POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nX-Slow: ",
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let home = Home::new(EVERYTHING);
+        let mut service = home.serve();
+        let crowd: Vec<_> = (0..1_400).map(|_| connect(&service, send)).collect();
+        for n in 0..3 {
+            expect_answer(&service, n).await;
+        }
+        let (admin, _) = service.admin(&home);
+        service.wait_for_log("connection limit reached");
+        let closed = metric_at(&admin, "hookbell_connections_closed_total{listener=\"public\"").await;
+        assert!(closed >= 1_100.0, "{closed}");
+        let open = metric_at(&admin, "hookbell_connections{listener=\"public\"}").await;
+        assert!(open <= 300.0, "one client has a quarter of the connections, not {open}");
+        drop(crowd);
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_stall_keep_nobody_out() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let crowd: Vec<_> = (0..120).map(|_| connect(&service, &stalled(1_000_000, 500_000))).collect();
+    let small: Vec<_> = (0..100).map(|_| connect(&service, &stalled(60_000, 59_999))).collect();
+    for n in 0..3 {
+        expect_answer(&service, n).await;
+    }
+    let open = metric(&mut service, &home, "hookbell_connections{listener=\"public\"}").await;
+    assert!(open > 50.0, "they are still there: {open}");
+    drop((crowd, small));
+}
+
+#[tokio::test]
+async fn what_can_be_checked_without_a_body_is_answered_without_one() {
+    let home = Home::new(&EVERYTHING.replace("secret = ", "allow_from = [\"127.0.0.0/8\"]\nsecret = "));
+    let service = home.serve();
+    let stalled = String::from_utf8(stalled(100_000, 0)).unwrap();
+    for (change, status) in [
+        (("X-Hub-Signature: sha256=", "X-Nothing: "), "401"),
+        (("sha256=0", "sha256=z"), "401"),
+        (("X-Event-Key", "X-Nothing"), "400"),
+        (("application/json", "text/plain"), "415"),
+        (("/hooks/bitbucket", "/hooks/other"), "404"),
+        (("POST", "PUT"), "405"),
+    ] {
+        let mut stream = connect(&service, stalled.replace(change.0, change.1).as_bytes());
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, format!("HTTP/1.1 {status}").as_bytes(), "{change:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_or_that_is_closed_stops_nothing() {
+    for is_closed in [true, false] {
+        let slack = Fake::start(Kind::Slack).await;
+        let home = Home::new(&config(&[("slack", &slack)], ""));
+        let mut command = home.command(&[]);
+        // More is logged than a pipe holds.
+        command.env("HOOKBELL_LOG", "trace").stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let (address, admin) = banner(&mut stderr);
+        let unread = (!is_closed).then_some(stderr);
+        let client = Client::new();
+        for n in 0..30 {
+            let (key, mut body) = sample("pull_request.opened");
+            body["pullrequest"]["title"] = format!("number {n:04}").into();
+            let url = format!("http://{address}/hooks/bitbucket");
+            let sent = request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send();
+            assert_eq!(tokio::time::timeout(Duration::from_secs(5), sent).await.unwrap().unwrap().status(), 202);
+        }
+        assert_eq!(numbers(&slack.wait_for(30).await).len(), 30);
+        if is_closed {
+            assert!(metric_at(&format!("http://{admin}"), "hookbell_log_lines_lost_total").await > 0.0);
+            let ready: Value = client.get(format!("http://{admin}/readyz")).send().await.unwrap().json().await.unwrap();
+            assert_eq!(ready["status"], "ready");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(unread);
+    }
+}
+
+/// Reads until the service says where it listens: the address for webhooks, and the admin listener's.
+fn banner(stderr: &mut impl Read) -> (String, String) {
+    let (mut text, mut byte) = (String::new(), [0]);
+    while !text.contains("try it") {
+        stderr.read_exact(&mut byte).unwrap();
+        text.push(char::from(byte[0]));
+    }
+    let after = |what: &str| {
+        let line = text.lines().find(|line| line.contains(what)).unwrap();
+        line.split("http://").nth(1).unwrap().split(['/', ' ']).next().unwrap().to_owned()
+    };
+    (after("  webhooks "), after("  admin "))
+}
