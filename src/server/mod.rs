@@ -127,12 +127,10 @@ pub async fn serve(
     };
     beside.spawn(supervise_service(health.clone(), "the probe of the store", probe));
     let desk = Desk {
-        store: store.clone(),
-        live: live.clone(),
         bells: bells.clone(),
         reloads: Some(reloads),
         health: health.clone(),
-        bodies: Bodies::default(),
+        ..Desk::without_service(store.clone(), live.clone())
     };
     let app = App {
         live: live.clone(),

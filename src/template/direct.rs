@@ -5,11 +5,15 @@
 //! Handlebars': helpers, partials, `../` and `@index`, names of blocks; and so does what the event makes of a plain path
 //! that is none after all.
 
+use std::collections::BTreeMap;
+
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 use handlebars::{JsonRender, JsonTruthy, Path, PathSeg, Template};
 use serde_json::Value;
 
+use super::budget::{metered, spend};
 use super::helpers::HELPERS;
+use super::lint::Partial;
 use super::slot::LARGEST_OUTPUT;
 use crate::message::shield::shield_into;
 
@@ -33,10 +37,10 @@ enum Step {
 struct Surprise;
 
 /// Cuts a template where the short way begins or ends.
-pub(super) fn stretches(template: Template) -> Vec<Stretch> {
+pub(super) fn stretches(template: Template, partials: &BTreeMap<String, Partial>) -> Vec<Stretch> {
     // A partial's lines are indented like the place that it stands in, which only Handlebars keeps in mind.
     if template.elements.iter().any(has_partial) {
-        return vec![Stretch { template, steps: None }];
+        return vec![Stretch { template: metered(template, partials), steps: None }];
     }
     let mut stretches: Vec<Stretch> = vec![];
     for (element, mapping) in template.elements.into_iter().zip(template.mapping) {
@@ -53,7 +57,8 @@ pub(super) fn stretches(template: Template) -> Vec<Stretch> {
             }
         }
     }
-    stretches
+    let metered = |stretch: Stretch| Stretch { template: metered(stretch.template, partials), ..stretch };
+    stretches.into_iter().map(metered).collect()
 }
 
 impl Stretch {
@@ -125,6 +130,8 @@ fn plain(parameter: &Parameter) -> Option<Vec<String>> {
 
 fn write(steps: &[Step], at: &Value, output: &mut String) -> Result<(), Surprise> {
     for step in steps {
+        // Where nothing is left, Handlebars says so.
+        spend(1).map_err(|_| Surprise)?;
         match step {
             Step::Text(text) => output.push_str(text),
             Step::Value(path) => match find(path, at)? {
@@ -206,7 +213,8 @@ mod tests {
             let text = parts.concat();
             let registry = helpers::registry();
             let Ok(template) = Template::compile(&text) else { return Ok(()) };
-            for stretch in stretches(template) {
+            for stretch in stretches(template, &BTreeMap::new()) {
+                super::super::budget::begin();
                 let mut short = "before".to_owned();
                 if !stretch.write(&event, &mut short) {
                     prop_assert_eq!(short, "before");
@@ -225,7 +233,8 @@ mod tests {
         let short = |text: &str| {
             let event = json!({ "push": { "commits": [{ "subject": "a" }, { "subject": "b", "by": "Bo" }] }, "eq": 1 });
             let mut output = String::new();
-            let stretches = stretches(Template::compile(text).unwrap());
+            super::super::budget::begin();
+            let stretches = stretches(Template::compile(text).unwrap(), &BTreeMap::new());
             stretches.iter().all(|stretch| stretch.write(&event, &mut output)).then_some(output)
         };
         let list = "{{#each push.commits}}{{subject}}{{#if by}}, {{by}}{{else if date}}!{{/if}};{{/each}}{{push.none}}";

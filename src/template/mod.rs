@@ -4,6 +4,7 @@
 //! its family (`pull_request`), `event`. For each name a file of the user's comes before the built-in. Where one
 //! fails to render, the next is used: a message never dies of a template.
 
+pub(crate) mod budget;
 mod direct;
 mod file;
 pub mod helpers;
@@ -186,11 +187,15 @@ impl Library {
             for (name, source) in read(&partials, &shown, PARTIALS.1, &mut problems) {
                 match lint::partial(source) {
                     Ok(partial) => {
-                        library.registry.register_template(&name, partial.template.clone());
                         library.partials.insert(name, partial);
                     }
                     Err(problem) => problems.push(problem),
                 }
+            }
+            budget::measure(&mut library.partials);
+            for (name, partial) in &library.partials {
+                let template = budget::metered(partial.template.clone(), &library.partials);
+                library.registry.register_template(name, template);
             }
         }
         for (name, source) in read(directory, shown_as, PORTABLE, &mut problems) {

@@ -8,6 +8,7 @@ use handlebars::{
 };
 use serde_json::Value;
 
+use super::budget;
 use super::direct::Stretch;
 use super::helpers::Skip;
 
@@ -44,6 +45,7 @@ pub(super) struct Rendering<'a> {
 
 impl<'a> Rendering<'a> {
     pub(super) fn new(registry: &'a Handlebars<'a>, context: &'a Context) -> Self {
+        budget::begin();
         Self { registry, context, item: None, output: Capped(String::with_capacity(USUAL_OUTPUT)) }
     }
 
@@ -94,6 +96,7 @@ struct Capped(String);
 
 impl Output for Capped {
     fn write(&mut self, text: &str) -> io::Result<()> {
+        budget::spend(1).map_err(io::Error::other)?;
         if self.0.len() + text.len() > LARGEST_OUTPUT {
             return Err(io::Error::other(format!("renders to more than {} KB", LARGEST_OUTPUT / 1024)));
         }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use handlebars::TemplateError;
+use handlebars::{Template, TemplateError};
 use regex::Regex;
 
 /// `{{#each …}}`, `{{/each}}`: the sign and the name.
@@ -10,8 +10,16 @@ use regex::Regex;
 static BLOCK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{\{~?\s*([#/])[>*]?\s*([\w.\-]+)").expect("a valid pattern"));
 
+/// Compiles a template's text; or says what is wrong with it, and where: line and column, both from 1.
+pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, usize)>)> {
+    if let Some(at) = too_deep(text) {
+        return Err((format!("nested more than {MAX_DEPTH} deep"), Some(position(text, at))));
+    }
+    Template::compile(text).map_err(|error| explain(text, &error))
+}
+
 /// What is wrong with a template's text, and where: line and column, both from 1.
-pub(super) fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
+fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
     if let Some((name, at)) = unclosed_block(text) {
         return (format!("`{{{{#{name}}}}}` is not closed: end it with `{{{{/{name}}}}}`"), Some(position(text, at)));
     }
@@ -39,8 +47,154 @@ fn unclosed_block(text: &str) -> Option<(&str, usize)> {
     open.pop()
 }
 
+/// Depth to which blocks, `{{else if}}` chains and subexpressions may nest. Handlebars' parser takes some stack for each
+/// level.
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Where a template first nests deeper than [`MAX_DEPTH`], as a byte offset. It is judged without parsing.
+pub(super) fn too_deep(text: &str) -> Option<usize> {
+    // Most templates have fewer blocks and parentheses in all.
+    if text.matches("{{").count() <= MAX_DEPTH && text.matches(['(', '[', '{']).count() <= MAX_DEPTH {
+        return None;
+    }
+    // For each open block, how deep it and the `else` chain within it nest.
+    let (mut open, mut depth) = (vec![], 0_usize);
+    let mut at = 0;
+    while let Some(start) = text[at..].find("{{").map(|found| at + found) {
+        let tag = Tag::at(text, start);
+        at = tag.end;
+        match tag.sort {
+            Sort::Opens => {
+                open.push(1);
+                depth += 1;
+            }
+            Sort::Chains => {
+                if let Some(levels) = open.last_mut() {
+                    *levels += 1;
+                }
+                depth += 1;
+            }
+            Sort::Closes => depth -= open.pop().unwrap_or(0),
+            Sort::Other => {}
+        }
+        if depth > MAX_DEPTH || tag.parentheses > MAX_DEPTH {
+            return Some(start);
+        }
+    }
+    None
+}
+
+/// One `{{…}}`.
+struct Tag {
+    end: usize,
+    sort: Sort,
+    /// Depth of parentheses, brackets and braces within it.
+    parentheses: usize,
+}
+
+enum Sort {
+    Opens,
+    Chains,
+    Closes,
+    Other,
+}
+
+impl Tag {
+    fn at(text: &str, start: usize) -> Self {
+        let rest = &text[start..];
+        let ends = |mark: &str| rest.find(mark).map_or(text.len(), |found| start + found + mark.len());
+        let other = |end| Self { end, sort: Sort::Other, parentheses: 0 };
+        let escapes = text[..start].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        if escapes % 2 == 1 {
+            return other(start + 2);
+        }
+        let inside = rest.trim_start_matches('{').trim_start_matches('~').trim_start();
+        if inside.starts_with("!--") {
+            return other(ends("--}}").min(ends("--~}}")));
+        }
+        if inside.starts_with('!') {
+            return other(ends("}}"));
+        }
+        let (end, parentheses) = Self::expression(text, start + 2);
+        let sort = match inside.as_bytes().first() {
+            Some(b'#') => Sort::Opens,
+            Some(b'/') => Sort::Closes,
+            _ => match inside.strip_prefix("else").or_else(|| inside.strip_prefix('^')) {
+                Some(rest) if !rest.trim_start_matches(|c: char| c == '~' || c.is_whitespace()).starts_with('}') => {
+                    Sort::Chains
+                }
+                _ => Sort::Other,
+            },
+        };
+        Self { end, sort, parentheses }
+    }
+
+    /// Where an expression ends that begins here, and how deep it nests.
+    fn expression(text: &str, from: usize) -> (usize, usize) {
+        let bytes = text.as_bytes();
+        let (mut at, mut depth, mut deepest, mut quote) = (from, 0_usize, 0, None);
+        while let Some(&byte) = bytes.get(at) {
+            match (quote, byte) {
+                (Some(_), b'\\') => at += 1,
+                (Some(open), _) if open == byte => quote = None,
+                (Some(_), _) => {}
+                (None, b'"' | b'\'') => quote = Some(byte),
+                (None, b'(' | b'[' | b'{') => depth += 1,
+                (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return (at + 2, deepest),
+                (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+                (None, _) => {}
+            }
+            deepest = deepest.max(depth);
+            at += 1;
+        }
+        // A quote that is never closed is not one: what follows is looked at too.
+        (if quote.is_some() { from } else { text.len() }, deepest)
+    }
+}
+
 fn position(text: &str, at: usize) -> (usize, usize) {
     let before = &text[..at];
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nested(open: &str, close: &str, times: usize) -> String {
+        format!("{}x{}", open.repeat(times), close.repeat(times))
+    }
+
+    #[test]
+    fn what_nests_too_deep_is_refused_before_it_is_compiled() {
+        for (open, close) in [
+            ("{{#if a}}", "{{/if}}"),
+            ("{{~ #each a ~}}", "{{~/each~}}"),
+            ("{{#if a}}{{!-- {{/if}} --}}", "{{/if}}"),
+            ("{{#if a}}{{! {{/if}}", "{{/if}}"),
+            ("{{#if a}}\\{{/if}}", "{{/if}}"),
+            ("{{#if a}}{{eq a \"{{/if}}\"}}", "{{/if}}"),
+            ("{{#if a}}b{{else if c}}", "{{/if}}"),
+        ] {
+            assert!(too_deep(&nested(open, close, 3_000)).is_some(), "{open}");
+            assert!(compile(&nested(open, close, 100_000)).is_err(), "{open}");
+        }
+        // A quote without an end hides what follows, from Handlebars too.
+        assert!(compile(&nested("{{#if a}}its {{b \"", "{{/if}}", 100_000)).is_err());
+        let chain = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if b}}x".repeat(3_000));
+        assert!(too_deep(&chain).is_some());
+        for expression in [nested("(eq a ", ")", 4_000), nested("[", "]", 4_000), nested("{a:", "}", 4_000)] {
+            assert!(too_deep(&format!("{{{{eq {expression} b}}}}")).is_some());
+        }
+    }
+
+    #[test]
+    fn what_stands_side_by_side_is_not_nested() {
+        let blocks = "{{#if a}}{{b}}{{else}}{{^}}{{/if}}{{eq (len a) 1}}{{{c}}}".repeat(200);
+        assert_eq!(too_deep(&blocks), None);
+        assert!(compile(&nested("{{#if a}}", "{{/if}}", MAX_DEPTH)).is_ok());
+        let (message, position) = compile(&nested("{{#if a}}\n", "{{/if}}", MAX_DEPTH + 1)).unwrap_err();
+        assert_eq!((message.as_str(), position), ("nested more than 64 deep", Some((65, 1))));
+    }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
+use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
 use crate::delivery::Bells;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
@@ -36,6 +38,8 @@ pub struct Desk {
     pub health: Health,
     /// Memory for bodies that are still arriving.
     pub(crate) bodies: Bodies,
+    /// Turns for drafts to be drawn.
+    pub(crate) drawings: Arc<Semaphore>,
 }
 
 /// Why something is not answered.
@@ -222,6 +226,7 @@ impl Desk {
             reloads: None,
             health: Health::default(),
             bodies: Bodies::default(),
+            drawings: Arc::new(Semaphore::new(DRAWINGS)),
         }
     }
 }

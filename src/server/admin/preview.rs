@@ -1,6 +1,9 @@
 //! What the preview page asks: templates and samples, drawing a template that is being written, saving it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
@@ -13,6 +16,7 @@ use crate::event::EventId;
 use crate::message::{Message, plain_text};
 use crate::problem::{Place, Problem, Severity};
 use crate::source::PROVIDERS;
+use crate::template::budget::cancelled_by;
 use crate::template::{Context, Library, natives};
 
 /// What there is to look at.
@@ -116,6 +120,22 @@ pub(super) struct SavedAnswer {
     pub file: String,
 }
 
+/// Drafts that are drawn at once: each takes a processor, and some MB.
+pub(super) const DRAWINGS: usize = 2;
+
+/// Time for which a draft waits for its turn.
+const DRAWING_WAIT: Duration = Duration::from_secs(5);
+
+/// Says, when it is dropped, that nobody waits any more.
+#[derive(Default)]
+struct LeaveOnDrop(Arc<AtomicBool>);
+
+impl Drop for LeaveOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 impl Desk {
     pub(super) async fn preview(&self) -> Result<PreviewAnswer, Wrong> {
         let settings = self.live.now();
@@ -152,9 +172,18 @@ impl Desk {
         check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
         let settings = self.live.now();
-        // Compiling and rendering take a while; the listener goes on meanwhile.
-        let drawn = tokio::task::spawn_blocking(move || drawn(&draft, &context, current(&settings))).await;
-        drawn.map_err(|error| Wrong::Store(format!("drawing it failed: {error}")))
+        let busy = || Wrong::Store("too many drafts are being drawn: try again".to_owned());
+        let turn = tokio::time::timeout(DRAWING_WAIT, self.drawings.clone().acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
+        // Compiling and rendering take a while; the listener goes on meanwhile. It ends soon if the client leaves.
+        let left = LeaveOnDrop::default();
+        let is_left = left.0.clone();
+        let drawn = tokio::task::spawn_blocking(move || {
+            let drawn = cancelled_by(is_left, || drawn(&draft, &context, current(&settings)));
+            drop(turn);
+            drawn
+        });
+        drawn.await.map_err(|error| Wrong::Store(format!("drawing it failed: {error}")))
     }
 
     async fn context(&self, event: &str) -> Result<Context, Wrong> {

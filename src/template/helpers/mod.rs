@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
+use super::budget;
 use crate::message::People;
 use crate::message::shield::shield;
 use crate::message::splice::Splice;
@@ -47,6 +48,7 @@ pub(super) fn registry() -> Handlebars<'static> {
     for (name, function) in splices {
         registry.register_helper(name, Box::new(SpliceHelper(function)));
     }
+    budget::register(&mut registry);
     registry.register_helper("skip", Box::new(skip));
     registry.register_helper("json", Box::new(json));
     let nobody = Arc::default();
@@ -102,8 +104,20 @@ impl HelperDef for ValueHelper {
         context: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
+        spend_on(helper)?;
         (self.0)(&Arguments(helper, context)).map(ScopedJson::Derived)
     }
+}
+
+/// Takes a helper's steps from the budget: as its arguments are long.
+fn spend_on(helper: &Helper<'_>) -> Result<(), RenderError> {
+    let bytes = |value: &Value| match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.len() * 64,
+        Value::Object(parts) => parts.len() * 64,
+        _ => 1,
+    };
+    budget::spend_on(helper.params().iter().map(|param| bytes(param.value())).sum())
 }
 
 /// What a markup helper shows: its plain text for other helpers, and its markup.
@@ -128,6 +142,7 @@ where
         context: &'rc Context,
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
+        spend_on(helper)?;
         (self.0)(&Arguments(helper, context)).map(|markup| ScopedJson::Derived(Value::String(markup.text)))
     }
 
@@ -139,6 +154,7 @@ where
         _: &mut RenderContext<'reg, 'rc>,
         out: &mut dyn Output,
     ) -> HelperResult {
+        spend_on(helper)?;
         Ok(out.write(&(self.0)(&Arguments(helper, context))?.shielded)?)
     }
 }

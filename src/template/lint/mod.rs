@@ -23,13 +23,18 @@ const DEEPEST_LOOP: usize = 2;
 /// How deep partials may include partials.
 const DEEPEST_PARTIAL: usize = 16;
 
+/// Partials that a text may include, with those that they include.
+const MAX_PARTIALS: usize = 1_000;
+
 /// The comment that says that `{{{ }}}` is meant.
 const TRUSTED: &str = "trusted";
 
 /// A partial: a piece of a template with a name of its own.
-pub(super) struct Partial {
+pub(crate) struct Partial {
     pub(super) file: Arc<SourceFile>,
     pub(super) template: Template,
+    /// Elements in it and in the partials that it includes.
+    pub(super) size: u64,
 }
 
 /// What a template may rely on.
@@ -91,10 +96,9 @@ impl<'a> Faults<'a> {
     /// Compiles one string of the file, which stands at these bytes.
     pub(super) fn slot(&mut self, what: &str, text: &str, span: Range<usize>) -> Slot {
         let source = Source { file: self.file.clone(), span, text: text.to_owned() };
-        let template = match Template::compile(text) {
+        let template = match syntax::compile(text) {
             Ok(template) => template,
-            Err(error) => {
-                let (message, position) = syntax::explain(text, &error);
+            Err((message, position)) => {
                 let place = source.place(position);
                 self.add(Problem::error(message, place));
                 return Slot::Plain(String::new());
@@ -111,6 +115,7 @@ impl<'a> Faults<'a> {
             guards: self.guards.clone(),
             loops: 0,
             within: vec![],
+            included: 0,
             faults: vec![],
         };
         walk.template(&template);
@@ -118,7 +123,7 @@ impl<'a> Faults<'a> {
             self.add(fault);
         }
         if text.contains("{{") {
-            Slot::Template(what.to_owned(), stretches(template))
+            Slot::Template(what.to_owned(), stretches(template, self.known.partials))
         } else {
             Slot::Plain(text.to_owned())
         }
@@ -175,6 +180,8 @@ struct Walk<'a> {
     loops: usize,
     /// The partials that led here.
     within: Vec<&'a str>,
+    /// Partials that were included so far.
+    included: usize,
     faults: Vec<Problem>,
 }
 
@@ -393,6 +400,15 @@ impl<'a> Walk<'a> {
             self.error(position, format!("partials include each other: {}", way.join(" → ")), help);
             return;
         }
+        self.included += 1;
+        if self.included > MAX_PARTIALS {
+            let help = Some("partials within partials multiply: include fewer".to_owned());
+            // Once is enough.
+            if self.included == MAX_PARTIALS + 1 {
+                self.error(position, format!("includes more than {MAX_PARTIALS} partials"), help);
+            }
+            return;
+        }
         let options = partial.hash.iter().map(|(key, value)| {
             (
                 key.clone(),
@@ -548,10 +564,9 @@ fn name(decorator: &DecoratorTemplate) -> String {
 
 /// Compiles a partial; its own mistakes are found where it is used.
 pub(super) fn partial(file: Arc<SourceFile>) -> Result<Partial, Problem> {
-    match Template::compile(&file.text) {
-        Ok(template) => Ok(Partial { file, template }),
-        Err(error) => {
-            let (message, position) = syntax::explain(&file.text, &error);
+    match syntax::compile(&file.text) {
+        Ok(template) => Ok(Partial { file, template, size: 0 }),
+        Err((message, position)) => {
             let text = file.text.clone();
             Err(Problem::error(message, Source { span: 0..text.len(), text, file }.place(position)))
         }

@@ -1,0 +1,221 @@
+//! An end to the work of rendering: a template with loops over long lists could take minutes otherwise.
+//!
+//! Rendering a message is one piece of work on one thread, so what is left of its budget is kept with the thread. Each
+//! write is a step, each turn of a loop as many as there are elements in it, and each helper as many as its text is long.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use handlebars::template::{HelperTemplate, TemplateElement};
+use handlebars::{
+    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderError, RenderErrorReason, Template,
+};
+
+use super::lint::Partial;
+
+/// Steps that rendering a message may take. A push of 1,000 commits takes some 20,000.
+const MAX_STEPS: u64 = 200_000;
+
+/// Bytes of text that a helper may look at in one step.
+const BYTES: u64 = 32;
+
+/// The helper that takes a turn's steps. The lint refuses it in templates that people write.
+const TURN: &str = "_turn";
+
+thread_local! {
+    static LEFT: Cell<u64> = const { Cell::new(MAX_STEPS) };
+    static CANCELLED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// Begins a message.
+pub(super) fn begin() {
+    LEFT.set(MAX_STEPS);
+}
+
+/// Runs some rendering on this thread that ends with an error once `flag` is set.
+pub(crate) fn cancelled_by<T>(flag: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
+    CANCELLED.set(Some(flag));
+    let result = work();
+    CANCELLED.set(None);
+    result
+}
+
+/// Takes steps from the budget. The error says that there are none left.
+pub(super) fn spend(steps: u64) -> Result<(), String> {
+    let left = LEFT.get();
+    LEFT.set(left.saturating_sub(steps));
+    if left < steps {
+        return Err(format!("takes more than {MAX_STEPS} steps: loop over less"));
+    }
+    let is_cancelled = |flag: &Option<Arc<AtomicBool>>| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
+    if CANCELLED.with_borrow(is_cancelled) { Err("nobody waits for it any more".to_owned()) } else { Ok(()) }
+}
+
+/// The same for a helper that looks at so many bytes.
+pub(super) fn spend_on(bytes: usize) -> Result<(), RenderError> {
+    let steps = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES + 1;
+    spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
+}
+
+/// Registers what [`metered`] puts into loops.
+pub(super) fn register(registry: &mut Handlebars<'_>) {
+    registry.register_helper(TURN, Box::new(turn));
+}
+
+fn turn(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    _: &mut dyn Output,
+) -> HelperResult {
+    let steps = helper.param(0).and_then(|steps| steps.value().as_u64()).unwrap_or(1);
+    spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
+}
+
+/// The template whose loops take from the budget at each turn.
+pub(super) fn metered(mut template: Template, partials: &BTreeMap<String, Partial>) -> Template {
+    for element in &mut template.elements {
+        let TemplateElement::HelperBlock(block) = element else { continue };
+        let is_loop = block.name.as_name() == Some("each");
+        let HelperTemplate { template, inverse, .. } = block.as_mut();
+        for branch in [&mut *template, inverse] {
+            *branch = branch.take().map(|branch| metered(branch, partials));
+        }
+        if let Some(body) = template.as_mut().filter(|_| is_loop) {
+            let steps = size(body, partials) + 1;
+            if let Ok(mut turn) = Template::compile(&format!("{{{{{TURN} {steps}}}}}")) {
+                body.elements.splice(0..0, turn.elements.drain(..));
+                body.mapping.splice(0..0, turn.mapping.drain(..));
+            }
+        }
+    }
+    template
+}
+
+/// Depth to which partials are counted; those that the lint allows nest less.
+const MAX_PARTIAL_DEPTH: usize = 32;
+
+/// Sets the size of each partial.
+pub(super) fn measure(partials: &mut BTreeMap<String, Partial>) {
+    let mut sizes = BTreeMap::new();
+    for name in partials.keys() {
+        size_of(name, partials, &mut sizes, 0);
+    }
+    for (name, partial) in partials {
+        partial.size = sizes.get(name).copied().unwrap_or_default();
+    }
+}
+
+/// The size of a partial; one that includes itself counts once.
+fn size_of(name: &str, partials: &BTreeMap<String, Partial>, sizes: &mut BTreeMap<String, u64>, depth: usize) -> u64 {
+    if let Some(size) = sizes.get(name) {
+        return *size;
+    }
+    let Some(partial) = partials.get(name).filter(|_| depth < MAX_PARTIAL_DEPTH) else { return 0 };
+    sizes.insert(name.to_owned(), 0);
+    let size = elements(&partial.template, &mut |name| size_of(name, partials, sizes, depth + 1));
+    sizes.insert(name.to_owned(), size);
+    size
+}
+
+fn size(template: &Template, partials: &BTreeMap<String, Partial>) -> u64 {
+    elements(template, &mut |name| partials.get(name).map_or(0, |partial| partial.size))
+}
+
+/// The number of elements of a template, with those of the partials that it includes.
+fn elements(template: &Template, of_partial: &mut dyn FnMut(&str) -> u64) -> u64 {
+    template.elements.iter().fold(0_u64, |sum, element| {
+        let inside = match element {
+            TemplateElement::HelperBlock(block) => {
+                let branches = [&block.template, &block.inverse].into_iter().flatten();
+                branches.fold(0_u64, |sum, branch| sum.saturating_add(elements(branch, of_partial)))
+            }
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                partial.name.as_name().map_or(0, &mut *of_partial)
+            }
+            _ => 0,
+        };
+        sum.saturating_add(inside).saturating_add(1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Context, Library};
+    use super::*;
+
+    /// The failures of a template with this body, and partials, rendered for an event of 1,000 commits.
+    fn failures(body: &str, partials: &[(&str, &str)]) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("partials")).unwrap();
+        for (name, text) in partials {
+            std::fs::write(directory.path().join(format!("partials/{name}.hbs")), text).unwrap();
+        }
+        let text = format!("+++\nline = 'x'\n+++\n{body}");
+        std::fs::write(directory.path().join("push.md.hbs"), text).unwrap();
+        let (library, problems) = Library::load(directory.path(), "templates");
+        assert!(problems.is_empty(), "{problems:?}");
+        let commits =
+            vec![json!({ "subject": "a", "message": "a long one ".repeat(100), "parents": ["a", "b"] }); 1_000];
+        let event = json!({ "kind": "push", "key": "repo:push", "push": { "commits": commits } });
+        let rendered = library.render(&Context::new(event), None);
+        rendered.failures.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_a_large_push_needs_is_there() {
+        let body = "{{#each push.commits}}- {{link (truncate subject 80) url}}{{#if by}} {{by}}{{/if}}\n{{/each}}";
+        assert_eq!(failures(body, &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn work_without_an_end_in_sight_ends() {
+        let loops = |body: &str| {
+            format!("{{{{#each push.commits}}}}{{{{#each ../push.commits}}}}{body}{{{{/each}}}}{{{{/each}}}}")
+        };
+        let long = "{{#each push.commits}}{{#if (markdown message)}}{{/if}}{{#if (markdown message)}}{{/if}}{{/each}}"
+            .repeat(20);
+        let partials =
+            [("a", "{{> b}}{{> b}}{{> b}}"), ("b", "{{> c}}{{> c}}{{> c}}"), ("c", "{{#if (eq @root.key 1)}}{{/if}}")];
+        for (body, partials) in [
+            (loops("{{#if (eq subject 'b')}}{{/if}}"), &[][..]),
+            (loops("{{subject}}"), &[][..]),
+            (long, &[][..]),
+            (loops("{{> a}}"), &partials[..]),
+        ] {
+            let failures = failures(&body, partials);
+            assert!(
+                failures.iter().any(|failure| failure.contains("steps") || failure.contains("KB")),
+                "{body}: {failures:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn partials_that_multiply_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("partials")).unwrap();
+        for n in 0..15 {
+            let next = format!("{{{{> p{}}}}}", n + 1).repeat(4);
+            std::fs::write(directory.path().join(format!("partials/p{n}.hbs")), next).unwrap();
+        }
+        std::fs::write(directory.path().join("partials/p15.hbs"), "x").unwrap();
+        std::fs::write(directory.path().join("push.md.hbs"), "+++\nline = 'x'\n+++\n{{> p0}}").unwrap();
+        let (_, problems) = Library::load(directory.path(), "templates");
+        let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(messages, ["includes more than 1000 partials"]);
+    }
+
+    #[test]
+    fn rendering_ends_when_nobody_waits_for_it() {
+        let cancelled = Arc::new(AtomicBool::new(true));
+        let failures = cancelled_by(cancelled, || failures("{{key}}{{key}}", &[]));
+        assert!(failures.iter().any(|failure| failure.contains("nobody waits for it")), "{failures:?}");
+        assert!(spend(1).is_ok());
+    }
+}
