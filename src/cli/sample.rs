@@ -70,7 +70,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     let (url, secret) = target(provider, &settings, to)?;
     let runtime = super::runtime()?;
     for sample in provider.story(sample) {
-        let body = as_of_now(sample.body);
+        let body = unique(&as_of_now(sample.body));
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
             let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
             Failure::NotFine(format!("cannot send to {url}: {}{hint}", last_cause(&error)))
@@ -93,6 +93,11 @@ fn show(name: &str, status: u16, answer: &Value) {
     if let Some(note) = answer["note"].as_str() {
         outln!("  nothing to tell: {note}");
     }
+}
+
+/// A body that was never sent before: the same body is the same event.
+fn unique(body: &str) -> String {
+    body.replacen('{', &format!("{{\"hookbell_sample\": \"{}\",", Ulid::generate()), 1)
 }
 
 /// A moment, as bodies write it.

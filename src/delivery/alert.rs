@@ -142,7 +142,7 @@ impl Alerts {
         };
         let decide = move |_: &_| {
             let event = EventId::fresh();
-            let deliveries = to.into_iter().map(|(channel, lane)| NewDelivery {
+            let deliveries = to.iter().cloned().map(|(channel, lane)| NewDelivery {
                 id: DeliveryId::fresh(),
                 event: event.clone(),
                 channel,
@@ -160,7 +160,8 @@ impl Alerts {
                 kind: ALERT,
                 repository: None,
                 subject: None,
-                json,
+                json: json.clone(),
+                same: None,
                 decision: json!({ "sends": told }).to_string(),
                 is_undecided: false,
             };

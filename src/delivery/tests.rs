@@ -281,6 +281,7 @@ impl Fixture {
                 repository: None,
                 subject: None,
                 json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
+                same: None,
                 decision: "{}".to_owned(),
                 is_undecided: false,
             });
@@ -306,7 +307,7 @@ impl Fixture {
             body: Bytes::new(),
             subjects: vec![],
         };
-        self.store.accept(request.into(), Box::new(|_| decided)).await.unwrap();
+        self.store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
         self.dispatcher.bells().arrival(&lane);
         ids
     }

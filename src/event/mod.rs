@@ -25,6 +25,8 @@ pub use pull_request::{Endpoint, PullRequest, PullRequestState, Reviewer, Vote};
 pub use push::{Commit, Push, RefKind, Via};
 pub use repository::{Project, Repository, Visibility};
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,9 +49,9 @@ pub struct Event {
     #[schemars(with = "Option<String>")]
     pub time: Option<Timestamp>,
     /// Who did it. `null` where the host names nobody (a pipeline's run).
-    pub actor: Option<Account>,
+    pub actor: Option<Arc<Account>>,
     /// Where it happened. `null` for what happens above repositories.
-    pub repository: Option<Repository>,
+    pub repository: Option<Arc<Repository>>,
     /// The project that this is about, where it is about a whole project.
     pub project: Option<Project>,
     /// The ref that moved, and its commits.
@@ -153,7 +155,7 @@ impl Event {
     /// What the event is about, as a key that stays the same over the life of the thing:
     /// `pr:<repository id>:<number>`, `ref:<repository id>:<branch or tag>`, `issue:…`, `build:…`, `commit:…`.
     pub fn subject(&self) -> Option<String> {
-        let Some(repository) = self.repository.as_ref().and_then(Repository::identity) else {
+        let Some(repository) = self.repository.as_deref().and_then(Repository::identity) else {
             let project = self.project.as_ref()?;
             return Some(format!("project:{}", project.id.as_deref().or(project.key.as_deref())?));
         };

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, Recall, commit};
+use super::{Millis, Recall, bounded, commit};
 use crate::event::{Build, BuildState, Event, Kind};
 
-/// Of how many branches, failures and commits of a build something is kept; the longest untouched are forgotten first.
-const KEPT: usize = 64;
+/// Branches and commits of a build of which something is kept; the longest untouched are forgotten first.
+const KEPT: usize = 32;
+
+/// Failures in a row that are told apart; those before are counted.
+const FAILURES: usize = 8;
 
 /// What is remembered of one sort of build, over all commits.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -29,13 +32,16 @@ type Moment = (Millis, Millis);
 struct Runs {
     /// The newest that passed.
     passed: Option<Moment>,
-    /// Those that failed since, and which they are.
+    /// The last ones that failed since, and hashes that tell which they are.
     failed: Vec<(Moment, String)>,
+    /// Those that failed before them.
+    earlier: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Last {
     state: BuildState,
+    /// A hash: it may be long, and is only compared.
     url: Option<String>,
     at: Millis,
 }
@@ -56,18 +62,21 @@ impl Runs {
             self.failed.push(failure);
             self.failed.sort_unstable();
         }
-        let surplus = self.failed.len().saturating_sub(KEPT);
+        let surplus = self.failed.len().saturating_sub(FAILURES);
         self.failed.drain(..surplus);
-        Some(self.failed.len() as u64)
+        self.earlier += surplus as u64;
+        Some(self.earlier + self.failed.len() as u64)
     }
 
     /// Takes note of a run that passed: how many failures it ends. `None` where it ends none, or a newer one failed.
     fn pass(&mut self, moment: Moment) -> Option<u64> {
-        let before = self.failed.len();
+        let before = self.earlier + self.failed.len() as u64;
+        if self.failed.first().is_none_or(|(failed, _)| *failed <= moment) {
+            self.earlier = 0;
+        }
         self.failed.retain(|(failed, _)| *failed > moment);
         self.passed = self.passed.max(Some(moment));
-        let ended = before - self.failed.len();
-        (ended > 0 && self.failed.is_empty()).then_some(ended as u64)
+        (before > 0 && self.failed.is_empty()).then_some(before)
     }
 }
 
@@ -104,20 +113,22 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let millis = |time: Option<jiff::Timestamp>| time.map_or(memory.now, jiff::Timestamp::as_millisecond);
     let (began, at) = (millis(build.created.or(build.updated)), millis(build.updated.or(build.created)));
 
-    let this = format!("{}:{}", commit::subject("", &hash), build.key.as_deref().unwrap_or_default());
+    let url = build.url.as_deref().map(super::hash);
+    let this = super::hash(&format!("{}:{}", commit::subject("", &hash), build.key.as_deref().unwrap_or_default()));
     if let Some(last) = known.last.get(&this) {
         if last.at > at {
             return Some("a later state of this build was told before");
         }
-        if last.state == state && (state == BuildState::Running || last.url == build.url) {
+        if last.state == state && (state == BuildState::Running || last.url == url) {
             return Some("this state of the build was told before");
         }
     }
-    let place = build.branch.clone().unwrap_or_else(|| format!("@{hash}"));
+    let place = build.branch.as_deref().map_or_else(|| format!("@{hash}"), |branch| bounded(branch).into_owned());
     let runs = known.branches.entry(place).or_default();
     match state {
         BuildState::Failed => {
-            build.failures = runs.fail((began, at), format!("{this} {}", build.url.as_deref().unwrap_or_default()))
+            build.failures =
+                runs.fail((began, at), super::hash(&format!("{this} {}", url.as_deref().unwrap_or_default())))
         }
         BuildState::Succeeded => {
             build.failures = runs.pass((began, at));
@@ -127,7 +138,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         }
         BuildState::Running | BuildState::Stopped => {}
     }
-    known.last.insert(this, Last { state, url: build.url.clone(), at });
+    known.last.insert(this, Last { state, url, at });
     forget(&mut known.branches, Runs::newest);
     forget(&mut known.last, |last| last.at);
     memory.set(&subject, &known);

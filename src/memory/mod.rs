@@ -10,17 +10,20 @@
 mod build;
 mod commit;
 mod pull_request;
+mod reference;
 mod repository;
-mod twin;
+mod seen;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::event::{Event, Repository, SourceName};
-pub use twin::{subject_of_body, twin};
+pub use seen::{Seen, seen, subject_of_body};
 
 /// The last seen state of subjects, by the subject.
 pub type Memory = BTreeMap<String, Value>;
@@ -33,9 +36,10 @@ type Millis = i64;
 pub fn subjects(source: &SourceName, events: &[Event]) -> Vec<String> {
     let mut subjects = vec![];
     for event in events {
-        let Some(repository) = event.repository.as_ref().and_then(Repository::identity) else { continue };
+        let Some(repository) = event.repository.as_deref().and_then(Repository::identity) else { continue };
         repository::subjects(event, &mut subjects);
         commit::subjects(event, repository, &mut subjects);
+        reference::subjects(event, repository, &mut subjects);
         pull_request::subjects(event, repository, &mut subjects);
         build::subjects(event, repository, &mut subjects);
     }
@@ -44,8 +48,28 @@ pub fn subjects(source: &SourceName, events: &[Event]) -> Vec<String> {
     subjects.into_iter().map(|subject| scoped(source, &subject)).collect()
 }
 
+/// Maximum length of a subject in bytes; of a longer one, a hash is remembered.
+const MAX_SUBJECT: usize = 256;
+
+/// Maximum size of a remembered state in bytes, as JSON; a larger one is not remembered.
+const MAX_STATE: usize = 16 * 1024;
+
 fn scoped(source: &SourceName, subject: &str) -> String {
-    format!("{source}/{subject}")
+    format!("{source}/{}", bounded(subject))
+}
+
+/// A text of untrusted length as a key: itself, or if it is long its beginning and its hash.
+fn bounded(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_SUBJECT {
+        return text.into();
+    }
+    let beginning: String = text.chars().take(32).collect();
+    format!("{beginning}…{}", hash(text)).into()
+}
+
+/// A short name for a text: 16 hex digits.
+fn hash(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }
 
 /// Names events by what is remembered of what they are about, and remembers what they say.
@@ -73,6 +97,7 @@ impl<'a> Recall<'a> {
         repository::remember(event, self);
         let repository = event.repository.as_ref()?.identity()?.to_owned();
         commit::recall_push(event, &repository, self);
+        reference::remember(event, &repository, self);
         let silent = pull_request::recall(event, &repository, self);
         silent.or_else(|| build::recall(event, &repository, self))
     }
@@ -92,7 +117,11 @@ impl<'a> Recall<'a> {
     /// Remembers a state, if it is a new one.
     fn set(&mut self, subject: &str, state: &impl Serialize) {
         let subject = scoped(self.source, subject);
-        let Ok(state) = serde_json::to_value(state) else { return };
+        let Ok(mut state) = serde_json::to_value(state) else { return };
+        if state.to_string().len() > MAX_STATE {
+            // What was remembered before would be wrong now.
+            state = Value::Null;
+        }
         if self.before.get(&subject) != Some(&state) || self.after.contains_key(&subject) {
             self.after.insert(subject, state);
         }

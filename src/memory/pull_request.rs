@@ -4,8 +4,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use std::collections::HashSet;
+
 use super::{Recall, commit};
 use crate::event::{Change, Event, Kind, PullRequest, PullRequestState, Reviewer};
+
+/// Size of the reviewers that are remembered, in bytes.
+const MAX_REVIEWERS: usize = 10 * 1024;
 
 /// Why an event is not told.
 const TOLD_BEFORE: &str = "this state of the pull request was told before";
@@ -34,6 +39,14 @@ impl Known {
         let of_reviewers = |reviewers: &Vec<Reviewer>| -> Vec<Reviewer> {
             reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect()
         };
+        // Of very many, or of long names, none are remembered: then nobody knows who was asked since.
+        let bytes = |reviewer: &Reviewer| {
+            let parts = [reviewer.id.as_deref(), Some(reviewer.name.as_str()), reviewer.nickname.as_deref()];
+            64 + parts.iter().flatten().map(|part| part.len()).sum::<usize>()
+        };
+        let few = pr.reviewers.as_ref().filter(|reviewers| {
+            reviewers.len() == pr.reviewer_count && reviewers.iter().map(bytes).sum::<usize>() <= MAX_REVIEWERS
+        });
         let hash = |text: &String| hex::encode(&Sha256::digest(text.as_bytes())[..8]);
         Self {
             state: pr.state,
@@ -43,7 +56,7 @@ impl Known {
             description: pr.description.as_ref().map(hash),
             commit: pr.source.commit.clone(),
             target: pr.target.branch.clone(),
-            reviewers: pr.reviewers.as_ref().map(of_reviewers),
+            reviewers: few.map(of_reviewers),
             updated: pr.updated,
             told,
             landed,
@@ -135,7 +148,17 @@ fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind
         changes.push(Change::new("commits", short(&before.commit), short(&now.commit)));
     }
     let absent = |from: &[Reviewer], other: &[Reviewer]| -> Vec<Reviewer> {
-        from.iter().filter(|reviewer| !other.iter().any(|known| same(known, reviewer))).cloned().collect()
+        let (ids, names): (HashSet<_>, HashSet<_>) = (
+            other.iter().filter_map(|known| known.id.as_ref()).collect(),
+            other.iter().map(|known| &known.name).collect(),
+        );
+        let nameless: HashSet<_> = other.iter().filter(|known| known.id.is_none()).map(|known| &known.name).collect();
+        // Names are no identities, but all that some accounts have.
+        let is_there = |reviewer: &Reviewer| match &reviewer.id {
+            Some(id) => ids.contains(id) || nameless.contains(&reviewer.name),
+            None => names.contains(&reviewer.name),
+        };
+        from.iter().filter(|reviewer| !is_there(reviewer)).cloned().collect()
     };
     if let (Some(before), Some(now)) = (&before.reviewers, &now.reviewers) {
         pr.reviewers_added = absent(now, before);
@@ -164,12 +187,4 @@ fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind
         changes.push(Change::new("merge queue", word(was), word(is)));
     }
     (kinds.first().copied(), changes)
-}
-
-/// Names are no identities, but all that some accounts have.
-fn same(one: &Reviewer, other: &Reviewer) -> bool {
-    match (&one.id, &other.id) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.name == other.name,
-    }
 }

@@ -1,5 +1,7 @@
 //! Repositories by their lasting identity: some requests name them by nothing else.
 
+use std::sync::Arc;
+
 use super::Recall;
 use crate::event::{Event, Repository};
 
@@ -8,7 +10,7 @@ fn subject(repository: &Repository) -> Option<String> {
 }
 
 pub(super) fn subjects(event: &Event, subjects: &mut Vec<String>) {
-    subjects.extend(event.repository.as_ref().and_then(subject));
+    subjects.extend(event.repository.as_deref().and_then(subject));
 }
 
 pub(super) fn identify(event: &mut Event, memory: &Recall<'_>) {
@@ -17,7 +19,7 @@ pub(super) fn identify(event: &mut Event, memory: &Recall<'_>) {
     };
     let known = subject(repository).and_then(|subject| memory.get(&subject));
     if let Some(known) = known {
-        *repository = known;
+        *repository = Arc::new(known);
     }
 }
 
@@ -33,7 +35,7 @@ pub(super) fn remember(event: &Event, memory: &mut Recall<'_>) {
         visibility: repository.visibility.or(known.visibility),
         fork: repository.fork.or(known.fork),
         parent: repository.parent.clone().or(known.parent),
-        ..repository.clone()
+        ..Repository::clone(repository)
     };
     memory.set(&subject, &now);
 }

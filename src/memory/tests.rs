@@ -420,26 +420,112 @@ fn a_repository_that_is_named_by_its_id_alone_gets_its_name_back() {
     host.send("push", |_| {});
     let repository = host.send("pipeline.failed", |_| {}).0.repository.unwrap();
     assert_eq!(repository.full_name.as_deref(), Some("acme/api"));
-    assert_eq!(repository.project.unwrap().key.as_deref(), Some("PLAT"));
+    assert_eq!(repository.project.as_ref().unwrap().key.as_deref(), Some("PLAT"));
+}
+
+/// What is seen of a body that brings an event, first by one webhook and then again.
+struct Bodies {
+    source: SourceName,
+    memory: Memory,
+}
+
+impl Bodies {
+    fn new() -> Self {
+        Self { source: SourceName::from("bitbucket"), memory: Memory::new() }
+    }
+
+    fn see(&mut self, event: &Event, hook: &str, at: i64) -> Seen {
+        let (events, mut after) = (std::slice::from_ref(event), Memory::new());
+        let body = serde_json::to_string(event).unwrap();
+        let subject = subject_of_body(&self.source, events, body.as_bytes());
+        let mut recall = Recall::new(&self.source, &self.memory, at);
+        let request = RequestId::from(format!("{hook} {at}"));
+        let seen = seen((&subject, events), (Some(hook), &request, at), &recall, &mut after);
+        if seen == Seen::New {
+            recall.name(&mut event.clone());
+            after.extend(recall.into_memory());
+        }
+        self.memory.extend(after);
+        seen
+    }
+}
+
+fn sample_event(name: &str) -> Event {
+    let provider = crate::source::provider("bitbucket-cloud").unwrap();
+    provider.parse_sample(provider.sample(name).unwrap()).unwrap().events.remove(0)
 }
 
 #[test]
-fn the_same_body_by_another_webhook_is_a_twin_for_a_minute() {
-    let source = SourceName::from("bitbucket");
-    let subject = subject_of_body(&source, b"{}");
-    let mut memory = Memory::new();
-    let mut sees = |hook: &str, at| {
-        let mut after = Memory::new();
-        let found = twin(&subject, (Some(hook), &RequestId::from(hook), at), &memory, &mut after);
-        memory.extend(after);
-        found
-    };
-    assert_eq!(sees("repository", 0), None);
-    assert_eq!(sees("repository", 10), None, "another event that looks alike");
-    assert_eq!(sees("workspace", 20), Some("repository".to_owned()));
-    assert_eq!(sees("workspace", 60_030), None, "a minute later it is another event");
-    assert_ne!(subject_of_body(&source, b"{}"), subject_of_body(&source, b"{} "));
-    assert_ne!(subject_of_body(&source, b"{}"), subject_of_body(&"other".into(), b"{}"));
+fn the_same_body_by_another_webhook_is_a_duplicate_and_so_is_one_that_carries_its_time() {
+    let (mut bodies, event) = (Bodies::new(), sample_event("pull_request.merged"));
+    let first = || Seen::Before("repository 0".to_owned());
+    assert_eq!(bodies.see(&event, "repository", 0), Seen::New);
+    assert_eq!(bodies.see(&event, "workspace", 20), Seen::ByOtherHook("repository 0".to_owned()));
+    assert_eq!(bodies.see(&event, "repository", 10), first());
+    assert_eq!(bodies.see(&event, "repository", 20 * 86_400_000), first());
+    assert_eq!(bodies.see(&event, "forged", 20 * 86_400_000), first(), "the webhook's id is not signed");
+    let timeless = Event { time: None, ..event };
+    assert_eq!(bodies.see(&timeless, "repository", 0), Seen::New);
+    assert_eq!(bodies.see(&timeless, "repository", 10), Seen::New, "another event that looks alike");
+}
+
+#[test]
+fn a_push_is_a_duplicate_while_its_ref_is_where_it_left_it() {
+    let (mut bodies, created) = (Bodies::new(), sample_event("branch.created"));
+    let mut deleted = created.clone();
+    let push = deleted.push.as_mut().unwrap();
+    (push.old, push.new, push.created, push.deleted) = (push.new.take(), None, false, true);
+    deleted.kind = Kind::BranchDeleted;
+    let is_new = |seen: Seen| seen == Seen::New;
+    assert!(is_new(bodies.see(&created, "h", 1)));
+    assert!(!is_new(bodies.see(&created, "h", 2)));
+    assert!(is_new(bodies.see(&deleted, "h", 3)));
+    assert!(!is_new(bodies.see(&deleted, "h", 4)));
+    assert!(is_new(bodies.see(&created, "h", 5)), "it was created again, at the same commit");
+    assert!(is_new(bodies.see(&deleted, "h", 6)));
+}
+
+#[test]
+fn bodies_are_told_apart_by_source_text_and_family() {
+    let (source, events) = (SourceName::from("s"), [sample_event("pull_request.opened")]);
+    let subject = subject_of_body(&source, &events, b"{}");
+    assert_ne!(subject, subject_of_body(&source, &events, b"{} "));
+    assert_ne!(subject, subject_of_body(&"other".into(), &events, b"{}"));
+    // Hosts may send one body under two keys, of which one says more.
+    let merged = Event { kind: Kind::PullRequestMerged, ..events[0].clone() };
+    assert_ne!(subject, subject_of_body(&source, &[merged], b"{}"));
+    let comment = |kind| Event { kind, ..sample_event("pull_request.comment_added") };
+    let of = |kind| subject_of_body(&source, &[comment(kind)], b"{}");
+    assert_eq!(of(Kind::PullRequestCommentAdded), of(Kind::PullRequestCommentResolved));
+}
+
+#[test]
+fn what_is_remembered_has_an_end() {
+    let mut host = Host::new();
+    let long = "x".repeat(400_000);
+    for n in 0..200 {
+        host.send("build.failed", |body| {
+            body["commit_status"]["refname"] = format!("{n}{long}").into();
+            body["commit_status"]["url"] = format!("https://x/{n}{long}").into();
+            body["commit_status"]["commit"]["hash"] = format!("{n:040}").into();
+        });
+    }
+    host.send("pull_request.opened", |body| {
+        body["pullrequest"]["title"] = long.clone().into();
+        let reviewer =
+            |n: usize| serde_json::json!({ "display_name": format!("{n}{long}"), "account_id": format!("{n}") });
+        body["pullrequest"]["reviewers"] = (0..300).map(reviewer).collect::<Vec<_>>().into();
+    });
+    for (subject, state) in &host.memory {
+        assert!(subject.len() < 400, "{subject}");
+        assert!(state.to_string().len() <= 16 * 1024, "{subject}: {}", state.to_string().len());
+    }
+    // The last failures are still counted.
+    let (event, _) = host.send("build.failed", |body| {
+        body["commit_status"]["refname"] = "main".into();
+        body["commit_status"]["commit"]["hash"] = format!("{:040}", 999).into();
+    });
+    assert_eq!(event.build.unwrap().failures, Some(1));
 }
 
 #[test]

@@ -173,7 +173,9 @@ impl Key {
                 let tag = push.and_then(|p| p.tag.as_deref());
                 tag.or_else(|| event.pipeline.as_ref()?.tag.as_deref()).into_iter().collect()
             }
-            Self::Actor => event.actor.iter().filter(|actor| actor.is_known()).flat_map(names).collect(),
+            Self::Actor => {
+                event.actor.as_deref().filter(|actor| actor.is_known()).into_iter().flat_map(names).collect()
+            }
             Self::ActorKind => one(event.actor.as_ref().filter(|a| a.is_known()).map(|actor| actor.kind.as_str())),
             Self::Author => author(event).into_iter().flat_map(names).collect(),
             Self::Reviewer => {

@@ -44,7 +44,7 @@ fn event(kind: Kind) -> Event {
         visibility: Some(crate::event::Visibility::Private),
         fork: None,
     };
-    Event { repository: Some(repository), ..Event::new(kind, "some:key") }
+    Event { repository: Some(repository.into()), ..Event::new(kind, "some:key") }
 }
 
 fn push(branch: &str) -> Event {
@@ -185,7 +185,7 @@ fn a_mute_comes_before_all_routes() {
     };
     let routes = vec![route("all", &["one"], &[(Key::Event, &["@all"])])];
     let router = Router::new(routes, vec![mute], HashMap::new());
-    let by_bot = |event: Event| Event { actor: Some(bot.clone()), ..event };
+    let by_bot = |event: Event| Event { actor: Some(bot.clone().into()), ..event };
     let muted = decide(&router, &by_bot(push("main")));
     assert_eq!((muted.muted.as_deref(), muted.sends.len()), (Some("bots"), 0));
     assert_eq!(channels(&decide(&router, &by_bot(event(Kind::BuildFailed)))), [("one", "all")]);
@@ -519,6 +519,7 @@ fn any_event() -> impl Strategy<Value = Event> {
                 Event { kind, key: key.to_owned(), ..if kind == Kind::Push { push(branch) } else { event(kind) } };
             match (&mut event.repository, repo) {
                 (Some(repository), Some(name)) => {
+                    let repository = std::sync::Arc::make_mut(repository);
                     repository.full_name = Some(name.to_owned());
                     repository.workspace = name.split_once('/').map(|(workspace, _)| workspace.to_owned());
                 }

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::receipt;
 use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{DeliveryId, Event, EventId, RequestId, SourceName};
-use crate::memory::{Memory, Recall, subjects, twin};
+use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, Send, Subject};
-use crate::store::{Decide, Decided, Millis, NewDelivery, NewEvent, Settle, Settled, moment};
+use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, Settle, Settled, moment};
 
 /// What is told of an event that comes while the rules are broken.
 const UNDECIDED: &str = "the rules have mistakes: the event is kept, and routed when they are mended";
@@ -23,7 +23,7 @@ pub(super) struct Incoming {
     pub(super) source: SourceName,
     pub(super) hook: Option<String>,
     pub(super) events: Vec<Event>,
-    pub(super) note: Option<&'static str>,
+    pub(super) note: Option<String>,
     pub(super) received_at: Millis,
     /// What its body is remembered as: [`subject_of_body`](crate::memory::subject_of_body).
     pub(super) body: String,
@@ -42,11 +42,27 @@ impl Incoming {
         Box::new(move |memory| self.decided(memory))
     }
 
+    /// Whether all events have the same actor and the same repository, so that these need be stored once alone.
+    fn shared(&self) -> bool {
+        let same = |one: &Event, other: &Event| {
+            let actor =
+                one.actor.as_ref().zip(other.actor.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
+            let repository = one.repository.as_ref().zip(other.repository.as_ref());
+            actor && repository.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+        };
+        self.events.first().is_some_and(|first| self.events.iter().all(|event| same(first, event)))
+    }
+
     fn decided(&self, memory: &Memory) -> Decided {
         let (mut decided, mut receipts) = (Decided::default(), vec![]);
-        let seen = (self.hook.as_deref(), &self.id, self.received_at);
-        let twin = twin(&self.body, seen, memory, &mut decided.memory);
         let mut recall = Recall::new(&self.source, memory, self.received_at);
+        let by = (self.hook.as_deref(), &self.id, self.received_at);
+        let seen = seen((&self.body, &self.events), by, &recall, &mut decided.memory);
+        if let Seen::Before(request) = seen {
+            decided.duplicate_of = Some(Duplicate { request: request.into(), subject: self.body.clone() });
+            return decided;
+        }
+        let shared = self.shared();
         // What is in use when it is stored, not when it came: a reload happens between two requests.
         let settings = self.live.now();
         let entry = settings.sources.get(&self.source);
@@ -54,11 +70,13 @@ impl Incoming {
             let mut event = event.clone();
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
             recall.identify(&mut event);
-            let silent = match (&twin, entry.and_then(|entry| foreign(entry, &event))) {
-                (Some(request), _) => Some(format!("another webhook sent the same a moment ago, as {request}")),
+            let silent = match (&seen, entry.and_then(|entry| foreign(entry, &event))) {
+                (Seen::ByOtherHook(request), _) => {
+                    Some(format!("another webhook sent the same event just before, as {request}"))
+                }
                 // What it says is not remembered either.
-                (None, Some(why)) => Some(why.to_owned()),
-                (None, None) => recall.name(&mut event).map(ToOwned::to_owned),
+                (_, Some(why)) => Some(why.to_owned()),
+                (_, None) => recall.name(&mut event).map(ToOwned::to_owned),
             };
             // What a commit's message claims, and nobody looked into, is not so.
             if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
@@ -76,7 +94,8 @@ impl Incoming {
                 kind: event.kind.as_str(),
                 repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
                 subject: event.subject(),
-                json: serde_json::to_string(&event).unwrap_or_default(),
+                json: json_of(event, shared && !decided.events.is_empty()),
+                same: if shared { decided.events.first().map(|first| first.id.clone()) } else { None },
                 decision: match undecided {
                     Some(_) => json!({ "undecided": true }).to_string(),
                     None => explained(&decision, &settings).to_string(),
@@ -87,9 +106,17 @@ impl Incoming {
             decided.events.push(stored);
         }
         decided.memory.extend(recall.into_memory());
-        decided.receipt = receipt::of_request(&self.id, receipts, self.note);
+        decided.receipt = receipt::of_request(&self.id, receipts, self.note.as_deref());
         decided
     }
+}
+
+/// An event as it is stored; without what it shares with the first one of its request, if that is stored there.
+fn json_of(mut event: Event, is_stored_elsewhere: bool) -> String {
+    if is_stored_elsewhere {
+        (event.actor, event.repository) = (None, None);
+    }
+    serde_json::to_string(&event).unwrap_or_default()
 }
 
 /// Why an event is not one that its source may speak of. What names a repository or a workspace itself was looked at

@@ -197,6 +197,7 @@ async fn store(
 ) -> Response {
     let (id, received_at) = (RequestId::fresh(), now());
     let summary = (parsed.key, parsed.events.len());
+    let subject = subject_of_body(&source, &parsed.events, &body);
     let incoming = Incoming {
         live: app.live.clone(),
         id: id.clone(),
@@ -205,7 +206,7 @@ async fn store(
         events: parsed.events,
         note: parsed.note,
         received_at,
-        body: subject_of_body(&source, &body),
+        body: subject,
     };
     let request = NewRequest {
         id: id.clone(),

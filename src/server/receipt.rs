@@ -9,6 +9,9 @@ use crate::routing::{Decision, Held, Near};
 /// The most bytes that a receipt may have.
 const LARGEST: usize = 4 * 1024;
 
+/// The fewest bytes that an event takes.
+const SMALLEST_EVENT: usize = 40;
+
 /// What is told of one event.
 #[derive(Serialize)]
 pub(super) struct EventReceipt {
@@ -58,15 +61,17 @@ struct RequestReceipt<'a> {
     request: &'a str,
     events: &'a [EventReceipt],
     #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'static str>,
+    note: Option<&'a str>,
     /// How many events there is no room for.
     #[serde(skip_serializing_if = "Option::is_none")]
     more_events: Option<usize>,
 }
 
 /// The whole receipt, as JSON. What does not fit is left out from its least telling part on.
-pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>, note: Option<&'static str>) -> String {
+pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>, note: Option<&str>) -> String {
     let total = events.len();
+    // No more than these could fit, so that leaving out one after the other takes little time.
+    events.truncate(LARGEST / SMALLEST_EVENT);
     loop {
         let receipt = RequestReceipt {
             request: id.as_str(),

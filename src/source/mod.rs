@@ -53,8 +53,8 @@ pub struct Parsed {
     pub request_key: Option<String>,
     /// What happened. May be empty: a push that moved nothing.
     pub events: Vec<Event>,
-    /// Why there is no event.
-    pub note: Option<&'static str>,
+    /// Why there is no event, or what is to be known of those that there are.
+    pub note: Option<String>,
 }
 
 /// How it is known that a request comes from whom it says.

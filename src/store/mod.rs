@@ -207,8 +207,8 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// Decides what follows from a request, given what is remembered of its subjects.
-pub type Decide = Box<dyn FnOnce(&Memory) -> Decided + Send>;
+/// Decides what follows from a request, given what is remembered of its subjects. It may run more than once.
+pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;
 
 /// A request that came in.
 #[derive(Clone, Debug)]
@@ -242,6 +242,17 @@ pub struct Decided {
     pub deliveries: Vec<NewDelivery>,
     /// The new states of subjects.
     pub memory: Memory,
+    /// The request is the same as an earlier one, and nothing else follows.
+    pub duplicate_of: Option<Duplicate>,
+}
+
+/// An earlier request that is the same as a new one, though the host's name for it is another.
+#[derive(Clone, Debug)]
+pub struct Duplicate {
+    /// The earlier request.
+    pub request: RequestId,
+    /// The subject that it was remembered by. If the earlier request is not kept any more, the new one is decided without.
+    pub subject: String,
 }
 
 /// An event to store.
@@ -257,6 +268,8 @@ pub struct NewEvent {
     pub subject: Option<String>,
     /// The event as templates see it.
     pub json: String,
+    /// The event of the same request that holds the actor and the repository of this one too.
+    pub same: Option<EventId>,
     /// How it was routed.
     pub decision: String,
     /// It is to be routed later.

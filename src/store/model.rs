@@ -317,13 +317,14 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
             repository: None,
             subject: None,
             json: "{}".to_owned(),
+            same: None,
             decision: "{}".to_owned(),
             is_undecided: false,
         }],
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::default()
     };
-    let accepted = store.accept(request.into(), Box::new(|_| decided)).await.unwrap();
+    let accepted = store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
     match key.and_then(|key| model.seen.get(&key)) {
         Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
         None => {

@@ -1,9 +1,11 @@
 //! `repo:commit_status_*`: what builds say of commits.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{name_in_path, text, time};
+use super::json::{link, long_text, name_in_path, text, time};
 use crate::event::{Build, BuildState, Commit, Event, Kind};
 
 impl Reader<'_> {
@@ -22,8 +24,8 @@ impl Reader<'_> {
             key: text(&status["key"]),
             name: text(&status["name"]),
             state,
-            description: text(&status["description"]),
-            url: text(&status["url"]),
+            description: long_text(&status["description"]),
+            url: link(&status["url"]),
             commit: self.built_commit(status),
             branch: text(&status["refname"]),
             failures: None,
@@ -32,7 +34,7 @@ impl Reader<'_> {
         };
         event.time = build.updated.or(build.created);
         if event.repository.is_none() {
-            event.repository = self.repository(&status["repository"]);
+            event.repository = self.repository(&status["repository"]).map(Arc::new);
         }
         event.build = Some(build);
         event

@@ -7,7 +7,7 @@ use regex::{Captures, Regex};
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{flag, number, page, text, time, without_braces};
+use super::json::{flag, long_text, number, page, text, time, without_braces};
 use crate::event::{Comment, Event, Kind};
 
 /// A mention in a text: `@{712020:…}`, by the account's id.
@@ -59,12 +59,12 @@ impl Reader<'_> {
 
     /// What somebody wrote, with the people whom it mentions by their names.
     pub(super) fn content(&self, content: &Value) -> Option<String> {
-        let raw = text(&content["raw"])?;
+        let raw = long_text(&content["raw"])?;
         if !raw.contains("@{") {
             return Some(raw);
         }
         let mut names = BTreeMap::new();
-        collect_names(self.payload, &mut names);
+        collect_names(self.payload, &mut names, 0);
         let html = content["html"].as_str().unwrap_or_default();
         names.extend(NAMED.captures_iter(html).map(|named| (named[1].to_owned(), unescaped(named[2].trim()))));
         let name = |mention: &Captures<'_>| format!("@{}", names.get(&mention[1]).map_or("someone", String::as_str));
@@ -73,16 +73,19 @@ impl Reader<'_> {
 }
 
 /// The names of all accounts that are somewhere in a payload, by their ids.
-fn collect_names(value: &Value, names: &mut BTreeMap<String, String>) {
+fn collect_names(value: &Value, names: &mut BTreeMap<String, String>, depth: usize) {
+    /// Accounts stand in no body deeper than this.
+    const MAX_DEPTH: usize = 16;
     match value {
+        _ if depth > MAX_DEPTH => {}
         Value::Object(map) => {
             let name = ["display_name", "nickname"].iter().find_map(|key| text(map.get(*key)?));
             for id in ["account_id", "uuid"].iter().filter_map(|key| map.get(*key)?.as_str()) {
                 names.extend(name.clone().map(|name| (without_braces(id), name)));
             }
-            map.values().for_each(|value| collect_names(value, names));
+            map.values().for_each(|value| collect_names(value, names, depth + 1));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names, depth + 1)),
         _ => {}
     }
 }

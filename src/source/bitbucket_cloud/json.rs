@@ -3,13 +3,49 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// A text that holds something. A number counts as its digits.
+/// Maximum size of a name, a title and the like, in bytes; what is longer is cut.
+const MAX_NAME: usize = 1024;
+
+/// Maximum size of a text that people write (a description, a comment, a message), in bytes; what is longer is cut.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// Maximum size of an address, in bytes; a longer one is left out, because a part of it leads nowhere.
+const MAX_URL: usize = 4 * 1024;
+
+/// A name that holds something. A number counts as its digits.
 pub(super) fn text(value: &Value) -> Option<String> {
+    held(value, MAX_NAME)
+}
+
+/// A text that people write, if it holds something.
+pub(super) fn long_text(value: &Value) -> Option<String> {
+    held(value, MAX_TEXT)
+}
+
+/// An address.
+pub(super) fn link(value: &Value) -> Option<String> {
+    value.as_str().filter(|url| !url.trim().is_empty() && url.len() <= MAX_URL).map(ToOwned::to_owned)
+}
+
+fn held(value: &Value, max: usize) -> Option<String> {
     match value {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
+        Value::String(text) if !text.trim().is_empty() => Some(cut(text, max)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// A name of at most [`MAX_NAME`] bytes.
+pub(super) fn cut_name(text: &str) -> String {
+    cut(text, MAX_NAME)
+}
+
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
 }
 
 /// A whole number, also as a text of digits.
@@ -34,7 +70,7 @@ pub(super) fn items(value: &Value) -> &[Value] {
 
 /// The page for people that an object links to.
 pub(super) fn page(object: &Value) -> Option<String> {
-    text(&object["links"]["html"]["href"])
+    link(&object["links"]["html"]["href"])
 }
 
 /// Bitbucket writes the same UUID with braces in one place and without in another.

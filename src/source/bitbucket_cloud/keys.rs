@@ -51,12 +51,18 @@ keys! {
 /// The objects that tell bodies apart. `approval` is none of them: declined pull requests have been seen with one.
 const TELLING: &[&str] = &["push", "pullrequest", "issue", "commit_status", "comment", "fork", "project"];
 
+/// The same, and what only updates have.
+const TELLING_AND_CHANGES: &[&str] =
+    &["push", "pullrequest", "issue", "commit_status", "comment", "fork", "project", "changes"];
+
 /// The objects that a body of this key never has. Most keys need an object that no other body has; hosts may send more
 /// with it one day, and that is no reason to refuse it.
 fn never_has(key: &HostKey) -> &'static [&'static str] {
     match key.needs {
         // All bodies have a repository.
-        ["repository"] => TELLING,
+        ["repository"] if key.name == "repo:updated" => TELLING,
+        ["repository"] => TELLING_AND_CHANGES,
+        ["comment"] => &["pullrequest", "issue"],
         // What is commented on is in the body of a comment too.
         ["pullrequest" | "issue"] | ["pullrequest", "approval" | "changes_request"] if key.name != "issue:updated" => {
             &["comment"]

@@ -11,6 +11,7 @@ mod comment;
 mod issue;
 mod json;
 mod keys;
+mod naming;
 mod objects;
 mod pipeline;
 mod pull_request;
@@ -18,11 +19,14 @@ mod push;
 mod repository;
 mod samples;
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::{Parsed, Provider, Refusal, Source, SourceSettings, Verified, json_object, signature};
-use crate::event::{Event, Kind};
+use crate::event::{Account, Event, Kind, Repository};
 
 /// Bitbucket Cloud, for the list of providers.
 pub const PROVIDER: Provider = Provider {
@@ -83,9 +87,11 @@ impl Source for BitbucketCloud {
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
         let key = self.known_key(headers)?;
         let payload = json_object(body)?;
-        let (events, note) = match (Reader { key: &key, payload: &payload, settings: &self.settings }).events()? {
-            Ok(events) => (events, None),
-            Err(note) => (vec![], Some(note)),
+        let reader = Reader::new(&key, &payload, &self.settings);
+        let events = reader.events()?;
+        let (events, note) = match events {
+            Ok(events) => (events, reader.note.into_inner()),
+            Err(note) => (vec![], Some(note.to_owned())),
         };
         let uuid = |name| header(headers, name).map(|uuid| json::without_braces(&uuid));
         Ok(Parsed { hook: uuid(HOOK), request_key: uuid(REQUEST), events, note, key })
@@ -124,10 +130,22 @@ struct Reader<'a> {
     key: &'a str,
     payload: &'a Value,
     settings: &'a SourceSettings,
+    /// What all events of the payload share.
+    actor: OnceCell<Arc<Account>>,
+    repository: OnceCell<Option<Arc<Repository>>>,
+    /// What an operator and the host have to know of the payload.
+    note: OnceCell<String>,
 }
 
 /// What a payload holds.
 type Read = Result<Vec<Event>, &'static str>;
+
+impl<'a> Reader<'a> {
+    fn new(key: &'a str, payload: &'a Value, settings: &'a SourceSettings) -> Self {
+        let (actor, repository, note) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { key, payload, settings, actor, repository, note }
+    }
+}
 
 impl Reader<'_> {
     /// What happened; or why, though all is well, there is nothing to tell.
@@ -138,7 +156,7 @@ impl Reader<'_> {
             return Ok(Ok(vec![self.other()]));
         }
         keys::fits(key, self.payload)?;
-        let kind = key.kinds[0];
+        let kind = self.kind(key.kinds[0]);
         let one = |event: Event| Ok(vec![event]);
         let some = |events: Vec<Event>, none| if events.is_empty() { Err(none) } else { Ok(events) };
         Ok(match kind {
@@ -174,8 +192,11 @@ impl Reader<'_> {
     /// What all events of the payload have in common.
     fn event(&self, kind: Kind) -> Event {
         Event {
-            actor: Some(self.account(&self.payload["actor"])),
-            repository: self.repository(&self.payload["repository"]),
+            actor: Some(self.actor.get_or_init(|| Arc::new(self.account(&self.payload["actor"]))).clone()),
+            repository: self
+                .repository
+                .get_or_init(|| self.repository(&self.payload["repository"]).map(Arc::new))
+                .clone(),
             ..Event::new(kind, self.key)
         }
     }

@@ -4,12 +4,25 @@ use serde_json::Value;
 use url::Url;
 
 use super::Reader;
-use super::json::{items, page, text, time, without_braces};
+use super::json::{cut_name, items, link, long_text, page, text, time, without_braces};
 use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility};
+
+/// Parents of a commit that are kept; a merge of more branches is rare.
+const MAX_PARENTS: usize = 16;
+
+/// The first line of a commit's message.
+fn first_line(message: &str) -> String {
+    cut_name(message.trim().lines().next().unwrap_or_default().trim_end())
+}
 
 /// The name to show. A workspace, which may own what a team owned before, has a `name` and a `slug`.
 fn shown_name(account: &Value) -> Option<String> {
     ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[key]))
+}
+
+/// What an account is known by.
+pub(super) fn account_id(account: &Value) -> Option<String> {
+    text(&account["account_id"]).or_else(|| text(&account["uuid"]).map(|uuid| without_braces(&uuid)))
 }
 
 /// The workspace in the address of a project's page: `https://bitbucket.org/acme/workspace/projects/PLAT`.
@@ -35,15 +48,16 @@ impl Reader<'_> {
             _ => AccountKind::User,
         };
         Account {
-            id: text(&account["account_id"]).or_else(|| text(&account["uuid"]).map(|uuid| without_braces(&uuid))),
+            id: account_id(account),
             name,
             nickname,
             kind,
             url: page(account),
-            avatar: text(&account["links"]["avatar"]["href"]),
+            avatar: link(&account["links"]["avatar"]["href"]),
         }
     }
 
+    /// The repository that the payload is about.
     pub(super) fn repository(&self, repository: &Value) -> Option<Repository> {
         if !repository.is_object() {
             return None;
@@ -81,18 +95,22 @@ impl Reader<'_> {
 
     pub(super) fn commit(&self, commit: &Value) -> Option<Commit> {
         let hash = text(&commit["hash"])?;
-        let message = text(&commit["message"]).unwrap_or_default();
+        let message = long_text(&commit["message"]).unwrap_or_default();
         let author = self.commit_author(&commit["author"]);
         let by = author.as_ref().map(|author| author.name.clone());
         Some(Commit {
             by: by.filter(|name| Some(name) != shown_name(&self.payload["actor"]).as_ref()),
             short: hash.chars().take(7).collect(),
-            subject: message.trim().lines().next().unwrap_or_default().trim_end().to_owned(),
+            subject: first_line(&message),
             hash,
             message,
             author,
             url: page(commit),
-            parents: items(&commit["parents"]).iter().filter_map(|parent| text(&parent["hash"])).collect(),
+            parents: items(&commit["parents"])
+                .iter()
+                .take(MAX_PARENTS)
+                .filter_map(|parent| text(&parent["hash"]))
+                .collect(),
             time: time(&commit["date"]),
         })
     }

@@ -2,12 +2,17 @@
 //! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>). A run sends
 //! many spans; the one of the run itself is told, those of its steps, commands and containers are not.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{items, number, text, without_braces};
+use super::json::{items, link, number, text, without_braces};
 use crate::event::{BuildState, Event, Kind, Pipeline, RefKind, Repository};
+
+/// Runs that one request may tell of.
+const MAX_RUNS: usize = 100;
 
 /// The span of a whole run.
 const RUN: &str = "bbc.pipeline_run";
@@ -17,7 +22,7 @@ impl Reader<'_> {
         let resources = items(&self.payload["resourceSpans"]).iter();
         let scopes = resources.flat_map(|resource| items(&resource["scopeSpans"]));
         let spans = scopes.flat_map(|scope| items(&scope["spans"]));
-        spans.filter(|span| span["name"] == RUN).map(|span| self.pipeline_event(span)).collect()
+        spans.filter(|span| span["name"] == RUN).take(MAX_RUNS).map(|span| self.pipeline_event(span)).collect()
     }
 
     fn pipeline_event(&self, span: &Value) -> Event {
@@ -40,7 +45,7 @@ impl Reader<'_> {
         event.time = finished;
         // The span names the repository by its lasting identity alone.
         event.repository = get("pipeline.repository.uuid")
-            .map(|id| Repository { id: Some(without_braces(&id)), ..Repository::default() });
+            .map(|id| Arc::new(Repository { id: Some(without_braces(&id)), ..Repository::default() }));
         event.pipeline = Some(Pipeline {
             id: get("pipeline_run.uuid").map(|id| without_braces(&id)),
             number: ["pipeline_run.run_number", "pipeline.build_number"]
@@ -48,7 +53,7 @@ impl Reader<'_> {
                 .find_map(|key| attribute(span, key).and_then(number)),
             state,
             result,
-            url: get("pipeline_run.url"),
+            url: attribute(span, "pipeline_run.url").and_then(link),
             ref_kind: name.as_ref().map(|_| if tag { RefKind::Tag } else { RefKind::Branch }),
             branch: name.clone().filter(|_| !tag),
             tag: name.filter(|_| tag),

@@ -1,10 +1,17 @@
 //! `pullrequest:*`.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::Reader;
-use super::json::{items, number, page, text, time};
+use super::json::{items, link, long_text, number, page, text, time};
+use super::objects::account_id;
 use crate::event::{Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
+
+/// Reviewers of a pull request that are listed; further ones are counted.
+const MAX_REVIEWERS: usize = 250;
 
 impl Reader<'_> {
     pub(super) fn pull_request_event(&self, kind: Kind) -> Event {
@@ -22,7 +29,7 @@ impl Reader<'_> {
         };
         event.time = time(&vote["date"]).or(event.time);
         if vote["user"].is_object() {
-            event.actor = Some(self.account(&vote["user"]));
+            event.actor = Some(Arc::new(self.account(&vote["user"])));
         }
         if let Some(comment) = self.commented() {
             let time = if kind == Kind::PullRequestCommentAdded { comment.created } else { comment.updated };
@@ -34,10 +41,13 @@ impl Reader<'_> {
     }
 
     fn pull_request(&self, pr: &Value) -> PullRequest {
-        let participants = items(&pr["participants"]);
+        let votes = votes(pr);
         let asked = items(&pr["reviewers"]).iter().filter(|reviewer| reviewer.is_object());
-        let reviewers: Vec<_> = asked.map(|reviewer| self.reviewer(reviewer, participants)).collect();
+        let mut reviewers: Vec<_> = asked.map(|reviewer| self.reviewer(reviewer, &votes)).collect();
         let voted = |vote| reviewers.iter().filter(|reviewer| reviewer.vote == Some(vote)).count();
+        let (reviewer_count, approvals, changes_requested) =
+            (reviewers.len(), voted(Vote::Approved), voted(Vote::ChangesRequested));
+        reviewers.truncate(MAX_REVIEWERS);
         let (source, target) = (endpoint(&pr["source"]), endpoint(&pr["destination"]));
         let account = |value: &Value| value.is_object().then(|| self.account(value));
         PullRequest {
@@ -45,7 +55,7 @@ impl Reader<'_> {
             title: text(&pr["title"]),
             description: self.description(pr),
             url: page(pr),
-            diff_url: text(&pr["links"]["diff"]["href"]),
+            diff_url: link(&pr["links"]["diff"]["href"]),
             state: state(&pr["state"]),
             draft: pr["draft"].as_bool(),
             queued: pr["queued"].as_bool(),
@@ -53,15 +63,15 @@ impl Reader<'_> {
             from_fork: source.repository.as_ref().zip(target.repository.as_ref()).map(|(from, to)| from != to),
             source,
             target,
-            reviewer_count: reviewers.len(),
-            approvals: voted(Vote::Approved),
-            changes_requested: voted(Vote::ChangesRequested),
+            reviewer_count,
+            approvals,
+            changes_requested,
             reviewers: pr["reviewers"].is_array().then_some(reviewers),
             reviewers_added: vec![],
             reviewers_removed: vec![],
             tasks: number(&pr["task_count"]),
             comments: number(&pr["comment_count"]),
-            reason: text(&pr["reason"]),
+            reason: long_text(&pr["reason"]),
             closed_by: account(&pr["closed_by"]),
             closes_source: pr["close_source_branch"].as_bool(),
             labels: None,
@@ -84,23 +94,31 @@ impl Reader<'_> {
     }
 
     /// `reviewers` says who was asked; what they said stands in `participants`.
-    fn reviewer(&self, reviewer: &Value, participants: &[Value]) -> Reviewer {
+    fn reviewer(&self, reviewer: &Value, votes: &HashMap<String, Option<Vote>>) -> Reviewer {
         let account = self.account(reviewer);
-        let same = |participant: &&Value| {
-            let other = self.account(&participant["user"]);
-            account.id.is_some() && other.id == account.id
-        };
-        let vote = participants.iter().find(same).and_then(|participant| match participant["state"].as_str() {
-            Some("approved") => Some(Vote::Approved),
-            Some("changes_requested") => Some(Vote::ChangesRequested),
-            // Bodies from before requests for changes have only the flag.
-            _ => (participant["approved"] == true).then_some(Vote::Approved),
-        });
+        let vote = account.id.as_ref().and_then(|id| votes.get(id).copied().flatten());
         Reviewer { id: account.id, name: account.name, nickname: account.nickname, vote }
     }
 }
 
-fn state(state: &Value) -> Option<PullRequestState> {
+/// The votes of all participants, by the account's id; of one who stands there twice, the first.
+pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
+    let mut votes = HashMap::new();
+    for participant in items(&pr["participants"]) {
+        if let Some(id) = account_id(&participant["user"]) {
+            let vote = match participant["state"].as_str() {
+                Some("approved") => Some(Vote::Approved),
+                Some("changes_requested") => Some(Vote::ChangesRequested),
+                // Bodies from before requests for changes have only the flag.
+                _ => (participant["approved"] == true).then_some(Vote::Approved),
+            };
+            votes.entry(id).or_insert(vote);
+        }
+    }
+    votes
+}
+
+pub(super) fn state(state: &Value) -> Option<PullRequestState> {
     match state.as_str()? {
         "OPEN" => Some(PullRequestState::Open),
         "MERGED" => Some(PullRequestState::Merged),

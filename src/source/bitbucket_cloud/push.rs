@@ -4,16 +4,30 @@ use serde_json::Value;
 use url::Url;
 
 use super::Reader;
-use super::json::{flag, items, page, text};
+use super::json::{flag, items, link, long_text, page, text};
 use crate::event::{Commit, Event, Kind, Push, RefKind};
+
+/// Refs of a push that become events; further ones are counted.
+const MAX_REFS: usize = 1_000;
+
+/// Commits of a push that are listed, over all its refs; further ones are counted. Bitbucket sends at most five a ref.
+const MAX_COMMITS: usize = 1_000;
 
 impl Reader<'_> {
     pub(super) fn push_events(&self) -> Vec<Event> {
-        items(&self.payload["push"]["changes"]).iter().filter_map(|change| self.change(change)).collect()
+        let changes = items(&self.payload["push"]["changes"]);
+        let mut commits_left = MAX_COMMITS;
+        let events: Vec<_> =
+            changes.iter().take(MAX_REFS).filter_map(|change| self.change(change, &mut commits_left)).collect();
+        if changes.len() > MAX_REFS {
+            let (all, more) = (changes.len(), changes.len() - MAX_REFS);
+            let _ = self.note.set(format!("the push changed {all} refs: the last {more} are not routed"));
+        }
+        events
     }
 
     /// One changed ref. `None` where neither the old nor the new one is there.
-    fn change(&self, change: &Value) -> Option<Event> {
+    fn change(&self, change: &Value, commits_left: &mut usize) -> Option<Event> {
         let (old, new) = (&change["old"], &change["new"]);
         let there = if new.is_object() { new } else { old };
         let name = text(&there["name"])?;
@@ -27,7 +41,10 @@ impl Reader<'_> {
             (RefKind::Tag, _, false) => Kind::TagCreated,
             (RefKind::Tag, ..) => Kind::TagDeleted,
         };
-        let commits: Vec<Commit> = items(&change["commits"]).iter().filter_map(|c| self.commit(c)).collect();
+        let all = items(&change["commits"]);
+        let commits: Vec<Commit> = all.iter().take(*commits_left).filter_map(|c| self.commit(c)).collect();
+        let count = commits.len() + all.len().saturating_sub(*commits_left);
+        *commits_left -= commits.len();
         let mut event = self.event(kind);
         let repository_url = event.repository.as_ref().and_then(|repository| repository.url.clone());
         event.push = Some(Push {
@@ -41,18 +58,18 @@ impl Reader<'_> {
             paths: None,
             via: None,
             // A claim: what was seen of the pull request before makes it true.
-            pull_request: text(&new["target"]["message"]).and_then(|message| merged_by(&message)),
-            count: commits.len(),
+            pull_request: long_text(&new["target"]["message"]).and_then(|message| merged_by(&message)),
+            count,
             commits,
             head: self.commit(&there["target"]),
             url: if deleted { None } else { page(new) },
             // For forced pushes and new branches this link leads to the branch.
             compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
-            diff_url: text(&change["links"]["diff"]["href"]),
+            diff_url: link(&change["links"]["diff"]["href"]),
             commits_url: repository_url
                 .filter(|_| ref_kind == RefKind::Branch)
                 .and_then(|url| commits_page(&url, &name)),
-            message: text(&new["message"]).filter(|_| ref_kind == RefKind::Tag),
+            message: long_text(&new["message"]).filter(|_| ref_kind == RefKind::Tag),
             branch: (ref_kind == RefKind::Branch).then(|| name.clone()),
             tag: (ref_kind == RefKind::Tag).then(|| name.clone()),
             ref_kind,

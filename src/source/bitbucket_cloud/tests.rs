@@ -59,7 +59,7 @@ fn a_push_is_read_whole() {
     let repository = event.repository.unwrap();
     assert_eq!((repository.full_name.as_deref(), repository.workspace.as_deref()), (Some("acme/api"), Some("acme")));
     assert_eq!(repository.visibility, Some(crate::event::Visibility::Private));
-    assert_eq!(repository.project.unwrap().key.as_deref(), Some("PLAT"));
+    assert_eq!(repository.project.as_ref().unwrap().key.as_deref(), Some("PLAT"));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn whoever_acts_has_a_name_and_a_kind() {
     let actor = |actor: Value| {
         let body = json!({ "actor": actor, "push": { "changes": [{ "new": { "name": "x" } }] } });
         let account = events("repo:push", &body).remove(0).actor.unwrap();
-        (account.name, account.kind, account.id)
+        (account.name.clone(), account.kind, account.id.clone())
     };
     let known = |name: &str, kind, id: Option<&str>| (name.to_owned(), kind, id.map(ToOwned::to_owned));
     assert_eq!(
@@ -195,7 +195,7 @@ fn every_key_has_a_sample_and_becomes_one_of_its_kinds() {
 fn accounts_of_apps_teams_and_workspaces_have_names() {
     let event = sampled("build.succeeded");
     let actor = event.actor.unwrap();
-    assert_eq!((actor.name.as_str(), actor.kind, actor.nickname), ("Deploy token", AccountKind::App, None));
+    assert_eq!((actor.name.as_str(), actor.kind, actor.nickname.clone()), ("Deploy token", AccountKind::App, None));
     assert_eq!(sampled("build.started").actor.unwrap().kind, AccountKind::Team);
     let (sample, mut body) = sample("repository.transferred");
     body.as_object_mut().unwrap().remove("previous_owner");
@@ -413,7 +413,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
 /// An event, perhaps a poor one, or a reason.
 fn survives(key: &str, payload: &Value, what: &str) {
     let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
-    match (Reader { key, payload, settings: &settings }).events() {
+    match Reader::new(key, payload, &settings).events() {
         Ok(Ok(mut events)) => {
             let memory = crate::memory::Memory::new();
             let source = crate::event::SourceName::from("s");

@@ -40,8 +40,14 @@ pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result
         "DELETE FROM configs WHERE hash IN (SELECT hash FROM configs WHERE at < ?1 LIMIT ?2)",
         before(keep.all.saturating_add(CONFIGS)),
     )?;
+    // A body that is sent again is known as long as the request that it came by first.
+    let bodies_seen = forget(
+        "DELETE FROM memory WHERE subject IN (SELECT subject FROM memory INDEXED BY memory_bodies
+             WHERE subject GLOB 'body:*' AND at < ?1 ORDER BY at LIMIT ?2)",
+        before(keep.all),
+    )?;
     let requests = requests(db, before(keep.all))?;
-    Ok([bodies, dedupe, memory, requests].contains(&STEP))
+    Ok([bodies, dedupe, memory, bodies_seen, requests].contains(&STEP))
 }
 
 /// Forgets requests with all that came of them, unless something of it is still to be delivered.

@@ -6,6 +6,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::query::{Shared, whole};
 use crate::event::{ChannelName, DeliveryId, EventId};
 use crate::store::{
     Counts, Filter, Lane, LaneCounts, LaneState, Refused, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery,
@@ -208,9 +209,10 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
 }
 
 pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {
-    let mut select = db.prepare_cached("SELECT json FROM events WHERE id = ?1")?;
-    let json: Option<String> = select.query_row([id.as_str()], |row| row.get(0)).optional()?;
-    Ok(json.and_then(|json| serde_json::from_str(&json).ok()))
+    let mut select = db.prepare_cached("SELECT json, same FROM events WHERE id = ?1")?;
+    let found = select.query_row([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
+    let Some((json, same)) = found else { return Ok(None) };
+    Ok(Some(whole(&json, Shared::default().json(db, same)?)).filter(|event| !event.is_null()))
 }
 
 /// The rules of this hash.

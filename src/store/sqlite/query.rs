@@ -7,19 +7,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::undecided;
-use crate::event::{ChannelName, DeliveryId, SCHEMA_VERSION};
+use crate::event::{ChannelName, DeliveryId, EventId, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Attempt, Decide, Decided, Delivery, Finished, Lane, LaneState, Lease, Millis, NewDelivery, NewRequest,
-    Next, REFUSALS, Refused, Turn,
+    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, Millis, NewDelivery,
+    NewRequest, Next, REFUSALS, Refused, Turn,
 };
-
-/// Forgets bodies by age. Which index to use is said, because SQLite would walk through all bodies that are kept.
-pub(super) const FORGET_BODIES: &str = "DELETE FROM memory WHERE subject IN
-    (SELECT subject FROM memory INDEXED BY memory_bodies WHERE subject GLOB 'body:*' AND at < ?1 ORDER BY at LIMIT 4)";
-
-/// For how long bodies are remembered, in milliseconds: long enough to know one that a second webhook sends.
-const BODIES_KEPT: Millis = 10 * 60_000;
 
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
@@ -33,7 +26,17 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
             return Ok(Accepted::Duplicate { receipt });
         }
     }
-    let decided = decide(&remembered(db, &request.subjects)?);
+    let mut memory = remembered(db, &request.subjects)?;
+    let mut decided = decide(&memory);
+    if let Some(Duplicate { request: earlier, subject }) = &decided.duplicate_of {
+        let mut select = db.prepare_cached("SELECT receipt FROM requests WHERE id = ?1")?;
+        let receipt = select.query_row([earlier.as_str()], |row| row.get(0)).optional()?;
+        if let Some(receipt) = receipt {
+            return Ok(Accepted::Duplicate { receipt });
+        }
+        memory.remove(subject);
+        decided = decide(&memory);
+    }
     insert_request(db, request, body, &decided.receipt)?;
     if let Some(key) = &request.key {
         let sql = "INSERT INTO dedupe (source, hook, key, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -64,8 +67,8 @@ fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &
 }
 
 fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO events (id, request, n, kind, repository, subject, schema, json, decision)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let sql = "INSERT INTO events (id, request, n, kind, repository, subject, schema, json, decision, same)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let mut insert = db.prepare_cached(sql)?;
     for (n, event) in decided.events.iter().enumerate() {
         insert.execute(params![
@@ -78,6 +81,7 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
             SCHEMA_VERSION,
             event.json,
             event.decision,
+            event.same.as_ref().map(EventId::as_str),
         ])?;
     }
     Ok(())
@@ -130,8 +134,6 @@ fn remember(db: &Connection, memory: &Memory, at: Millis) -> rusqlite::Result<()
     for (subject, state) in memory {
         upsert.execute(params![subject, state.to_string(), at])?;
     }
-    // A few at a time: there are no more new ones than there are requests.
-    db.prepare_cached(FORGET_BODIES)?.execute([at - BODIES_KEPT])?;
     Ok(())
 }
 
@@ -308,19 +310,50 @@ pub(super) fn set_lane(db: &Connection, lane: &Lane, state: &LaneState, now: Mil
     Ok(())
 }
 
+/// The actor and the repository that events of one request share, of the last request that was looked at.
+#[derive(Default)]
+pub(super) struct Shared(Option<(String, String)>);
+
+impl Shared {
+    /// The JSON of the event that holds them.
+    pub(super) fn json(&mut self, db: &Connection, same: Option<String>) -> rusqlite::Result<Option<&str>> {
+        let Some(same) = same else { return Ok(None) };
+        if self.0.as_ref().is_none_or(|(known, _)| *known != same) {
+            let mut select = db.prepare_cached("SELECT json FROM events WHERE id = ?1")?;
+            let json = select.query_row([&same], |row| row.get(0)).optional()?;
+            self.0 = json.map(|json| (same, json));
+        }
+        Ok(self.0.as_ref().map(|(_, json)| json.as_str()))
+    }
+}
+
+/// An event as templates see it, of its JSON and that of the event with which it shares its actor and its repository.
+pub(super) fn whole(json: &str, same: Option<&str>) -> Value {
+    let mut event: Value = serde_json::from_str(json).unwrap_or(Value::Null);
+    if let Some(same) = same
+        && let Ok(same) = serde_json::from_str::<Value>(same)
+    {
+        for part in ["actor", "repository"] {
+            event[part] = same[part].clone();
+        }
+    }
+    event
+}
+
 /// The most bytes of events that are read ahead for one lane; one event may be larger.
 const LARGEST_HEADS: usize = 256 * 1024;
 
 pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
-    let sql = "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes
+    let sql = "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes, same
                FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE lane = ?1 AND state = 'waiting' ORDER BY seq LIMIT ?2";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query(params![lane.0, limit])?;
-    let (mut heads, mut bytes) = (vec![], 0);
+    let (mut heads, mut bytes, mut shared) = (vec![], 0, Shared::default());
     while let Some(row) = rows.next()? {
         let json = row.get_ref(5)?.as_str()?;
-        bytes += json.len();
+        let same = shared.json(db, row.get(9)?)?;
+        bytes += json.len() + same.map_or(0, str::len);
         if bytes > LARGEST_HEADS && !heads.is_empty() {
             break;
         }
@@ -330,7 +363,7 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
             channel: row.get::<_, String>(2)?.into(),
             template: row.get(3)?,
             style: row.get(4)?,
-            event: serde_json::from_str(json).unwrap_or(Value::Null),
+            event: whole(json, same),
             created_at: row.get(6)?,
             attempts: row.get(7)?,
             strikes: row.get(8)?,

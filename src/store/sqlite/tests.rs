@@ -66,6 +66,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
                 repository: None,
                 subject: None,
                 json: json!({ "text": text }).to_string(),
+                same: None,
                 decision: "{}".to_owned(),
                 is_undecided: false,
             }],
@@ -174,7 +175,7 @@ async fn memory_is_handed_to_the_next_decision() {
     let remember = |state: serde_json::Value| -> Decide {
         Box::new(move |memory| {
             let seen = memory.get("pr:1").cloned().unwrap_or_default();
-            let memory = [("pr:1".to_owned(), state)].into();
+            let memory = [("pr:1".to_owned(), state.clone())].into();
             Decided { receipt: seen.to_string(), memory, ..Decided::default() }
         })
     };

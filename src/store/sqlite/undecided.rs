@@ -2,9 +2,8 @@
 //! until it is decided where it goes.
 
 use rusqlite::{Connection, params};
-use serde_json::Value;
 
-use super::query::enqueue;
+use super::query::{Shared, enqueue, whole};
 use crate::event::DeliveryId;
 use crate::store::{Millis, NewEvent, Settle, Undecided};
 
@@ -19,17 +18,18 @@ pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite
 
 /// Decides on the oldest, at most `limit`; says whether there are more.
 pub(super) fn settle(db: &Connection, settle: &Settle, limit: usize) -> rusqlite::Result<bool> {
-    let sql = "SELECT seq, events.id, source, received_at, json FROM deliveries
+    let sql = "SELECT seq, events.id, source, received_at, json, same FROM deliveries
                JOIN events ON events.id = deliveries.event JOIN requests ON requests.id = events.request
                WHERE state = 'undecided' ORDER BY seq LIMIT ?1";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut select = db.prepare_cached(sql)?;
+    let mut shared = Shared::default();
     let found = select.query_map([limit], |row| {
         let undecided = Undecided {
             event: row.get::<_, String>(1)?.into(),
             source: row.get::<_, String>(2)?.into(),
             received_at: row.get(3)?,
-            json: serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or(Value::Null),
+            json: whole(row.get_ref(4)?.as_str()?, shared.json(db, row.get(5)?)?),
         };
         Ok((row.get::<_, i64>(0)?, undecided))
     })?;
