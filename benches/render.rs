@@ -134,7 +134,7 @@ fn events(routes: usize) -> Vec<Event> {
                 1 => format!("acme/team-{n}-api"),
                 _ => format!("acme/component-{n}"),
             };
-            repository.full_name = Some(name);
+            std::sync::Arc::make_mut(repository).full_name = Some(name);
         }
         event
     });

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -88,7 +89,8 @@ impl Http {
         for path in &settings.ca {
             let shown = path.display();
             let wrong = |message: String| HttpError::Certificates(message);
-            let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
+            let pem = crate::text_file::read(path, crate::text_file::MAX_FILE)
+                .map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
             let certificates = Certificate::from_pem_bundle(&pem);
             let certificates = certificates.map_err(|_| wrong(format!("`{shown}` is no PEM file")))?;
             if certificates.is_empty() {
@@ -206,7 +208,7 @@ impl Answer {
     pub(crate) fn saying(&self, text: &str) -> String {
         let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         for secret in &self.secrets {
-            text = text.replace(secret.as_str(), "***");
+            text = masked(&text, secret);
         }
         let text = crate::message::fit::cut_text(text.trim(), 300);
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
@@ -238,6 +240,27 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+/// Parts of an address that are shorter are words, or within words, that stand elsewhere too.
+const SHORT_PART: usize = 6;
+
+/// A text in which a secret is made illegible: a short one where it stands as a word of its own.
+fn masked(text: &str, secret: &str) -> String {
+    if secret.len() >= SHORT_PART {
+        return text.replace(secret, "***");
+    }
+    let (mut masked, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find(secret) {
+        let (before, behind) = (&rest[..at], &rest[at + secret.len()..]);
+        let within =
+            before.chars().next_back().or_else(|| masked.chars().next_back()).is_some_and(char::is_alphanumeric)
+                || behind.chars().next().is_some_and(char::is_alphanumeric);
+        masked.push_str(before);
+        masked.push_str(if within { secret } else { "***" });
+        rest = behind;
+    }
+    masked + rest
 }
 
 /// A number of seconds, if it is one.
@@ -275,14 +298,22 @@ impl Target {
 
     /// What of the address may not be shown: its path and query, whole and in parts, as typed and decoded.
     fn secrets(&self) -> Vec<String> {
-        /// Shorter parts are words that stand elsewhere too.
-        const SHORTEST: usize = 6;
+        /// A single character stands everywhere.
+        const SHORTEST: usize = 2;
+        /// Parts of addresses that everybody knows.
+        const COMMON: &[&str] = &["api", "hook", "hooks", "services", "v1", "v10", "webhook", "webhooks", "workflows"];
         let query = self.0.query().unwrap_or_default();
         let mut secrets: Vec<String> = [self.0.path(), query].map(ToOwned::to_owned).into();
         secrets.extend(self.0.path_segments().into_iter().flatten().map(ToOwned::to_owned));
         secrets.extend(query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
         secrets.extend(self.0.query_pairs().map(|(_, value)| value.into_owned()));
-        secrets.retain(|secret| secret.len() >= SHORTEST);
+        let decoded: Vec<_> = secrets
+            .iter()
+            .map(|secret| percent_decode_str(secret).decode_utf8_lossy().into_owned())
+            .filter(|decoded| !secrets.contains(decoded))
+            .collect();
+        secrets.extend(decoded);
+        secrets.retain(|secret| secret.len() >= SHORTEST && !COMMON.contains(&secret.as_str()));
         // The longest first: a part may be within another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets

@@ -6,6 +6,7 @@
 
 pub mod chat;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod event;
@@ -21,3 +22,4 @@ pub mod source;
 pub mod store;
 pub mod telemetry;
 pub mod template;
+pub mod text_file;

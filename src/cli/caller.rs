@@ -79,7 +79,7 @@ impl Server {
 }
 
 fn read_token(path: &Path) -> Result<SecretString, Failure> {
-    let token = std::fs::read_to_string(path)
+    let token = crate::text_file::read_text(path, crate::text_file::MAX_SECRET)
         .map_err(|error| Failure::NotFine(format!("cannot read the token `{}`: {error}", path.display())))?;
     Ok(token.trim().to_owned().into())
 }

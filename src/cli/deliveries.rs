@@ -8,7 +8,7 @@ use super::Failure;
 use super::caller::Server;
 use super::events::segment;
 use super::print::outln;
-use super::shown::{harmless_lines, moment, rows, since, states};
+use super::shown::{escaped, harmless_lines, in_line, json, moment, rows, since, states};
 use crate::server::admin::DeliveriesAnswer;
 use crate::store::{SeenDelivery, WholeDelivery};
 
@@ -68,9 +68,12 @@ impl Deliveries {
     fn show_one(&self, whole: &WholeDelivery) -> Result<(), Failure> {
         if self.sent {
             let nothing = || Failure::NotFine(format!("nothing was sent for `{}` yet", whole.delivery.id));
-            outln!("{}", whole.sent.as_deref().ok_or_else(nothing)?);
+            let sent = whole.sent.as_deref().ok_or_else(nothing)?;
+            // A body for a chat is JSON; what a terminal was sent is not, and is made safe like other text.
+            let is_json = sent.trim_start().starts_with('{');
+            outln!("{}", if is_json { escaped(sent) } else { harmless_lines(sent) });
         } else if self.json {
-            outln!("{}", serde_json::to_string(whole).unwrap_or_default());
+            outln!("{}", json(whole));
         } else {
             outln!("{}", harmless_lines(&page(whole)));
         }
@@ -92,7 +95,7 @@ pub(super) fn line(delivery: &SeenDelivery) -> String {
     if let Some(why) = why(delivery) {
         line.push_str(&format!("  {why}"));
     }
-    line
+    in_line(&line)
 }
 
 /// Why it is not delivered, or not as it was meant.
@@ -109,7 +112,7 @@ fn why(delivery: &SeenDelivery) -> Option<String> {
 fn page(whole: &WholeDelivery) -> String {
     let delivery = &whole.delivery;
     let mut page = format!("{}  {}\n", delivery.id, delivery.state.as_str());
-    let mut row = |name: &str, value: &str| page.push_str(&format!("  {name:<9} {value}\n"));
+    let mut row = |name: &str, value: &str| page.push_str(&format!("  {name:<9} {}\n", in_line(value)));
     row("event", &format!("{}  {}  {}", delivery.event, delivery.kind, delivery.repository.as_deref().unwrap_or("-")));
     row("channel", &format!("{}, by route `{}`", delivery.channel, delivery.route));
     row("asked for", &moment(delivery.created_at));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::caller::Server;
 use super::print::outln;
-use super::shown::{harmless_lines, moment, rows, since, states};
+use super::shown::{escaped, in_line, json, moment, rows, since, states};
 use super::{Failure, deliveries};
 use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
 use crate::store::{Refused, SeenEvent};
@@ -76,13 +76,13 @@ impl Events {
 
     fn show_one(&self, answer: &EventAnswer) {
         if self.json {
-            outln!("{}", serde_json::to_string(answer).unwrap_or_default());
+            outln!("{}", json(answer));
             return;
         }
-        outln!("{}", harmless_lines(&event(&answer.event)));
-        outln!("{}", harmless_lines(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
+        outln!("{}", event(&answer.event));
+        outln!("{}", escaped(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
         for delivery in &answer.deliveries {
-            outln!("{}", harmless_lines(&deliveries::line(delivery)));
+            outln!("{}", deliveries::line(delivery));
         }
     }
 }
@@ -95,7 +95,7 @@ pub(super) fn segment(text: &str) -> String {
 fn refusal(refused: &Refused) -> String {
     let client = refused.client.as_deref().unwrap_or("an unknown address");
     let key = refused.key.as_deref().unwrap_or("no key");
-    format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason)
+    in_line(&format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason))
 }
 
 fn event(seen: &SeenEvent) -> String {
@@ -116,5 +116,5 @@ fn event(seen: &SeenEvent) -> String {
         (true, None) => "nowhere: no route matched".to_owned(),
     };
     let repository = seen.repository.as_deref().unwrap_or("-");
-    format!("{}  {}  {repository}  {}  → {went}", moment(seen.at), seen.id, seen.kind)
+    in_line(&format!("{}  {}  {repository}  {}  → {went}", moment(seen.at), seen.id, seen.kind))
 }

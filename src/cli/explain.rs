@@ -9,7 +9,7 @@ use clap::Args;
 use super::caller::Server;
 use super::input::{named_provider, parsed};
 use super::print::{errln, outln};
-use super::shown::{ago, harmless_lines, moment};
+use super::shown::{ago, harmless_lines, in_line, json, moment};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
 use crate::event::SourceName;
@@ -63,7 +63,7 @@ impl Explain {
         let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         for (n, event) in events.iter().enumerate() {
             if self.json {
-                outln!("{}", serde_json::to_string(event).unwrap_or_default());
+                outln!("{}", json(event));
             } else {
                 let gap = if n > 0 { "\n" } else { "" };
                 outln!("{gap}{}", Tree { styled }.draw(event));
@@ -142,7 +142,7 @@ impl Tree {
         let parts = [Some(&event.kind), event.repository.as_ref(), event.about.as_ref()];
         let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
         let by = event.actor.as_deref().map(|actor| format!(" · by {actor}")).unwrap_or_default();
-        self.paint(Style::new().bold(), &harmless_lines(&format!("{}{by}", parts.join(" · "))))
+        self.paint(Style::new().bold(), &in_line(&format!("{}{by}", parts.join(" · "))))
     }
 
     fn origin(&self, event: &Explained) -> String {
@@ -153,7 +153,7 @@ impl Tree {
             }
             _ => format!("as if it came through `{}` now", event.source),
         };
-        self.paint(Style::new().dimmed(), &harmless_lines(&format!("{came}; {host}")))
+        self.paint(Style::new().dimmed(), &in_line(&format!("{came}; {host}")))
     }
 
     fn rules(&self, event: &Explained) -> Vec<Branch> {
@@ -235,7 +235,7 @@ impl Tree {
                 let status = attempt.status.map(|status| format!(", status {status}")).unwrap_or_default();
                 let said = attempt.said.as_deref().map(|said| format!(", it said: {said}")).unwrap_or_default();
                 let (n, at, took, outcome) = (attempt.n, moment(attempt.at), attempt.took, &attempt.outcome);
-                leaf(harmless_lines(&format!("attempt {n}  {at}  {outcome} after {took} ms{status}{said}")))
+                leaf(in_line(&format!("attempt {n}  {at}  {outcome} after {took} ms{status}{said}")))
             })
             .collect();
         below.extend(
@@ -300,7 +300,7 @@ fn width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
 const WIDEST: usize = 32;
 
 fn pad(name: &str, width: usize) -> String {
-    let name = harmless_lines(name);
+    let name = in_line(name);
     let missing = width.saturating_sub(unicode_width::UnicodeWidthStr::width(name.as_str()));
     format!("{name}{}", " ".repeat(missing))
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Failure;
 use crate::source::{PROVIDERS, Parsed, Provider, Sample, Source, provider};
+use crate::text_file;
 
 /// The provider that a command means: the one that it names, or the first.
 pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Failure> {
@@ -41,7 +42,8 @@ pub(super) fn parsed(
     let source = source.unwrap_or(plain.as_ref());
     let path = Path::new(payload);
     let (key, body) = if path.is_file() {
-        let body = std::fs::read(path).map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
+        let body = text_file::read(path, text_file::MAX_FILE)
+            .map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
         let key = key.ok_or_else(|| {
             let example = provider.samples.first().map_or("", |sample| sample.key);
             Failure::Usage(format!("what does the host call `{payload}`? add `--event KEY`, as in `--event {example}`"))

@@ -38,7 +38,7 @@ impl Preview {
         let loaded = config::load(config, Secrets::Leave);
         let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
         if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
-            let token = std::fs::read_to_string(token_path(&settings.store));
+            let token = crate::text_file::read_text(&token_path(&settings.store), crate::text_file::MAX_SECRET);
             let token = token.map_err(|error| Failure::NotFine(format!("cannot read the admin token: {error}")))?;
             outln!("{}", url(&address, token.trim()));
             errln!("the Hookbell that runs serves it; whoever has this address may change templates");

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::print::{errln, outln};
-use crate::message::shield::harmless;
+use crate::message::shield::{harmless, is_order};
 use crate::store::{Millis, State, now};
 
 /// A moment, to the second.
@@ -30,7 +30,7 @@ pub(super) fn ago(at: Millis) -> String {
 pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl Fn(&T) -> String) {
     for row in rows {
         if json {
-            outln!("{}", serde_json::to_string(row).unwrap_or_default());
+            outln!("{}", self::json(row));
         } else {
             outln!("{}", harmless_lines(&line(row)));
         }
@@ -38,6 +38,31 @@ pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl 
     if rows.is_empty() && !json {
         errln!("{none}");
     }
+}
+
+/// A value as JSON in one line, in which no character is a control sequence of a terminal, or reorders its text.
+pub(super) fn json(value: &impl Serialize) -> String {
+    escaped(&serde_json::to_string(value).unwrap_or_default())
+}
+
+/// JSON with such characters escaped; it says the same.
+pub(super) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Those of ASCII are escaped in strings already; a line end between two values stays.
+        if is_order(c) && (!c.is_ascii_control() || c == '\u{7f}') {
+            let mut units = [0; 2];
+            text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+/// Untrusted text for a line of its own: without line ends too.
+pub(super) fn in_line(text: &str) -> String {
+    harmless(&text.replace(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'], " "))
 }
 
 /// What others wrote, without what a terminal could take for orders; lines stay.

@@ -266,11 +266,18 @@ fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
     spans
 }
 
+/// The comment that stands behind a secret: it may hold another, such as the one before.
+fn behind(text: &str, end: usize) -> Option<Range<usize>> {
+    let line = text.get(end..)?.split('\n').next()?;
+    line.find('#').map(|at| end + at + 1..end + line.len())
+}
+
 /// The text with these bytes made illegible; all others stay where they are.
 fn masked(text: &str, spans: &[Range<usize>]) -> String {
     let mut bytes = text.as_bytes().to_vec();
-    for span in spans {
-        bytes[span.clone()].iter_mut().filter(|byte| **byte != b'\n' && **byte != b'"').for_each(|byte| *byte = b'*');
+    let spans = spans.iter().cloned();
+    for span in spans.flat_map(|span| [behind(text, span.end), Some(span)]).flatten() {
+        bytes[span].iter_mut().filter(|byte| **byte != b'\n' && **byte != b'"').for_each(|byte| *byte = b'*');
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

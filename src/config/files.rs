@@ -10,6 +10,7 @@ use super::document::{Document, Overrides};
 use super::secret::is_public;
 use super::section::{Notes, Section};
 use crate::problem::{Place, Problem};
+use crate::text_file;
 
 /// What a config is read from.
 pub(super) struct Files {
@@ -93,7 +94,7 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     let mut watched = Watched::default();
     watched.add(path.to_owned());
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text_file::read_text(path, text_file::MAX_FILE).map_err(|error| {
         let message = format!("cannot read the config file: {error}");
         let help = "name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell";
         vec![Problem::error(message, Place::Named(shown.clone())).help(help)]
@@ -185,7 +186,7 @@ fn here(path: PathBuf) -> PathBuf {
 
 fn read_included(path: &Path) -> Result<Document, Problem> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text_file::read_text(path, text_file::MAX_FILE).map_err(|error| {
         Problem::error(format!("cannot read an included file: {error}"), Place::Named(shown.clone()))
     })?;
     let mut document = Document::parse(shown, &text, Overrides::No)?;

@@ -10,6 +10,7 @@ use super::Secrets;
 use super::document::Document;
 use super::section::Taken;
 use crate::problem::{Place, Problem};
+use crate::text_file;
 
 /// What a secret may be, for whoever wrote something else.
 const FORMS: &str =
@@ -24,6 +25,9 @@ pub(super) enum Origin {
     /// In this file, which is made where it is missing and `generate` says so.
     File { path: PathBuf, generate: bool },
 }
+
+/// Minimum length of a secret, a token or an address, in characters.
+const MIN_LENGTH: usize = 6;
 
 type Wrong = (String, &'static str);
 
@@ -77,6 +81,10 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
     };
     match text.trim() {
         "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS)),
+        short if short.chars().count() < MIN_LENGTH => Err((
+            format!("the secret has fewer than {MIN_LENGTH} characters, and can be guessed"),
+            "make up a long one: `openssl rand -hex 32`, or `{ file = \"name.secret\", generate = true }` for a source",
+        )),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
 }
@@ -84,7 +92,7 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
 fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
     let shown = path.display();
     let path = directory.join(path);
-    match std::fs::read_to_string(&path) {
+    match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && generate => match secrets {
             Secrets::Leave => Ok(None),

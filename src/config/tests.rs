@@ -208,11 +208,11 @@ fn secrets_that_others_can_read_are_told() {
     let main = format!(
         "{}{}",
         FINE.replace("\"s3cret\"", "[\"s3cret\", {{ file = \"old.secret\" }}]").replace("{{", "{").replace("}}", "}"),
-        "[[admin.tokens]]\ntoken = { env = \"HOME\" }\n"
+        "[[admin.tokens]]\ntoken = { env = \"CARGO_MANIFEST_DIR\" }\n"
     );
-    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o644), ("old.secret", "0ld", 0o604)]);
+    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o644), ("old.secret", "the old one", 0o604)]);
     insta::assert_snapshot!("exposed_secrets", said);
-    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o640), ("old.secret", "0ld", 0o640)]);
+    let (_directory, _, said) = said_with(&[("config.toml", &main, 0o640), ("old.secret", "the old one", 0o640)]);
     assert_eq!(said, "");
 }
 
@@ -250,7 +250,7 @@ fn what_changed_is_told_by_name() {
     let old = outline(&two);
     assert_eq!(old.changes(&outline(&two)), Vec::<String>::new());
     assert_eq!(old.changes(&outline(&two.replace("\"push\"", "\"tag.*\""))), ["changed route `b`"]);
-    let renamed = outline(&two.replace("\"a\"", "\"c\"").replace("s3cret", "other"));
+    let renamed = outline(&two.replace("\"a\"", "\"c\"").replace("s3cret", "another"));
     assert_eq!(old.changes(&renamed), ["added route `c`", "removed route `a`", "changed source `bitbucket`"]);
     let parts: Vec<_> = two.split("[[routes]]").collect();
     let turned = format!("{}[[routes]]{}[[routes]]{}", parts[0], parts[2], parts[1]);

@@ -1,6 +1,7 @@
 //! One attempt: rendering a delivery's event, sending it, and what follows from the chat's answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -50,17 +51,13 @@ impl Finished {
 
 /// Renders a delivery's event, now, so that a template that was mended since it was stored serves it; and sends it.
 pub(super) async fn attempt(
-    settings: &Settings,
+    settings: &Arc<Settings>,
     channel: &Channel,
-    mut delivery: Delivery,
+    delivery: Delivery,
     failures: u32,
     clock: fn() -> Millis,
 ) -> Tried {
-    let event = Context::new(std::mem::take(&mut delivery.event));
-    // A panic is this message's alone; the lane is everybody's.
-    let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
-    let drawn = drawn
-        .unwrap_or_else(|_| Drawn::Broken { why: "drawing it panicked: that is a mistake of Hookbell's".to_owned() });
+    let (delivery, drawn) = drawn(settings, channel, delivery).await;
     let (body, template_error) = match drawn {
         Drawn::Body { body, template_error } => (body, template_error),
         Drawn::Nothing { why } => {
@@ -104,6 +101,31 @@ pub(super) async fn attempt(
     let template_error = template_error.map(|failure| failure.to_string());
     let attempt = Some(Attempt { at, took, outcome, status: sent.status, said, body: body.0 });
     Tried { finished: Finished { delivery: delivery.id, attempt, next, template_error }, then, alert }
+}
+
+/// Size of an event's JSON from which on drawing takes so long that it is done on a thread of its own, in bytes.
+const LARGE: usize = 16 * 1024;
+
+/// Draws a delivery.
+async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Drawn) {
+    let draw_it = |settings: &Settings, channel: &Channel, mut delivery: Delivery| {
+        let event = Context::new(std::mem::take(&mut delivery.event));
+        // A panic is this message's alone; the lane is everybody's.
+        let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
+        let broken = |_| Drawn::Broken { why: "drawing it panicked: this is a defect of Hookbell".to_owned() };
+        (delivery, drawn.unwrap_or_else(broken))
+    };
+    if delivery.size < LARGE {
+        return draw_it(settings, channel, delivery);
+    }
+    let (settings, event) = (settings.clone(), std::mem::take(&mut delivery.event));
+    let job = Delivery { event, ..delivery.clone() };
+    let work = tokio::task::spawn_blocking(move || {
+        let channel = settings.channels.get(&job.channel)?;
+        Some(draw_it(&settings, channel, job))
+    });
+    let gone = || (delivery, Drawn::Broken { why: "its channel has left the configuration".to_owned() });
+    work.await.ok().flatten().unwrap_or_else(gone)
 }
 
 /// What there is to send.

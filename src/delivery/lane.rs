@@ -10,6 +10,7 @@ use super::alert::{Alert, Alerts};
 use super::attempt::{self, Then, Tried};
 use super::signals::Signals;
 use crate::chat::Pacer;
+use crate::clock::SteadyClock;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
 use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Millis, Next, Store, StoreError, Turn};
@@ -38,6 +39,8 @@ pub(super) struct Worker {
     pub(super) pacer: Pacer,
     pub(super) alerts: Alerts,
     pub(super) clock: fn() -> Millis,
+    /// For ages: the clock may be set.
+    pub(super) steady: SteadyClock,
     /// Since when the lane is ours, if it is.
     pub(super) leased: Option<Instant>,
     /// Whether its last attempt failed.
@@ -264,7 +267,8 @@ impl Worker {
     }
 
     fn is_too_old(&self, delivery: &Delivery) -> bool {
-        (self.clock)().saturating_sub(delivery.created_at) > millis(self.live.now().delivery.max_age)
+        let now = self.steady.for_ages((self.clock)());
+        now.saturating_sub(delivery.created_at) > millis(self.live.now().delivery.max_age)
     }
 
     /// Waits until something waits in the lane, or somebody changed something.

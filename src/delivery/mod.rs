@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use ulid::Ulid;
 
 use crate::chat::{Pace, Pacer};
+use crate::clock::SteadyClock;
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::health::{Health, supervise};
@@ -30,6 +31,7 @@ pub struct Dispatcher {
     live: Live,
     store: Arc<dyn Store>,
     clock: fn() -> Millis,
+    steady: SteadyClock,
     /// This run of the program.
     owner: String,
     bells: Bells,
@@ -116,7 +118,9 @@ impl Dispatcher {
         clock: fn() -> Millis,
     ) -> Result<Self, StoreError> {
         let bells = Bells::default();
-        let mut dispatcher = Self { live, store, clock, owner: node(), bells, running: BTreeMap::new(), health };
+        let steady = SteadyClock::start(clock());
+        let mut dispatcher =
+            Self { live, store, clock, steady, owner: node(), bells, running: BTreeMap::new(), health };
         let settings = dispatcher.live.now();
         dispatcher.store.assign(settings.lanes.clone(), Change { settle, then: None }).await?;
         dispatcher.work(BTreeMap::new());
@@ -169,7 +173,7 @@ impl Dispatcher {
             let worker = {
                 let (owner, live, store) = (self.owner.clone(), self.live.clone(), self.store.clone());
                 let (alerts, signals, lane) = (alerts.clone(), self.bells.hang(&lane), lane.clone());
-                let clock = self.clock;
+                let (clock, steady) = (self.clock, self.steady);
                 move || lane::Worker {
                     owner: owner.clone(),
                     live: live.clone(),
@@ -179,6 +183,7 @@ impl Dispatcher {
                     pacer: Pacer::new(&pace),
                     alerts: alerts.clone(),
                     clock,
+                    steady,
                     leased: None,
                     failing: false,
                     suspect: None,

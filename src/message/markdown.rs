@@ -56,7 +56,7 @@ enum Author {
     Stranger,
 }
 
-/// How deep blocks and runs may nest; what is nested deeper joins its parent. Nobody reads a seventeenth quote
+/// How deep blocks and runs may nest; what is nested deeper joins what it stands in. Nobody reads a seventeenth quote
 /// within quotes, and no text from outside may make the program's stack as deep as it likes.
 const DEEPEST: usize = 16;
 
@@ -65,6 +65,8 @@ struct Tree<'a> {
     author: Author,
     skeleton: &'a Skeleton<'a>,
     stack: Vec<Open>,
+    /// Containers within the last of the stack that were not opened, because they nest too deep.
+    unopened: usize,
 }
 
 /// What an open container will become.
@@ -125,7 +127,7 @@ impl<'a> Tree<'a> {
         if author == Author::Stranger {
             options |= Options::ENABLE_TASKLISTS;
         }
-        let mut tree = Self { author, skeleton, stack: vec![Open::new(Container::Root)] };
+        let mut tree = Self { author, skeleton, stack: vec![Open::new(Container::Root)], unopened: 0 };
         for event in Parser::new_ext(skeleton.as_str(), options) {
             tree.take(event);
         }
@@ -140,9 +142,15 @@ impl<'a> Tree<'a> {
             Event::Start(tag) => {
                 // Items and cells stay what they are: their parents count on them.
                 let part = matches!(tag, Tag::Item | Tag::TableHead | Tag::TableRow | Tag::TableCell);
-                let container = if part || self.stack.len() < DEEPEST { self.container(tag) } else { Container::Other };
-                self.stack.push(Open::new(container));
+                if self.unopened > 0 || (!part && self.stack.len() >= DEEPEST) {
+                    self.unopened += 1;
+                    self.separate();
+                } else {
+                    let container = self.container(tag);
+                    self.stack.push(Open::new(container));
+                }
             }
+            Event::End(_) if self.unopened > 0 => self.unopened -= 1,
             Event::End(_) => self.close(),
             Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
@@ -237,6 +245,17 @@ impl<'a> Tree<'a> {
         }
         let last = self.stack.len() - 1;
         &mut self.stack[last]
+    }
+
+    /// Keeps what is not opened apart from what stands before it, where nothing else does.
+    fn separate(&mut self) {
+        let ends_with_space = |inline: &Inline| match inline {
+            Inline::Text(text) => text.ends_with(char::is_whitespace),
+            inline => matches!(inline, Inline::Break),
+        };
+        if self.top().inlines.last().is_some_and(|last| !ends_with_space(last)) {
+            self.inline(Inline::Text(" ".into()));
+        }
     }
 
     fn inline(&mut self, inline: Inline) {

@@ -21,7 +21,11 @@ impl WebUrl {
         if text.len() <= LONGEST && is_plain(text) {
             return Some(Self(text.into()));
         }
-        let url = Url::parse(text).ok()?;
+        let mut url = Url::parse(text).ok()?;
+        // A message shows its links to everybody in its channel. Where there is no host, there are none.
+        if url.password().is_some() {
+            let _ = (url.set_username(""), url.set_password(None));
+        }
         let safe = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= LONGEST;
         safe.then(|| Self(String::from(url).into()))
     }
@@ -73,6 +77,7 @@ mod tests {
         }
         assert_eq!(WebUrl::parse(&format!("https://x.example/{}", "a".repeat(3_000))), None);
         assert_eq!(WebUrl::parse(" https://x.example/a b ").unwrap().as_str(), "https://x.example/a%20b");
+        assert_eq!(WebUrl::parse("http://bob:hunter2@x.example/a").unwrap().as_str(), "http://x.example/a");
         assert_eq!(WebUrl::parse("https://a.0x/"), None, "no number, and no name either");
         assert_eq!(WebUrl::parse("https://1.2.3.0xa/x").unwrap().as_str(), "https://1.2.3.10/x");
         assert_eq!(WebUrl::parse("https://x.example").unwrap().as_str(), "https://x.example/");

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use crate::http_client::Http;
 use crate::source::addresses::{List, REFRESH, RETRY};
+use crate::text_file;
 
 /// Takes the kept file over, then fetches the list, and once a day again. It never ends by itself.
 pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
-    if let Ok(file) = tokio::fs::read(&kept).await
+    let read = kept.clone();
+    let file = tokio::task::spawn_blocking(move || text_file::read(&read, text_file::MAX_FILE)).await;
+    if let Ok(Ok(file)) = file
         && !list.take(&file)
     {
         tracing::warn!(list = list.published.word, file = %kept.display(), "the kept list of addresses is none");

@@ -39,7 +39,7 @@ impl Limits {
     }
 
     fn of(total: usize) -> Self {
-        Self { total, per_client: (total / 4).max(8) }
+        Self { total, per_client: (total / 2).max(8) }
     }
 
     /// Connections that may exist while those above the limit are being closed.
@@ -52,6 +52,9 @@ impl Limits {
         self.total * 3 / 4
     }
 }
+
+/// Time without closing a connection for another, after which reaching a limit is news again.
+const QUIET: Duration = Duration::from_secs(5 * 60);
 
 /// Why a connection was closed by us, as metrics have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,8 +98,8 @@ struct Table {
     clients: HashMap<IpAddr, ClientEntry>,
     /// Connections that were told to close and are not gone yet.
     closing: usize,
-    /// The log has said that the limit is reached, and it has not been far from it since.
-    has_warned: bool,
+    /// When a connection was last closed for another.
+    last_closed: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -254,9 +257,11 @@ impl Connections {
         metrics::counter!("hookbell_connections_closed_total", "listener" => listener, "cause" => cause).increment(1);
     }
 
-    /// Warns when a limit is first reached; again only after the listener was half empty.
+    /// Warns when a limit is first reached; again only after no connection had to be closed for [`QUIET`].
     fn warn_once(&self, cause: Cause, peer: IpAddr) {
-        if std::mem::replace(&mut self.table().has_warned, true) {
+        let now = Instant::now();
+        let last = self.table().last_closed.replace(now);
+        if last.is_some_and(|last| now - last < QUIET) {
             return;
         }
         let limit = match cause {
@@ -324,9 +329,6 @@ impl Drop for Connection {
                         table.clients.remove(&address);
                     }
                 }
-            }
-            if table.open.len() < self.connections.limits.total / 2 {
-                table.has_warned = false;
             }
             table.open.len()
         };

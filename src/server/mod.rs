@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::clock::SteadyClock;
 use crate::config::{Live, Watched};
 use crate::delivery::Bells;
 use crate::health::{Health, supervise_service};
@@ -102,6 +103,7 @@ pub async fn serve(
 ) -> Result<(), StoreError> {
     let metrics = Metrics::start();
     let health = Health::default();
+    let clock = SteadyClock::start(now());
     let Config { path, live, reloads, asking, files, show } = config;
     let reloader = Reloader::start(path, live.clone(), store.clone(), files, show, health.clone()).await?;
     let refusals = Refusals::default();
@@ -118,9 +120,11 @@ pub async fn serve(
     beside.spawn(supervise_service(health.clone(), "the list of rejected requests", write_refusals));
     let prune = {
         let (store, live) = (store.clone(), live.clone());
-        move || forget(store.clone(), live.clone())
+        move || forget(store.clone(), live.clone(), clock)
     };
     beside.spawn(supervise_service(health.clone(), "retention", prune));
+    let watch = move || crate::clock::watch(clock);
+    beside.spawn(supervise_service(health.clone(), "the watch over the clock", watch));
     let probe = {
         let (store, health) = (store.clone(), health.clone());
         move || probe(store.clone(), health.clone())
@@ -190,7 +194,7 @@ pub async fn serve_admin(
 const FORGET: Duration = Duration::from_secs(60 * 60);
 
 /// Forgets what is too old, at once and every hour. It never ends by itself.
-async fn forget(store: Arc<dyn Store>, live: Live) {
+async fn forget(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
     loop {
         let settings = live.now();
         if !settings.is_undecided
@@ -199,7 +203,7 @@ async fn forget(store: Arc<dyn Store>, live: Live) {
             tracing::warn!(%error, "trying again in an hour");
         }
         loop {
-            match store.forget(settings.keep, now()).await {
+            match store.forget(settings.keep, clock.for_ages(now())).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

@@ -7,7 +7,11 @@ pub mod addresses;
 pub mod bitbucket_cloud;
 mod signature;
 
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
 use http::HeaderMap;
+use regex::Regex;
 use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
@@ -132,6 +136,16 @@ fn values(body: &[u8]) -> usize {
     count
 }
 
+/// An address's name and password: `https://name:password@host`.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static CREDENTIALS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@:]*:[^\s/?#@]*@").expect("a valid pattern"));
+
+/// A text whose addresses have lost their passwords: a message shows them to everybody in its channel.
+fn without_credentials(text: &str) -> Cow<'_, str> {
+    if text.contains('@') && text.contains("://") { CREDENTIALS.replace_all(text, "$1") } else { text.into() }
+}
+
 /// What a source needs to know of its settings.
 pub struct SourceSettings {
     /// The secrets that a request may be signed with; during a rotation, the old one too.
@@ -250,6 +264,19 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_lose_their_passwords() {
+        for (text, left) in [
+            ("https://bob:hunter2@ci.example/log", "https://ci.example/log"),
+            ("see HTTPS://bob:p%40ss@x.example, and git+ssh://a:b@h/x", "see HTTPS://x.example, and git+ssh://h/x"),
+            ("https://:token@x.example/", "https://x.example/"),
+            ("ssh://git@bitbucket.org/acme/api", "ssh://git@bitbucket.org/acme/api"),
+            ("https://x.example/a:b@c and mail@x.example", "https://x.example/a:b@c and mail@x.example"),
+        ] {
+            assert_eq!(without_credentials(text), left);
+        }
+    }
 
     #[test]
     fn texts_may_hold_what_they_like_and_values_have_an_end() {

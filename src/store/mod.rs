@@ -369,6 +369,8 @@ pub struct Delivery {
     pub style: Option<String>,
     /// The event as templates see it.
     pub event: Value,
+    /// Size of the event's JSON in bytes.
+    pub size: usize,
     /// When it was asked for.
     pub created_at: Millis,
     /// How often it was tried.

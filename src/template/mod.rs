@@ -27,6 +27,7 @@ use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
 use crate::problem::{Place, Problem, SourceFile, nearest};
+use crate::text_file;
 use lint::{Known, Partial};
 use native::Native;
 
@@ -388,7 +389,7 @@ fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Probl
         let Some(file_name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let Some(name) = file_name.strip_suffix(ending) else { continue };
         let shown = Path::new(shown_as).join(file_name).display().to_string();
-        match std::fs::read_to_string(&path) {
+        match text_file::read_text(&path, text_file::MAX_FILE) {
             Ok(text) => files.push((name.to_owned(), Arc::new(SourceFile { path: shown, text }))),
             Err(error) => problems.push(named(&shown, format!("cannot read the template: {error}"))),
         }

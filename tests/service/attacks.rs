@@ -76,9 +76,9 @@ async fn connections_that_are_silent_slow_or_kept_alive_keep_nobody_out() {
         let (admin, _) = service.admin(&home);
         service.wait_for_log("connection limit reached");
         let closed = metric_at(&admin, "hookbell_connections_closed_total{listener=\"public\"").await;
-        assert!(closed >= 1_100.0, "{closed}");
+        assert!(closed >= 800.0, "{closed}");
         let open = metric_at(&admin, "hookbell_connections{listener=\"public\"}").await;
-        assert!(open <= 300.0, "one client has a quarter of the connections, not {open}");
+        assert!(open <= 600.0, "one client has half of the connections, not {open}");
         drop(crowd);
     }
 }

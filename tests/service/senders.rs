@@ -31,7 +31,7 @@ async fn a_source_may_take_unsigned_requests_if_it_says_so() {
 async fn requests_from_elsewhere_are_refused_also_behind_a_proxy() {
     let behind_proxy = EVERYTHING
         .replace("[sources.bitbucket]", "trusted_proxies = [\"127.0.0.0/8\"]\n\n[sources.bitbucket]")
-        .replace("secret = ", "allow_from = [\"atlassian\", \"198.51.100.0/24\"]\nsecret = ");
+        .replace("secret = ", "allow_from = [\"atlassian\", \"::ffff:198.51.100.0/120\"]\nsecret = ");
     let home = Home::new(&behind_proxy);
     let service = home.serve();
     let (client, (key, body)) = (Client::new(), sample("push"));

@@ -11,6 +11,7 @@ use crate::config::section::Section;
 use crate::event::ChannelName;
 use crate::http_client::{Http, HttpError, HttpSettings};
 use crate::problem::Problem;
+use crate::text_file;
 
 /// `[channels.NAME]`.
 #[derive(Default)]
@@ -33,7 +34,11 @@ impl Builder<'_> {
         let ca: Vec<_> = ca.into_iter().map(|path| section.document.directory.join(path.value)).collect();
         for path in &ca {
             self.watched.borrow_mut().add(path.clone());
-            self.outline.borrow_mut().add_file("certificates", path, &std::fs::read(path).unwrap_or_default());
+            self.outline.borrow_mut().add_file(
+                "certificates",
+                path,
+                &text_file::read(path, text_file::MAX_FILE).unwrap_or_default(),
+            );
         }
         let http = Http::new(&HttpSettings { proxy, ca });
         let http = http.map_err(|error| match error {

@@ -28,13 +28,21 @@ pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<D
 /// A network, or one address.
 pub(super) fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Option<IpNet> {
     let network = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<std::net::IpAddr>().map(IpNet::from));
-    network.ok().or_else(|| {
+    // IPv4 within IPv6, as some proxies and systems write it, is IPv4.
+    network.ok().map(unmapped).or_else(|| {
         let problem = Problem::error(format!("`{}` is no network", text.value), text.place.clone());
         let near = nearest(&text.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         let or_word = words.iter().map(|word| format!(", or `{word}`")).collect::<String>();
         section.note(problem.help(near.unwrap_or_else(|| format!("write `10.0.0.0/8` or `2001:db8::/32`{or_word}"))));
         None
     })
+}
+
+/// `::ffff:10.0.0.0/104` as what it means, `10.0.0.0/8`: addresses are compared as IPv4 where they are.
+fn unmapped(network: IpNet) -> IpNet {
+    let (std::net::IpAddr::V6(address), length) = (network.network(), network.prefix_len()) else { return network };
+    let mapped = address.to_ipv4_mapped().filter(|_| length >= 96);
+    mapped.and_then(|address| IpNet::new(address.into(), length - 96).ok()).unwrap_or(network)
 }
 
 pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: SocketAddr) -> SocketAddr {

@@ -1,17 +1,23 @@
 //! Who may ask: a token always; a `Host` that is ours, so that no web page can have a browser ask in its name.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use poem::http::{StatusCode, header};
 use poem::{Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
 use super::answer;
 use crate::config::{Live, Role};
+use crate::message::shield::harmless;
+use crate::server::log_limit::LogLimit;
+use crate::text_file;
 
 /// The tokens, and the names that we may be called by.
 pub struct Gate {
+    failures: Failures,
     /// The token that was made beside the store, and what the config says; `None` where whoever asks is the same process.
     known: Option<(SecretString, Live)>,
 }
@@ -19,12 +25,30 @@ pub struct Gate {
 impl Gate {
     /// For the listener: the token that was made beside the store may do everything, the config's what they say.
     pub fn new(live: Live, made: SecretString) -> Self {
-        Self { known: Some((made, live)) }
+        Self { failures: Failures::default(), known: Some((made, live)) }
     }
 
     /// For the process itself.
     pub fn open() -> Self {
-        Self { known: None }
+        Self { failures: Failures::default(), known: None }
+    }
+
+    /// The same; an invalid token is logged, counted, and answered after a pause.
+    pub(super) async fn refusal_slowly(&self, request: &Request, role: Role) -> Option<Response> {
+        let refusal = self.refusal(request, role)?;
+        if refusal.status() != StatusCode::UNAUTHORIZED || !request.headers().contains_key(header::AUTHORIZATION) {
+            return Some(refusal);
+        }
+        metrics::counter!("hookbell_admin_rejected_total").increment(1);
+        let client = request.remote_addr().as_socket_addr().map(|address| tracing::field::display(address.ip()));
+        let path = harmless(request.uri().path());
+        self.failures.logged.log(|skipped| tracing::warn!(client, path, skipped, "invalid admin token"));
+        let Ok(_place) = self.failures.places.try_acquire() else {
+            let message = "too many invalid tokens at once: try again later";
+            return Some(answer::error(StatusCode::TOO_MANY_REQUESTS, message));
+        };
+        tokio::time::sleep(FAILURE_PAUSE).await;
+        Some(refusal)
     }
 
     /// Why a request may not do what `role` may; none where it may.
@@ -62,6 +86,24 @@ impl Gate {
     }
 }
 
+/// Pause before an invalid token is answered.
+const FAILURE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Invalid tokens that may be answered at once; further ones are turned away without a pause.
+const MAX_FAILURES: usize = 16;
+
+/// Requests with invalid tokens.
+struct Failures {
+    logged: LogLimit,
+    places: Semaphore,
+}
+
+impl Default for Failures {
+    fn default() -> Self {
+        Self { logged: LogLimit::default(), places: Semaphore::new(MAX_FAILURES) }
+    }
+}
+
 /// Whether the request calls us by an address, `localhost`, or a name of the config. A name that leads to us without
 /// being ours is how a web page would ask from within.
 fn is_ours(request: &Request, hosts: &[String]) -> bool {
@@ -86,7 +128,7 @@ pub fn token_path(store: &Path) -> PathBuf {
 pub fn generate_token(store: &Path) -> Result<SecretString, String> {
     let path = token_path(store);
     let shown = |error: std::io::Error| format!("cannot keep the admin token in `{}`: {error}", path.display());
-    match std::fs::read_to_string(&path) {
+    match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(token) if token.trim().is_empty() => {
             return Err(format!("the admin token `{}` is empty: remove the file, a new one is made", path.display()));
         }

@@ -86,6 +86,7 @@ fn describe() {
     describe_counter!("hookbell_requests_refused_total", "Requests refused, by source and reason");
     describe_gauge!("hookbell_connections", "Open connections, by listener");
     describe_counter!("hookbell_connections_closed_total", "Connections closed by Hookbell, by listener and cause");
+    describe_counter!("hookbell_admin_rejected_total", "Requests to the admin API with an invalid token");
     describe_counter!("hookbell_panics_total", "Panics that were caught, by task; each is a defect of Hookbell");
     describe_counter!("hookbell_log_lines_lost_total", "Lines of the log that could not be written");
     describe_histogram!("hookbell_commit_seconds", "How long the store took to commit a batch");

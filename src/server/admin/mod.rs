@@ -41,12 +41,17 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
         });
         routes = routes.at(path, serve);
     }
-    let document = poem::endpoint::make_sync({
+    let document = poem::endpoint::make({
         let gate = gate.clone();
-        move |request: Request| match gate.refusal(&request, crate::config::Role::Read) {
-            None if *request.method() == Method::GET => answer(StatusCode::OK, openapi::document()),
-            None => answer::method_not_allowed("GET"),
-            Some(refusal) => refusal,
+        move |request: Request| {
+            let gate = gate.clone();
+            async move {
+                match gate.refusal_slowly(&request, crate::config::Role::Read).await {
+                    None if *request.method() == Method::GET => answer(StatusCode::OK, openapi::document()),
+                    None => answer::method_not_allowed("GET"),
+                    Some(refusal) => refusal,
+                }
+            }
         }
     });
     let ready = poem::endpoint::make({

@@ -155,7 +155,7 @@ pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut requ
             _ => "GET",
         }));
     };
-    if let Some(refusal) = gate.refusal(&request, operation.role) {
+    if let Some(refusal) = gate.refusal_slowly(&request, operation.role).await {
         return refusal;
     }
     let id = if path.contains(":id") { request.path_params::<String>().unwrap_or_default() } else { String::new() };

@@ -18,6 +18,7 @@ use crate::problem::{Place, Problem, Severity};
 use crate::source::PROVIDERS;
 use crate::template::budget::cancelled_by;
 use crate::template::{Context, Library, natives};
+use crate::text_file;
 
 /// What there is to look at.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -160,7 +161,9 @@ impl Desk {
 
     pub(super) async fn template(&self, name: String, chat: Option<String>) -> Result<TemplateAnswer, Wrong> {
         let path = self.path_of(&name, chat.as_deref()).ok();
-        if let Some((path, text)) = path.and_then(|path| Some((path.clone(), std::fs::read_to_string(path).ok()?))) {
+        if let Some((path, text)) =
+            path.and_then(|path| Some((path.clone(), text_file::read_text(&path, text_file::MAX_FILE).ok()?)))
+        {
             return Ok(TemplateAnswer { text, file: Some(path.display().to_string()) });
         }
         let built_in = Library::built_in_text(&name).filter(|_| chat.is_none());

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::source::without_credentials;
+
 /// Maximum size of a name, a title and the like, in bytes; what is longer is cut.
 const MAX_NAME: usize = 1024;
 
@@ -24,12 +26,13 @@ pub(super) fn long_text(value: &Value) -> Option<String> {
 
 /// An address.
 pub(super) fn link(value: &Value) -> Option<String> {
-    value.as_str().filter(|url| !url.trim().is_empty() && url.len() <= MAX_URL).map(ToOwned::to_owned)
+    let url = value.as_str().filter(|url| !url.trim().is_empty() && url.len() <= MAX_URL)?;
+    Some(without_credentials(url).into_owned())
 }
 
 fn held(value: &Value, max: usize) -> Option<String> {
     match value {
-        Value::String(text) if !text.trim().is_empty() => Some(cut(text, max)),
+        Value::String(text) if !text.trim().is_empty() => Some(cut(&without_credentials(text), max)),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

@@ -273,7 +273,7 @@ impl Store for SqliteStore {
 
 /// Where the user of a store is reached, as far as it has said so.
 pub fn user_of(path: &Path) -> Option<String> {
-    let address = std::fs::read_to_string(beside(path, "lock")).ok()?;
+    let address = crate::text_file::read_text(&beside(path, "lock"), 1_024).ok()?;
     Some(address.trim().to_owned()).filter(|address| !address.is_empty())
 }
 

@@ -364,6 +364,7 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
             template: row.get(3)?,
             style: row.get(4)?,
             event: whole(json, same),
+            size: json.len() + same.map_or(0, str::len),
             created_at: row.get(6)?,
             attempts: row.get(7)?,
             strikes: row.get(8)?,

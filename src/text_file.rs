@@ -1,0 +1,49 @@
+//! Reading files that people name: never more than expected, and never from what is not a file.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Read, Result};
+use std::path::Path;
+
+/// Maximum size of a secret or a token, in bytes.
+pub const MAX_SECRET: u64 = 64 * 1024;
+
+/// Maximum size of a config file, a template or a file of certificates, in bytes.
+pub const MAX_FILE: u64 = 4 * 1024 * 1024;
+
+/// Reads a whole file of at most `max` bytes. A device or a pipe may have no end, or block; it is refused.
+pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    let mut bytes = vec![];
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KB", max / 1024)));
+    }
+    Ok(bytes)
+}
+
+/// The same for a file that holds text.
+pub fn read_text(path: &Path, max: u64) -> Result<String> {
+    String::from_utf8(read(path, max)?).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_files_of_the_expected_size_are_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "0123456789").unwrap();
+        assert_eq!(read_text(&path, 10).unwrap(), "0123456789");
+        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is larger than 0 KB");
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is not UTF-8 text");
+        for endless in ["/dev/zero", "/dev/stdin", "/"] {
+            assert!(read(Path::new(endless), 9).is_err(), "{endless}");
+        }
+        assert_eq!(read(&directory.path().join("none"), 9).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}
