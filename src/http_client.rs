@@ -350,3 +350,31 @@ impl Target {
 pub fn is_exposed(url: &SecretString) -> bool {
     Target::parse(url).is_ok_and(|target| target.is_exposed())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_answer_echoes_of_an_address_is_made_illegible() {
+        let target =
+            Target::parse(&"https://x.example/hook/p%40ss-word/ab1/q?sig=S%2Bx&v=1".to_owned().into()).unwrap();
+        let answer = |text: &str| Answer {
+            status: 404,
+            headers: HeaderMap::new(),
+            text: text.to_owned(),
+            whole: true,
+            secrets: target.secrets(),
+        };
+        for (text, said) in [
+            ("no /hook/p%40ss-word/ab1/q here", "status 404: no *** here"),
+            ("unknown: p%40ss-word", "status 404: unknown: ***"),
+            ("unknown: p@ss-word", "status 404: unknown: ***"),
+            ("`ab1` and cab12", "status 404: `***` and cab12"),
+            ("sig S%2Bx or S+x", "status 404: sig *** or ***"),
+            ("a hook at v 1", "status 404: a hook at v 1"),
+        ] {
+            assert_eq!(answer(text).said(), said);
+        }
+    }
+}

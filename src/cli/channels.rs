@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::caller::Server;
 use super::events::segment;
-use super::print::outln;
-use super::shown::{ago, rows};
+use super::print::{errln, outln};
+use super::shown::{ago, in_line, rows};
 use super::{Failure, plural};
 use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
 use crate::config::{self, Secrets, Settings};
@@ -80,6 +80,9 @@ impl Channels {
             }
         };
         rows(&answer.channels, self.json, "the config has no channels", line);
+        if !self.json {
+            answer.problems.iter().for_each(|problem| errln!("warning: {}", in_line(problem)));
+        }
         Ok(())
     }
 }
@@ -106,6 +109,9 @@ fn line(status: &ChannelStatus) -> String {
     }
     let messages = |n: u64| plural(usize::try_from(n).unwrap_or(usize::MAX), "message");
     let mut more = vec![];
+    if lane.panics > 0 {
+        more.push(format!("its task panicked {} times and was restarted: a defect of Hookbell", lane.panics));
+    }
     if let Some(oldest) = lane.oldest {
         more.push(format!("{} waiting, the oldest asked for {}", messages(lane.waiting), ago(oldest)));
     }

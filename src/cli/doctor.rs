@@ -31,6 +31,7 @@ impl Doctor {
         }
         match self.server.caller(config).and_then(|caller| caller.get::<ChannelsAnswer>("/api/v1/channels", &[])) {
             Ok(answer) => {
+                findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
                 findings.extend(undecided(answer.undecided).into_iter().chain(answer.channels.iter().map(|status| {
                     let waits = status.lane.oldest.map(|oldest| {
                         format!(

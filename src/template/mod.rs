@@ -258,7 +258,7 @@ impl Library {
     pub(crate) const DRAFT: &str = "the draft";
 
     /// Puts a text in a template's place, in that of a chat's own or of the portable one, and says what is wrong with it.
-    pub(crate) fn replace(&mut self, name: &str, chat: Option<&str>, text: &str) -> Vec<Problem> {
+    pub fn replace(&mut self, name: &str, chat: Option<&str>, text: &str) -> Vec<Problem> {
         let source = Arc::new(SourceFile { path: Self::DRAFT.to_owned(), text: text.to_owned() });
         let kinds = served_by_name(name);
         let Some(chat) = chat else {

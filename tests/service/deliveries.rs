@@ -63,10 +63,10 @@ async fn what_is_stored_is_told_even_if_whoever_sent_it_hung_up() {
     use std::io::Write;
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
-    let (key, body) = titled(0);
-    let body = body.to_string();
-    let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), body.as_bytes());
     for n in 0..30 {
+        let (key, body) = titled(n);
+        let body = body.to_string();
+        let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), body.as_bytes());
         let mut request = format!("POST /hooks/bitbucket HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n", body.len());
         for (name, value) in &(bitbucket().headers)(key, &n.to_string()) {
             request.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap()));
@@ -79,7 +79,8 @@ async fn what_is_stored_is_told_even_if_whoever_sent_it_hung_up() {
     // Whatever of it was stored: the host repeats all of it, and each is told once.
     let mut stored = 0;
     for n in 0..30 {
-        let (status, _) = post(&service, key, &n.to_string(), &serde_json::from_str(&body).unwrap()).await;
+        let (key, body) = titled(n);
+        let (status, _) = post(&service, key, &n.to_string(), &body).await;
         stored += usize::from(status == 200);
     }
     assert_eq!(service.next_messages(30).len(), 30, "{stored} were stored before");

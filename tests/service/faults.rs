@@ -96,12 +96,16 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged_and_goes_on_by_itself()
     let limit =
         |bytes| rustix::process::prlimit(pid, Resource::Fsize, Rlimit { current: bytes, maximum: None }).unwrap();
     limit(Some(size));
+    let (admin, _) = service.admin(&home);
     let statuses = futures(&client, &service, 5..25).await;
     acknowledged.extend((5..25).zip(&statuses).filter(|(_, status)| **status == 202).map(|(n, _)| n));
     assert!(statuses.contains(&503), "{statuses:?}");
     assert!(statuses.iter().all(|status| [202, 503].contains(status)), "{statuses:?}");
     service.wait_for_log("store failing");
+    // It is not ready while no request could be stored, and ready again by itself, without any request.
+    readiness(&client, &admin, 503).await;
     limit(None);
+    readiness(&client, &admin, 200).await;
     for n in 25..30 {
         assert_eq!(send(&client, &service, n).await.status(), 202, "it goes on by itself");
         acknowledged.push(n);
@@ -114,6 +118,21 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged_and_goes_on_by_itself()
         }
         assert!(Instant::now() < deadline, "{acknowledged:?} were acknowledged, {shown:?} were shown");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until `/readyz` answers so, for five seconds at most.
+async fn readiness(client: &Client, admin: &str, status: u16) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let answer = client.get(format!("{admin}/readyz")).send().await.unwrap();
+        let (found, text) = (answer.status(), answer.text().await.unwrap());
+        if found == status {
+            assert_eq!(text.contains("the store does not take requests"), status == 503, "{text}");
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found}: {text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -151,7 +170,8 @@ async fn no_more_requests_wait_for_the_store_than_there_is_room_for() {
         .map(|n| {
             let (client, url) = (clients[n % clients.len()].clone(), service.url("/hooks/bitbucket"));
             tokio::spawn(async move {
-                let (key, body) = sample("pull_request.opened");
+                let (key, mut body) = sample("pull_request.opened");
+                body["pullrequest"]["title"] = format!("number {n:04}").into();
                 let sent = request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send().await;
                 sent.unwrap().status().as_u16()
             })

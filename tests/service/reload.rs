@@ -233,7 +233,7 @@ fn what_links_lead_to_and_directories_on_the_way_are_watched() {
     symlink("../push", at("real/v1/push.md.hbs")).unwrap();
     symlink("v1", at("real/now")).unwrap();
     symlink("real/now", at("templates")).unwrap();
-    replace(&at("keys/secret"), "one");
+    replace(&at("keys/secret"), "the first secret");
     let secret = EVERYTHING.lines().find(|line| line.starts_with("secret = ")).unwrap();
     let config = EVERYTHING.replace(secret, "secret = { file = \"keys/secret\" }");
     home.write_config(&format!("templates = \"templates\"\n{config}"));
@@ -247,11 +247,11 @@ fn what_links_lead_to_and_directories_on_the_way_are_watched() {
     assert!(service.wait_for_log(WENT_OVER).contains("`push`"));
     // A directory in the place of another, and then a file in it.
     std::fs::create_dir(at("new")).unwrap();
-    replace(&at("new/secret"), "two");
+    replace(&at("new/secret"), "the second secret");
     std::fs::rename(at("keys"), at("old")).unwrap();
     std::fs::rename(at("new"), at("keys")).unwrap();
     assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `keys/secret`"));
-    replace(&at("keys/secret"), "three");
+    replace(&at("keys/secret"), "the secret three");
     assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `keys/secret`"));
 }
 

@@ -265,6 +265,25 @@ fn deep_nesting_has_an_end() {
     assert!(plain_text(&flatten(strangers(&lists))).contains("199"));
 }
 
+/// Ten times the text takes about ten times as long, whatever nests in it; a quadratic way took a hundred times.
+#[test]
+fn deep_nesting_takes_linear_time() {
+    for (open, close) in [("**a ", "**"), ("*a _b ", "_*"), ("~~a ", "~~"), ("[a ", "](https://x.example)"), ("> ", "")]
+    {
+        let time = |times: usize| {
+            let text = format!("{}x{}", open.repeat(times), close.repeat(times));
+            let once = || {
+                let began = std::time::Instant::now();
+                assert!(plain_text(&flatten(strangers(&text))).contains('x'));
+                began.elapsed()
+            };
+            (0..3).map(|_| once()).min().unwrap()
+        };
+        let (few, many) = (time(1_000), time(10_000));
+        assert!(many < few * 40 + std::time::Duration::from_millis(50), "{open}: {few:?}, then {many:?}");
+    }
+}
+
 #[test]
 fn markup_of_helpers_is_spliced_in_where_it_stands() {
     let link = Splice::Link { url: "https://x.example/a b", text: "a]b" }.shielded();

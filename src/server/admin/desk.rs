@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
-use crate::delivery::Bells;
+use crate::delivery::{Bells, task_name};
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::explain::Explained;
 use crate::health::Health;
@@ -132,6 +132,9 @@ pub struct LaneStatus {
     pub oldest: Option<Millis>,
     /// When the next attempt is due, if the last one failed.
     pub next_at: Option<Millis>,
+    /// How often its task panicked and was restarted.
+    #[serde(default)]
+    pub panics: u64,
 }
 
 /// Lanes.
@@ -166,6 +169,9 @@ pub struct ChannelsAnswer {
     pub channels: Vec<ChannelStatus>,
     /// Events that came while the rules had mistakes; they are routed when these are mended.
     pub undecided: u64,
+    /// What an operator has to know of the service, as sentences.
+    #[serde(default)]
+    pub problems: Vec<String>,
 }
 
 /// A delivery or an event that was left alone.
@@ -239,10 +245,16 @@ pub(super) struct Readiness {
 }
 
 impl Desk {
-    /// Whether requests can be stored, and what an operator has to know.
-    pub(super) async fn readiness(&self) -> Readiness {
+    /// What an operator has to know of the service, as sentences.
+    fn problems(&self) -> Vec<String> {
         let mut problems = self.health.problems();
         problems.extend(self.store.faults());
+        problems
+    }
+
+    /// Whether requests can be stored, and what an operator has to know.
+    pub(super) async fn readiness(&self) -> Readiness {
+        let mut problems = self.problems();
         let mut is_ready = self.health.store_error().is_none();
         if is_ready {
             match tokio::time::timeout(READY, self.store.is_ready()).await {
@@ -292,14 +304,15 @@ impl Desk {
         let known = settings.lanes.keys();
         let gone = counts.ended.iter().filter(|((_, state), _)| *state == State::Parked).map(|((name, _), _)| name);
         let names: BTreeSet<_> = known.chain(gone).collect();
-        let channels = names.into_iter().map(|name| channel(&settings, name, &counts)).collect();
-        Ok(ChannelsAnswer { channels, undecided: counts.undecided })
+        let channels = names.into_iter().map(|name| self.channel(&settings, name, &counts)).collect();
+        Ok(ChannelsAnswer { channels, undecided: counts.undecided, problems: self.problems() })
     }
     pub(super) async fn lanes(&self) -> Result<LanesAnswer, Wrong> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();
         let lanes: BTreeSet<_> = settings.lanes.values().collect();
-        Ok(LanesAnswer { lanes: lanes.into_iter().map(|lane| lane_status(&settings, lane, &counts)).collect() })
+        let status = |lane| self.lane_status(&settings, lane, &counts);
+        Ok(LanesAnswer { lanes: lanes.into_iter().map(status).collect() })
     }
 
     pub(super) async fn reload(&self) -> Result<ReloadAnswer, Wrong> {
@@ -329,8 +342,8 @@ impl Desk {
         self.bells.change(lane);
         let counts = self.store.counts().await?;
         let sharing = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
-        let channels = sharing.map(|name| channel(&settings, name, &counts)).collect();
-        Ok(ChannelsAnswer { channels, undecided: counts.undecided })
+        let channels = sharing.map(|name| self.channel(&settings, name, &counts)).collect();
+        Ok(ChannelsAnswer { channels, undecided: counts.undecided, problems: self.problems() })
     }
 
     /// Sends deliveries again where they went.
@@ -481,30 +494,34 @@ impl Desk {
     }
 }
 
-/// How a channel is, as far as is counted.
-fn channel(settings: &Settings, name: &ChannelName, counts: &Counts) -> ChannelStatus {
-    let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
-    let lane = match settings.lanes.get(name) {
-        Some(lane) => lane_status(settings, lane, counts),
-        None => {
-            let reason = Some("the channel is not in the config".to_owned());
-            let lane = Lane(String::new());
-            LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
+impl Desk {
+    /// How a channel is, as far as is counted.
+    fn channel(&self, settings: &Settings, name: &ChannelName, counts: &Counts) -> ChannelStatus {
+        let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
+        let lane = match settings.lanes.get(name) {
+            Some(lane) => self.lane_status(settings, lane, counts),
+            None => {
+                let reason = Some("the channel is not in the config".to_owned());
+                let lane = Lane(String::new());
+                LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
+            }
+        };
+        ChannelStatus {
+            channel: name.clone(),
+            kind: settings.channels.get(name).map(|channel| channel.kind.to_owned()),
+            lane,
+            parked: of(State::Parked),
+            dead: of(State::Dead) + of(State::Suspect),
+            skipped: of(State::Skipped),
         }
-    };
-    ChannelStatus {
-        channel: name.clone(),
-        kind: settings.channels.get(name).map(|channel| channel.kind.to_owned()),
-        lane,
-        parked: of(State::Parked),
-        dead: of(State::Dead) + of(State::Suspect),
-        skipped: of(State::Skipped),
     }
-}
 
-fn lane_status(settings: &Settings, lane: &Lane, counts: &Counts) -> LaneStatus {
-    let channels = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name.clone()).collect();
-    status(lane, channels, counts.lanes.get(lane).unwrap_or(&LaneCounts::default()))
+    fn lane_status(&self, settings: &Settings, lane: &Lane, counts: &Counts) -> LaneStatus {
+        let channels =
+            settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name.clone()).collect();
+        let status = status(lane, channels, counts.lanes.get(lane).unwrap_or(&LaneCounts::default()));
+        LaneStatus { panics: self.health.panics(&task_name(lane)), ..status }
+    }
 }
 
 /// How long the store may take to say that it is well.
@@ -549,6 +566,7 @@ fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneS
         waiting: counts.waiting,
         oldest: counts.oldest,
         next_at: counts.next_at,
+        panics: 0,
     }
 }
 

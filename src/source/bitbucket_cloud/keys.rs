@@ -63,6 +63,8 @@ fn never_has(key: &HostKey) -> &'static [&'static str] {
         ["repository"] if key.name == "repo:updated" => TELLING,
         ["repository"] => TELLING_AND_CHANGES,
         ["comment"] => &["pullrequest", "issue"],
+        // A pull request that was just opened has no votes.
+        ["pullrequest"] if key.name == "pullrequest:created" => &["comment", "approval", "changes_request"],
         // What is commented on is in the body of a comment too.
         ["pullrequest" | "issue"] | ["pullrequest", "approval" | "changes_request"] if key.name != "issue:updated" => {
             &["comment"]

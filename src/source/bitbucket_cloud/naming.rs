@@ -3,10 +3,11 @@
 //! The key stands in a header, and only the body is signed: whoever has recorded a delivery could send it again under
 //! another key. So the body decides, as far as it says anything.
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::Reader;
-use super::json::flag;
+use super::json::{flag, time};
 use super::objects::account_id;
 use super::pull_request::{state, votes};
 use crate::event::{Kind, PullRequestState, Vote};
@@ -62,12 +63,16 @@ fn vote(pr: &Value, voting: &Value) -> Option<Option<Vote>> {
     votes(pr).get(&account_id(&voting["user"])?).copied()
 }
 
+/// Time between writing a comment and storing it.
+const AT_ONCE: SignedDuration = SignedDuration::from_secs(5);
+
 /// Fields that a body does not have say nothing: bodies from before threads could be resolved have no `resolution`.
 fn comment(by_key: Kind, comment: &Value) -> Kind {
     let is_resolved = comment.get("resolution").map(Value::is_object);
     let plain = || {
-        let is_new = comment["created_on"] == comment["updated_on"] || !comment["updated_on"].is_string();
-        if is_new { Kind::PullRequestCommentAdded } else { Kind::PullRequestCommentEdited }
+        let since_created = time(&comment["updated_on"]).zip(time(&comment["created_on"]));
+        let is_edited = since_created.is_some_and(|(updated, created)| updated.duration_since(created) > AT_ONCE);
+        if !is_edited { Kind::PullRequestCommentAdded } else { Kind::PullRequestCommentEdited }
     };
     match by_key {
         _ if flag(&comment["deleted"]) => Kind::PullRequestCommentDeleted,

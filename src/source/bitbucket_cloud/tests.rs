@@ -466,3 +466,108 @@ proptest! {
         let _ = source().parse(&headers("repo:push", "r"), &bytes);
     }
 }
+
+/// The kind of a sample's body, changed, that comes under this key; and whether the receipt says that they differ.
+fn named(sample: &str, key: &str, change: impl FnOnce(&mut Value)) -> Result<(Kind, bool), Refusal> {
+    let sample = samples::ALL.iter().find(|known| known.name == sample).unwrap();
+    let mut body: Value = serde_json::from_str(sample.body).unwrap();
+    change(&mut body);
+    let parsed = source().parse(&headers(key, "r"), body.to_string().as_bytes())?;
+    let kind = parsed.events.first().map_or(Kind::Other, |event| event.kind);
+    Ok((kind, parsed.note.is_some_and(|note| note.contains("the event is named by the body"))))
+}
+
+#[test]
+fn a_body_names_the_event_where_its_key_says_another() {
+    use Kind::*;
+    for (sample, key, kind) in [
+        ("pull_request.opened", "pullrequest:fulfilled", PullRequestUpdated),
+        ("pull_request.opened", "pullrequest:rejected", PullRequestUpdated),
+        ("pull_request.merged", "pullrequest:created", PullRequestMerged),
+        ("pull_request.merged", "pullrequest:rejected", PullRequestMerged),
+        ("pull_request.declined", "pullrequest:fulfilled", PullRequestDeclined),
+        ("pull_request.approved", "pullrequest:unapproved", PullRequestApproved),
+        ("pull_request.approval_withdrawn", "pullrequest:approved", PullRequestApprovalWithdrawn),
+        ("pull_request.changes_requested", "pullrequest:changes_request_removed", PullRequestChangesRequested),
+        ("pull_request.changes_withdrawn", "pullrequest:changes_request_created", PullRequestChangesWithdrawn),
+        ("pull_request.comment_deleted", "pullrequest:comment_created", PullRequestCommentDeleted),
+        ("pull_request.comment_added", "pullrequest:comment_deleted", PullRequestCommentAdded),
+        ("pull_request.comment_edited", "pullrequest:comment_deleted", PullRequestCommentEdited),
+        ("pull_request.comment_resolved", "pullrequest:comment_reopened", PullRequestCommentResolved),
+        ("issue.updated", "issue:comment_created", IssueUpdated),
+    ] {
+        assert_eq!(named(sample, key, |_| {}), Ok((kind, true)), "{sample} as {key}");
+    }
+    let unresolved = |body: &mut Value| body["comment"]["resolution"] = Value::Null;
+    let key = "pullrequest:comment_resolved";
+    assert_eq!(named("pull_request.comment_added", key, unresolved), Ok((PullRequestCommentAdded, true)));
+    // Bodies from before threads could be resolved say nothing of it.
+    let silent = |body: &mut Value| drop(body["comment"].as_object_mut().unwrap().remove("resolution"));
+    assert_eq!(named("pull_request.comment_added", key, silent), Ok((PullRequestCommentResolved, false)));
+}
+
+#[test]
+fn every_sample_is_named_by_its_own_key_and_says_nothing_of_it() {
+    for sample in samples::ALL {
+        let (_, differs) = named(sample.name, sample.key, |_| {}).unwrap();
+        assert!(!differs, "{}", sample.name);
+    }
+}
+
+/// A body under another key than its own makes a message that is true, or none.
+#[test]
+fn no_body_under_another_key_claims_what_did_not_happen() {
+    let claims = |kind: Kind| kind.as_str().to_owned();
+    for sample in samples::ALL {
+        let own = named(sample.name, sample.key, |_| {}).unwrap().0;
+        for key in keys::ALL.iter().filter(|key| key.name != sample.key) {
+            let Ok((kind, _)) = named(sample.name, key.name, |_| {}) else { continue };
+            let is_true = kind == own
+                || kind == Kind::Other
+                || own == Kind::Other
+                // What an update changed, memory says; one that changed nothing is not told.
+                || kind == Kind::PullRequestUpdated || kind == Kind::PullRequestCommitsAdded
+                // Created and updated differ in nothing but the key.
+                || (kind == Kind::PullRequestOpened && own == Kind::PullRequestUpdated)
+                || (claims(kind).contains("comment") && claims(own).contains("comment"))
+                || kind.family() == "issue" && own.family() == "issue"
+                // Bodies about a whole repository are all alike.
+                || kind.family() == "repository" && own.family() == "repository";
+            assert!(is_true, "{} as {}: {kind}", sample.name, key.name);
+        }
+    }
+}
+
+#[test]
+fn a_push_of_very_many_refs_is_told_in_part_and_the_rest_is_counted() {
+    let mut body: Value = serde_json::from_str(samples::ALL.iter().find(|s| s.name == "push").unwrap().body).unwrap();
+    let change = |n: usize| json!({ "new": { "name": format!("tag-{n}"), "type": "tag" } });
+    body["push"]["changes"] = (0..5_000).map(change).collect::<Vec<_>>().into();
+    body["repository"]["description"] = "d".repeat(100_000).into();
+    let parsed = source().parse(&headers("repo:push", "r"), body.to_string().as_bytes()).unwrap();
+    assert_eq!(parsed.events.len(), 1_000);
+    assert_eq!(parsed.note.as_deref(), Some("the push changed 5000 refs: the last 4000 are not routed"));
+    let (first, last) = (&parsed.events[0], &parsed.events[999]);
+    assert!(Arc::ptr_eq(first.repository.as_ref().unwrap(), last.repository.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(first.actor.as_ref().unwrap(), last.actor.as_ref().unwrap()));
+    assert!(first.repository.as_ref().unwrap().description.as_ref().unwrap().len() <= 1024);
+}
+
+#[test]
+fn reviewers_and_participants_are_matched_in_no_time() {
+    let mut body: Value =
+        serde_json::from_str(samples::ALL.iter().find(|s| s.name == "pull_request.opened").unwrap().body).unwrap();
+    let account = |n: usize| json!({ "account_id": format!("id-{n}"), "display_name": format!("N{n}") });
+    let of = |count: usize| (0..count).map(account).collect::<Vec<_>>();
+    body["pullrequest"]["reviewers"] = of(20_000).into();
+    body["pullrequest"]["participants"] =
+        of(20_000).into_iter().map(|user| json!({ "user": user, "approved": true })).rev().collect::<Vec<_>>().into();
+    let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
+    let began = std::time::Instant::now();
+    let events = Reader::new("pullrequest:created", &body, &settings).events().unwrap().unwrap();
+    // Comparing each with each took minutes in a debug build.
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    let pull_request = events[0].pull_request.as_ref().unwrap();
+    assert_eq!((pull_request.reviewer_count, pull_request.approvals), (20_000, 20_000));
+    assert_eq!(pull_request.reviewers.as_ref().unwrap().len(), 250);
+}
