@@ -31,8 +31,8 @@ const LARGEST_ANSWER: usize = 64 * 1024;
 /// The most bytes of a public file that are read.
 const LARGEST_FILE: usize = 4 * 1024 * 1024;
 
-/// The longest wait that a chat may ask for: what is beyond it is a mistake, and the chat says so again.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest wait that a chat may ask for: what is beyond it is a mistake, or the chat says so again.
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// What the config says of outgoing requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub(crate) struct Answer {
     pub(crate) whole: bool,
     /// What of the address an answer may echo and nobody may see.
     pub(crate) secrets: Vec<String>,
+    /// The names of the address's parameters.
+    pub(crate) parameters: Vec<String>,
 }
 
 /// What of the settings is wrong, in words without secrets.
@@ -121,7 +123,8 @@ impl Http {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let (bytes, whole) = read(&mut response, LARGEST_ANSWER).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { status, headers, text, whole, secrets: target.secrets() })
+        let parameters = target.0.query_pairs().map(|(name, _)| name.into_owned()).collect();
+        Ok(Answer { status, headers, text, whole, secrets: target.secrets(), parameters })
     }
 
     /// Gets a public file of at most [`LARGEST_FILE`] bytes. An error says why there is none.
@@ -223,13 +226,45 @@ impl Answer {
         }
     }
 
+    /// Whether this is a web page: no chat answers with one.
+    fn is_page(&self) -> bool {
+        let text = self.text.trim_start_matches('\u{feff}').trim_start();
+        let begins = |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
+        ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].into_iter().any(begins)
+    }
+
+    /// Whether this is a block by Cloudflare, which stands before some chats
+    /// (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>).
+    fn is_block(&self) -> bool {
+        let code = self.text.trim().strip_prefix("error code: ").unwrap_or_default();
+        self.status >= 400 && code.len() == 4 && code.starts_with("10")
+    }
+
+    /// The outcome of an answer that something on the way gave: the message did not arrive, and nothing is wrong with it or
+    /// with its destination.
+    pub(crate) fn not_the_chat(&self) -> Outcome {
+        let failure = Failure::with_remedy(
+            Reason::NotTheChat,
+            format!("this is not the chat's answer: {}", self.said()),
+            "something on the way answered (a proxy, a gateway, a filter): let this machine reach the chat, or set `[http] proxy`",
+        );
+        Outcome::Retry { failure, after: self.retry_after() }
+    }
+
     /// What answers mean that all chats have in common; `None` for a chat's own.
     pub(crate) fn common(&self) -> Option<Outcome> {
         let said = self.said();
         match self.status {
+            429 if self.is_page() => {
+                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() })
+            }
+            500..=599 => {
+                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
+            }
+            _ if self.is_page() || self.is_block() => Some(self.not_the_chat()),
             200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "the answer broke off"))),
             429 => Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() }),
-            500..=599 | 408 | 425 => {
+            408 | 425 => {
                 Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
             }
             300..=399 => Some(Outcome::Closed(Failure::with_remedy(
@@ -331,6 +366,15 @@ impl Target {
         self.0.path()
     }
 
+    /// The same address whose path begins otherwise, if it begins so.
+    pub(crate) fn with_path_prefix(&self, from: &str, to: &str) -> Self {
+        let mut url = self.0.clone();
+        if let Some(rest) = self.0.path().strip_prefix(from) {
+            url.set_path(&format!("{to}{rest}"));
+        }
+        Self(url)
+    }
+
     /// The same address with one more parameter.
     pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Self {
         let mut url = self.0.clone();
@@ -365,6 +409,7 @@ mod tests {
             text: text.to_owned(),
             whole: true,
             secrets: target.secrets(),
+            parameters: vec![],
         };
         for (text, said) in [
             ("no /hook/p%40ss-word/ab1/q here", "status 404: no *** here"),

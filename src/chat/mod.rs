@@ -155,6 +155,8 @@ pub enum Reason {
     Gone,
     /// The destination does not take messages from us.
     Forbidden,
+    /// Something on the way answered in the chat's place: a proxy, a gateway, a filter.
+    NotTheChat,
     /// An answer that nobody has seen yet.
     Unexpected,
 }
@@ -172,6 +174,7 @@ impl Reason {
             Self::Blocked => "blocked",
             Self::Gone => "gone",
             Self::Forbidden => "forbidden",
+            Self::NotTheChat => "not_the_chat",
             Self::Unexpected => "unexpected",
         }
     }

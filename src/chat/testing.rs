@@ -208,7 +208,14 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate
     for (name, value) in headers {
         map.insert(reqwest::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
-    crate::http_client::Answer { status, headers: map, text: text.to_owned(), whole: true, secrets: vec![] }
+    crate::http_client::Answer {
+        status,
+        headers: map,
+        text: text.to_owned(),
+        whole: true,
+        secrets: vec![],
+        parameters: vec!["sig".to_owned()],
+    }
 }
 
 /// An outcome in a few words: what, why, and how long to wait.

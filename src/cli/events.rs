@@ -8,6 +8,7 @@ use super::caller::Server;
 use super::print::outln;
 use super::shown::{escaped, in_line, json, moment, rows, since, states};
 use super::{Failure, deliveries};
+use crate::server::Misdirected;
 use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
 use crate::store::{Refused, SeenEvent};
 
@@ -56,7 +57,11 @@ impl Events {
             self.show_one(&answer);
         } else if self.refused {
             let answer: RefusalsAnswer = caller.get("/api/v1/refusals", &[("limit", limit)])?;
-            rows(&answer.refusals, self.json, "no request was refused", refusal);
+            rows(&answer.refusals, self.json, "no request was rejected", refusal);
+            if !self.json && !answer.misdirected.is_empty() {
+                outln!("\nrequests that reached no webhook, since the service started:");
+            }
+            rows(&answer.misdirected, self.json || answer.misdirected.is_empty(), "", misdirected);
         } else {
             let since = self.since.as_deref().map(since).transpose()?.map(|at| at.to_string());
             let query = [
@@ -96,6 +101,12 @@ fn refusal(refused: &Refused) -> String {
     let client = refused.client.as_deref().unwrap_or("an unknown address");
     let key = refused.key.as_deref().unwrap_or("no key");
     in_line(&format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason))
+}
+
+fn misdirected(request: &Misdirected) -> String {
+    let client = request.client.as_deref().unwrap_or("an unknown address");
+    let (at, method, path) = (moment(request.at), &request.method, &request.path);
+    in_line(&format!("{at}  {client}  {method} {path}  {}", request.reason))
 }
 
 fn event(seen: &SeenEvent) -> String {

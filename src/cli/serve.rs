@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::print::errln;
@@ -19,6 +19,13 @@ use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|error| Failure::NotFine(format!("cannot start threads: {error}")))?;
+    // Before anything else: a signal that nobody listens to yet would end the process.
+    let signals = {
+        let _within = runtime.enter();
+        Signals::listen().map_err(|error| Failure::NotFine(format!("cannot listen to signals: {error}")))?
+    };
     let log = telemetry::start();
     raise_file_limit();
     let loaded = config::load(config, Secrets::Generate);
@@ -32,9 +39,7 @@ pub(super) fn run(config: &Path) -> Result<(), Failure> {
         );
         complain(&told);
     }
-    let runtime =
-        tokio::runtime::Runtime::new().map_err(|error| Failure::NotFine(format!("cannot start threads: {error}")))?;
-    let result = runtime.block_on(serve(config, settings, loaded.files));
+    let result = runtime.block_on(serve(config, settings, loaded.files, signals));
     // A console that nobody reads may block a thread for ever; what it was to show waits in the store.
     runtime.shutdown_background();
     drop(log);
@@ -56,17 +61,35 @@ fn file_limit() -> usize {
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-async fn serve(config: &Path, settings: Settings, files: Watched) -> Result<(), Failure> {
-    let fatal = |error: std::io::Error| Failure::NotFine(format!("cannot listen to signals: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(fatal)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(fatal)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(fatal)?;
+/// The signals that the service answers to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signals) -> Result<(), Failure> {
+    let Signals { mut interrupt, mut terminate, mut hangup } = signals;
     let public = match settings.listen {
         Listen::Address(address) => bind(address, "listen").await?,
         Listen::Systemd => passed_in()?,
     };
     let admin = bind(settings.admin.listen, "admin_listen").await?;
-    let store = open(&settings.store).await.map_err(|error| Failure::NotFine(error.to_string()))?;
+    let store = tokio::select! {
+        store = open(&settings.store) => store.map_err(|error| Failure::NotFine(error.to_string()))?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
     let token = generate_token(&settings.store).map_err(Failure::NotFine)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
     if let Err(error) = store.reached_at(&reached.to_string()) {

@@ -65,6 +65,18 @@ impl Alert {
         }
     }
 
+    /// Something on the way to a channel answers in its chat's place.
+    pub(super) fn blocked(delivery: &Delivery, failure: &Failure) -> Self {
+        Self {
+            channel: delivery.channel.clone(),
+            what: "is not reached: its messages are queued, and tried again",
+            said: failure.said.clone(),
+            remedy: failure.remedy.unwrap_or("look at what is on the way to the chat").to_owned(),
+            cause: Cause::Daily(format!("not the chat {}", delivery.channel)),
+            is_open: false,
+        }
+    }
+
     /// A message ended without being delivered.
     pub(super) fn ended(channel: &ChannelName, reason: &str, said: &str) -> Self {
         Self {

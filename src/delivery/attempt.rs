@@ -172,7 +172,8 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
         let wait = asked.filter(|asked| *asked >= SHORTEST_WAIT).unwrap_or(own);
         // What is wrong on the way says nothing of the message.
-        let strike = !matches!(failure.reason, Reason::RateLimited | Reason::Network | Reason::Timeout);
+        let on_the_way = [Reason::RateLimited, Reason::Network, Reason::Timeout, Reason::NotTheChat];
+        let strike = !on_the_way.contains(&failure.reason);
         let next = Next::Waits { strike };
         Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait }, alert: None }
     };
@@ -188,7 +189,8 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         Outcome::Accepted => on("accepted", None, Next::Accepted),
         Outcome::Retry { failure, after } => {
             tell(&failure, delivery, "will try again");
-            again(failure.reason.as_str(), failure, after)
+            let alert = (failure.reason == Reason::NotTheChat).then(|| Alert::blocked(delivery, &failure));
+            Meaning { alert, ..again(failure.reason.as_str(), failure, after) }
         }
         Outcome::Unknown(failure) => {
             tell(&failure, delivery, "no answer, so it may be there; will try again");

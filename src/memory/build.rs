@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, Recall, bounded, commit};
@@ -32,8 +35,8 @@ type Moment = (Millis, Millis);
 struct Runs {
     /// The newest that passed.
     passed: Option<Moment>,
-    /// The last ones that failed since, and hashes that tell which they are.
-    failed: Vec<(Moment, String)>,
+    /// The last ones that failed since.
+    failed: Vec<Failure>,
     /// Those that failed before them.
     earlier: u64,
 }
@@ -46,18 +49,36 @@ struct Last {
     at: Millis,
 }
 
+/// A run that failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Failure {
+    at: Moment,
+    /// Hashes that tell which commit it was of, under which key, and which run.
+    commit: String,
+    key: String,
+    run: String,
+}
+
+/// A run that ended.
+struct Ended {
+    at: Moment,
+    commit: String,
+    key: String,
+}
+
 impl Runs {
     fn newest(&self) -> Moment {
-        let failed = self.failed.iter().map(|(moment, _)| *moment).max();
+        let failed = self.failed.iter().map(|failure| failure.at).max();
         self.passed.max(failed).unwrap_or_default()
     }
 
     /// Takes note of a failure: how many there are in a row with it. `None` where a newer run passed before.
-    fn fail(&mut self, moment: Moment, run: String) -> Option<u64> {
-        if self.passed.is_some_and(|passed| passed >= moment) {
+    fn fail(&mut self, ended: Ended, run: String) -> Option<u64> {
+        let Ended { at, commit, key } = ended;
+        if self.passed.is_some_and(|passed| passed >= at) {
             return None;
         }
-        let failure = (moment, run);
+        let failure = Failure { at, commit, key, run };
         if !self.failed.contains(&failure) {
             self.failed.push(failure);
             self.failed.sort_unstable();
@@ -69,26 +90,42 @@ impl Runs {
     }
 
     /// Takes note of a run that passed: how many failures it ends. `None` where it ends none, or a newer one failed.
-    fn pass(&mut self, moment: Moment) -> Option<u64> {
+    fn pass(&mut self, ended: &Ended) -> Option<u64> {
         let before = self.earlier + self.failed.len() as u64;
-        if self.failed.first().is_none_or(|(failed, _)| *failed <= moment) {
+        // Parts of one build run side by side for the same commit: one that passes says nothing of another that failed.
+        let goes_on = |failed: &Failure| {
+            let beside = failed.commit == ended.commit && failed.key != ended.key && failed.at.1 > ended.at.0;
+            failed.at > ended.at || beside
+        };
+        self.failed.retain(goes_on);
+        if self.failed.is_empty() {
             self.earlier = 0;
         }
-        self.failed.retain(|(failed, _)| *failed > moment);
-        self.passed = self.passed.max(Some(moment));
+        self.passed = self.passed.max(Some(ended.at));
         (before > 0 && self.failed.is_empty()).then_some(before)
     }
 }
 
-/// What stays the same over the runs of one sort of build: its key, unless that is a mere number; then its name, but
-/// for the number of the run.
+/// What changes from one run to the next: a number or a UUID at the end of a key or a name.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static RUN: LazyLock<Regex> = LazyLock::new(|| {
+    let uuid = r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?";
+    Regex::new(&format!(r"(?i)(?:^|[\s/#:_.-]+)(?:#?[0-9]+|{uuid})$")).expect("a valid pattern")
+});
+
+/// What stays the same over the runs of one sort of build: its key without the run's number; or if nothing is left of that,
+/// its name without it.
 fn series(build: &Build) -> Option<String> {
     let key = build.key.as_deref()?;
-    let number = key.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
-    match build.name.as_deref().filter(|_| number) {
-        Some(name) => Some(name.split_whitespace().filter(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" ")),
-        None => Some(key.to_owned()),
+    let bare = RUN.replace(key, "");
+    if !bare.is_empty() {
+        return Some(bare.into_owned());
     }
+    let name = build.name.as_deref().map(|name| {
+        let words = name.split_whitespace().filter(|word| !word.starts_with('#')).collect::<Vec<_>>().join(" ");
+        RUN.replace(&words, "").into_owned()
+    });
+    Some(name.filter(|name| !name.is_empty()).unwrap_or_else(|| key.to_owned()))
 }
 
 fn subject(build: &Build, repository: &str) -> Option<String> {
@@ -125,13 +162,13 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     }
     let place = build.branch.as_deref().map_or_else(|| format!("@{hash}"), |branch| bounded(branch).into_owned());
     let runs = known.branches.entry(place).or_default();
+    let ended = Ended { at: (began, at), commit: super::hash(commit::subject("", &hash).as_str()), key: this.clone() };
     match state {
         BuildState::Failed => {
-            build.failures =
-                runs.fail((began, at), super::hash(&format!("{this} {}", url.as_deref().unwrap_or_default())))
+            build.failures = runs.fail(ended, super::hash(&format!("{this} {}", url.as_deref().unwrap_or_default())));
         }
         BuildState::Succeeded => {
-            build.failures = runs.pass((began, at));
+            build.failures = runs.pass(&ended);
             if build.failures.is_some() {
                 event.kind = Kind::BuildFixed;
             }

@@ -15,6 +15,9 @@ const MAX_REVIEWERS: usize = 10 * 1024;
 /// Why an event is not told.
 const TOLD_BEFORE: &str = "this state of the pull request was told before";
 
+/// Why an update is not told.
+const NOTHING_CHANGED: &str = "nothing that Hookbell knows of has changed since the pull request was last seen";
+
 /// What is remembered of a pull request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Known {
@@ -116,8 +119,9 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let mut silent = None;
     if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
         let (kind, changes) = difference(&before, &now, pr);
-        if changes.is_empty() && before.told && before.updated.is_some() && before.updated == now.updated {
-            silent = Some(TOLD_BEFORE);
+        if changes.is_empty() && before.told {
+            let same = before.updated.is_some() && before.updated == now.updated;
+            silent = Some(if same { TOLD_BEFORE } else { NOTHING_CHANGED });
         }
         event.kind = kind.unwrap_or(event.kind);
         event.changes = changes;

@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::answer::{answer, error, method_not_allowed, unavailable};
 use super::body::{self, BodyError};
 use super::decide::Incoming;
+use super::misdirected::Cause;
 use super::{App, client};
-use crate::config::SourceEntry;
+use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, RequestId, SourceName};
 use crate::memory::subject_of_body;
 use crate::message::fit::cut_text;
@@ -35,18 +36,22 @@ const MAX_SHOWN: usize = 200;
 const STORE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Receives a request. All that can be checked without the body is checked before a byte of it is read.
-pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
-    if *request.method() != Method::POST {
-        return method_not_allowed("POST");
-    }
-    let name = SourceName::from(request.path_params::<String>().unwrap_or_default());
+pub(super) async fn receive(app: Arc<App>, wanted: &str, mut request: Request) -> Response {
     let settings = app.live.now();
-    let Some(entry) = settings.sources.get(&name) else {
-        body::reject(&mut request).await;
-        return error(StatusCode::NOT_FOUND, "there is no such source: look at the webhook's URL");
-    };
     let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
     let client = peer.map(|peer| client::address(peer, request.headers(), &settings.trusted_proxies));
+    let Some((name, entry)) = source(&settings, wanted) else {
+        let names: Vec<_> = settings.sources.keys().map(|name| format!("/hooks/{name}")).collect();
+        let reason = format!("there is no source `{}`{}", shown(wanted), right_url(&names));
+        app.misdirected.add(Cause::Source, &request, client, &reason);
+        body::reject(&mut request).await;
+        return error(StatusCode::NOT_FOUND, &reason);
+    };
+    let name = name.clone();
+    if *request.method() != Method::POST {
+        app.misdirected.add(Cause::Method, &request, client, "only POST is allowed");
+        return method_not_allowed("POST");
+    }
     if let Err(refusal) = check(entry, client, request.headers()) {
         body::reject(&mut request).await;
         return refused(&app, name, entry, client, request.headers(), &refusal);
@@ -55,7 +60,13 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
     let body = match app.bodies.read(&mut request, client.unwrap_or(IpAddr::from([0; 4])), max).await {
         Ok(body) => body,
         Err(BodyError::NoRoom) => return not_stored(&app, &name, "no memory for arriving bodies is left"),
-        Err(error) => return error.answer(max),
+        Err(error) => {
+            if error == BodyError::TooLarge {
+                let reason = format!("the body is larger than {} KB", max / 1024);
+                app.misdirected.add(Cause::TooLarge, &request, client, &reason);
+            }
+            return error.answer(max);
+        }
     };
     let Some(place) = app.places.take(body.len()) else {
         return not_stored(&app, &name, "too many requests are waiting for the store");
@@ -83,6 +94,39 @@ pub(super) async fn receive(app: Arc<App>, mut request: Request) -> Response {
         Some(Err(refusal)) => refused(&app, name, entry, client, &headers, &refusal),
         None => not_stored(&app, &name, "the body could not be read"),
     }
+}
+
+/// The source of this name; a URL that was typed may differ in case.
+fn source<'a>(settings: &'a Settings, name: &str) -> Option<(&'a SourceName, &'a SourceEntry)> {
+    let exact = settings.sources.get_key_value(&SourceName::from(name));
+    exact.or_else(|| {
+        let mut alike = settings.sources.iter().filter(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+        alike.next().filter(|_| alike.next().is_none())
+    })
+}
+
+/// What to write instead, where that can be known.
+fn right_url(paths: &[String]) -> String {
+    match paths {
+        [path] => format!(": the webhook's URL ends in `{path}`"),
+        _ => ": look at the webhook's URL".to_owned(),
+    }
+}
+
+/// Answers a request for which there is nothing.
+pub(super) async fn misdirected(app: &App, mut request: Request) -> Response {
+    let settings = app.live.now();
+    let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
+    let client = peer.map(|peer| client::address(peer, request.headers(), &settings.trusted_proxies));
+    let names: Vec<_> = settings.sources.keys().map(|name| format!("/hooks/{name}")).collect();
+    let path = shown(request.uri().path());
+    let reason = match names.as_slice() {
+        [_] => format!("nothing is at `{path}`{}", right_url(&names)),
+        _ => format!("nothing is at `{path}`: webhooks go to `/hooks/SOURCE`"),
+    };
+    app.misdirected.add(Cause::Path, &request, client, &reason);
+    body::reject(&mut request).await;
+    error(StatusCode::NOT_FOUND, &reason)
 }
 
 /// Memory for requests that wait for the store.
@@ -138,7 +182,7 @@ fn refused(
     count(&name, "refused");
     let word = word(refusal);
     metrics::counter!("hookbell_requests_refused_total", "source" => name.to_string(), "reason" => word).increment(1);
-    let (key, reason) = (entry.source.key(headers).map(|key| told(&key)), told(&refusal.to_string()));
+    let (key, reason) = (entry.source.key(headers).map(|key| shown(&key)), shown(&refusal.to_string()));
     app.refusals.log(|skipped| {
         let client = client.map(tracing::field::display);
         tracing::warn!(source = %name, key, client, reason, skipped, "request rejected");
@@ -155,6 +199,7 @@ fn word(refusal: &Refusal) -> &'static str {
         Refusal::WrongSignature => "wrong_signature",
         Refusal::ForeignAddress { .. } => "foreign_address",
         Refusal::ForeignRepository { .. } => "foreign_repository",
+        Refusal::OtherHost(_) => "other_host",
         Refusal::NotJson => "not_json",
         Refusal::Malformed(_) => "malformed",
     }
@@ -165,7 +210,7 @@ fn status(refusal: &Refusal) -> StatusCode {
         Refusal::Unsigned { .. } | Refusal::WrongSignature => StatusCode::UNAUTHORIZED,
         Refusal::ForeignAddress { .. } | Refusal::ForeignRepository { .. } => StatusCode::FORBIDDEN,
         Refusal::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
+        Refusal::OtherHost(_) | Refusal::Malformed(_) => StatusCode::BAD_REQUEST,
     }
 }
 
@@ -175,14 +220,14 @@ fn understand(entry: &SourceEntry, headers: &HeaderMap, body: &[u8]) -> Result<(
     let parsed = entry.source.parse(headers, body)?;
     for place in parsed.events.iter().filter_map(Event::place) {
         if !entry.repo.matches(&place) {
-            return Err(Refusal::ForeignRepository { repository: told(place.trim_end_matches('/')) });
+            return Err(Refusal::ForeignRepository { repository: shown(place.trim_end_matches('/')) });
         }
     }
     Ok((verified, parsed))
 }
 
 /// Untrusted text for a log, a list or an answer: in one line, and short.
-fn told(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     cut_text(&harmless(text), MAX_SHOWN)
 }
 

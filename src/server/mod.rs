@@ -10,6 +10,7 @@ mod connections;
 mod decide;
 mod hooks;
 mod log_limit;
+mod misdirected;
 mod receipt;
 mod refusals;
 mod reload;
@@ -19,9 +20,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{Method, StatusCode};
-use poem::{EndpointExt, Request, Response, Route};
+use poem::{EndpointExt, Request, Response};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -39,9 +41,11 @@ use body::Bodies;
 use connections::{Connections, Limits};
 use hooks::Places;
 use log_limit::LogLimit;
+use misdirected::MisdirectedList;
 use refusals::Refusals;
 use reload::Reloader;
 
+pub use misdirected::Misdirected;
 pub use reload::{Asking, ReloadAnswer, Reloads, reloads};
 
 /// How long what is under way gets to finish when the service stops.
@@ -53,6 +57,7 @@ struct App {
     store: Arc<dyn Store>,
     bells: Bells,
     refusals: Refusals,
+    misdirected: MisdirectedList,
     health: Health,
     /// Memory for bodies that are still arriving.
     bodies: Bodies,
@@ -141,6 +146,7 @@ pub async fn serve(
         store: store.clone(),
         bells,
         refusals: refusals.clone(),
+        misdirected: desk.misdirected.clone(),
         health,
         bodies: Bodies::default(),
         places: Places::new(),
@@ -232,14 +238,29 @@ async fn probe(store: Arc<dyn Store>, health: Health) {
 }
 
 fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {
-    let hooks = poem::endpoint::make(move |request: Request| {
+    poem::endpoint::make(move |request: Request| {
         let app = app.clone();
-        async move { hooks::receive(app, request).await }
-    });
-    let health = poem::endpoint::make_sync(|request: Request| match *request.method() {
-        Method::GET | Method::HEAD => answer(StatusCode::OK, json!({ "status": "ok" })),
-        _ => answer::method_not_allowed("GET"),
-    });
-    let routes = Route::new().at("/hooks/:source", hooks).at("/healthz", health);
-    routes.catch_all_error(|error: poem::Error| async move { answer::of_error(&error) }).map_to_response().boxed()
+        async move { serve_public(app, request).await }
+    })
+    .map_to_response()
+    .boxed()
+}
+
+/// Serves a request to the public listener. Slashes that are doubled or at the end make no difference, nor does case:
+/// people type the URL of a webhook.
+async fn serve_public(app: Arc<App>, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let is = |part: &str, name: &str| part.eq_ignore_ascii_case(name);
+    match parts.as_slice() {
+        [hooks, source] if is(hooks, "hooks") => {
+            let source = percent_decode_str(source).decode_utf8_lossy();
+            hooks::receive(app, &source, request).await
+        }
+        [health] if is(health, "healthz") => match *request.method() {
+            Method::GET | Method::HEAD => answer(StatusCode::OK, json!({ "status": "ok" })),
+            _ => answer::method_not_allowed("GET"),
+        },
+        _ => hooks::misdirected(&app, request).await,
+    }
 }

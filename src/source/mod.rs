@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod bitbucket_cloud;
+mod json;
 mod signature;
 
 use std::borrow::Cow;
@@ -92,6 +93,9 @@ pub enum Refusal {
         /// `workspace/slug`.
         repository: String,
     },
+    /// It comes from another program than this source is for. The text names it, and says what to change.
+    #[error("{0}")]
+    OtherHost(String),
     /// The headers say that the body is not JSON.
     #[error("the body must be JSON: send `Content-Type: application/json`")]
     NotJson,
@@ -114,7 +118,7 @@ fn json_object(body: &[u8]) -> Result<Value, Refusal> {
     if body.iter().filter(marks).count() > most && values(body) > most {
         return Err(Refusal::Malformed(format!("the body holds more than {most} values")));
     }
-    match serde_json::from_slice(body) {
+    match json::parse(body) {
         Ok(object @ Value::Object(_)) => Ok(object),
         Ok(_) => Err(Refusal::Malformed("the body is not a JSON object".to_owned())),
         Err(error) => Err(Refusal::Malformed(format!("the body is not valid JSON: {error}"))),

@@ -4,6 +4,7 @@
 
 mod answers;
 mod attacks;
+mod cases;
 mod chats;
 mod command_line;
 mod crash;

@@ -15,11 +15,17 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
     let closed = |reason, remedy| Outcome::Closed(Failure::with_remedy(reason, said(answer, &json), remedy));
     let rejected = |reason| Outcome::Rejected(Failure::new(reason, said(answer, &json)));
     if answer.status == 429 {
-        let asked = json["retry_after"].as_f64().and_then(seconds_of);
-        let after = asked.max(answer.retry_after());
+        let after = wait(answer, &json);
         return Outcome::Retry { failure: Failure::new(Reason::RateLimited, said(answer, &json)), after };
     }
+    // Cloudflare's block in Discord's form.
+    if json["code"] == 40333 {
+        return answer.not_the_chat();
+    }
     if (200..300).contains(&answer.status) && answer.whole {
+        if !json.is_object() && !answer.text.trim().is_empty() {
+            return answer.not_the_chat();
+        }
         let message_id = json["id"].as_str().map(ToOwned::to_owned);
         return Outcome::Delivered(Receipt { message_id, pause: pause(answer), instead: None });
     }
@@ -54,9 +60,23 @@ fn said(answer: &Answer, json: &Value) -> String {
     answer.saying(&format!("{message}{code}{errors}"))
 }
 
+/// How long to wait after too many messages. The bucket's own header counts in seconds, with fractions; the others count so in
+/// today's API, and in milliseconds where an address leads to an older one: then all three differ by a thousand.
+fn wait(answer: &Answer, json: &Value) -> Option<Duration> {
+    let reset = header(answer, "x-ratelimit-reset-after").and_then(seconds_of);
+    let asked = json["retry_after"].as_f64().and_then(seconds_of).max(answer.retry_after());
+    match (reset, asked) {
+        (Some(reset), Some(asked)) if asked > reset * 100 => Some(reset),
+        (reset, asked) => asked.or(reset),
+    }
+}
+
+fn header(answer: &Answer, name: &str) -> Option<f64> {
+    answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
 /// How long to wait before the next message, where this one was the last that the bucket had room for.
 fn pause(answer: &Answer) -> Option<Duration> {
-    let header = |name: &str| answer.headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
-    let used_up = header("x-ratelimit-remaining").is_some_and(|left| left < 1.0);
-    header("x-ratelimit-reset-after").filter(|_| used_up).and_then(seconds_of)
+    let used_up = header(answer, "x-ratelimit-remaining").is_some_and(|left| left < 1.0);
+    header(answer, "x-ratelimit-reset-after").filter(|_| used_up).and_then(seconds_of)
 }

@@ -75,6 +75,8 @@ impl Discord {
                 help: "leave out what stands behind the webhook's token: `/slack` or `/github`",
             });
         }
+        // Without a version, Discord takes an old one, which counts waits in milliseconds.
+        let target = target.with_path_prefix("/api/webhooks/", "/api/v10/webhooks/");
         // Without `wait`, Discord does not say whether the message was taken.
         let target = target.with_parameter("wait", "true");
         Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))

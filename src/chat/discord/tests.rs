@@ -119,8 +119,13 @@ fn every_answer_leads_where_it_should() {
         (500, "x".to_owned(), "retry server_error None"),
         (429, r#"{"message":"x","retry_after":64.57,"global":false}"#.to_owned(), "retry rate_limited Some(64.57s)"),
         (429, "<html>banned</html>".to_owned(), "retry rate_limited None"),
-        (404, "<html>".to_owned(), "closed gone"),
-        (403, "<html>".to_owned(), "closed forbidden"),
+        (404, "<html>".to_owned(), "retry not_the_chat None"),
+        (403, "<html>".to_owned(), "retry not_the_chat None"),
+        (200, "<html>".to_owned(), "retry not_the_chat None"),
+        (200, "ok".to_owned(), "retry not_the_chat None"),
+        (403, r#"{"message": "internal network error", "code": 40333}"#.to_owned(), "retry not_the_chat None"),
+        (403, "error code: 1015".to_owned(), "retry not_the_chat None"),
+        (404, "{}".to_owned(), "closed gone"),
         (400, "{}".to_owned(), "rejected invalid_message"),
         (418, "{}".to_owned(), "retry unexpected None"),
     ];
@@ -129,6 +134,14 @@ fn every_answer_leads_where_it_should() {
     }
     let html = answer(429, &[("retry-after", "3600")], "<html>banned</html>");
     assert_eq!(short(&answer::outcome(&html)), "retry rate_limited Some(3600s)");
+    // An address without a version, or a stranger in between: seconds and milliseconds are told apart.
+    let waits = |reset: &str, after: &str, body: &str| {
+        let headers = [("x-ratelimit-reset-after", reset), ("retry-after", after)];
+        short(&answer::outcome(&answer(429, &headers, &format!(r#"{{"retry_after":{body}}}"#))))
+    };
+    assert_eq!(waits("1.337", "1337", "1337"), "retry rate_limited Some(1.337s)");
+    assert_eq!(waits("1.337", "2", "1.337"), "retry rate_limited Some(2s)");
+    assert_eq!(waits("0.2", "65", "64.6"), "retry rate_limited Some(200ms)");
     let bucket = [("x-ratelimit-remaining", "0"), ("x-ratelimit-reset-after", "1.25")];
     assert_eq!(short(&answer::outcome(&answer(200, &bucket, "{}"))), "delivered None Some(1.25s)");
     let bucket = [("x-ratelimit-remaining", "4"), ("x-ratelimit-reset-after", "1.25")];

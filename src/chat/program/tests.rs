@@ -32,7 +32,14 @@ fn a_secret_is_taken_as_it_is_or_as_the_specification_writes_it() {
 #[test]
 fn an_answer_means_what_its_status_says() {
     let outcome = |status| {
-        let answer = Answer { status, headers: HeaderMap::new(), text: String::new(), whole: true, secrets: vec![] };
+        let answer = Answer {
+            status,
+            headers: HeaderMap::new(),
+            text: String::new(),
+            whole: true,
+            secrets: vec![],
+            parameters: vec![],
+        };
         short(&answer::outcome(&answer))
     };
     let told: Vec<_> =

@@ -40,6 +40,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
                 closed(Reason::Gone, "there is no webhook at this address: make a new one, and set its address")
             }
             (None, 401 | 403) => closed(Reason::Forbidden, "the workspace does not let this webhook post"),
+            (None, 200..=299) => answer.not_the_chat(),
             (None, _) => answer.unexpected(),
         },
     }

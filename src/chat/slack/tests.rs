@@ -96,7 +96,13 @@ fn every_word_leads_where_it_should() {
         (429, "", "retry rate_limited None"),
         (404, "something new", "closed gone"),
         (400, "something new", "rejected unexpected"),
-        (200, "<html>login</html>", "retry unexpected None"),
+        (200, "<html>login</html>", "retry not_the_chat None"),
+        (200, "something else", "retry not_the_chat None"),
+        (403, "<!DOCTYPE html><html>blocked</html>", "retry not_the_chat None"),
+        (404, "<html>", "retry not_the_chat None"),
+        (413, "<html>", "retry not_the_chat None"),
+        (302, "<HTML>", "retry not_the_chat None"),
+        (403, "error code: 1015", "retry not_the_chat None"),
         (405, "", "retry unexpected None"),
         (302, "", "closed unexpected"),
     ];
@@ -107,7 +113,7 @@ fn every_word_leads_where_it_should() {
     assert_eq!(waits("30"), "retry rate_limited Some(30s)");
     assert_eq!(waits("1.5"), "retry rate_limited Some(1.5s)");
     assert_eq!(waits("Fri, 20 Nov 2020 10:00:00 GMT"), "retry rate_limited Some(0ns)");
-    assert_eq!(waits("999999999"), "retry rate_limited Some(86400s)");
+    assert_eq!(waits("999999999"), "retry rate_limited Some(3600s)");
     assert_eq!(waits("soon"), "retry rate_limited None");
 }
 

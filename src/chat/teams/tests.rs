@@ -62,7 +62,13 @@ fn every_answer_leads_where_it_should() {
     let cases = [
         (202, "", "accepted"),
         (200, "", "accepted"),
-        (400, r#"{"error":{"code":"TriggerInputSchemaMismatch"}}"#, "rejected invalid_message"),
+        (400, r#"{"error":{"code":"TriggerInputSchemaMismatch"}}"#, "closed gone"),
+        (400, r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#, "closed gone"),
+        (400, r#"{"error":{"code":"MissingApiVersionParameter"}}"#, "closed forbidden"),
+        (404, r#"{"error":{"code":"WorkflowNotFound"}}"#, "closed gone"),
+        (400, r#"{"error":{"code":"SomethingNew"}}"#, "rejected invalid_message"),
+        (200, "<html>", "retry not_the_chat None"),
+        (403, "<html>", "retry not_the_chat None"),
         (413, "", "rejected invalid_message"),
         (401, sign_in, "closed forbidden"),
         (401, "", "closed forbidden"),
@@ -79,8 +85,16 @@ fn every_answer_leads_where_it_should() {
     for (status, text, expected) in cases {
         assert_eq!(short(&answer::outcome(&answer(status, &[], text))), expected, "{status} {text}");
     }
-    let Outcome::Closed(failure) = answer::outcome(&answer(401, &[], sign_in)) else { panic!("not closed") };
-    assert!(failure.remedy.unwrap().contains("\"Anyone\""));
+    let help = |status, text: &str, parameters: &[&str]| {
+        let parameters = parameters.iter().map(|name| (*name).to_owned()).collect();
+        let answer = crate::http_client::Answer { parameters, ..answer(status, &[], text) };
+        let Outcome::Closed(failure) = answer::outcome(&answer) else { panic!("not closed") };
+        failure.remedy.unwrap()
+    };
+    let off = r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#;
+    assert!(help(401, sign_in, &["api-version", "sig"]).contains("\"Anyone\""));
+    assert!(help(401, sign_in, &["api-version"]).starts_with("the address was cut"));
+    assert!(help(400, off, &["sig"]).starts_with("the flow is turned off"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use crate::health::Health;
 use crate::routing::Subject;
 use crate::server::body::Bodies;
 use crate::server::decide::deliveries;
+use crate::server::misdirected::{Misdirected, MisdirectedList};
 use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
 use crate::store::{
     Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, Refused, SeenDelivery, SeenEvent, State, Store,
@@ -40,6 +41,8 @@ pub struct Desk {
     pub(crate) bodies: Bodies,
     /// Turns for drafts to be drawn.
     pub(crate) drawings: Arc<Semaphore>,
+    /// The last requests that reached no webhook.
+    pub(crate) misdirected: MisdirectedList,
 }
 
 /// Why something is not answered.
@@ -88,6 +91,10 @@ pub struct ExplainAnswer {
 pub struct RefusalsAnswer {
     /// The newest last.
     pub refusals: Vec<Refused>,
+    /// The last requests that reached no webhook: a wrong path or method, an unknown source, a body that was too large. They
+    /// are kept in memory, since the service started; the newest last.
+    #[serde(default)]
+    pub misdirected: Vec<Misdirected>,
 }
 
 /// Deliveries.
@@ -233,6 +240,7 @@ impl Desk {
             health: Health::default(),
             bodies: Bodies::default(),
             drawings: Arc::new(Semaphore::new(DRAWINGS)),
+            misdirected: MisdirectedList::default(),
         }
     }
 }
@@ -286,7 +294,8 @@ impl Desk {
     }
 
     pub(super) async fn refusals(&self, limit: usize) -> Result<RefusalsAnswer, Wrong> {
-        Ok(RefusalsAnswer { refusals: self.store.refusals(limit).await? })
+        let refusals = self.store.refusals(limit).await?;
+        Ok(RefusalsAnswer { refusals, misdirected: self.misdirected.last(limit) })
     }
 
     pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, Wrong> {

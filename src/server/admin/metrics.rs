@@ -84,6 +84,7 @@ fn describe() {
     describe_counter!("hookbell_requests_total", "Webhook requests, by source and what became of them");
     describe_counter!("hookbell_requests_verified_total", "Requests stored, by source and the secret that signed them");
     describe_counter!("hookbell_requests_refused_total", "Requests refused, by source and reason");
+    describe_counter!("hookbell_requests_misdirected_total", "Requests that reached no webhook, by cause");
     describe_gauge!("hookbell_connections", "Open connections, by listener");
     describe_counter!("hookbell_connections_closed_total", "Connections closed by Hookbell, by listener and cause");
     describe_counter!("hookbell_admin_rejected_total", "Requests to the admin API with an invalid token");

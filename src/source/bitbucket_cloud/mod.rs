@@ -13,6 +13,7 @@ mod json;
 mod keys;
 mod naming;
 mod objects;
+mod others;
 mod pipeline;
 mod pull_request;
 mod push;
@@ -66,6 +67,7 @@ impl Source for BitbucketCloud {
     }
 
     fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        others::check(headers)?;
         if !self.settings.unsigned {
             let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
             if !signature::is_hmac_sha256(signature.as_bytes()) {
@@ -86,7 +88,11 @@ impl Source for BitbucketCloud {
 
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
         let key = self.known_key(headers)?;
+        others::check(headers)?;
         let payload = json_object(body)?;
+        if payload["data"].is_object() && payload["product"].is_string() {
+            return Err(Refusal::OtherHost(others::CONNECT.to_owned()));
+        }
         let reader = Reader::new(&key, &payload, &self.settings);
         let events = reader.events()?;
         let (events, note) = match events {

@@ -1,0 +1,291 @@
+//! Inputs that failed once, each standing for a kind: `tests/cases`, whose README says what is right.
+
+use std::path::{Path, PathBuf};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::program::{EVERYTHING, Home, SECRET, Service, bitbucket};
+
+fn case(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
+}
+
+/// Sends a case's body with its headers, signed unless the headers say something else of that.
+async fn send(service: &Service, name: &str) -> (u16, Value) {
+    let (body, headers) = (case(&format!("{name}.json")), case(&format!("{name}.meta")));
+    let (body, headers) = (std::fs::read(body).unwrap(), std::fs::read_to_string(headers).unwrap());
+    let mut request = Client::new().post(service.url("/hooks/bitbucket"));
+    let fixed = headers.lines().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name != "X-Request-UUID");
+    for (name, value) in fixed {
+        request = request.header(name, value);
+    }
+    // All cases have the same one.
+    request = request.header("X-Request-UUID", name);
+    if !headers.contains("Authorization") {
+        let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), &body);
+        request = request.header(header, signature);
+    }
+    let answer = request.body(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+fn is_rejected(answer: (u16, Value), name: &str) {
+    let (status, answer) = answer;
+    assert!(status == 400 && answer["error"].as_str().unwrap().contains(name), "{status} {answer}");
+}
+
+#[tokio::test]
+async fn broken_characters_lose_no_event_and_the_raw_body_stays_as_it_came() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    for name in ["lone-surrogate", "escaped-byte", "bom", "in-a-field-nobody-reads"] {
+        let (status, answer) = send(&service, &format!("01-broken-characters/{name}")).await;
+        assert_eq!((status, &answer["events"][0]["kind"]), (202, &json!("push")), "{name}: {answer}");
+        let message = service.next_messages(1).remove(0);
+        assert!(message.contains("acme/x"), "{message}");
+    }
+    service.stop("TERM");
+    let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
+    let mut select = db.prepare("SELECT body FROM requests").unwrap();
+    let bodies = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
+    let bodies: Vec<_> = bodies.map(|body| lz4_flex::decompress_size_prepended(&body.unwrap()).unwrap()).collect();
+    for name in ["lone-surrogate", "escaped-byte", "bom", "in-a-field-nobody-reads"] {
+        let body = std::fs::read(case(&format!("01-broken-characters/{name}.json"))).unwrap();
+        assert!(bodies.contains(&body), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_other_programs_are_rejected_by_name() {
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    is_rejected(send(&service, "09-connect-envelope/body").await, "Connect or Forge app");
+    is_rejected(send(&service, "11-data-center/opened").await, "Bitbucket Data Center");
+    is_rejected(send(&service, "11-data-center/ping").await, "Bitbucket Data Center");
+    for (header, host) in [("X-GitHub-Event", "GitHub"), ("X-Gitlab-Event", "GitLab"), ("X-Gitea-Event", "Gitea")] {
+        let request = Client::new().post(service.url("/hooks/bitbucket")).header(header, "push").body("{}");
+        let answer = request.send().await.unwrap();
+        is_rejected((answer.status().as_u16(), answer.json().await.unwrap()), host);
+    }
+    let (_, rejected, _) = home.run(&["events", "--refused"]);
+    assert!(rejected.contains("Bitbucket Data Center") && rejected.contains("GitLab"), "{rejected}");
+}
+
+#[tokio::test]
+async fn an_update_that_changed_nothing_known_is_suppressed_with_a_reason() {
+    let home = Home::new(EVERYTHING);
+    let service = home.serve();
+    assert_eq!(send(&service, "06-only-target-moved/1-opened").await.1["events"][0]["silent"], Value::Null);
+    for name in ["2-only-the-target-moved", "3-only-updated_on"] {
+        let (status, answer) = send(&service, &format!("06-only-target-moved/{name}")).await;
+        let why = "nothing that Hookbell knows of has changed since the pull request was last seen";
+        assert_eq!((status, &answer["events"][0]["silent"]), (202, &json!(why)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn builds_with_a_run_number_in_their_key_are_one_series() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    send(&service, "10-key-with-run-number/1-failed").await;
+    let (_, answer) = send(&service, "10-key-with-run-number/2-successful").await;
+    assert_eq!(answer["events"][0]["kind"], "build.fixed", "{answer}");
+    assert_eq!(service.next_messages(2).len(), 2);
+}
+
+#[tokio::test]
+async fn control_characters_are_escaped_in_every_output() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (_, answer) = send(&service, "07-c1-in-json/push").await;
+    service.next_messages(1);
+    assert_eq!(answer["events"].as_array().unwrap().len(), 1);
+    let (_, events, _) = home.run(&["events", "--json"]);
+    let id = serde_json::from_str::<Value>(events.lines().next().unwrap()).unwrap()["id"].as_str().unwrap().to_owned();
+    let (_, deliveries, _) = home.run(&["deliveries", "--json"]);
+    let delivery: Value = serde_json::from_str(deliveries.lines().next().unwrap()).unwrap();
+    let delivery = delivery["id"].as_str().unwrap();
+    for arguments in [
+        &["events"][..],
+        &["events", "--json"],
+        &["events", &id],
+        &["events", &id, "--json"],
+        &["deliveries"],
+        &["deliveries", delivery],
+        &["deliveries", delivery, "--json"],
+        &["deliveries", delivery, "--sent"],
+        &["explain", &id],
+        &["explain", &id, "--json"],
+    ] {
+        let (code, output, error) = home.run(arguments);
+        assert_eq!(code, 0, "{arguments:?}: {error}");
+        let is_bad =
+            |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'));
+        assert!(!output.chars().any(is_bad), "{arguments:?}: {output:?}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (admin, _) = service.admin(&home);
+    let client = Client::new();
+    for (n, path) in ["/hooks/bitbucket/", "//hooks//bitbucket", "/Hooks/BitBucket"].into_iter().enumerate() {
+        let (key, mut body) = crate::program::sample("push");
+        body["n"] = n.into();
+        let request = crate::program::request(&client, &service.url(path), key, path, &body.to_string());
+        assert_eq!(request.send().await.unwrap().status(), 202, "{path}");
+    }
+    service.next_messages(3);
+    for path in ["/", "/hook/bitbucket", "/hooks/bitbuckt", "/hooks/bitbucket/x"] {
+        let answer = client.post(service.url(path)).body("{}").send().await.unwrap();
+        assert_eq!(answer.status(), 404, "{path}");
+        let answer: Value = answer.json().await.unwrap();
+        assert!(
+            answer["error"].as_str().unwrap().ends_with("the webhook's URL ends in `/hooks/bitbucket`"),
+            "{answer}"
+        );
+    }
+    assert_eq!(client.get(service.url("/hooks/bitbucket")).send().await.unwrap().status(), 405);
+    let (key, _) = crate::program::sample("push");
+    let large =
+        crate::program::request(&client, &service.url("/hooks/bitbucket"), key, "large", &"x".repeat(1_100_000));
+    assert_eq!(large.send().await.unwrap().status(), 413);
+    for n in 0..150 {
+        let scan = client.get(service.url(&format!("/{n}\u{9b}"))).send().await.unwrap();
+        assert_eq!(scan.status(), 404);
+    }
+    let unsigned = client.post(service.url("/hooks/bitbucket")).header("X-Event-Key", "repo:push").body("{}");
+    assert_eq!(unsigned.send().await.unwrap().status(), 401);
+    let (code, output, _) = home.run(&["events", "--refused", "--limit", "1000"]);
+    let (rejected, misdirected) = output.split_once("requests that reached no webhook").unwrap();
+    assert_eq!((code, rejected.trim().lines().count(), misdirected.trim().lines().count()), (0, 1, 101), "{output}");
+    let line = service.wait_for_log("request reached no webhook");
+    assert!(line.contains("path=\"/\"") || line.contains("path="), "{line}");
+    let metrics = client.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+    for (cause, count) in [("path", 153), ("source", 1), ("method", 1), ("too_large", 1)] {
+        let line = format!("hookbell_requests_misdirected_total{{cause=\"{cause}\"}} {count}");
+        assert!(metrics.contains(&line), "{line}\n{metrics}");
+    }
+}
+
+/// A signal while the service starts is no end of it.
+#[test]
+fn a_hangup_at_any_time_is_a_reload() {
+    let home = Home::new(EVERYTHING);
+    for pause in [0, 3, 10, 30, 60] {
+        let child =
+            home.command(&[]).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20 + pause));
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        let service = Home::running(child);
+        let (status, _) = service.stop("TERM");
+        assert!(status.success(), "after {pause} ms: {status}");
+    }
+}
+
+/// A chat, or something before it, that gives one answer to all requests: its address, and the paths that were asked for.
+fn answering(name: &str) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let raw = std::fs::read_to_string(case(&format!("answers/{name}.answer"))).unwrap();
+    let (head, body) = raw.split_once("\n\n").unwrap();
+    let head = head.replace('\n', "\r\n");
+    let answer = format!("{head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    let asked = std::sync::Arc::new(std::sync::Mutex::new(vec![]));
+    let paths = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut reader = BufReader::new(stream);
+            let (mut first, mut length) = (String::new(), 0);
+            let _ = reader.read_line(&mut first);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut sent = vec![0; length];
+            let _ = reader.read_exact(&mut sent);
+            paths.lock().unwrap().push(first.split_whitespace().nth(1).unwrap_or_default().to_owned());
+            let _ = reader.get_mut().write_all(answer.as_bytes());
+        }
+    });
+    (address, asked)
+}
+
+/// What becomes of a push's message to a channel of this kind whose chat answers so: the channel and the delivery.
+async fn delivered_to(kind: &str, path: &str, name: &str) -> (Value, Value, Vec<String>) {
+    let (address, asked) = answering(name);
+    let config =
+        EVERYTHING.replace("kind = \"console\"", &format!("kind = {kind:?}\nwebhook_url = \"http://{address}{path}\""));
+    let home = Home::new(&config);
+    let service = home.serve();
+    let (key, body) = crate::program::sample("push");
+    assert_eq!(crate::program::post(&service, key, "1", &body).await.0, 202);
+    let deadline = std::time::Instant::now() + crate::program::PATIENCE;
+    loop {
+        let (_, lines, _) = home.run(&["deliveries", "--json"]);
+        let delivery: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+        if delivery["attempts"] != 0 {
+            let (_, lines, _) = home.run(&["channels", "--json"]);
+            return (serde_json::from_str(&lines).unwrap(), delivery, asked.lock().unwrap().clone());
+        }
+        assert!(std::time::Instant::now() < deadline, "{delivery}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+const FLOW: &str = "/workflows/x/triggers/manual/paths/invoke?api-version=1&sig=y";
+
+#[tokio::test]
+async fn a_flow_that_cannot_run_closes_its_channel_with_advice_and_loses_no_message() {
+    for (name, path, advice) in [
+        ("12a-teams-flow-off", FLOW, "the flow is turned off"),
+        (
+            "13a-teams-address-cut-at-first-and",
+            "/workflows/x/triggers/manual/paths/invoke?api-version=1",
+            "the address was cut",
+        ),
+    ] {
+        let (channel, delivery, _) = delivered_to("teams", path, name).await;
+        assert_eq!((&channel["state"], &delivery["state"]), (&json!("closed"), &json!("waiting")), "{name}: {channel}");
+        assert!(channel["remedy"].as_str().unwrap().starts_with(advice), "{channel}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_the_chats_answer_is_tried_again_and_named() {
+    let discord = "/api/webhooks/1/x";
+    for (kind, path, name) in [
+        ("discord", discord, "14a-discord-blocked-json"),
+        ("discord", discord, "17a-gateway-403"),
+        ("discord", discord, "17b-gateway-200"),
+        ("slack", "/services/T/B/x", "17a-gateway-403"),
+        ("slack", "/services/T/B/x", "17b-gateway-200"),
+        ("teams", FLOW, "17a-gateway-403"),
+        ("teams", FLOW, "17b-gateway-200"),
+    ] {
+        let (channel, delivery, _) = delivered_to(kind, path, name).await;
+        assert_eq!((&channel["state"], &delivery["state"]), (&json!("open"), &json!("waiting")), "{kind} {name}");
+        let said = delivery["said"].as_str().unwrap();
+        assert_eq!(delivery["outcome"], "not_the_chat", "{kind} {name}: {delivery}");
+        assert!(said.starts_with("this is not the chat's answer: status "), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn discords_waits_are_taken_in_their_units_and_its_version_is_named() {
+    let (channel, delivery, asked) = delivered_to("discord", "/api/webhooks/1/x", "15a-discord-milliseconds").await;
+    assert_eq!((&channel["state"], &delivery["outcome"]), (&json!("open"), &json!("rate_limited")));
+    let wait = channel["next_at"].as_i64().unwrap() - delivery["created_at"].as_i64().unwrap();
+    assert!(wait < 10_000, "1.3 s, not 22 minutes: {wait} ms");
+    assert!(asked[0].starts_with("/api/v10/webhooks/1/x"), "{asked:?}");
+}
