@@ -314,6 +314,12 @@ impl Target {
         let Ok(url) = Url::parse(url.expose_secret()) else {
             return wrong("the webhook's address is no URL", "copy it whole: it begins with `https://`");
         };
+        if url.query().is_some_and(|query| query.contains("amp;")) {
+            return wrong(
+                "the webhook's address has `&amp;` in it",
+                "write `&` instead: it was copied from a web page's source",
+            );
+        }
         if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
             return wrong("the webhook's address is not one of the web", "copy it whole: it begins with `https://`");
         }
@@ -360,6 +366,12 @@ impl Target {
             .host_str()
             .and_then(|host| host.strip_suffix(domain))
             .is_some_and(|below| below.is_empty() || below.ends_with('.'))
+    }
+
+    /// The value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        let found = self.0.query_pairs().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     }
 
     pub(crate) fn path(&self) -> &str {

@@ -163,8 +163,19 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
             return Err(Failure::NotFine(reason));
         }
     };
-    let url = to.unwrap_or_else(|| format!("http://{}/hooks/{name}", reachable(settings)));
+    let url =
+        to.map_or_else(|| format!("http://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
     Ok((url, secret))
+}
+
+/// The URL of a webhook, where only the service's own was given.
+fn whole(url: String, source: &str) -> String {
+    match url::Url::parse(&url) {
+        Ok(parsed) if parsed.path() == "/" && parsed.query().is_none() => {
+            format!("{}/hooks/{source}", url.trim_end_matches('/'))
+        }
+        _ => url,
+    }
 }
 
 /// Who listens on every address is reached on the loopback.
@@ -206,6 +217,18 @@ async fn post(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_base_url_is_completed() {
+        for (url, completed) in [
+            ("http://x:8080", "http://x:8080/hooks/bitbucket"),
+            ("http://x:8080/", "http://x:8080/hooks/bitbucket"),
+            ("http://x:8080/hooks/other", "http://x:8080/hooks/other"),
+            ("nonsense", "nonsense"),
+        ] {
+            assert_eq!(whole(url.to_owned(), "bitbucket"), completed);
+        }
+    }
 
     #[test]
     fn what_a_sample_tells_happens_now_in_the_order_in_which_it_happened() {

@@ -61,8 +61,24 @@ impl Provider for Variable {
     /// No value of the config is a number: a secret of digits, or a name, is text.
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
         let Ok(read) = self.text.parse();
-        let value = if matches!(read, Value::Num(..)) { Value::from(self.text.as_str()) } else { read };
+        // A text may begin like a list or a table; it is one only if it is written as in the file.
+        let is_text = match &read {
+            Value::Num(..) => true,
+            Value::Array(..) | Value::Dict(..) => !is_toml(&self.text),
+            _ => false,
+        };
+        let value = if is_text { Value::from(self.text.as_str()) } else { read };
         Ok(Profile::Default.collect(nest(&self.path, value).into_dict().unwrap_or_default()))
+    }
+}
+
+/// Whether a text is a list of strings or a table, as TOML has them.
+fn is_toml(text: &str) -> bool {
+    let table: Option<toml::Table> = toml::from_str(&format!("value = {text}")).ok();
+    match table.as_ref().and_then(|table| table.get("value")) {
+        Some(toml::Value::Array(items)) => items.iter().all(toml::Value::is_str),
+        Some(value) => value.is_table(),
+        None => false,
     }
 }
 

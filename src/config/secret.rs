@@ -79,7 +79,11 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
             None => return Ok(None),
         },
     };
-    match text.trim() {
+    let trimmed = bare(&text);
+    if trimmed.contains(['\n', '\r']) {
+        return Err(("the secret has more than one line".to_owned(), "it must be the secret alone, in one line"));
+    }
+    match trimmed {
         "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS)),
         short if short.chars().count() < MIN_LENGTH => Err((
             format!("the secret has fewer than {MIN_LENGTH} characters, and can be guessed"),
@@ -87,6 +91,13 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
         )),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
+}
+
+/// A secret without what editors and shells put around it: a mark at its beginning, spaces, line ends, quotes.
+fn bare(text: &str) -> &str {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let quoted = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
+    quoted.unwrap_or(text).trim()
 }
 
 fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
@@ -148,4 +159,21 @@ pub(crate) fn generated(path: &Path) -> std::io::Result<String> {
     file.write_all(format!("{secret}\n").as_bytes())?;
     file.sync_all()?;
     Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_around_a_secret_is_not_part_of_it() {
+        for text in ["s3cret", " s3cret\n", "\u{feff}s3cret\r\n", "\"s3cret\"\n", "'s3cret'", "\u{feff} \" s3cret \" "]
+        {
+            assert_eq!(bare(text), "s3cret", "{text:?}");
+        }
+        assert_eq!(bare("\"half"), "\"half");
+        let read = |text: &str| read(&Origin::Inline(text.to_owned()), Path::new(""), Secrets::Leave);
+        assert_eq!(read("the first\nthe second").unwrap_err().0, "the secret has more than one line");
+        assert_eq!(read("\"\"").unwrap_err().0, "the secret is empty, and an empty secret protects nothing");
+    }
 }

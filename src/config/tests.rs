@@ -174,7 +174,7 @@ fn included_files_are_read_first_each_in_its_own_directory() {
         ("config.toml", &main, 0o600),
         ("routes.d/api.toml", api, 0o644),
         ("routes.d/web.toml", web, 0o644),
-        ("routes.d/web.url", "https://hooks.slack.com/services/x", 0o600),
+        ("routes.d/web.url", "https://hooks.slack.com/services/T0/B0/x", 0o600),
         ("routes.d/notes.txt", "[[routes]]", 0o644),
     ]);
     assert_eq!(said, "");

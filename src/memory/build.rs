@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, Recall, bounded, commit};
+use super::{MAX_STATE, Millis, Recall, bounded, commit};
 use crate::event::{Build, BuildState, Event, Kind};
 
 /// Branches and commits of a build of which something is kept; the longest untouched are forgotten first.
@@ -178,6 +178,11 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     known.last.insert(this, Last { state, url, at });
     forget(&mut known.branches, Runs::newest);
     forget(&mut known.last, |last| last.at);
+    // A series on very many branches keeps those that were built last.
+    while known.branches.len() > 1 && serde_json::to_string(&known).map_or(0, |state| state.len()) > MAX_STATE {
+        forget_oldest(&mut known.branches, Runs::newest);
+        forget_oldest(&mut known.last, |last| last.at);
+    }
     memory.set(&subject, &known);
     None
 }
@@ -185,7 +190,12 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
 /// Drops what was untouched for longest, down to [`KEPT`].
 fn forget<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
     while states.len() > KEPT {
-        let Some(oldest) = states.iter().min_by_key(|(_, state)| at(state)).map(|(key, _)| key.clone()) else { return };
+        forget_oldest(states, &at);
+    }
+}
+
+fn forget_oldest<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
+    if let Some(oldest) = states.iter().min_by_key(|(_, state)| at(state)).map(|(key, _)| key.clone()) {
         states.remove(&oldest);
     }
 }

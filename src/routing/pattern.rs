@@ -159,6 +159,36 @@ impl Anchor {
     }
 }
 
+/// A glob in which each `**` crosses `/`. globset takes one that is not a whole part for `*`.
+fn crossing(text: &str) -> String {
+    let mut glob = String::with_capacity(text.len());
+    let (mut rest, mut in_class) = (text, false);
+    while let Some(c) = rest.chars().next() {
+        if !in_class && rest.starts_with("**") {
+            let behind = rest.trim_start_matches('*');
+            let begins = glob.is_empty() || glob.ends_with(['/', '{', ',']);
+            let ends = behind.is_empty() || behind.starts_with(['/', '}', ',']);
+            glob.push_str(if begins && ends { "**" } else { "{*,*/**/*}" });
+            rest = behind;
+            continue;
+        }
+        match c {
+            '\\' => {
+                let length = 1 + rest[1..].chars().next().map_or(0, char::len_utf8);
+                glob.push_str(&rest[..length]);
+                rest = &rest[length..];
+                continue;
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+        glob.push(c);
+        rest = &rest[c.len_utf8()..];
+    }
+    glob
+}
+
 /// A regular expression as it is, anchored at both ends, and as it would be if it were not.
 pub(crate) struct Unanchored {
     pub(crate) whole: Regex,
@@ -188,7 +218,7 @@ fn compile(text: &str, style: Style) -> Result<Matcher, String> {
             format!("not a regular expression: {}", text.lines().last().unwrap_or(&text).trim_start_matches("error: "))
         });
     }
-    GlobBuilder::new(text)
+    GlobBuilder::new(&crossing(text))
         .literal_separator(style.separator)
         .case_insensitive(style.ignore_case)
         .backslash_escape(true)
@@ -219,6 +249,24 @@ mod tests {
         assert!(patterns(&["release/**"], BRANCH).matches("release/2/8"));
         assert!(!patterns(&["Main"], BRANCH).matches("main"));
         assert!(patterns(&["{main,master}"], BRANCH).matches("master"));
+    }
+
+    #[test]
+    fn a_doubled_star_crosses_wherever_it_stands() {
+        for (pattern, fits, not) in [
+            ("**evt-*", &["evt-1", "a/evt-1", "a/b/evt-1", "x-evt-1"][..], &["evt-1/a", "a/evt"][..]),
+            ("release**", &["release", "release-1", "release/1", "release/1/2"], &["a/release"]),
+            ("a**z", &["az", "a-z", "a/z", "a/b/c/z", "ab/cz"], &["az/b"]),
+            ("{x,**evt}", &["x", "evt", "a/evt"], &["a/x"]),
+            ("feature/**", &["feature/a", "feature/a/b"], &["feature"]),
+            ("**/main", &["main", "a/main", "a/b/main"], &["a/domain"]),
+            ("**", &["a", "a/b"], &[]),
+            ("[*]\\**x", &["**x"], &["a/x"]),
+        ] {
+            let compiled = patterns(&[pattern], BRANCH);
+            fits.iter().for_each(|value| assert!(compiled.matches(value), "{pattern} {value}"));
+            not.iter().for_each(|value| assert!(!compiled.matches(value), "{pattern} {value}"));
+        }
     }
 
     #[test]

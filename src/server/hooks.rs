@@ -9,13 +9,13 @@ use http::HeaderMap;
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
 use serde_json::{Map, Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::answer::{answer, error, method_not_allowed, unavailable};
 use super::body::{self, BodyError};
 use super::decide::Incoming;
 use super::misdirected::Cause;
+use super::places::Place;
 use super::{App, client};
 use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, RequestId, SourceName};
@@ -68,12 +68,13 @@ pub(super) async fn receive(app: Arc<App>, wanted: &str, mut request: Request) -
             return error.answer(max);
         }
     };
-    let Some(place) = app.places.take(body.len()) else {
-        return not_stored(&app, &name, "too many requests are waiting for the store");
-    };
     let headers = request.headers().clone();
     let understood = if body.len() > body::SMALL {
-        // A large body takes a while, in which other requests would wait.
+        // A large body takes a while, in which other requests would wait. Nobody knows yet who sent it.
+        let kb = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let Ok(_memory) = app.unverified.clone().try_acquire_many_owned(kb) else {
+            return not_stored(&app, &name, "too many large bodies are waiting to be verified");
+        };
         let Ok(turn) = app.parsers.clone().acquire_owned().await else { return unavailable() };
         let (settings, name, headers, body) = (settings.clone(), name.clone(), headers.clone(), body.clone());
         let work = move || {
@@ -89,6 +90,10 @@ pub(super) async fn receive(app: Arc<App>, wanted: &str, mut request: Request) -
     match understood {
         Some(Ok((verified, parsed))) => {
             let kept = kept(&headers, entry.source.telling_headers());
+            let place = app.places.take(&name, settings.sources.len(), body.len(), parsed.events.len());
+            let Some(place) = place else {
+                return not_stored(&app, &name, "too many requests of this source are waiting for the store");
+            };
             store(app.clone(), name, verified, parsed, kept, body, place).await
         }
         Some(Err(refusal)) => refused(&app, name, entry, client, &headers, &refusal),
@@ -127,26 +132,6 @@ pub(super) async fn misdirected(app: &App, mut request: Request) -> Response {
     app.misdirected.add(Cause::Path, &request, client, &reason);
     body::reject(&mut request).await;
     error(StatusCode::NOT_FOUND, &reason)
-}
-
-/// Memory for requests that wait for the store.
-pub(super) struct Places(Arc<Semaphore>);
-
-impl Places {
-    /// Requests that may wait if their bodies are small.
-    const REQUESTS: u32 = 1_024;
-    /// Memory that each is counted with at least, in KB.
-    const MIN_KB: u32 = 64;
-
-    pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new((Self::REQUESTS * Self::MIN_KB) as usize)))
-    }
-
-    /// A place for a body of so many bytes: it takes its own size, and about as much for the events that it becomes.
-    fn take(&self, body: usize) -> Option<OwnedSemaphorePermit> {
-        let kb = u32::try_from(body / 1024 * 2).unwrap_or(u32::MAX).max(Self::MIN_KB);
-        self.0.clone().try_acquire_many_owned(kb).ok()
-    }
 }
 
 /// Checks what can be known of a request without its body.
@@ -238,7 +223,7 @@ async fn store(
     parsed: Parsed,
     headers: Value,
     body: Bytes,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Response {
     let (id, received_at) = (RequestId::fresh(), now());
     let summary = (parsed.key, parsed.events.len());
@@ -267,7 +252,7 @@ async fn store(
     // same.
     let task = app.clone();
     let accepted = tokio::spawn(async move {
-        let accepted = accept(task, request, incoming).await;
+        let accepted = accept(task, request, incoming, &place).await;
         drop(place);
         accepted
     });
@@ -310,8 +295,11 @@ fn count(source: &SourceName, result: &'static str) {
 }
 
 /// Stores a request, trying as often as it takes while the sender waits for the answer, and wakes the lanes.
-async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming) -> Result<Accepted, StoreError> {
+async fn accept(app: Arc<App>, request: NewRequest, incoming: Incoming, place: &Place) -> Result<Accepted, StoreError> {
+    let (events, subjects) = (incoming.events.len(), request.subjects.len());
     let (began, request, incoming) = (Instant::now(), Arc::new(request), Arc::new(incoming));
+    // Once the sender is answered that nothing was stored, nothing need be.
+    let Some(_turn) = place.turn(events, subjects, HOLD).await else { return Err(StoreError::Busy) };
     loop {
         match app.store.accept(request.clone(), incoming.clone().decide()).await {
             Ok(accepted) => {

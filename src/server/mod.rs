@@ -11,6 +11,7 @@ mod decide;
 mod hooks;
 mod log_limit;
 mod misdirected;
+mod places;
 mod receipt;
 mod refusals;
 mod reload;
@@ -39,9 +40,9 @@ use admin::{Desk, Gate, Metrics};
 use answer::answer;
 use body::Bodies;
 use connections::{Connections, Limits};
-use hooks::Places;
 use log_limit::LogLimit;
 use misdirected::MisdirectedList;
+use places::Places;
 use refusals::Refusals;
 use reload::Reloader;
 
@@ -63,11 +64,16 @@ struct App {
     bodies: Bodies,
     /// Memory for requests that wait for the store.
     places: Places,
-    /// Turns for large bodies to be parsed.
+    /// Memory for large bodies that wait to be verified, in KB.
+    unverified: Arc<Semaphore>,
+    /// Turns for large bodies to be verified and parsed.
     parsers: Arc<Semaphore>,
     /// Log lines about requests that could not be stored.
     unavailable: LogLimit,
 }
+
+/// Memory for large bodies that wait to be verified, in KB.
+const UNVERIFIED_KB: usize = 32 * 1024;
 
 /// Large bodies that are parsed at once: each takes a processor, and up to 25 times its size in memory.
 const PARSERS: usize = 2;
@@ -150,6 +156,7 @@ pub async fn serve(
         health,
         bodies: Bodies::default(),
         places: Places::new(),
+        unverified: Arc::new(Semaphore::new(UNVERIFIED_KB)),
         parsers: Arc::new(Semaphore::new(PARSERS)),
         unavailable: LogLimit::default(),
     };

@@ -13,6 +13,8 @@ use handlebars::{
     Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderError, RenderErrorReason, Template,
 };
 
+use serde_json::Value;
+
 use super::lint::Partial;
 
 /// Steps that rendering a message may take. A push of 1,000 commits takes some 20,000.
@@ -36,10 +38,31 @@ pub(super) fn begin() {
 
 /// Runs some rendering on this thread that ends with an error once `flag` is set.
 pub(crate) fn cancelled_by<T>(flag: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
+    /// Also after a panic: the thread goes on to other work.
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            CANCELLED.set(None);
+        }
+    }
     CANCELLED.set(Some(flag));
-    let result = work();
-    CANCELLED.set(None);
-    result
+    let _reset = Reset;
+    work()
+}
+
+/// Whether nobody waits for what this thread does any more.
+pub(super) fn is_cancelled() -> bool {
+    CANCELLED.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
+}
+
+/// About how many bytes a value takes, with all that is in it.
+pub(super) fn weight(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64,
+        Value::Array(items) => items.iter().map(|item| weight(item) + 8).sum(),
+        Value::Object(parts) => parts.iter().map(|(key, part)| key.len() as u64 + weight(part) + 8).sum(),
+        _ => 8,
+    }
 }
 
 /// Takes steps from the budget. The error says that there are none left.
@@ -49,13 +72,12 @@ pub(super) fn spend(steps: u64) -> Result<(), String> {
     if left < steps {
         return Err(format!("takes more than {MAX_STEPS} steps: loop over less"));
     }
-    let is_cancelled = |flag: &Option<Arc<AtomicBool>>| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed));
-    if CANCELLED.with_borrow(is_cancelled) { Err("nobody waits for it any more".to_owned()) } else { Ok(()) }
+    if is_cancelled() { Err("nobody waits for it any more".to_owned()) } else { Ok(()) }
 }
 
-/// The same for a helper that looks at so many bytes.
-pub(super) fn spend_on(bytes: usize) -> Result<(), RenderError> {
-    let steps = u64::try_from(bytes).unwrap_or(u64::MAX) / BYTES + 1;
+/// The same for a helper that looks at so many bytes, or makes them.
+pub(super) fn spend_on(bytes: u64) -> Result<(), RenderError> {
+    let steps = bytes / BYTES + 1;
     spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
 }
 

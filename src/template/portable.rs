@@ -9,6 +9,7 @@ use serde_json::Value;
 use thiserror::Error;
 use toml::Spanned;
 
+use super::budget;
 use super::file::{self, FrontMatter, ListedKeys};
 use super::lint::{Faults, Known};
 use super::slot::{Rendering, Slot, SlotError};
@@ -174,6 +175,10 @@ impl<'a> Making<'a> {
         Accent::parse(&name).ok_or_else(unknown)
     }
 
+    fn spend(&self, steps: u64) -> Result<(), NoMessage> {
+        budget::spend(steps).map_err(|why| self.template.failure(why))
+    }
+
     /// Shows fields or buttons, those that are to be shown, each as often as it is to be.
     fn listed(
         &mut self,
@@ -185,10 +190,13 @@ impl<'a> Making<'a> {
                 continue;
             }
             let Some(each) = &one.each else {
+                self.spend(1)?;
                 show(self, one)?;
                 continue;
             };
             for item in self.rendering.value(each).as_array().map(Vec::as_slice).unwrap_or_default() {
+                // Each item is copied, and drawn.
+                self.spend(LISTED_STEPS + budget::weight(item) / 32)?;
                 self.rendering.item = Some(Value::clone(item));
                 show(self, one)?;
             }
@@ -197,6 +205,9 @@ impl<'a> Making<'a> {
         Ok(())
     }
 }
+
+/// Steps that a field or a button of an item takes: no chat shows more than a few of them.
+const LISTED_STEPS: u64 = 50;
 
 /// Compiles one template's slots and gathers what is wrong with them.
 struct Compiler<'a> {

@@ -52,7 +52,10 @@ impl<'a> Rendering<'a> {
     /// What a slot renders to, shielded.
     pub(super) fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, SlotError> {
         let (name, stretches) = match slot {
-            Slot::Plain(text) => return Ok(text),
+            Slot::Plain(text) => {
+                budget::spend(1).map_err(SlotError::Failed)?;
+                return Ok(text);
+            }
             Slot::Template(name, stretches) => (name, stretches),
         };
         self.output.0.clear();

@@ -75,12 +75,34 @@ impl Discord {
                 help: "leave out what stands behind the webhook's token: `/slack` or `/github`",
             });
         }
+        check(&target)?;
         // Without a version, Discord takes an old one, which counts waits in milliseconds.
         let target = target.with_path_prefix("/api/webhooks/", "/api/v10/webhooks/");
         // Without `wait`, Discord does not say whether the message was taken.
         let target = target.with_parameter("wait", "true");
         Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
     }
+}
+
+/// Checks the shape of an address of Discord's; one elsewhere may be a proxy's.
+fn check(target: &Target) -> Result<(), AddressError> {
+    if !target.is_within("discord.com") && !target.is_within("discordapp.com") {
+        return Ok(());
+    }
+    let parts: Vec<_> = target.path().split('/').filter(|part| !part.is_empty()).collect();
+    let message = match parts.as_slice() {
+        ["api", "webhooks", id, token] | ["api", _, "webhooks", id, token]
+            if id.bytes().all(|byte| byte.is_ascii_digit()) && !token.is_empty() =>
+        {
+            return Ok(());
+        }
+        ["api", ..] => "the webhook's address was cut, or has something behind it",
+        ["channels", ..] => "this is the address of a channel's page, not of its webhook",
+        _ => "this is not the address of a webhook",
+    };
+    let help =
+        "copy it whole from the channel's settings (Integrations > Webhooks): `https://discord.com/api/webhooks/…/…`";
+    Err(AddressError { message: message.to_owned(), help })
 }
 
 fn encode(message: &Message) -> String {

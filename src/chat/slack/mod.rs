@@ -56,12 +56,34 @@ struct Slack(Webhook);
 
 impl Slack {
     fn new(address: Address) -> Result<Self, AddressError> {
-        Ok(Self(Webhook::new(Target::parse(&address.url)?, address.http, address.pace, &PACE)))
+        let target = Target::parse(&address.url)?;
+        check(&target)?;
+        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
     }
 
     async fn post(&self, body: &Body) -> Sent {
         self.0.post(super::USER_AGENT, body, answer::outcome).await
     }
+}
+
+/// Checks the shape of an address of Slack's; one elsewhere may be a proxy's.
+fn check(target: &Target) -> Result<(), AddressError> {
+    const COPY: &str =
+        "copy it whole from the app's page (Incoming Webhooks): `https://hooks.slack.com/services/T…/B…/…`";
+    let wrong = |message: &str| Err(AddressError { message: message.to_owned(), help: COPY });
+    let parts: Vec<_> = target.path().split('/').filter(|part| !part.is_empty()).collect();
+    if target.is_within("hooks.slack.com") {
+        return match parts.as_slice() {
+            ["services", _, _, _] => Ok(()),
+            ["services", ..] => wrong("the webhook's address was cut, or has something behind it"),
+            ["workflows" | "triggers", ..] => wrong("this is the address of a workflow, which takes no messages"),
+            _ => wrong("this is not the address of an incoming webhook"),
+        };
+    }
+    if target.is_within("slack.com") {
+        return wrong("this is the address of a page of Slack's, not of an incoming webhook");
+    }
+    Ok(())
 }
 
 fn encode(message: &Message) -> String {

@@ -45,6 +45,9 @@ const PACE: [Limit; 2] =
 /// Where the connectors that Microsoft retired in 2026 had their webhooks.
 const RETIRED: [&str; 2] = ["webhook.office.com", "outlook.office.com"];
 
+/// Where flows have their addresses.
+const FLOWS: [&str; 2] = ["logic.azure.com", "api.powerplatform.com"];
+
 /// A channel's flow.
 struct Teams(Webhook);
 
@@ -54,6 +57,20 @@ impl Teams {
         if RETIRED.iter().any(|domain| target.is_within(domain)) {
             return Err(AddressError {
                 message: "this is the address of an Office 365 connector, and Microsoft has retired those".to_owned(),
+                help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
+                       and set the address that it gives you",
+            });
+        }
+        let is_flow = FLOWS.iter().any(|domain| target.is_within(domain));
+        if is_flow && target.parameter("sig").is_none() {
+            return Err(AddressError {
+                message: "the flow's address was cut: it has no `sig`".to_owned(),
+                help: "copy it again, whole; in a shell or a file of variables it needs quotes, because of its `&`",
+            });
+        }
+        if target.is_within("teams.microsoft.com") {
+            return Err(AddressError {
+                message: "this is the address of a page of Teams, not of a flow".to_owned(),
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
                        and set the address that it gives you",
             });

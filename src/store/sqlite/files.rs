@@ -12,6 +12,8 @@ use super::{beside, private_file};
 /// acknowledged then.
 pub(super) struct Files {
     database: (PathBuf, Identity),
+    /// Its size, in bytes.
+    size: u64,
     /// The write-ahead log; it is made by the first write.
     log: (PathBuf, Option<Identity>),
 }
@@ -35,18 +37,24 @@ impl Files {
         // SQLite puts the log beside the file that a link leads to.
         let log = super::with_suffix(&path.canonicalize()?, "-wal");
         let identity = Identity::of(&database.metadata()?);
-        Ok(Self { database: (path.to_owned(), identity), log: (log, None) })
+        Ok(Self { database: (path.to_owned(), identity), size: 0, log: (log, None) })
     }
 
     /// Why nothing may be written: a file was removed or replaced.
     pub(super) fn fault(&mut self) -> Option<String> {
         let (path, identity) = &self.database;
         let fault = |path: &Path| {
-            format!("`{}` was removed or replaced while the store was open; put it back, or restart", path.display())
+            format!(
+                "`{}` was removed, replaced or cut while the store was open; restore it, or restart",
+                path.display()
+            )
         };
-        if Identity::at(path) != Some(*identity) {
+        let Ok(metadata) = std::fs::metadata(path) else { return Some(fault(path)) };
+        // SQLite makes the file no smaller.
+        if Identity::of(&metadata) != *identity || metadata.len() < self.size {
             return Some(fault(path));
         }
+        self.size = metadata.len();
         let (path, known) = &mut self.log;
         let found = Identity::at(path);
         match (*known, found) {
@@ -69,6 +77,9 @@ pub(super) struct Reached {
     seq: i64,
 }
 
+/// Deliveries that a database may lack.
+const PLAUSIBLE: i64 = 1 << 40;
+
 /// Digits of the largest number, so that a shorter one leaves nothing of a longer one.
 const DIGITS: usize = 19;
 
@@ -84,9 +95,11 @@ impl Reached {
     }
 
     /// Compares the file with what the database holds. Numbers go on above both, so that none is used twice.
-    pub(super) fn compare(&self, db: &Connection) -> rusqlite::Result<Option<String>> {
+    pub(super) fn compare(&mut self, db: &Connection) -> rusqlite::Result<Option<String>> {
         let held = highest(db)?;
-        if held >= self.seq {
+        // No store has lost so many: the file itself is damaged.
+        if held >= self.seq || self.seq - held > PLAUSIBLE {
+            self.seq = held;
             return Ok(None);
         }
         let update = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'deliveries'";

@@ -83,7 +83,7 @@ impl SqliteStore {
         })?;
         // The lock is ours alone, so whoever held a lane is gone.
         query::take_back(&db, now()).map_err(database)?;
-        let reached = Reached::open(path).map_err(|error| unusable(error.to_string()))?;
+        let mut reached = Reached::open(path).map_err(|error| unusable(error.to_string()))?;
         let lost = reached.compare(&db).map_err(database)?;
         if let Some(lost) = &lost {
             tracing::error!(store = %path.display(), "{lost}");

@@ -30,7 +30,7 @@ pub(super) fn registry() -> Handlebars<'static> {
     registry.unregister_helper("log");
     registry.unregister_helper("raw");
     registry.register_helper("helperMissing", Box::new(missing));
-    let values: [(&str, ValueFn); 9] = [
+    let values: [(&str, ValueFn); 10] = [
         ("truncate", truncate),
         ("first_line", first_line),
         ("short_hash", short_hash),
@@ -40,6 +40,7 @@ pub(super) fn registry() -> Handlebars<'static> {
         ("date", date),
         ("ago", ago),
         ("len", len),
+        ("lookup", lookup),
     ];
     for (name, function) in values {
         registry.register_helper(name, Box::new(ValueHelper(function)));
@@ -105,19 +106,15 @@ impl HelperDef for ValueHelper {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         spend_on(helper)?;
-        (self.0)(&Arguments(helper, context)).map(ScopedJson::Derived)
+        let value = (self.0)(&Arguments(helper, context))?;
+        budget::spend_on(budget::weight(&value))?;
+        Ok(ScopedJson::Derived(value))
     }
 }
 
 /// Takes a helper's steps from the budget: as its arguments are long.
 fn spend_on(helper: &Helper<'_>) -> Result<(), RenderError> {
-    let bytes = |value: &Value| match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.len() * 64,
-        Value::Object(parts) => parts.len() * 64,
-        _ => 1,
-    };
-    budget::spend_on(helper.params().iter().map(|param| bytes(param.value())).sum())
+    budget::spend_on(helper.params().iter().map(|param| budget::weight(param.value())).sum())
 }
 
 /// What a markup helper shows: its plain text for other helpers, and its markup.
@@ -255,7 +252,10 @@ fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let key = arguments.value(2).as_str();
     let texts = items.iter().map(|item| text(key.map_or(item, |key| &item[key])));
     let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
-    Ok(texts.join(&arguments.text(1)).into())
+    let separator = arguments.text(1);
+    // A long text between many items would take more memory than there is.
+    budget::spend_on(separator.len() as u64 * texts.len() as u64)?;
+    Ok(texts.join(&separator).into())
 }
 
 /// `{{default a b}}`: the first that is not empty.
@@ -298,6 +298,17 @@ fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     .into())
 }
 
+/// `{{lookup list 0}}`, `{{lookup object "key"}}`: what stands there; null where nothing does.
+fn lookup(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    let (within, at) = (arguments.value(0), arguments.value(1));
+    let found = match within {
+        Value::Array(items) => text(at).parse::<usize>().ok().and_then(|at| items.get(at)),
+        Value::Object(parts) => parts.get(&text(at)),
+        _ => None,
+    };
+    Ok(found.cloned().unwrap_or_default())
+}
+
 /// `{{json value}}`: a value as JSON. Its texts are shielded, so none of them can end a string.
 fn json(
     helper: &Helper<'_>,
@@ -318,6 +329,7 @@ fn json(
             other => other.to_string(),
         }
     }
+    spend_on(helper)?;
     Ok(out.write(&shielded(helper.param(0).map_or(&Value::Null, |value| value.value())))?)
 }
 

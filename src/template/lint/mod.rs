@@ -23,6 +23,9 @@ const DEEPEST_LOOP: usize = 2;
 /// How deep partials may include partials.
 const DEEPEST_PARTIAL: usize = 16;
 
+/// Problems of a file that are reported.
+const MAX_PROBLEMS: usize = 100;
+
 /// Partials that a text may include, with those that they include.
 const MAX_PARTIALS: usize = 1_000;
 
@@ -62,7 +65,8 @@ impl<'a> Faults<'a> {
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
-        if !self.problems.contains(&problem) {
+        // Nobody reads more, and finding places takes a while.
+        if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
     }
@@ -548,6 +552,9 @@ impl<'a> Walk<'a> {
     }
 
     fn error(&mut self, position: Position, message: String, help: Option<String>) {
+        if self.faults.len() >= MAX_PROBLEMS {
+            return;
+        }
         let place = self.source.place(position);
         self.faults.push(Problem::error(message, place).maybe_help(help));
     }

@@ -164,7 +164,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
         accept(&f.store, "two", &["a"]).await;
         std::fs::remove_file(f.directory.path().join(name)).unwrap();
         let error = f.store.accept(request(None).into(), says("three", &["a"])).await.unwrap_err().to_string();
-        assert!(error.contains(&format!("{name}` was removed or replaced while the store was open")), "{error}");
+        assert!(error.contains(&format!("{name}` was removed, replaced or cut while the store was open")), "{error}");
     }
 }
 
