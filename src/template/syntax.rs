@@ -10,8 +10,15 @@ use regex::Regex;
 static BLOCK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{\{~?\s*([#/])[>*]?\s*([\w.\-]+)").expect("a valid pattern"));
 
+/// Expressions that a text may have. Handlebars' parser looks for the line of each from the beginning on.
+const MAX_TAGS: usize = 5_000;
+
 /// Compiles a template's text; or says what is wrong with it, and where: line and column, both from 1.
 pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, usize)>)> {
+    let tags = text.matches("{{").count();
+    if tags > MAX_TAGS {
+        return Err((format!("{tags} expressions in one text, and more than {MAX_TAGS}"), None));
+    }
     if let Some(at) = too_deep(text) {
         return Err((format!("nested more than {MAX_DEPTH} deep"), Some(position(text, at))));
     }
@@ -187,6 +194,13 @@ mod tests {
         for expression in [nested("(eq a ", ")", 4_000), nested("[", "]", 4_000), nested("{a:", "}", 4_000)] {
             assert!(too_deep(&format!("{{{{eq {expression} b}}}}")).is_some());
         }
+    }
+
+    #[test]
+    fn very_many_expressions_are_refused() {
+        assert!(compile(&"{{a}}".repeat(MAX_TAGS)).is_ok());
+        let (message, _) = compile(&"{{a}}".repeat(MAX_TAGS + 1)).unwrap_err();
+        assert_eq!(message, "5001 expressions in one text, and more than 5000");
     }
 
     #[test]
