@@ -31,6 +31,15 @@ pub fn inlines(rendered: &str) -> Vec<Inline> {
     tidy(flatten(blocks(rendered.trim())))
 }
 
+/// What a host's user wrote, as its reader sees it: in one line, without markup, and without what it quotes, if it says
+/// anything else.
+pub(crate) fn text_of(markdown: &str) -> String {
+    let blocks = of_stranger(markdown);
+    let (quotes, own): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| matches!(block, Block::Quote(_)));
+    let shown = flatten(if own.is_empty() { quotes } else { own });
+    plain_text(&spaced(shown)).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What a plain text slot rendered to: values, and helpers' markup reduced to its text, in one line.
 pub fn plain(rendered: &str) -> String {
     read(shield::pieces(rendered)).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -279,6 +288,9 @@ impl<'a> Tree<'a> {
             }
             Container::Heading => {
                 let inlines = tidy(open.inlines);
+                if self.author == Author::Stranger && is_blank(&inlines) {
+                    return;
+                }
                 self.block(match self.author {
                     Author::Template => Block::Heading(inlines),
                     Author::Stranger => Block::Paragraph(vec![Inline::Strong(inlines)]),
@@ -288,10 +300,17 @@ impl<'a> Tree<'a> {
                 let item = open.into_blocks();
                 self.top().items.push(item);
             }
-            Container::List(start) => self.block(Block::List { start, items: open.items }),
+            // What is empty is not shown: an item, a list, a quote.
+            Container::List(_) if self.author == Author::Stranger && open.items.iter().all(Vec::is_empty) => {}
+            Container::List(start) => {
+                open.items.retain(|item| self.author == Author::Template || !item.is_empty());
+                self.block(Block::List { start, items: open.items });
+            }
             Container::Quote => {
                 let blocks = open.into_blocks();
-                self.block(Block::Quote(blocks));
+                if self.author == Author::Template || !blocks.is_empty() {
+                    self.block(Block::Quote(blocks));
+                }
             }
             Container::Code => {
                 let code =
@@ -409,12 +428,34 @@ pub(super) fn one_line(text: String) -> String {
     if text.contains(['\n', '\t']) { text.replace(['\n', '\t'], " ") } else { text }
 }
 
+/// Whether a word is a file's name, as in `shot.png`: by its ending, if no host ends so; else if the link leads to a file of
+/// that name.
+fn is_file(word: &str, url: &WebUrl) -> bool {
+    const ENDINGS: &[&str] = &[
+        "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "pdf", "txt", "json", "yaml", "yml", "toml", "xml", "html",
+        "css", "scss", "js", "jsx", "tsx", "java", "kt", "kts", "cpp", "hpp", "cxx", "php", "sql", "csv", "tsv", "log",
+        "lock", "conf", "ini", "env", "mp4", "webm", "docx", "xlsx", "pptx", "gradle", "tf", "ipynb", "patch", "diff",
+    ];
+    let name = word.trim_matches(['(', ')', '"', '\'', ',', ';']);
+    if name.contains(['/', ':', '@']) {
+        return false;
+    }
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
+    let path = url.as_str().split(['?', '#']).next().unwrap_or_default().to_lowercase();
+    ENDINGS.contains(&ending)
+        || (!ending.is_empty() && path.rsplit('/').next() == Some(name) && path.matches('/').count() > 2)
+}
+
 /// Whether a link's text reads like an address, and one of another host than the link's.
 fn names_another_host(shown: &str, url: &WebUrl) -> bool {
     // Characters without width must not hide a name.
+    let address = url.as_str().to_lowercase();
     let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     shown.split_whitespace().any(|word| {
         let word: String = word.chars().filter(visible).collect::<String>().to_lowercase();
+        if is_file(&word, url) {
+            return false;
+        }
         let names = word.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-')));
         let mut hosts = names.map(|name| name.trim_matches(['.', '-'])).filter(|name| {
             let end = name.rsplit_once('.').map_or("", |(_, end)| end);
@@ -422,9 +463,7 @@ fn names_another_host(shown: &str, url: &WebUrl) -> bool {
         });
         // The first name of an address is its host; what looks like one behind it may be of its path.
         match hosts.next() {
-            Some(host) => {
-                url.host().as_deref() != Some(host) || hosts.any(|name| !url.as_str().to_lowercase().contains(name))
-            }
+            Some(host) => url.host().as_deref() != Some(host) || hosts.any(|name| !address.contains(name)),
             None => word.contains("://"),
         }
     })

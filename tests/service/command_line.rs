@@ -38,7 +38,10 @@ fn a_sample_is_sent_with_the_configs_secret() {
     assert!(service.next_messages(1)[0].contains("Ana Ruiz pushed 3 commits"));
     let (code, _, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/other")]);
     assert_eq!(code, 1);
-    assert!(error.contains("answered 404: there is no such source"), "{error}");
+    assert!(
+        error.contains("answered 404: there is no source `other`: the webhook's URL ends in `/hooks/bitbucket`"),
+        "{error}"
+    );
     service.stop("TERM");
     let (code, _, error) = home.run(&["sample", "send", "push", "--to", &url]);
     assert_eq!(code, 1);

@@ -104,26 +104,32 @@ impl Chat for Slack {
         Body(encode(message))
     }
 
-    /// Where Slack refuses the blocks, the message is sent once more as plain text: better that than not at all.
+    /// Where Slack refuses the blocks, the message is sent without its pictures, and if need be as plain text with its links:
+    /// better that than not at all.
     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         let sent = self.post(body).await;
         let Outcome::Rejected(refused) = &sent.outcome else { return sent };
         if refused.reason != Reason::InvalidMessage {
             return sent;
         }
-        let Some(plain) = draw::plain(&body.0) else { return sent };
-        let body = Body(plain);
-        let again = self.post(&body).await;
-        match again.outcome {
-            Outcome::Delivered(receipt) => {
-                let why = format!("sent as plain text, because Slack refused the blocks ({})", refused.said);
-                let instead = Some(super::Instead { body, why });
-                Sent { outcome: Outcome::Delivered(super::Receipt { instead, ..receipt }), ..again }
+        let poorer = [
+            (draw::without_pictures(&body.0), "sent without its pictures"),
+            (draw::plain(&body.0), "sent as plain text"),
+        ];
+        for (body, what) in poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))) {
+            let again = self.post(&body).await;
+            match again.outcome {
+                Outcome::Delivered(receipt) => {
+                    let why = format!("{what}, because Slack refused the blocks ({})", refused.said);
+                    let instead = Some(super::Instead { body, why });
+                    return Sent { outcome: Outcome::Delivered(super::Receipt { instead, ..receipt }), ..again };
+                }
+                Outcome::Rejected(_) => {}
+                outcome => return Sent { outcome, ..again },
             }
-            // The first refusal says more than the second.
-            Outcome::Rejected(_) => sent,
-            outcome => Sent { outcome, ..again },
         }
+        // The first refusal says more than those of what is poorer.
+        sent
     }
 }
 

@@ -1,4 +1,4 @@
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::testing::{
@@ -131,6 +131,32 @@ fn who_is_pinged_stands_below_the_headline() {
         assert_eq!(body["blocks"][1]["elements"][0]["elements"], elements);
         check(&body, "a ping");
     }
+}
+
+#[test]
+fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
+    let drawn = encode(&sample("pull_request.opened"));
+    let plain: Value = serde_json::from_str(&draw::plain(&drawn).unwrap()).unwrap();
+    let texts: Vec<_> = plain["blocks"].as_array().unwrap().iter().filter_map(|b| b["text"]["text"].as_str()).collect();
+    assert!(texts.iter().any(|text| text.contains("<https://bitbucket.org/acme/api/pull-requests/482>")), "{texts:?}");
+    assert_eq!(draw::without_pictures(&drawn), None, "there is none");
+    let picture = json!({ "type": "image", "image_url": "https://x.example/a.png", "alt_text": "a" });
+    let own = json!({ "text": "t", "blocks": [
+        picture,
+        { "type": "section", "text": { "type": "mrkdwn", "text": "<https://x.example/b|b> &amp; c" }, "accessory": picture },
+        { "type": "context", "elements": [picture, { "type": "plain_text", "text": "d" }] },
+        { "type": "context", "elements": [picture] },
+    ]});
+    let left: Value = serde_json::from_str(&draw::without_pictures(&own.to_string()).unwrap()).unwrap();
+    assert_eq!(
+        left["blocks"],
+        json!([
+            { "type": "section", "text": { "type": "mrkdwn", "text": "<https://x.example/b|b> &amp; c" } },
+            { "type": "context", "elements": [{ "type": "plain_text", "text": "d" }] },
+        ])
+    );
+    let plain: Value = serde_json::from_str(&draw::plain(&own.to_string()).unwrap()).unwrap();
+    assert_eq!(plain["blocks"][1]["text"]["text"], "<https://x.example/b>");
 }
 
 #[test]

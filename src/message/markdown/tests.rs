@@ -324,3 +324,34 @@ fn long_markdown_is_cut_as_a_tree_not_as_text() {
     assert_eq!(cut(&comment, 100), vec![paragraph("The text.")]);
     assert_eq!(plain_text(&flatten(cut("- one\n- two\n- three\n- four\n", 9))), "• one • two • th…");
 }
+
+#[test]
+fn a_text_is_quoted_as_its_reader_sees_it() {
+    for (markdown, text) in [
+        ("<!-- bot:1 -->\nHi", "Hi"),
+        ("[//]: # (lintbot-id:7f3a;)\n\nThis sum can overflow.", "This sum can overflow."),
+        ("> Is it?\n\nYes, **it** [is](https://x.example).", "Yes, it is."),
+        ("> only quoted", "only quoted"),
+        ("- a\n- `b`\n\n# c", "• a • b c"),
+        ("&zwj;\u{200b}", ""),
+    ] {
+        assert_eq!(super::text_of(markdown).replace(['\u{200b}', '\u{200d}'], ""), text, "{markdown}");
+    }
+}
+
+#[test]
+fn what_is_empty_is_not_shown() {
+    for markdown in ["- ", "> ", "&zwj;", "\u{200b}", "- \n- \u{200b}\n", "> \u{200d}\n> - "] {
+        assert_eq!(strangers(markdown), vec![], "{markdown:?}");
+    }
+}
+
+#[test]
+fn a_link_named_like_a_file_stays_a_link() {
+    let is_link = |markdown: &str| format!("{:?}", strangers(markdown)).contains("Link");
+    assert!(is_link("[shot.png](https://x.example/a)"));
+    assert!(is_link("[README.md](https://bitbucket.org/acme/api/src/main/README.md)"));
+    assert!(!is_link("[evil.md](https://x.example/a)"), "a host's name");
+    assert!(!is_link("[bank.example](https://x.example/a)"));
+    assert!(!is_link("[bank.example/a.png](https://x.example/a.png)"));
+}

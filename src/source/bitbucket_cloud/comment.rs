@@ -59,7 +59,7 @@ impl Reader<'_> {
 
     /// What somebody wrote, with the people whom it mentions by their names.
     pub(super) fn content(&self, content: &Value) -> Option<String> {
-        let raw = long_text(&content["raw"])?;
+        let raw = without_attributes(long_text(&content["raw"])?);
         if !raw.contains("@{") {
             return Some(raw);
         }
@@ -69,6 +69,23 @@ impl Reader<'_> {
         names.extend(NAMED.captures_iter(html).map(|named| (named[1].to_owned(), unescaped(named[2].trim()))));
         let name = |mention: &Captures<'_>| format!("@{}", names.get(&mention[1]).map_or("someone", String::as_str));
         Some(MENTION.replace_all(&raw, name).into_owned())
+    }
+}
+
+/// Attribute lists that Bitbucket's editor writes behind links and pictures, or into a line of their own, and its mark for a table of
+/// contents: Bitbucket shows none of them.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static ATTRIBUTES: LazyLock<Regex> = LazyLock::new(|| {
+    let attribute = r#"(?:[.#][\w-]+|[\w-]+=(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s{}"']{1,200}))"#;
+    let list = format!(r"\{{(?::[^{{}}\n]{{0,300}}|(?:[ \t]*{attribute})+[ \t]*)\}}");
+    Regex::new(&format!(r"(?m)(?P<before>[)\]]){list}|^[ \t]*(?:{list}|\[TOC\])[ \t]*$")).expect("a valid pattern")
+});
+
+fn without_attributes(raw: String) -> String {
+    if raw.contains(['{']) || raw.contains("[TOC]") {
+        ATTRIBUTES.replace_all(&raw, "$before").into_owned()
+    } else {
+        raw
     }
 }
 

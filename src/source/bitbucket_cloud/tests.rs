@@ -571,3 +571,18 @@ fn reviewers_and_participants_are_matched_in_no_time() {
     assert_eq!((pull_request.reviewer_count, pull_request.approvals), (20_000, 20_000));
     assert_eq!(pull_request.reviewers.as_ref().unwrap().len(), 250);
 }
+
+#[test]
+fn attribute_lists_of_the_editor_are_not_part_of_a_text() {
+    let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
+    let content = |raw: &str| Reader::new("k", &Value::Null, &settings).content(&json!({ "raw": raw })).unwrap();
+    for (raw, text) in [
+        ("see [x](https://x.org/1){: data-inline-card='' } end", "see [x](https://x.org/1) end"),
+        ("![a.png](https://x.org/i.png){: width=640 } and b", "![a.png](https://x.org/i.png) and b"),
+        ("![a](https://x.org/i.png){width=640}", "![a](https://x.org/i.png)"),
+        ("a\n{: .note}\n[TOC]\nb", "a\n\n\nb"),
+        ("f(x){ return 1 } and `{: }` and {a}", "f(x){ return 1 } and `{: }` and {a}"),
+    ] {
+        assert_eq!(content(raw), text);
+    }
+}

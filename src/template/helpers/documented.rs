@@ -111,6 +111,7 @@ pub static HELPERS: &[Documented] = &[
     helper("link", 2, 2, "{{link repository.url repository.full_name}}", "acme/api", "a text that leads somewhere; the text alone where the address is none"),
     helper("code", 1, 1, "{{code push.branch}}", "feature/_limits_", "code within a line, whatever is in it"),
     helper("markdown", 1, 2, "{{markdown pull_request.description}}", "Counts per token.", "Markdown that the host's users wrote, with what could mislead made inert; `{{markdown text 400}}` at most so much of it").numbers(&[1]),
+    helper("plain", 1, 1, "{{plain pull_request.description}}", "Counts per token.", "Markdown that the host's users wrote, as its reader sees it: in one line, without markup, and without what it quotes"),
     helper("mention", 1, 1, "{{mention pull_request.reviewers}}", "Bo Lindqvist, Cy Okafor", "an account or a list of them, by name; who is in `[people]` is pinged, but never the actor"),
     helper("json", 1, 1, "{{json push.count}}", "3", "a value as JSON, for chat-native templates"),
     helper("skip", 0, 1, "{{#if push.forced}}{{skip \"forced\"}}{{/if}}told", "told", "ends this message: nothing is sent, for this reason"),

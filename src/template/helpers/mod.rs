@@ -30,7 +30,8 @@ pub(super) fn registry() -> Handlebars<'static> {
     registry.unregister_helper("log");
     registry.unregister_helper("raw");
     registry.register_helper("helperMissing", Box::new(missing));
-    let values: [(&str, ValueFn); 10] = [
+    let values: [(&str, ValueFn); 11] = [
+        ("plain", plain),
         ("truncate", truncate),
         ("first_line", first_line),
         ("short_hash", short_hash),
@@ -256,6 +257,11 @@ fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     // A long text between many items would take more memory than there is.
     budget::spend_on(separator.len() as u64 * texts.len() as u64)?;
     Ok(texts.join(&separator).into())
+}
+
+/// `{{plain text}}`: Markdown that the host's users wrote, as its reader sees it: in one line, without what it quotes.
+fn plain(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
+    Ok(crate::message::markdown::text_of(&arguments.text(0)).into())
 }
 
 /// `{{default a b}}`: the first that is not empty.
