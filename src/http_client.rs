@@ -434,4 +434,22 @@ mod tests {
             assert_eq!(answer(text).said(), said);
         }
     }
+
+    /// The time for an answer runs on while `1xx` answers come, and then the connection is closed.
+    #[tokio::test]
+    async fn an_endless_run_of_interim_answers_ends() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            while stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").is_ok() {}
+        });
+        let (http, target) = (Http::new(&HttpSettings::default()).unwrap(), Target::parse(&url.into()).unwrap());
+        let began = std::time::Instant::now();
+        let outcome = http.post(&target, "test", HeaderMap::new(), "{}".to_owned()).await.err().unwrap();
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert!(began.elapsed() < SILENT + Duration::from_secs(5), "{:?}", began.elapsed());
+        tokio::task::spawn_blocking(move || server.join().unwrap()).await.unwrap();
+    }
 }

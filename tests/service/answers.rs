@@ -42,8 +42,11 @@ async fn each_case_is_answered_as_it_should_be() {
     }
 
     let unknown = request(&client, &service.url("/hooks/nowhere"), key, "request", &body);
-    assert_eq!(answer(unknown).await, (404, said("there is no such source: look at the webhook's URL")));
-    let nothing = said("nothing is here: webhooks go to /hooks/SOURCE");
+    assert_eq!(
+        answer(unknown).await,
+        (404, said("there is no source `nowhere`: the webhook's URL ends in `/hooks/bitbucket`"))
+    );
+    let nothing = said("nothing is at `/elsewhere`: the webhook's URL ends in `/hooks/bitbucket`");
     assert_eq!(answer(client.post(service.url("/elsewhere"))).await, (404, nothing));
 
     for method in [Method::GET, Method::PUT, Method::DELETE] {

@@ -163,3 +163,58 @@ fn banner(stderr: &mut impl Read) -> (String, String) {
     };
     (after("  webhooks "), after("  admin "))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn invalid_tokens_are_logged_counted_and_slowed() {
+    let home = Home::new(EVERYTHING);
+    let mut service = home.serve();
+    let (admin, token) = service.admin(&home);
+    let client = Client::new();
+    let ask = |token: String| client.get(format!("{admin}/api/v1/channels")).bearer_auth(token).send();
+    let began = Instant::now();
+    assert_eq!(ask("guess".to_owned()).await.unwrap().status(), 401);
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    service.wait_for_log("invalid admin token");
+    let guesses: Vec<_> = (0..40).map(|n| tokio::spawn(ask(format!("guess {n}")))).collect();
+    let began = Instant::now();
+    assert_eq!(ask(token).await.unwrap().status(), 200);
+    assert!(began.elapsed() < Duration::from_secs(2), "a valid one is not kept waiting");
+    let mut turned_away = 0;
+    for guess in guesses {
+        let status = guess.await.unwrap().unwrap().status();
+        assert!([401, 429].contains(&status.as_u16()), "{status}");
+        turned_away += usize::from(status == 429);
+    }
+    assert!(turned_away > 0);
+    assert_eq!(metric_at(&admin, "hookbell_admin_rejected_total").await, 41.0);
+}
+
+#[test]
+fn a_command_whose_reader_is_gone_ends_without_a_panic() {
+    let home = Home::new(EVERYTHING);
+    for arguments in [&["schema", "config"][..], &["sample", "list"], &["nonsense"]] {
+        let mut command = home.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        assert_ne!(child.wait().unwrap().code(), Some(101), "{arguments:?}");
+    }
+}
+
+/// What one request may take on the disk: four times its body, and what each of its events takes as a row.
+#[tokio::test]
+async fn a_push_of_very_many_refs_takes_little_room() {
+    let home = Home::new(
+        &EVERYTHING.replace("kind = \"console\"", "kind = \"slack\"\nwebhook_url = \"http://127.0.0.1:9/x\""),
+    );
+    let service = home.serve();
+    let (key, mut body) = sample("push");
+    let change = |n: usize| serde_json::json!({ "new": { "name": format!("tag-{n}"), "type": "tag" } });
+    body["push"]["changes"] = (0..5_000).map(change).collect::<Vec<_>>().into();
+    body["repository"]["description"] = "d".repeat(100_000).into();
+    let size = body.to_string().len() as u64;
+    let (status, answer) = post(&service, key, "many", &body).await;
+    assert_eq!((status, &answer["note"]), (202, &"the push changed 5000 refs: the last 4000 are not routed".into()));
+    service.stop("TERM");
+    let stored = std::fs::metadata(home.path().join("hookbell.db")).unwrap().len();
+    assert!(stored < 4 * size + 1_000 * 2_048, "{stored} bytes for a body of {size}");
+}

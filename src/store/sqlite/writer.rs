@@ -311,4 +311,22 @@ mod tests {
         assert!(lost.is_err() && kept.is_ok(), "{lost:?} {kept:?}");
         assert_eq!(seen.unwrap(), ["kept"]);
     }
+
+    #[tokio::test]
+    async fn a_panic_of_the_thread_is_counted_and_it_goes_on() {
+        let mut db = Connection::open_in_memory().unwrap();
+        db.execute_batch("CREATE TABLE a (n INTEGER)").unwrap();
+        let (_checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        let file = super::super::private_file(&path).unwrap();
+        let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
+        let writer = Writer::start(db, log, files, reached).unwrap();
+        let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
+        // Where a job itself panics, it alone fails; this is what follows it, within the thread.
+        let lost = writer.write_then("panic", Durability::Kill, insert, Box::new(|| panic!("a defect"))).await;
+        assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
+        assert_eq!(writer.write("go on", Durability::Kill, insert).await.unwrap(), 1);
+        assert_eq!(writer.panics(), 1);
+    }
 }
