@@ -41,10 +41,9 @@ struct StoreFailure {
 }
 
 /// The panics of one task.
-#[derive(Clone, Copy, Debug)]
-pub struct Panics {
+struct Panics {
     /// Panics since the service started.
-    pub count: u64,
+    count: u64,
     last: Instant,
 }
 
@@ -123,7 +122,7 @@ impl Health {
 
 /// Runs a task, and restarts it when it panics, after a pause that grows. It ends when the task ends.
 ///
-/// `restart` is called with the number of panics so far before each restart.
+/// `restart` runs after each panic, before the pause.
 pub async fn supervise<Run, Running, Restart, Restarting>(
     health: Health,
     kind: &'static str,

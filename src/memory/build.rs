@@ -1,7 +1,6 @@
 //! Builds: which were told before, and how often in a row they failed.
 
 use std::collections::BTreeMap;
-
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -13,7 +12,7 @@ use crate::event::{Build, BuildState, Event, Kind};
 /// Branches and commits of a build of which something is kept; the longest untouched are forgotten first.
 const KEPT: usize = 32;
 
-/// Failures in a row that are told apart; those before are counted.
+/// Failures in a row that are kept one by one; of those before, only the number is kept.
 const FAILURES: usize = 8;
 
 /// What is remembered of one sort of build, over all commits.
@@ -151,7 +150,8 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let (began, at) = (millis(build.created.or(build.updated)), millis(build.updated.or(build.created)));
 
     let url = build.url.as_deref().map(super::hash);
-    let this = super::hash(&format!("{}:{}", commit::subject("", &hash), build.key.as_deref().unwrap_or_default()));
+    let of_commit = commit::subject("", &hash);
+    let this = super::hash(&format!("{of_commit}:{}", build.key.as_deref().unwrap_or_default()));
     if let Some(last) = known.last.get(&this) {
         if last.at > at {
             return Some("a later state of this build was told before");
@@ -162,7 +162,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     }
     let place = build.branch.as_deref().map_or_else(|| format!("@{hash}"), |branch| bounded(branch).into_owned());
     let runs = known.branches.entry(place).or_default();
-    let ended = Ended { at: (began, at), commit: super::hash(commit::subject("", &hash).as_str()), key: this.clone() };
+    let ended = Ended { at: (began, at), commit: super::hash(&of_commit), key: this.clone() };
     match state {
         BuildState::Failed => {
             build.failures = runs.fail(ended, super::hash(&format!("{this} {}", url.as_deref().unwrap_or_default())));

@@ -38,11 +38,10 @@ const STORE_PAUSE: Duration = Duration::from_millis(250);
 /// Receives a request. All that can be checked without the body is checked before a byte of it is read.
 pub(super) async fn receive(app: Arc<App>, wanted: &str, mut request: Request) -> Response {
     let settings = app.live.now();
-    let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-    let client = peer.map(|peer| client::address(peer, request.headers(), &settings.trusted_proxies));
+    let client = client_of(&request, &settings);
     let Some((name, entry)) = source(&settings, wanted) else {
-        let names: Vec<_> = settings.sources.keys().map(|name| format!("/hooks/{name}")).collect();
-        let reason = format!("there is no source `{}`{}", shown(wanted), right_url(&names));
+        let hint = only_path(&settings).unwrap_or_else(|| ": look at the webhook's URL".to_owned());
+        let reason = format!("there is no source `{}`{hint}", shown(wanted));
         app.misdirected.add(Cause::Source, &request, client, &reason);
         body::reject(&mut request).await;
         return error(StatusCode::NOT_FOUND, &reason);
@@ -110,25 +109,25 @@ fn source<'a>(settings: &'a Settings, name: &str) -> Option<(&'a SourceName, &'a
     })
 }
 
-/// What to write instead, where that can be known.
-fn right_url(paths: &[String]) -> String {
-    match paths {
-        [path] => format!(": the webhook's URL ends in `{path}`"),
-        _ => ": look at the webhook's URL".to_owned(),
-    }
+/// The address that a request comes from, if it came over the network.
+fn client_of(request: &Request, settings: &Settings) -> Option<IpAddr> {
+    let peer = request.remote_addr().as_socket_addr()?.ip();
+    Some(client::address(peer, request.headers(), &settings.trusted_proxies))
+}
+
+/// For an error: how a webhook's URL ends, where only one source is configured.
+fn only_path(settings: &Settings) -> Option<String> {
+    let mut names = settings.sources.keys();
+    let only = names.next().filter(|_| names.next().is_none())?;
+    Some(format!(": the webhook's URL ends in `/hooks/{only}`"))
 }
 
 /// Answers a request for which there is nothing.
 pub(super) async fn misdirected(app: &App, mut request: Request) -> Response {
     let settings = app.live.now();
-    let peer = request.remote_addr().as_socket_addr().map(std::net::SocketAddr::ip);
-    let client = peer.map(|peer| client::address(peer, request.headers(), &settings.trusted_proxies));
-    let names: Vec<_> = settings.sources.keys().map(|name| format!("/hooks/{name}")).collect();
-    let path = shown(request.uri().path());
-    let reason = match names.as_slice() {
-        [_] => format!("nothing is at `{path}`{}", right_url(&names)),
-        _ => format!("nothing is at `{path}`: webhooks go to `/hooks/SOURCE`"),
-    };
+    let client = client_of(&request, &settings);
+    let hint = only_path(&settings).unwrap_or_else(|| ": webhooks go to `/hooks/SOURCE`".to_owned());
+    let reason = format!("nothing is at `{}`{hint}", shown(request.uri().path()));
     app.misdirected.add(Cause::Path, &request, client, &reason);
     body::reject(&mut request).await;
     error(StatusCode::NOT_FOUND, &reason)

@@ -56,10 +56,10 @@ fn unclosed_block(text: &str) -> Option<(&str, usize)> {
 
 /// Depth to which blocks, `{{else if}}` chains and subexpressions may nest. Handlebars' parser takes some stack for each
 /// level.
-pub(super) const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// Where a template first nests deeper than [`MAX_DEPTH`], as a byte offset. It is judged without parsing.
-pub(super) fn too_deep(text: &str) -> Option<usize> {
+fn too_deep(text: &str) -> Option<usize> {
     // Most templates have fewer blocks and parentheses in all.
     if text.matches("{{").count() <= MAX_DEPTH && text.matches(['(', '[', '{']).count() <= MAX_DEPTH {
         return None;

@@ -134,7 +134,7 @@ fn every_answer_leads_where_it_should() {
     }
     let html = answer(429, &[("retry-after", "3600")], "<html>banned</html>");
     assert_eq!(short(&answer::outcome(&html)), "retry rate_limited Some(3600s)");
-    // An address without a version, or a stranger in between: seconds and milliseconds are told apart.
+    // A webhook's URL without an API version, or a proxy in between: the wait may be in seconds or in milliseconds.
     let waits = |reset: &str, after: &str, body: &str| {
         let headers = [("x-ratelimit-reset-after", reset), ("retry-after", after)];
         short(&answer::outcome(&answer(429, &headers, &format!(r#"{{"retry_after":{body}}}"#))))

@@ -1,5 +1,5 @@
 //! What a flow's answers mean. `202` says that the flow has begun, not that the message is there: a card that Teams
-//! does not take fails later, where nobody is told.
+//! rejects fails later, and nothing reports it.
 //!
 //! Errors have a code, `{"error": {"code": "…"}}`
 //! (<https://learn.microsoft.com/azure/logic-apps/logic-apps-limits-and-configuration>, and reports).

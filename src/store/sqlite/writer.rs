@@ -280,21 +280,35 @@ mod tests {
     use super::super::checkpoint::Checkpointer;
     use super::*;
 
+    /// A writer, and what must outlive it.
+    struct Fixture {
+        writer: Writer,
+        _checkpointer: Checkpointer,
+        _directory: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        /// A writer of a database with these tables.
+        fn of(tables: &str) -> Self {
+            let mut db = Connection::open_in_memory().unwrap();
+            db.execute_batch(tables).unwrap();
+            let (checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("file");
+            let file = super::super::private_file(&path).unwrap();
+            let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
+            let writer = Writer::start(db, log, files, reached).unwrap();
+            Self { writer, _checkpointer: checkpointer, _directory: directory }
+        }
+    }
+
     #[tokio::test]
     async fn what_follows_a_write_is_done_only_once_it_is_committed_and_before_the_next() {
-        let mut db = Connection::open_in_memory().unwrap();
         // A commit fails where a row's other end is missing.
-        db.execute_batch(
+        let Fixture { writer, .. } = &Fixture::of(
             "PRAGMA foreign_keys = ON; CREATE TABLE a (n INTEGER PRIMARY KEY);
              CREATE TABLE b (a INTEGER REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)",
-        )
-        .unwrap();
-        let (_checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        let file = super::super::private_file(&path).unwrap();
-        let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
-        let writer = Writer::start(db, log, files, reached).unwrap();
+        );
         let done = Arc::new(Mutex::new(vec![]));
         let insert = |sql: &'static str| move |db: &Connection| db.execute(sql, []);
         let note = |what: &'static str| -> Box<dyn FnOnce() + Send> {
@@ -314,14 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_of_the_thread_is_counted_and_it_goes_on() {
-        let mut db = Connection::open_in_memory().unwrap();
-        db.execute_batch("CREATE TABLE a (n INTEGER)").unwrap();
-        let (_checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("file");
-        let file = super::super::private_file(&path).unwrap();
-        let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
-        let writer = Writer::start(db, log, files, reached).unwrap();
+        let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
         let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
         // Where a job itself panics, it alone fails; this is what follows it, within the thread.
         let lost = writer.write_then("panic", Durability::Kill, insert, Box::new(|| panic!("a defect"))).await;
