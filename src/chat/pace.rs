@@ -38,7 +38,7 @@ impl Pace {
 }
 
 /// Keeps a pace: each limit is a bucket that leaks, and a message waits until there is room in all of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pacer {
     /// Each limit, with the moment at which its bucket will be empty.
     buckets: Vec<(Limit, Instant)>,

@@ -124,8 +124,8 @@ async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delive
         let channel = settings.channels.get(&job.channel)?;
         Some(draw_it(&settings, channel, job))
     });
-    let gone = || (delivery, Drawn::Broken { why: "its channel has left the configuration".to_owned() });
-    work.await.ok().flatten().unwrap_or_else(gone)
+    let failed = || (delivery, Drawn::Broken { why: "drawing it failed: this is a defect of Hookbell".to_owned() });
+    work.await.ok().flatten().unwrap_or_else(failed)
 }
 
 /// What there is to send.

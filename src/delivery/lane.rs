@@ -27,7 +27,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// After so many failures that may lie in a message, the one behind it is tried too.
 const STRIKES: u32 = 5;
 
-/// What works on one lane.
+/// What works on one lane. After a panic, a copy of it as it was at the start goes on.
+#[derive(Clone)]
 pub(super) struct Worker {
     pub(super) lane: Lane,
     /// This run of the program.
@@ -105,6 +106,17 @@ impl Worker {
         }
         if let Err(error) = self.store.release(&self.lane, &self.owner).await {
             tracing::warn!(%error, lane = self.lane.0, "could not give a lane back");
+        }
+    }
+
+    /// After a panic: alerts, and marks the message that it was at as perhaps sent.
+    pub(super) async fn recover(&self) {
+        let settings = self.live.now();
+        if let Some((channel, _)) = settings.lanes.iter().find(|(_, lane)| **lane == self.lane) {
+            self.alerts.tell(Alert::panicked(channel), &self.lane, (self.clock)()).await;
+        }
+        if let Err(error) = self.store.reclaim(&self.lane, &self.owner, (self.clock)()).await {
+            tracing::error!(%error, lane = self.lane.0, "cannot reclaim a lane");
         }
     }
 

@@ -21,7 +21,7 @@ use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::health::{Health, supervise};
 use crate::store::{Change, Lane, Millis, Settle, Store, StoreError, now};
-use alert::{Alert, Alerts};
+use alert::Alerts;
 use signals::Signals;
 
 pub use backoff::backoff;
@@ -169,53 +169,27 @@ impl Dispatcher {
                 continue;
             }
             let (stop, stopped) = watch::channel(false);
-            let alerts = Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() };
-            let worker = {
-                let (owner, live, store) = (self.owner.clone(), self.live.clone(), self.store.clone());
-                let (alerts, signals, lane) = (alerts.clone(), self.bells.hang(&lane), lane.clone());
-                let (clock, steady) = (self.clock, self.steady);
-                move || lane::Worker {
-                    owner: owner.clone(),
-                    live: live.clone(),
-                    store: store.clone(),
-                    signals: signals.clone(),
-                    stopped: stopped.clone(),
-                    pacer: Pacer::new(&pace),
-                    alerts: alerts.clone(),
-                    clock,
-                    steady,
-                    leased: None,
-                    failing: false,
-                    suspect: None,
-                    lane: lane.clone(),
-                }
+            let worker = lane::Worker {
+                lane: lane.clone(),
+                owner: self.owner.clone(),
+                live: self.live.clone(),
+                store: self.store.clone(),
+                signals: self.bells.hang(&lane),
+                stopped,
+                pacer: Pacer::new(&pace),
+                alerts: Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() },
+                clock: self.clock,
+                steady: self.steady,
+                leased: None,
+                failing: false,
+                suspect: None,
             };
-            let before = late.remove(&lane);
-            let (health, name) = (self.health.clone(), task_name(&lane));
-            let restart = {
-                let (owner, store, live, clock) =
-                    (self.owner.clone(), self.store.clone(), self.live.clone(), self.clock);
-                let lane = lane.clone();
-                move || {
-                    let (owner, store, alerts, lane) = (owner.clone(), store.clone(), alerts.clone(), lane.clone());
-                    let channel =
-                        live.now().lanes.iter().find(|(_, other)| **other == lane).map(|(name, _)| name.clone());
-                    async move {
-                        if let Some(channel) = channel {
-                            alerts.tell(Alert::panicked(&channel), &lane, clock()).await;
-                        }
-                        // The message that it was at may have been sent.
-                        if let Err(error) = store.reclaim(&lane, &owner, clock()).await {
-                            tracing::error!(%error, lane = lane.0, "cannot reclaim a lane");
-                        }
-                    }
-                }
-            };
+            let (before, health, name) = (late.remove(&lane), self.health.clone(), task_name(&lane));
             let task = tokio::spawn(async move {
                 if let Some(before) = before {
                     let _ = before.await;
                 }
-                supervise(health, "lane", name, move || worker().run(), restart).await;
+                supervise(health, "lane", name, || worker.clone().run(), || worker.recover()).await;
             });
             self.running.insert(lane, Running { stop, task });
         }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_STATE, Millis, Recall, bounded, commit};
+use super::{Millis, Recall, bounded, commit, is_too_large};
 use crate::event::{Build, BuildState, Event, Kind};
 
 /// Branches and commits of a build of which something is kept; the longest untouched are forgotten first.
@@ -179,7 +179,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     forget(&mut known.branches, Runs::newest);
     forget(&mut known.last, |last| last.at);
     // A series on very many branches keeps those that were built last.
-    while known.branches.len() > 1 && serde_json::to_string(&known).map_or(0, |state| state.len()) > MAX_STATE {
+    while known.branches.len() > 1 && is_too_large(&known) {
         forget_oldest(&mut known.branches, Runs::newest);
         forget_oldest(&mut known.last, |last| last.at);
     }

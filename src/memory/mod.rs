@@ -67,6 +67,11 @@ fn bounded(text: &str) -> Cow<'_, str> {
     format!("{beginning}…{}", hash(text)).into()
 }
 
+/// Whether a state takes more than [`MAX_STATE`].
+fn is_too_large(state: &impl Serialize) -> bool {
+    serde_json::to_vec(state).is_ok_and(|state| state.len() > MAX_STATE)
+}
+
 /// A short name for a text: 16 hex digits.
 fn hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..8])
@@ -118,7 +123,7 @@ impl<'a> Recall<'a> {
     fn set(&mut self, subject: &str, state: &impl Serialize) {
         let subject = scoped(self.source, subject);
         let Ok(mut state) = serde_json::to_value(state) else { return };
-        if state.to_string().len() > MAX_STATE {
+        if is_too_large(&state) {
             // What was remembered before would be wrong now.
             state = Value::Null;
         }

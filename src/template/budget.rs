@@ -77,7 +77,11 @@ pub(super) fn spend(steps: u64) -> Result<(), String> {
 
 /// The same for a helper that looks at so many bytes, or makes them.
 pub(super) fn spend_on(bytes: u64) -> Result<(), RenderError> {
-    let steps = bytes / BYTES + 1;
+    spend_or_fail(bytes / BYTES + 1)
+}
+
+/// The same as an error of a helper.
+fn spend_or_fail(steps: u64) -> Result<(), RenderError> {
     spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
 }
 
@@ -94,7 +98,7 @@ fn turn(
     _: &mut dyn Output,
 ) -> HelperResult {
     let steps = helper.param(0).and_then(|steps| steps.value().as_u64()).unwrap_or(1);
-    spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
+    spend_or_fail(steps)
 }
 
 /// The template whose loops take from the budget at each turn.

@@ -15,7 +15,7 @@ const MAX_TAGS: usize = 5_000;
 
 /// Compiles a template's text; or says what is wrong with it, and where: line and column, both from 1.
 pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, usize)>)> {
-    let tags = text.matches("{{").count();
+    let tags = opened(text);
     if tags > MAX_TAGS {
         return Err((format!("{tags} expressions in one text, and more than {MAX_TAGS}"), None));
     }
@@ -25,13 +25,18 @@ pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, us
     Template::compile(text).map_err(|error| explain(text, &error))
 }
 
+/// How many expressions begin in a text.
+fn opened(text: &str) -> usize {
+    text.matches("{{").count()
+}
+
 /// What is wrong with a template's text, and where: line and column, both from 1.
 fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
     if let Some((name, at)) = unclosed_block(text) {
         return (format!("`{{{{#{name}}}}}` is not closed: end it with `{{{{/{name}}}}}`"), Some(position(text, at)));
     }
     let reason = error.reason().to_string();
-    if text.matches("{{").count() > text.matches("}}").count() {
+    if opened(text) > text.matches("}}").count() {
         return ("`{{` is not closed: `}}` is missing".to_owned(), error.pos());
     }
     let reason = reason.trim_start_matches("invalid handlebars syntax: ").trim();
@@ -61,7 +66,7 @@ const MAX_DEPTH: usize = 64;
 /// Where a template first nests deeper than [`MAX_DEPTH`], as a byte offset. It is judged without parsing.
 fn too_deep(text: &str) -> Option<usize> {
     // Most templates have fewer blocks and parentheses in all.
-    if text.matches("{{").count() <= MAX_DEPTH && text.matches(['(', '[', '{']).count() <= MAX_DEPTH {
+    if opened(text) <= MAX_DEPTH && text.matches(['(', '[', '{']).count() <= MAX_DEPTH {
         return None;
     }
     // For each open block, how deep it and the `else` chain within it nest.
