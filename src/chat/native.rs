@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::message::WebUrl;
-use crate::message::markdown::flatten;
+use crate::message::flatten::flatten;
 use crate::message::splice::{Run, runs};
 use crate::message::{Block, Ping, plain_text};
 

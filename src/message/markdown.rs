@@ -7,6 +7,8 @@
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
+use super::flatten::{flatten, one_line, spaced, table_row};
+use super::link_text::names_another_host;
 use super::shield::{self, Piece, Skeleton, is_dropped};
 use super::splice::Splice;
 use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
@@ -422,111 +424,6 @@ fn without_comments(inlines: Vec<Inline>) -> Vec<Inline> {
     left.push_str(rest);
     let lines: Vec<_> = left.trim().lines().map(|line| Inline::Text(line.to_owned())).collect();
     lines.into_iter().flat_map(|line| [line, Inline::Break]).collect()
-}
-
-pub(super) fn one_line(text: String) -> String {
-    if text.contains(['\n', '\t']) { text.replace(['\n', '\t'], " ") } else { text }
-}
-
-/// Whether a word is a file's name, as in `shot.png`: by its ending, if no host ends so; else if the link leads to a file of
-/// that name.
-fn is_file(word: &str, url: &WebUrl) -> bool {
-    const ENDINGS: &[&str] = &[
-        "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "pdf", "txt", "json", "yaml", "yml", "toml", "xml", "html",
-        "css", "scss", "js", "jsx", "tsx", "java", "kt", "kts", "cpp", "hpp", "cxx", "php", "sql", "csv", "tsv", "log",
-        "lock", "conf", "ini", "env", "mp4", "webm", "docx", "xlsx", "pptx", "gradle", "tf", "ipynb", "patch", "diff",
-    ];
-    let name = word.trim_matches(['(', ')', '"', '\'', ',', ';']);
-    if name.contains(['/', ':', '@']) {
-        return false;
-    }
-    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-    let path = url.as_str().split(['?', '#']).next().unwrap_or_default().to_lowercase();
-    ENDINGS.contains(&ending)
-        || (!ending.is_empty() && path.rsplit('/').next() == Some(name) && path.matches('/').count() > 2)
-}
-
-/// Whether a link's text reads like an address, and one of another host than the link's.
-fn names_another_host(shown: &str, url: &WebUrl) -> bool {
-    // Characters without width must not hide a name.
-    let address = url.as_str().to_lowercase();
-    let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
-    shown.split_whitespace().any(|word| {
-        let word: String = word.chars().filter(visible).collect::<String>().to_lowercase();
-        if is_file(&word, url) {
-            return false;
-        }
-        let names = word.split(|c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-')));
-        let mut hosts = names.map(|name| name.trim_matches(['.', '-'])).filter(|name| {
-            let end = name.rsplit_once('.').map_or("", |(_, end)| end);
-            end.chars().count() >= 2 && end.chars().all(char::is_alphabetic)
-        });
-        // The first name of an address is its host; what looks like one behind it may be of its path.
-        match hosts.next() {
-            Some(host) => url.host().as_deref() != Some(host) || hosts.any(|name| !address.contains(name)),
-            None => word.contains("://"),
-        }
-    })
-}
-
-/// Folds blocks into one run of text.
-pub fn flatten(blocks: Vec<Block>) -> Vec<Inline> {
-    let mut inlines: Vec<Inline> = vec![];
-    for block in blocks {
-        let run = match block {
-            Block::Paragraph(run) | Block::Heading(run) => run,
-            Block::List { items, .. } => items
-                .into_iter()
-                .flat_map(|item| {
-                    let mut run = vec![Inline::Text("• ".into())];
-                    run.extend(flatten(item));
-                    run.push(Inline::Break);
-                    run
-                })
-                .collect(),
-            Block::Quote(blocks) => flatten(blocks),
-            Block::Code(code) => vec![Inline::Code(one_line(code))],
-            Block::Table(rows) => rows.into_iter().flat_map(table_row).collect(),
-            Block::Rule => continue,
-        };
-        if !inlines.is_empty() && !matches!(inlines.last(), Some(Inline::Break)) {
-            inlines.push(Inline::Break);
-        }
-        inlines.extend(run);
-    }
-    while matches!(inlines.last(), Some(Inline::Break)) {
-        inlines.pop();
-    }
-    inlines
-}
-
-fn table_row(cells: Vec<Vec<Inline>>) -> Vec<Inline> {
-    let mut run = vec![];
-    for (n, cell) in cells.into_iter().enumerate() {
-        if n > 0 {
-            run.push(Inline::Text(" · ".into()));
-        }
-        run.extend(cell);
-    }
-    run.push(Inline::Break);
-    run
-}
-
-fn spaced(mut inlines: Vec<Inline>) -> Vec<Inline> {
-    spaces_for_breaks(&mut inlines);
-    inlines
-}
-
-fn spaces_for_breaks(inlines: &mut [Inline]) {
-    for inline in inlines {
-        match inline {
-            Inline::Break => *inline = Inline::Text(" ".into()),
-            Inline::Strong(c) | Inline::Emphasis(c) | Inline::Strike(c) | Inline::Link { text: c, .. } => {
-                spaces_for_breaks(c);
-            }
-            Inline::Text(_) | Inline::Code(_) => {}
-        }
-    }
 }
 
 /// Joins neighbouring texts and drops what is empty.

@@ -4,6 +4,8 @@
 //! (see [`shield`]). Drawing it safely in a slot of its own format is each chat's job.
 
 pub mod fit;
+pub mod flatten;
+mod link_text;
 pub mod markdown;
 pub mod people;
 pub mod shield;

@@ -1,7 +1,8 @@
 //! Markup that helpers write into a template's text, and telling it, values and the template's own text apart.
 
 use super::fit::cut_blocks;
-use super::markdown::{of_stranger, one_line};
+use super::flatten::one_line;
+use super::markdown::of_stranger;
 use super::shield::{self, Piece, SEPARATOR, SPLICE, shield_splice};
 use super::{Block, Inline, Person, Ping, WebUrl};
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod draw;
+mod fallback;
 mod native;
 
 use std::time::Duration;
@@ -113,8 +114,8 @@ impl Chat for Slack {
             return sent;
         }
         let poorer = [
-            (draw::without_pictures(&body.0), "sent without its pictures"),
-            (draw::plain(&body.0), "sent as plain text"),
+            (fallback::without_pictures(&body.0), "sent without its pictures"),
+            (fallback::plain(&body.0), "sent as plain text"),
         ];
         for (body, what) in poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))) {
             let again = self.post(&body).await;

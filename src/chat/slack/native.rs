@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use super::draw::mark;
+use super::fallback::mark;
 use super::limits;
 use crate::chat::native::{Dialect, Slot, at_most, objects};
 use crate::message::fit::units;
-use crate::message::markdown::flatten;
+use crate::message::flatten::flatten;
 use crate::message::{Inline, Ping};
 
 const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())), mention };

@@ -65,7 +65,7 @@ fn drawn_samples() {
 
 #[test]
 fn what_slack_refuses_goes_out_as_plain_text() {
-    let plain: Value = serde_json::from_str(&draw::plain(&encode(&sample("push"))).unwrap()).unwrap();
+    let plain: Value = serde_json::from_str(&fallback::plain(&encode(&sample("push"))).unwrap()).unwrap();
     insta::assert_json_snapshot!("slack_plain", plain);
 }
 
@@ -136,10 +136,10 @@ fn who_is_pinged_stands_below_the_headline() {
 #[test]
 fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
     let drawn = encode(&sample("pull_request.opened"));
-    let plain: Value = serde_json::from_str(&draw::plain(&drawn).unwrap()).unwrap();
+    let plain: Value = serde_json::from_str(&fallback::plain(&drawn).unwrap()).unwrap();
     let texts: Vec<_> = plain["blocks"].as_array().unwrap().iter().filter_map(|b| b["text"]["text"].as_str()).collect();
     assert!(texts.iter().any(|text| text.contains("<https://bitbucket.org/acme/api/pull-requests/482>")), "{texts:?}");
-    assert_eq!(draw::without_pictures(&drawn), None, "there is none");
+    assert_eq!(fallback::without_pictures(&drawn), None, "there is none");
     let picture = json!({ "type": "image", "image_url": "https://x.example/a.png", "alt_text": "a" });
     let own = json!({ "text": "t", "blocks": [
         picture,
@@ -147,7 +147,7 @@ fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
         { "type": "context", "elements": [picture, { "type": "plain_text", "text": "d" }] },
         { "type": "context", "elements": [picture] },
     ]});
-    let left: Value = serde_json::from_str(&draw::without_pictures(&own.to_string()).unwrap()).unwrap();
+    let left: Value = serde_json::from_str(&fallback::without_pictures(&own.to_string()).unwrap()).unwrap();
     assert_eq!(
         left["blocks"],
         json!([
@@ -155,13 +155,13 @@ fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
             { "type": "context", "elements": [{ "type": "plain_text", "text": "d" }] },
         ])
     );
-    let plain: Value = serde_json::from_str(&draw::plain(&own.to_string()).unwrap()).unwrap();
+    let plain: Value = serde_json::from_str(&fallback::plain(&own.to_string()).unwrap()).unwrap();
     assert_eq!(plain["blocks"][1]["text"]["text"], "<https://x.example/b>");
 }
 
 #[test]
 fn plain_text_pings_whom_the_blocks_would_have() {
-    let plain: Value = serde_json::from_str(&draw::plain(&encode(&pinging())).unwrap()).unwrap();
+    let plain: Value = serde_json::from_str(&fallback::plain(&encode(&pinging())).unwrap()).unwrap();
     assert_eq!(plain["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 Add rate limits in acme/api");
     assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R> <@U0H>");
     // What a template of the user's own says, and what a stranger writes where nothing is markup.
@@ -172,7 +172,7 @@ fn plain_text_pings_whom_the_blocks_would_have() {
             { "type": "section", "text": { "type": "plain_text", "text": "<@U0X>" } },
         ],
     });
-    let plain: Value = serde_json::from_str(&draw::plain(&own.to_string()).unwrap()).unwrap();
+    let plain: Value = serde_json::from_str(&fallback::plain(&own.to_string()).unwrap()).unwrap();
     assert_eq!(plain["blocks"][0]["text"]["text"], ", look: a <@U0X>");
     assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R>");
     assert_eq!(plain["blocks"][2], Value::Null);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{draw, limits};
 use crate::chat::native::{Dialect, Slot, at_most, by_line};
-use crate::message::markdown::flatten;
+use crate::message::flatten::flatten;
 
 const DIALECT: Dialect = Dialect {
     slot,

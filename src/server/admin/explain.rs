@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::desk::{Desk, ExplainAnswer, Wrong, shown};
+use super::answers::ExplainAnswer;
+use super::desk::{Desk, Wrong, shown};
 use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
 use crate::explain::{Explained, Rules, explain};

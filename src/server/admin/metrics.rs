@@ -9,7 +9,8 @@ use poem::http::StatusCode;
 use tokio::sync::Mutex;
 
 use super::answer;
-use super::desk::{Desk, Openness};
+use super::answers::Openness;
+use super::desk::Desk;
 use crate::store::now;
 
 /// The recorder of this process.

@@ -3,6 +3,7 @@
 //! What it can do is one list (`operation.rs`); the OpenAPI document is made from the same list. The command line asks
 //! the same API, over HTTP where the service runs, and within its own process where it does not.
 
+mod answers;
 mod desk;
 mod explain;
 mod gate;
@@ -21,10 +22,11 @@ use serde_json::json;
 
 use super::answer::{self, answer};
 
-pub use desk::{
-    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, Desk, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer,
-    LaneStatus, LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
+pub use answers::{
+    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer, LaneStatus,
+    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
 };
+pub use desk::Desk;
 pub use gate::{Gate, generate_token, token_path};
 pub use metrics::Metrics;
 pub(crate) use operation::OPERATIONS;

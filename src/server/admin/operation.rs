@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answer::{self, answer};
-use super::desk::{self, Desk, Wrong};
+use super::answers;
+use super::desk::{Desk, Wrong};
 use super::gate::Gate;
 use super::preview::{self, Draft};
 use crate::config::Role;
@@ -102,11 +103,11 @@ macro_rules! operation {
 /// All that can be asked.
 pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(GET "/api/v1/events" Read "Events that came in, the newest last."
-        EventsQuery => desk::EventsAnswer, |desk, _id, asked| desk.events(asked.filter()?)),
+        EventsQuery => answers::EventsAnswer, |desk, _id, asked| desk.events(asked.filter()?)),
     operation!(GET "/api/v1/events/:id" Read "One event: what it says, how it was routed, its deliveries."
-        Nothing => desk::EventAnswer, |desk, id, _asked| desk.event(id.into())),
+        Nothing => answers::EventAnswer, |desk, id, _asked| desk.event(id.into())),
     operation!(GET "/api/v1/explain" Read "Why events went where they went, or nowhere: each rule's word, by the config of that time."
-        ExplainQuery => desk::ExplainAnswer, |desk, _id, asked| desk.explain(&asked.what, limit(asked.limit, FEW, FEW)?)),
+        ExplainQuery => answers::ExplainAnswer, |desk, _id, asked| desk.explain(&asked.what, limit(asked.limit, FEW, FEW)?)),
     operation!(GET "/api/v1/preview" Read "What there is to preview: templates and samples."
         Nothing => preview::PreviewAnswer, |desk, _id, _asked| desk.preview()),
     operation!(GET "/api/v1/preview/templates/:id" Read "A template's text, as it is on the disk now."
@@ -116,27 +117,27 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(POST "/api/v1/preview/save" Operate "Saves a template into the directory of templates; it is used at once, if it is fine."
         Draft => preview::SavedAnswer, |desk, _id, asked| desk.save(asked)),
     operation!(GET "/api/v1/refusals" Read "The last requests that were refused, and why; the newest last."
-        Limit => desk::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
+        Limit => answers::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
     operation!(GET "/api/v1/deliveries" Read "Deliveries, the newest last."
-        DeliveriesQuery => desk::DeliveriesAnswer, |desk, _id, asked| desk.deliveries(asked.filter()?)),
+        DeliveriesQuery => answers::DeliveriesAnswer, |desk, _id, asked| desk.deliveries(asked.filter()?)),
     operation!(GET "/api/v1/deliveries/:id" Read "One delivery, with its attempts and what was sent."
         Nothing => crate::store::WholeDelivery, |desk, id, _asked| desk.delivery(id.into())),
     operation!(GET "/api/v1/channels" Read "The channels: what waits, since when, and whether they are open."
-        Nothing => desk::ChannelsAnswer, |desk, _id, _asked| desk.channels()),
+        Nothing => answers::ChannelsAnswer, |desk, _id, _asked| desk.channels()),
     operation!(GET "/api/v1/lanes" Read "The lanes: one a destination, which channels may share."
-        Nothing => desk::LanesAnswer, |desk, _id, _asked| desk.lanes()),
+        Nothing => answers::LanesAnswer, |desk, _id, _asked| desk.lanes()),
     operation!(POST "/api/v1/channels/:id/pause" Operate "Lets a channel's messages wait, and those of channels that share its destination."
-        Reason => desk::ChannelsAnswer, |desk, id, asked| desk.pause(id.into(), asked.reason)),
+        Reason => answers::ChannelsAnswer, |desk, id, asked| desk.pause(id.into(), asked.reason)),
     operation!(POST "/api/v1/channels/:id/reopen" Operate "Opens a channel that is closed or paused; one that waits tries again at once."
-        Nothing => desk::ChannelsAnswer, |desk, id, _asked| desk.reopen(id.into())),
+        Nothing => answers::ChannelsAnswer, |desk, id, _asked| desk.reopen(id.into())),
     operation!(POST "/api/v1/deliveries/replay" Operate "Sends again: new deliveries at the ends of their lanes."
-        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.dry_run)),
+        Selection => answers::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.dry_run)),
     operation!(POST "/api/v1/deliveries/reroute" Operate "Sends again, by the routes of now in place of where it went then."
-        Selection => desk::ReplayAnswer, |desk, _id, asked| desk.reroute(asked.filter()?, asked.dry_run)),
+        Selection => answers::ReplayAnswer, |desk, _id, asked| desk.reroute(asked.filter()?, asked.dry_run)),
     operation!(POST "/-/reload" Operate "Reads the config again and goes over to it, whole or not at all; 400 says what is wrong with it."
         Nothing => crate::server::ReloadAnswer, |desk, _id, _asked| desk.reload()),
     operation!(POST "/api/v1/deliveries/drop" Operate "Gives up what waits; it is dead then."
-        Selection => desk::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
+        Selection => answers::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
 ];
 
 /// The paths of all operations, each once.

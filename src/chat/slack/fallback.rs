@@ -1,0 +1,137 @@
+//! What is sent in place of a message that Slack rejects: made of the body that was rejected, so that it serves one that
+//! a template wrote in Block Kit too.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::draw::Plain;
+use super::limits;
+use crate::message::WebUrl;
+use crate::message::fit::cut_text;
+use crate::message::people::MOST_PINGS;
+
+/// The same message as plain text, made of what was drawn before; who was pinged still is.
+pub(super) fn plain(drawn: &str) -> Option<String> {
+    let payload: Value = serde_json::from_str(drawn).ok()?;
+    let text = payload["text"].as_str()?;
+    let mut marks: Vec<_> = MARK.find_iter(text).map(|mark| mark.as_str().to_owned()).collect();
+    collect_marks(&payload, &mut marks);
+    let marks = distinct(marks, MOST_PINGS);
+    // Outside `mrkdwn` nothing is escaped, and no mark means anything.
+    let shown = MARK.replace_all(text, "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
+    let shown = cut_text(shown.trim(), limits::TEXT);
+    let mut blocks = vec![];
+    if !shown.is_empty() {
+        blocks.push(json!({ "type": "section", "text": Plain::new(shown) }));
+    }
+    if !marks.is_empty() {
+        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": marks.join(" ") } }));
+    }
+    let mut links = vec![];
+    // The headline's first.
+    collect_links(&payload["blocks"], &mut links);
+    collect_links(&payload["attachments"], &mut links);
+    let links = distinct(links, MOST_LINKS);
+    if !links.is_empty() {
+        // Where the text is markup, an address must not end it.
+        let escaped = links.iter().map(|link| format!("<{}>", link.replace(['<', '>', '|'], "")));
+        let lines = cut_text(&escaped.collect::<Vec<_>>().join("\n"), limits::TEXT);
+        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": lines } }));
+    }
+    Some(json!({ "text": text, "unfurl_links": false, "unfurl_media": false, "blocks": blocks }).to_string())
+}
+
+/// The first of these texts, each once.
+fn distinct(mut texts: Vec<String>, most: usize) -> Vec<String> {
+    let mut seen = HashSet::new();
+    texts.retain(|text| seen.insert(text.clone()));
+    texts.truncate(most);
+    texts
+}
+
+/// Links that plain text keeps.
+const MOST_LINKS: usize = 10;
+
+/// Where a body's links lead: of its title and its buttons, and within its texts.
+fn collect_links(value: &Value, links: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_links(item, links)),
+        Value::Object(object) => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str);
+            links.extend(text("url").and_then(WebUrl::parse).map(|url| url.to_string()));
+            if text("type") == Some("mrkdwn") {
+                let marked = LINK.captures_iter(text("text").unwrap_or_default());
+                links.extend(
+                    marked.filter_map(|link| WebUrl::parse(&link[1].replace("&amp;", "&"))).map(|url| url.to_string()),
+                );
+            }
+            object.values().for_each(|part| collect_links(part, links));
+        }
+        _ => {}
+    }
+}
+
+/// A link, where Slack looks for markup.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static LINK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<(https?://[^|>\s]+)").expect("a valid pattern"));
+
+/// The same message without its pictures, if it has any: Slack refuses all of a message for one that it cannot fetch.
+pub(super) fn without_pictures(drawn: &str) -> Option<String> {
+    fn is_picture(value: &Value) -> bool {
+        value["type"] == "image"
+    }
+    fn strip(blocks: &mut Vec<Value>) {
+        blocks.retain(|block| !is_picture(block));
+        for block in blocks.iter_mut().filter_map(Value::as_object_mut) {
+            if block.get("accessory").is_some_and(is_picture) {
+                block.remove("accessory");
+            }
+            if let Some(elements) = block.get_mut("elements").and_then(Value::as_array_mut) {
+                elements.retain(|element| !is_picture(element));
+            }
+        }
+        // A row that held pictures alone is gone with them.
+        blocks.retain(|block| block["elements"].as_array().is_none_or(|elements| !elements.is_empty()));
+    }
+    let whole: Value = serde_json::from_str(drawn).ok()?;
+    let mut payload = whole.clone();
+    payload.get_mut("blocks").and_then(Value::as_array_mut).into_iter().for_each(strip);
+    for attachment in payload.get_mut("attachments").and_then(Value::as_array_mut).into_iter().flatten() {
+        attachment.get_mut("blocks").and_then(Value::as_array_mut).into_iter().for_each(strip);
+    }
+    (payload != whole).then(|| payload.to_string())
+}
+
+/// A mention of a member or a group, where Slack looks for markup
+/// (<https://docs.slack.dev/messaging/formatting-message-text#mentioning-users>).
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static MARK: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"<(?:@[UW]|!subteam\^S)[A-Z0-9]+>").expect("a valid pattern"));
+
+/// Such a mark.
+pub(super) fn mark(id: &str) -> String {
+    if id.starts_with('S') { format!("<!subteam^{id}>") } else { format!("<@{id}>") }
+}
+
+/// The mentions in a body's blocks, as marks.
+fn collect_marks(value: &Value, marks: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| collect_marks(item, marks)),
+        Value::Object(object) => {
+            let text = |key: &str| object.get(key).and_then(Value::as_str);
+            match text("type") {
+                Some("user") => marks.extend(text("user_id").map(mark)),
+                Some("usergroup") => marks.extend(text("usergroup_id").map(mark)),
+                Some("mrkdwn") => {
+                    let found = text("text").into_iter().flat_map(|text| MARK.find_iter(text));
+                    marks.extend(found.map(|mark| mark.as_str().to_owned()));
+                }
+                _ => object.values().for_each(|value| collect_marks(value, marks)),
+            }
+        }
+        _ => {}
+    }
+}

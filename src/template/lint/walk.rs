@@ -1,0 +1,422 @@
+//! The walk over a template's elements.
+
+use handlebars::Template;
+use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
+
+use super::super::helpers::HELPERS;
+use super::shape::{Nowhere, Shape, without};
+use super::{Known, MAX_PROBLEMS, Source, at};
+use crate::problem::{Problem, nearest};
+
+/// Loops within loops multiply; two are enough for any message.
+const DEEPEST_LOOP: usize = 2;
+
+/// How deep partials may include partials.
+const DEEPEST_PARTIAL: usize = 16;
+
+/// Partials that a text may include, with those that they include.
+const MAX_PARTIALS: usize = 1_000;
+
+/// The comment that says that `{{{ }}}` is meant.
+const TRUSTED: &str = "trusted";
+
+/// What names mean within a block.
+#[derive(Clone)]
+pub(super) struct Scope {
+    pub(super) at: Shape,
+    pub(super) names: Vec<(String, Shape)>,
+}
+
+pub(super) struct Walk<'a> {
+    pub(super) known: &'a Known<'a>,
+    pub(super) source: Source,
+    pub(super) scopes: Vec<Scope>,
+    /// Paths that hold something here.
+    pub(super) guards: Vec<String>,
+    pub(super) loops: usize,
+    /// The partials that led here.
+    pub(super) within: Vec<&'a str>,
+    /// Partials that were included so far.
+    pub(super) included: usize,
+    pub(super) faults: Vec<Problem>,
+}
+
+type Position = Option<(usize, usize)>;
+
+impl<'a> Walk<'a> {
+    pub(super) fn template(&mut self, template: &'a Template) {
+        let mut is_trusted = false;
+        for (n, element) in template.elements.iter().enumerate() {
+            let position = template.mapping.get(n).map(|mapping| (mapping.0, mapping.1));
+            self.element(element, position, is_trusted);
+            is_trusted = matches!(element, TemplateElement::Comment(text) if comment(text).starts_with(TRUSTED));
+        }
+    }
+
+    fn element(&mut self, element: &'a TemplateElement, position: Position, is_trusted: bool) {
+        match element {
+            TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
+            TemplateElement::HtmlExpression(_) if !is_trusted => self.error(
+                position,
+                "`{{{ }}}` would let what strangers write be markup".to_owned(),
+                Some(
+                    "write `{{ }}`; for text in which Markdown is meant, `{{markdown …}}`; if it is meant all the same, put \
+                     `{{! trusted: why }}` right before it"
+                        .to_owned(),
+                ),
+            ),
+            TemplateElement::HtmlExpression(helper)
+            | TemplateElement::Expression(helper)
+            | TemplateElement::HelperBlock(helper) => {
+                self.helper(helper, matches!(element, TemplateElement::HelperBlock(_)), position);
+            }
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
+                self.partial(partial, position);
+            }
+            TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
+                let name = name(decorator);
+                let help = Some("a file in `partials/` can be used by all: `{{> name}}`".to_owned());
+                self.error(position, format!("decorators (`{{{{*{name}}}}}`) are not supported"), help);
+            }
+            other => self.error(position, format!("this is not supported: {other:?}"), None),
+        }
+    }
+
+    fn helper(&mut self, helper: &'a HelperTemplate, block: bool, position: Position) {
+        let name = helper.name.as_name().unwrap_or_default();
+        let is_call = block || !helper.params.is_empty() || !helper.hash.is_empty() || name == "skip";
+        if !is_call {
+            if !name.is_empty()
+                && let Some(help) = self.shape_of(name, position, false).several(name)
+            {
+                self.error(position, format!("`{name}` is not one value, but several"), Some(help));
+            }
+            return;
+        }
+        if !self.call(name, &helper.params, &helper.hash, position) || !block {
+            return;
+        }
+        let inner = self.block(name, helper, position);
+        let is_loop = name == "each";
+        self.loops += usize::from(is_loop);
+        if self.loops > DEEPEST_LOOP {
+            let message = format!("`each` nested more than {DEEPEST_LOOP} deep");
+            self.error(position, message, Some("loops within loops multiply: flatten the list".to_owned()));
+        } else {
+            // What the condition names holds something in one of its branches.
+            let mut named = vec![];
+            helper.params.iter().for_each(|parameter| self.named_in(parameter, &mut named));
+            let (inside, outside) = if name == "unless" { (vec![], named) } else { (named, vec![]) };
+            self.branch(helper.template.as_ref(), inside, inner);
+            self.branch(helper.inverse.as_ref(), outside, None);
+        }
+        self.loops -= usize::from(is_loop);
+    }
+
+    fn branch(&mut self, template: Option<&'a Template>, guards: Vec<String>, scope: Option<Scope>) {
+        let Some(template) = template else { return };
+        let (count, entered) = (self.guards.len(), scope.is_some());
+        self.guards.extend(guards);
+        self.scopes.extend(scope);
+        self.template(template);
+        self.guards.truncate(count);
+        if entered {
+            self.scopes.pop();
+        }
+    }
+
+    /// What names mean within a block, where it changes that.
+    fn block(&mut self, name: &str, helper: &HelperTemplate, position: Position) -> Option<Scope> {
+        let subject = helper.params.first()?;
+        let shape = match subject {
+            Parameter::Path(_) | Parameter::Name(_) => self.quietly(subject.as_name()?),
+            _ => Shape::Any,
+        };
+        let at = match name {
+            "with" => shape,
+            "each" => shape.items(subject.as_name().unwrap_or_default()).unwrap_or_else(|Nowhere { message, help }| {
+                self.error(position, message, help);
+                Shape::Any
+            }),
+            _ => return None,
+        };
+        let named = |parameter: &Parameter, shape: Shape| Some((parameter.as_name()?.to_owned(), shape));
+        let names = match &helper.block_param {
+            None => vec![],
+            Some(BlockParam::Single(one)) => named(one, at.clone()).into_iter().collect(),
+            Some(BlockParam::Pair((one, key))) => {
+                [named(one, at.clone()), named(key, Shape::Any)].into_iter().flatten().collect()
+            }
+            Some(_) => vec![],
+        };
+        Some(Scope { at, names })
+    }
+
+    /// Looks at a call; false where there is no such helper.
+    fn call(
+        &mut self,
+        name: &str,
+        params: &'a [Parameter],
+        hash: &'a std::collections::HashMap<String, Parameter>,
+        position: Position,
+    ) -> bool {
+        let Some(helper) = HELPERS.iter().find(|helper| helper.name == name) else {
+            let near =
+                nearest(name, HELPERS.iter().map(|helper| helper.name)).map(|near| format!("did you mean `{near}`?"));
+            let is_path = self.quietly_found(name);
+            let help = near.unwrap_or_else(|| match is_path {
+                true => format!("`{name}` is a value: for what is shown only where it is there, `{{{{#if {name}}}}}`"),
+                false => {
+                    format!("helpers: {}", HELPERS.iter().map(|helper| helper.name).collect::<Vec<_>>().join(", "))
+                }
+            });
+            self.error(position, format!("there is no helper `{name}`"), Some(help));
+            return false;
+        };
+        let given = params.len();
+        if given < helper.least || given > helper.most {
+            let message = format!("`{name}` takes {}, not {given}", helper.takes());
+            self.error(position, message, Some(format!("as in `{}`", helper.example)));
+        }
+        for key in hash.keys().filter(|key| !helper.options.contains(&key.as_str())) {
+            let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
+            self.error(position, format!("`{name}` has no option `{key}`"), Some(format!("its options: {known}")));
+        }
+        for n in helper.numbers {
+            let found = match params.get(*n) {
+                Some(Parameter::Literal(literal)) if !literal.is_number() => literal.to_string(),
+                Some(parameter @ (Parameter::Path(_) | Parameter::Name(_))) => {
+                    let Some(path) = parameter.as_name().filter(|path| !self.quietly(path).may_be_number()) else {
+                        continue;
+                    };
+                    format!("`{path}`, which is none")
+                }
+                _ => continue,
+            };
+            let message = format!("`{name}`: argument {} must be a whole number, not {found}", n + 1);
+            self.error(position, message, Some(format!("as in `{}`", helper.example)));
+        }
+        let account = params.first().and_then(Parameter::as_name).filter(|_| name == "mention");
+        if let Some(path) = account.filter(|path| !self.quietly(path).may_be_account()) {
+            let help = Some(format!("name an account, as in `{}`", helper.example));
+            self.error(position, format!("`{path}` is nobody who could be mentioned"), help);
+        }
+        // What is asked about, or stands in for another, may be missing.
+        let may_miss = helper.may_miss;
+        for parameter in params.iter().chain(hash.values()) {
+            self.parameter(parameter, position, may_miss);
+        }
+        true
+    }
+
+    fn parameter(&mut self, parameter: &'a Parameter, position: Position, may_miss: bool) {
+        match parameter {
+            Parameter::Subexpression(sub) => {
+                if let TemplateElement::Expression(helper) = sub.as_element() {
+                    self.call(helper.name.as_name().unwrap_or_default(), &helper.params, &helper.hash, position);
+                }
+            }
+            Parameter::Path(_) | Parameter::Name(_) => {
+                if let Some(path) = parameter.as_name() {
+                    self.shape_of(path, position, may_miss);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The paths that a condition names, from the event on.
+    fn named_in(&self, parameter: &Parameter, named: &mut Vec<String>) {
+        match parameter {
+            Parameter::Subexpression(sub) => {
+                if let TemplateElement::Expression(helper) = sub.as_element() {
+                    helper.params.iter().for_each(|parameter| self.named_in(parameter, named));
+                }
+            }
+            Parameter::Path(_) | Parameter::Name(_) => {
+                let shape = parameter.as_name().map(|path| self.quietly(path));
+                named.extend(shape.and_then(|shape| shape.path().map(ToOwned::to_owned)));
+            }
+            _ => {}
+        }
+    }
+
+    fn partial(&mut self, partial: &'a DecoratorTemplate, position: Position) {
+        let name = name(partial);
+        let Some((name, found)) = self.known.partials.get_key_value(&name) else {
+            let near = nearest(&name, self.known.partials.keys().map(String::as_str));
+            let help =
+                near.map_or_else(|| format!("create `partials/{name}.hbs`"), |near| format!("did you mean `{near}`?"));
+            self.error(position, format!("there is no partial `{name}`"), Some(help));
+            return;
+        };
+        if self.within.contains(&name.as_str()) || self.within.len() > DEEPEST_PARTIAL {
+            let way: Vec<_> = self.within.iter().copied().chain([name.as_str()]).collect();
+            let help = Some("a partial cannot include itself, nor one that includes it".to_owned());
+            self.error(position, format!("partials include each other: {}", way.join(" → ")), help);
+            return;
+        }
+        self.included += 1;
+        if self.included > MAX_PARTIALS {
+            let help = Some("partials within partials multiply: include fewer".to_owned());
+            // Once is enough.
+            if self.included == MAX_PARTIALS + 1 {
+                self.error(position, format!("includes more than {MAX_PARTIALS} partials"), help);
+            }
+            return;
+        }
+        let options = partial.hash.iter().map(|(key, value)| {
+            (
+                key.clone(),
+                match value {
+                    Parameter::Path(_) | Parameter::Name(_) => {
+                        value.as_name().map_or(Shape::Any, |path| self.quietly(path))
+                    }
+                    _ => Shape::Any,
+                },
+            )
+        });
+        let options: Vec<_> = options.collect();
+        let at = match partial.params.first() {
+            None => self.scopes.last().map_or(Shape::Any, |scope| scope.at.clone()),
+            Some(parameter) => parameter.as_name().map_or(Shape::Any, |path| self.quietly(path)),
+        };
+        partial
+            .params
+            .iter()
+            .chain(partial.hash.values())
+            .for_each(|parameter| self.parameter(parameter, position, false));
+        let text = found.file.text.clone();
+        let source = Source { file: found.file.clone(), span: 0..text.len(), text };
+        let before = std::mem::replace(&mut self.source, source);
+        self.scopes.push(Scope { at, names: options });
+        self.within.push(name);
+        self.template(&found.template);
+        self.within.pop();
+        self.scopes.pop();
+        self.source = before;
+        if let Some(inner) = &partial.template {
+            self.template(inner);
+        }
+    }
+
+    /// What a path leads to; where nowhere, or in some kinds only, it is told.
+    fn shape_of(&mut self, path: &str, position: Position, may_miss: bool) -> Shape {
+        match self.resolve(path) {
+            Ok(shape) => {
+                if let Some(path) = shape.path().filter(|_| !may_miss).map(ToOwned::to_owned) {
+                    self.held(&path, position);
+                }
+                shape
+            }
+            Err(Nowhere { message, help }) => {
+                self.error(position, message, help);
+                Shape::Any
+            }
+        }
+    }
+
+    fn quietly(&self, path: &str) -> Shape {
+        self.resolve(path).unwrap_or(Shape::Any)
+    }
+
+    fn quietly_found(&self, path: &str) -> bool {
+        self.resolve(path).is_ok_and(|shape| shape.path().is_some())
+    }
+
+    fn resolve(&self, path: &str) -> Result<Shape, Nowhere> {
+        if self.known.is_foreign || path.starts_with('@') && !path.starts_with("@root") {
+            return Ok(Shape::Any);
+        }
+        let mut depth = self.scopes.len().saturating_sub(1);
+        let mut rest = path;
+        while let Some(outer) = rest.strip_prefix("../") {
+            (rest, depth) = (outer, depth.saturating_sub(1));
+        }
+        let scope = &self.scopes[depth];
+        let mut parts =
+            rest.split(['.', '/']).map(|part| part.trim_matches(['[', ']'])).filter(|part| !part.is_empty()).peekable();
+        let mut shape = match parts.peek().copied() {
+            None => return Ok(scope.at.clone()),
+            Some("@root") => {
+                parts.next();
+                Shape::event()
+            }
+            Some("this") => {
+                parts.next();
+                scope.at.clone()
+            }
+            Some(first) => {
+                let named = self.scopes.iter().rev().flat_map(|scope| &scope.names).find(|(name, _)| name == first);
+                match named {
+                    Some((_, shape)) => {
+                        parts.next();
+                        shape.clone()
+                    }
+                    None => scope.at.clone(),
+                }
+            }
+        };
+        let whole = shape.clone();
+        for part in parts {
+            shape = shape.step(part, rest).map_err(|nowhere| self.of_the_event(rest, &whole, nowhere))?;
+        }
+        Ok(shape)
+    }
+
+    /// Within `each` and `with`, names are looked up in the item: whoever means the event must say so.
+    fn of_the_event(&self, path: &str, looked_in: &Shape, nowhere: Nowhere) -> Nowhere {
+        let is_within = self.scopes.len() > 1 && looked_in.path() != Some("");
+        if !is_within || at(path).is_err() {
+            return nowhere;
+        }
+        let help = format!("within a block, names are looked up in its item: for the event's, write `@root.{path}`");
+        Nowhere { help: Some(help), ..nowhere }
+    }
+
+    /// Tells where a path leads nowhere in all, or in some, of the kinds that are served.
+    fn held(&mut self, path: &str, position: Position) {
+        let Some(kinds) = self.known.kinds else { return };
+        let is_guarded = |guard: &String| path == guard || path.starts_with(&format!("{guard}."));
+        if self.guards.iter().any(is_guarded) || path.is_empty() {
+            return;
+        }
+        let lacking = without(path, kinds);
+        let part = path.split('.').next().unwrap_or(path);
+        // Within a guard of any of the same part it is there as well.
+        if lacking.is_empty() || self.guards.iter().any(|guard| guard.split('.').next() == Some(part)) {
+            return;
+        }
+        let names: Vec<_> = lacking.iter().take(3).map(|kind| format!("`{kind}`")).collect();
+        let more = if lacking.len() > names.len() { ", …" } else { "" };
+        if lacking.len() == kinds.len() {
+            let message = format!("`{path}` is in no event that this template serves");
+            self.error(position, message, Some(format!("it serves {}{more}, which has no `{part}`", names.join(", "))));
+        } else {
+            let message = format!("`{path}` is in some of the events that this template serves only");
+            let help = format!(
+                "{}{more} have no `{part}`: put it between `{{{{#if {part}}}}}` and `{{{{/if}}}}`",
+                names.join(", ")
+            );
+            let place = self.source.place(position);
+            self.faults.push(Problem::warning(message, place).help(help));
+        }
+    }
+
+    fn error(&mut self, position: Position, message: String, help: Option<String>) {
+        if self.faults.len() >= MAX_PROBLEMS {
+            return;
+        }
+        let place = self.source.place(position);
+        self.faults.push(Problem::error(message, place).maybe_help(help));
+    }
+}
+
+/// What a comment says, without its marks.
+fn comment(text: &str) -> &str {
+    text.trim_start_matches(['{', '~', '!', '-', ' '])
+}
+
+fn name(decorator: &DecoratorTemplate) -> String {
+    decorator.name.as_name().unwrap_or("(computed)").to_owned()
+}
