@@ -12,6 +12,8 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::store::{Millis, moment};
+
 /// The first and the longest pause before a task that panicked is restarted.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -31,6 +33,15 @@ struct Inner {
     store: Mutex<Option<StoreFailure>>,
     has_failed: Notify,
     panics: Mutex<BTreeMap<String, Panics>>,
+    config: Mutex<Option<ConfigFailure>>,
+}
+
+/// A configuration that cannot be used as it is in its files.
+struct ConfigFailure {
+    errors: String,
+    since: Millis,
+    /// What is in use instead.
+    in_use: &'static str,
 }
 
 struct StoreFailure {
@@ -92,6 +103,21 @@ impl Health {
         locked(&self.0.store).as_ref().map(|failure| failure.error.clone())
     }
 
+    /// Reports that the configuration has these errors, and what is in use instead. Returns since when it has errors.
+    pub fn config_rejected(&self, errors: String, in_use: &'static str, now: Millis) -> Millis {
+        metrics::gauge!("hookbell_config_valid").set(0.0);
+        let mut failure = locked(&self.0.config);
+        let since = failure.as_ref().map_or(now, |failure| failure.since);
+        *failure = Some(ConfigFailure { errors, since, in_use });
+        since
+    }
+
+    /// Reports that the configuration in use is the one in its files.
+    pub fn config_accepted(&self) {
+        metrics::gauge!("hookbell_config_valid").set(1.0);
+        locked(&self.0.config).take();
+    }
+
     /// Reports that a task panicked. `kind` names its sort in metrics.
     pub fn panicked(&self, kind: &'static str, task: &str) {
         metrics::counter!("hookbell_panics_total", "task" => kind).increment(1);
@@ -116,7 +142,10 @@ impl Health {
             let minutes = panics.last.elapsed().as_secs() / 60;
             format!("{task} panicked {} times, last {minutes} min ago, and was restarted", panics.count)
         });
-        store.into_iter().chain(recent).collect()
+        let config = locked(&self.0.config).as_ref().map(|ConfigFailure { errors, since, in_use }| {
+            format!("the configuration has errors since {}: {in_use}: {errors}", moment(*since))
+        });
+        store.into_iter().chain(config).chain(recent).collect()
     }
 }
 

@@ -58,6 +58,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// `file:line`, or the name of what has no lines.
+    pub fn named(&self) -> String {
+        match self {
+            Self::Span(file, _) => self.line().unwrap_or_else(|| file.path.clone()),
+            Self::Named(name) => name.clone(),
+        }
+    }
+}
+
 impl Problem {
     /// An error at this place.
     pub fn error(message: impl Into<String>, place: Place) -> Self {

@@ -101,7 +101,10 @@ pub(super) fn line(delivery: &SeenDelivery) -> String {
 /// Why it is not delivered, or not as it was meant.
 fn why(delivery: &SeenDelivery) -> Option<String> {
     let last = || {
-        let outcome = delivery.outcome.as_deref().filter(|outcome| !["delivered", "accepted"].contains(outcome))?;
+        let outcome = delivery.outcome.as_deref()?;
+        if ["delivered", "accepted"].contains(&outcome) {
+            return delivery.said.clone();
+        }
         let said = delivery.said.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
         Some(format!("{outcome} ({}×){said}", delivery.attempts))
     };

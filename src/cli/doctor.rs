@@ -9,8 +9,8 @@ use super::print::outln;
 use super::shown::{ago, harmless_lines};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
-use crate::server::admin::{ChannelsAnswer, Openness, token_path};
-use crate::store::sqlite;
+use crate::server::admin::{ChannelsAnswer, Openness, SourceStatus, SourcesAnswer, token_path};
+use crate::store::{Millis, sqlite};
 
 /// `hookbell doctor`
 #[derive(Args)]
@@ -29,8 +29,13 @@ impl Doctor {
             findings.push(Finding("store", look_at_store(&store)));
             findings.push(Finding("files", look_at_files(&store)));
         }
-        match self.server.caller(config).and_then(|caller| caller.get::<ChannelsAnswer>("/api/v1/channels", &[])) {
-            Ok(answer) => {
+        let asked = self.server.caller(config).and_then(|caller| {
+            let sources = caller.get::<SourcesAnswer>("/api/v1/sources", &[])?;
+            Ok((sources, caller.get::<ChannelsAnswer>("/api/v1/channels", &[])?))
+        });
+        match asked {
+            Ok((sources, answer)) => {
+                findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
                 findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
                 findings.extend(undecided(answer.undecided).into_iter().chain(answer.channels.iter().map(|status| {
                     let waits = status.lane.oldest.map(|oldest| {
@@ -63,6 +68,20 @@ impl Doctor {
         }
         if wrong == 0 { Ok(()) } else { Err(Failure::NotFine(format!("{} wrong", plural(wrong, "thing")))) }
     }
+}
+
+/// When a source's secrets last verified a request. None of it is wrong: a webhook may not have sent anything yet.
+fn secrets(source: &SourceStatus, started: Option<Millis>) -> Vec<Finding> {
+    let Some(started) = started else { return vec![] };
+    let finding = |(n, used): (usize, &Option<Millis>)| {
+        let which = if source.secrets.len() > 1 { format!("secret {}", n + 1) } else { "the secret".to_owned() };
+        let told = used.map_or_else(
+            || format!("verified no request since the service started {}", ago(started)),
+            |used| format!("last verified a request {}", ago(used)),
+        );
+        Finding("source", Ok(format!("`{}`: {which} {told}", source.source)))
+    };
+    source.secrets.iter().enumerate().map(finding).collect()
 }
 
 fn undecided(events: u64) -> Option<Finding> {

@@ -308,7 +308,12 @@ pub fn tables() -> Vec<Table> {
             "What becomes of messages that do not arrive.",
             vec![
                 entry("max_age", Duration, "7d", "for how long a message is tried again"),
-                entry("alerts", Texts, "none", "the channels that are told of closed channels and dead messages"),
+                entry(
+                    "alerts",
+                    Texts,
+                    "none",
+                    "the channels that get alerts: closed channels, lost messages, a rejected configuration",
+                ),
             ],
         ),
         table(

@@ -9,17 +9,18 @@ use tokio::time::Instant;
 use super::alert::Alert;
 use super::backoff;
 use super::lane::millis;
-use crate::chat::{self, Body, Failure, Outcome, Reason, Receipt, Style};
+use crate::chat::{self, Body, Failure, Instead, Outcome, Reason, Receipt, Sent, Style};
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::store::{Attempt, Delivery, Finished, Millis, Next};
-use crate::template::{Context, RenderFailure};
+use crate::template::{Context, Library, RenderFailure};
 
 /// The shortest wait that a chat's own word is taken for.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What an attempt gave.
 pub(super) struct Tried {
+    pub(super) delivery: Delivery,
     pub(super) finished: Finished,
     pub(super) then: Then,
     pub(super) alert: Option<Alert>,
@@ -29,8 +30,8 @@ pub(super) struct Tried {
 pub(super) enum Then {
     /// The next message, after a pause that the chat may have asked for.
     Next { pause: Duration },
-    /// The same one again.
-    Again { wait: Duration },
+    /// The same one again, after a wait that the chat may have asked for.
+    Again { wait: Duration, is_asked: bool },
     /// Nothing: the destination is gone.
     Close { reason: String, remedy: Option<&'static str> },
 }
@@ -63,17 +64,23 @@ pub(super) async fn attempt(
         Drawn::Nothing { why } => {
             tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "skipped");
             let finished = Finished::untried(&delivery.id, Next::Skipped { why });
-            return Tried { finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
+            return Tried { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
         }
         Drawn::Broken { why } => {
             tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
-            let alert = Some(Alert::ended(&delivery.channel, "broken", &why));
+            let alert = Some(Alert::ended(&delivery, "broken", &why, None));
             let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why) });
-            return Tried { finished, then: Then::Next { pause: Duration::ZERO }, alert };
+            return Tried { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert };
         }
     };
     let (at, began) = (clock(), Instant::now());
-    let sent = channel.chat.send(&delivery.id, &body).await;
+    let mut sent = channel.chat.send(&delivery.id, &body).await;
+    if let Outcome::Rejected(failure) = &sent.outcome
+        && failure.reason == Reason::InvalidMessage
+        && let Some(again) = built_in(&settings.templates, channel, &delivery, &body, &failure.said).await
+    {
+        sent = again;
+    }
     let took = millis(began.elapsed());
     let body = match &sent.outcome {
         Outcome::Delivered(Receipt { instead: Some(instead), .. }) => instead.body.clone(),
@@ -95,12 +102,42 @@ pub(super) async fn attempt(
     let Meaning { outcome, said, next, then, mut alert } = meaning;
     if let Some(failure) = &template_error {
         metrics::counter!("hookbell_template_errors_total", "channel" => delivery.channel.to_string()).increment(1);
-        let failed = || Alert::template_failed(&delivery.channel, &failure.path, &failure.to_string());
+        let failed = || Alert::template_failed(&delivery, &failure.path, &failure.to_string());
         alert = Some(alert.unwrap_or_else(failed));
     }
     let template_error = template_error.map(|failure| failure.to_string());
     let attempt = Some(Attempt { at, took, outcome, status: sent.status, said, body: body.0 });
-    Tried { finished: Finished { delivery: delivery.id, attempt, next, template_error }, then, alert }
+    let finished = Finished { delivery: delivery.id.clone(), attempt, next, template_error };
+    Tried { delivery, finished, then, alert }
+}
+
+/// The last resort where a chat refuses the form of a message: the built-in template makes it once more. `None` where that
+/// does not help.
+async fn built_in(
+    templates: &Library,
+    channel: &Channel,
+    delivery: &Delivery,
+    refused: &Body,
+    said: &str,
+) -> Option<Sent> {
+    let body = {
+        let event = Context::new(delivery.event.clone());
+        channel.chat.encode(&style(channel, delivery).of(templates.render_built_in(&event)))
+    };
+    if body == *refused {
+        return None;
+    }
+    let sent = channel.chat.send(&delivery.id, &body).await;
+    match sent.outcome {
+        Outcome::Rejected(_) => None,
+        Outcome::Delivered(receipt) => {
+            let instead = receipt.instead.map_or(body, |instead| instead.body);
+            let why = format!("sent by the built-in template, because the chat refused what yours made ({said})");
+            let instead = Some(Instead { body: instead, why });
+            Some(Sent { outcome: Outcome::Delivered(Receipt { instead, ..receipt }), ..sent })
+        }
+        outcome => Some(Sent { outcome, ..sent }),
+    }
 }
 
 /// Size of an event's JSON from which on drawing takes so long that it is done on a thread of its own, in bytes.
@@ -113,6 +150,7 @@ async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delive
         // A panic is this message's alone; the lane is everybody's.
         let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
         let broken = |_| Drawn::Broken { why: "drawing it panicked: this is a defect of Hookbell".to_owned() };
+        delivery.event = event.into_event();
         (delivery, drawn.unwrap_or_else(broken))
     };
     if delivery.size < LARGE {
@@ -135,11 +173,16 @@ enum Drawn {
     Broken { why: String },
 }
 
+/// The style of a delivery: its route's, or else its channel's.
+fn style(channel: &Channel, delivery: &Delivery) -> Style {
+    delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style)
+}
+
 fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Drawn {
     if let Some(body) = channel.chat.encode_event(event.event()) {
         return Drawn::Body { body, template_error: None };
     }
-    let style = delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style);
+    let style = style(channel, delivery);
     // A line is a line in every chat.
     let chat = chat::kind(channel.kind).filter(|_| style == Style::Full);
     let rendered = settings.templates.render_for(event, delivery.template.as_deref(), chat);
@@ -170,12 +213,13 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
     let again = |outcome, failure: Failure, asked: Option<Duration>| {
         let own = backoff(failures + 1, rand::random());
         // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
-        let wait = asked.filter(|asked| *asked >= SHORTEST_WAIT).unwrap_or(own);
+        let asked = asked.filter(|asked| *asked >= SHORTEST_WAIT);
+        let (wait, is_asked) = (asked.unwrap_or(own), asked.is_some());
         // What is wrong on the way says nothing of the message.
         let on_the_way = [Reason::RateLimited, Reason::Network, Reason::Timeout, Reason::NotTheChat];
         let strike = !on_the_way.contains(&failure.reason);
         let next = Next::Waits { strike };
-        Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait }, alert: None }
+        Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait, is_asked }, alert: None }
     };
     match outcome {
         Outcome::Delivered(Receipt { message_id, pause, instead }) => {
@@ -198,7 +242,7 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         }
         Outcome::Rejected(failure) => {
             tell(&failure, delivery, "the chat will never take this message; it is dead");
-            let alert = Some(Alert::ended(channel, failure.reason.as_str(), &failure.said));
+            let alert = Some(Alert::ended(delivery, failure.reason.as_str(), &failure.said, failure.remedy));
             Meaning { alert, ..on("rejected", Some(failure.said), Next::Dead { why: None }) }
         }
         Outcome::Closed(failure) => {

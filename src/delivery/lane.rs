@@ -1,12 +1,13 @@
 //! One lane at work.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::alert::{Alert, Alerts};
+use super::alert::{Alert, Alerts, Outage};
 use super::attempt::{self, Then, Tried};
 use super::signals::Signals;
 use crate::chat::Pacer;
@@ -46,6 +47,12 @@ pub(super) struct Worker {
     pub(super) leased: Option<Instant>,
     /// Whether its last attempt failed.
     pub(super) failing: bool,
+    /// Failed attempts in a row, of this run of the program.
+    pub(super) failures: u32,
+    /// The next attempt need not wait, unless the chat asked for it: the lane was started, or the configuration reloaded.
+    pub(super) probe: bool,
+    /// Outages of its channels that were reported, and since when; `None` while not known.
+    pub(super) outages: Option<BTreeMap<ChannelName, Millis>>,
     /// The message that failed when the one behind it passed.
     pub(super) suspect: Option<DeliveryId>,
 }
@@ -54,23 +61,8 @@ pub(super) struct Worker {
 enum Sent {
     /// It is not this lane's concern any more.
     Over,
-    /// It waits on, and the lane with it; the failure may lie in it.
-    Waits { strike: bool },
-}
-
-/// A message that may fail.
-struct Failing {
-    id: DeliveryId,
-    channel: ChannelName,
-    attempts: u32,
-    strikes: u32,
-}
-
-impl Failing {
-    fn of(delivery: &Delivery) -> Self {
-        let Delivery { id, channel, attempts, strikes, .. } = delivery;
-        Self { id: id.clone(), channel: channel.clone(), attempts: *attempts, strikes: *strikes }
-    }
+    /// It is still queued, and the lane waits; the failure may lie in it.
+    Waits { strike: bool, delivery: Box<Delivery> },
 }
 
 /// Why a turn ends early.
@@ -110,10 +102,10 @@ impl Worker {
     }
 
     /// After a panic: alerts, and marks the message that it was at as perhaps sent.
-    pub(super) async fn recover(&self) {
+    pub(super) async fn recover(mut self) {
         let settings = self.live.now();
         if let Some((channel, _)) = settings.lanes.iter().find(|(_, lane)| **lane == self.lane) {
-            self.alerts.tell(Alert::panicked(channel), &self.lane, (self.clock)()).await;
+            self.alert(Alert::panicked(channel)).await;
         }
         if let Err(error) = self.store.reclaim(&self.lane, &self.owner, (self.clock)()).await {
             tracing::error!(%error, lane = self.lane.0, "cannot reclaim a lane");
@@ -122,10 +114,11 @@ impl Worker {
 
     /// Takes the lane, waits as long as it is to wait, and sends what was read ahead, until something fails.
     async fn turn(&mut self) -> Result<(), Leave> {
+        self.probe |= self.signals.take_probe();
         let wait = match self.lease().await? {
-            Lease::Held { wait, failing } => {
+            Lease::Held { wait, failing, is_asked } => {
                 self.failing = failing;
-                wait
+                if self.probe && !is_asked { Duration::ZERO } else { wait }
             }
             Lease::Shut => {
                 self.store.release(&self.lane, &self.owner).await?;
@@ -144,12 +137,12 @@ impl Worker {
                 self.bury(&head).await?;
                 continue;
             }
-            let failing = Failing::of(&head);
-            match self.deliver(head).await? {
+            let tried = self.attempt(head).await?;
+            match self.finish(tried).await? {
                 Sent::Over => {}
-                Sent::Waits { strike } => {
-                    if strike && failing.strikes >= STRIKES {
-                        self.doubt(failing, heads.next()).await?;
+                Sent::Waits { strike, delivery } => {
+                    if strike && delivery.strikes >= STRIKES {
+                        self.doubt(&delivery, heads.next()).await?;
                     }
                     // How long the lane waits, its next lease says.
                     self.leased = None;
@@ -165,7 +158,7 @@ impl Worker {
 
     async fn lease(&mut self) -> Result<Lease, Leave> {
         if self.leased.is_some_and(|since| since.elapsed() < LEASE / 2) {
-            return Ok(Lease::Held { wait: Duration::ZERO, failing: self.failing });
+            return Ok(Lease::Held { wait: Duration::ZERO, failing: self.failing, is_asked: false });
         }
         let (now, asked) = ((self.clock)(), Instant::now());
         let lease = self.store.lease(&self.lane, &self.owner, now + millis(LEASE), now).await?;
@@ -173,30 +166,23 @@ impl Worker {
         Ok(lease)
     }
 
-    /// Sends one message.
-    async fn deliver(&mut self, delivery: Delivery) -> Result<Sent, Leave> {
-        let failures = delivery.attempts;
-        let tried = self.attempt(delivery, failures).await?;
-        self.finish(tried).await
-    }
-
     /// A message has failed again and again, just now once more. If the chat takes the one behind it, and then still not
     /// this one, the fault is in this one. (Tried in this order, a chat that comes back gets them as they were stored.)
-    async fn doubt(&mut self, failing: Failing, next: Option<Delivery>) -> Result<(), Leave> {
-        let Failing { id, channel, attempts, strikes } = failing;
-        if self.suspect.as_ref() == Some(&id) {
+    async fn doubt(&mut self, failing: &Delivery, next: Option<Delivery>) -> Result<(), Leave> {
+        let Delivery { id, channel, strikes, .. } = failing;
+        if self.suspect.as_ref() == Some(id) {
             let why = format!("it failed {} times, and the message behind it did not", strikes + 1);
             tracing::error!(delivery = %id, %channel, why, "buried as suspect");
-            self.alert(Alert::ended(&channel, "suspect", &why)).await;
+            self.alert(Alert::ended(failing, "suspect", &why, None)).await;
             self.suspect = None;
-            let finished = vec![Finished::untried(&id, Next::Suspect { why })];
+            let finished = vec![Finished::untried(id, Next::Suspect { why })];
             self.failing = false;
             return self.write_down(Turn { finished, ..Turn::default() }).await;
         }
         if let Some(next) = next {
             tracing::warn!(delivery = %id, %channel, "trying the message behind one that keeps failing");
-            let tried = self.attempt(next, attempts).await?;
-            self.suspect = tried.passed().then_some(id);
+            let tried = self.attempt(next).await?;
+            self.suspect = tried.passed().then(|| id.clone());
             self.finish(tried).await?;
         }
         Ok(())
@@ -206,14 +192,13 @@ impl Worker {
     async fn bury(&mut self, delivery: &Delivery) -> Result<(), Leave> {
         let why = "older than `max_age`, and its chat still fails";
         tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
-        self.alert(Alert::ended(&delivery.channel, "max_age", why)).await;
+        self.alert(Alert::expired(delivery, why)).await;
         let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why.to_owned()) });
         // The lane goes on failing.
-        self.write_down(Turn { finished: vec![finished], pause: millis(STORE_PAUSE), close: None }).await
+        self.write_down(Turn { finished: vec![finished], pause: millis(STORE_PAUSE), ..Turn::default() }).await
     }
 
-    /// `failures` is how often the lane has failed before, for how long it waits if it does again.
-    async fn attempt(&mut self, delivery: Delivery, failures: u32) -> Result<Tried, Leave> {
+    async fn attempt(&mut self, delivery: Delivery) -> Result<Tried, Leave> {
         self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
         let settings = self.live.now();
         // What was read ahead may have moved to another lane, or be parked, since the settings changed.
@@ -222,7 +207,8 @@ impl Worker {
         if self.failing {
             self.store.mark(&self.lane, &self.owner, &delivery.id).await?;
         }
-        let tried = attempt::attempt(&settings, channel, delivery, failures, self.clock).await;
+        let tried = attempt::attempt(&settings, channel, delivery, self.failures, self.clock).await;
+        self.probe = false;
         if tried.finished.attempt.is_some() {
             self.pacer.sent();
         }
@@ -231,28 +217,60 @@ impl Worker {
 
     /// Writes down what was tried.
     async fn finish(&mut self, tried: Tried) -> Result<Sent, Leave> {
-        // Before it is written down: what is told twice is noticed, what is never told is not.
+        let has_passed = tried.passed();
+        // Before it is written down: an alert that comes twice is noticed, one that never comes is not.
         if let Some(alert) = tried.alert {
             self.alert(alert).await;
         }
         let strike = matches!(tried.finished.next, Next::Waits { strike: true });
-        let (pause, close) = match &tried.then {
-            Then::Next { .. } => (Duration::ZERO, None),
-            Then::Again { wait } => (*wait, None),
-            Then::Close { reason, remedy } => {
-                (Duration::ZERO, Some(LaneState::Closed { reason: reason.clone(), remedy: remedy.map(str::to_owned) }))
+        let mut turn = Turn { finished: vec![tried.finished], ..Turn::default() };
+        match &tried.then {
+            Then::Next { .. } => self.failures = 0,
+            Then::Again { wait, is_asked } => {
+                self.failures = self.failures.saturating_add(1);
+                (turn.pause, turn.is_asked) = (millis(*wait), *is_asked);
             }
-        };
-        self.write_down(Turn { finished: vec![tried.finished], pause: millis(pause), close }).await?;
-        self.failing = !pause.is_zero();
+            Then::Close { reason, remedy } => {
+                let (reason, remedy) = (reason.clone(), remedy.map(str::to_owned));
+                turn.close = Some(LaneState::Closed { reason, remedy });
+            }
+        }
+        self.failing = turn.pause > 0;
+        self.write_down(turn).await?;
+        if has_passed {
+            self.report_recovery().await;
+        }
         match tried.then {
             Then::Next { pause } => {
                 self.pacer.pause(pause);
                 Ok(Sent::Over)
             }
-            Then::Again { .. } => Ok(Sent::Waits { strike }),
+            Then::Again { .. } => Ok(Sent::Waits { strike, delivery: Box::new(tried.delivery) }),
             Then::Close { .. } => Err(Leave::Look),
         }
+    }
+
+    /// Reports the end of outages of the lane's channels: a message passed.
+    async fn report_recovery(&mut self) {
+        if self.outages.is_none() {
+            match self.known_outages().await {
+                Ok(outages) => self.outages = Some(outages),
+                Err(error) => tracing::warn!(%error, lane = self.lane.0, "cannot read the lane's outages"),
+            }
+        }
+        for (channel, since) in self.outages.as_mut().map(std::mem::take).unwrap_or_default() {
+            tracing::info!(%channel, "channel recovered");
+            self.alerts.recovered(&Outage::Channel(channel), since, (self.clock)()).await;
+        }
+    }
+
+    async fn known_outages(&self) -> Result<BTreeMap<ChannelName, Millis>, StoreError> {
+        let (settings, mut outages) = (self.live.now(), BTreeMap::new());
+        for (channel, _) in settings.lanes.iter().filter(|(_, lane)| **lane == self.lane) {
+            let since = self.alerts.outage_since(&Outage::Channel(channel.clone())).await?;
+            outages.extend(since.map(|since| (channel.clone(), since)));
+        }
+        Ok(outages)
     }
 
     /// Messages are out; that must not be forgotten, or they are sent again.
@@ -274,8 +292,11 @@ impl Worker {
         }
     }
 
-    async fn alert(&self, alert: Alert) {
-        self.alerts.tell(alert, &self.lane, (self.clock)()).await;
+    async fn alert(&mut self, alert: Alert) {
+        if alert.begins_outage() {
+            self.outages = None;
+        }
+        self.alerts.send(alert, Some(&self.lane), (self.clock)()).await;
     }
 
     fn is_too_old(&self, delivery: &Delivery) -> bool {

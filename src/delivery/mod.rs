@@ -21,9 +21,9 @@ use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::health::{Health, supervise};
 use crate::store::{Change, Lane, Millis, Settle, Store, StoreError, now};
-use alert::Alerts;
 use signals::Signals;
 
+pub(crate) use alert::{Alert, Alerts, Outage};
 pub use backoff::backoff;
 
 /// All lanes at work.
@@ -140,7 +140,18 @@ impl Dispatcher {
         self.work(stopped);
         // What waited elsewhere may wait here now.
         self.running.keys().for_each(|lane| self.bells.arrival(lane));
+        self.probe();
         changed
+    }
+
+    /// Has every lane that waits after a failure try again at once, unless its chat asked for the wait.
+    pub fn probe(&self) {
+        self.running.keys().filter_map(|lane| self.bells.of(lane)).for_each(|signals| signals.ring_probe());
+    }
+
+    /// The way to send alerts.
+    pub(crate) fn alerts(&self) -> Alerts {
+        Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() }
     }
 
     /// Stops lanes' tasks. Those that are not done in time are returned: whoever works there next waits for them.
@@ -177,11 +188,14 @@ impl Dispatcher {
                 signals: self.bells.hang(&lane),
                 stopped,
                 pacer: Pacer::new(&pace),
-                alerts: Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() },
+                alerts: self.alerts(),
                 clock: self.clock,
                 steady: self.steady,
                 leased: None,
                 failing: false,
+                failures: 0,
+                probe: true,
+                outages: None,
                 suspect: None,
             };
             let (before, health, name) = (late.remove(&lane), self.health.clone(), task_name(&lane));
@@ -189,7 +203,7 @@ impl Dispatcher {
                 if let Some(before) = before {
                     let _ = before.await;
                 }
-                supervise(health, "lane", name, || worker.clone().run(), || worker.recover()).await;
+                supervise(health, "lane", name, || worker.clone().run(), || worker.clone().recover()).await;
             });
             self.running.insert(lane, Running { stop, task });
         }

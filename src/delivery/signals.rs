@@ -10,6 +10,7 @@ pub(super) struct Signals {
     arrival: Notify,
     change: Notify,
     is_changed: AtomicBool,
+    probe: AtomicBool,
 }
 
 impl Signals {
@@ -22,6 +23,17 @@ impl Signals {
     pub(super) fn ring_change(&self) {
         self.is_changed.store(true, Ordering::Release);
         self.change.notify_one();
+    }
+
+    /// The configuration was reloaded: a chat that failed is to be tried again at once.
+    pub(super) fn ring_probe(&self) {
+        self.probe.store(true, Ordering::Release);
+        self.ring_change();
+    }
+
+    /// Whether that was asked for since the last call.
+    pub(super) fn take_probe(&self) -> bool {
+        self.probe.swap(false, Ordering::AcqRel)
     }
 
     pub(super) async fn arrived(&self) {

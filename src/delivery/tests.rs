@@ -164,6 +164,10 @@ impl Store for Patient {
     async fn is_ready(&self) -> Result<(), StoreError> {
         wait_for!(self.is_ready())
     }
+    async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError> {
+        let subject = subject.to_owned();
+        wait_for!(self.remembered(&subject))
+    }
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         wait_for!(self.release(&lane, &owner))
@@ -402,6 +406,76 @@ async fn what_the_chat_asks_for_is_waited_in_full_also_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_or_a_reload_tries_at_once_and_waits_as_after_the_first_failure() {
+    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
+    let mut f = Fixture::new(&[&fake]).await;
+    let id = f.tell("a", "event 0").await;
+    sleep(Duration::from_secs(60 * 60)).await;
+    for restarts in 1..=5 {
+        let before = fake.came().len();
+        let began = Instant::now();
+        f = f.restart().await;
+        until("two more attempts", async || fake.came().len() >= before + 2).await;
+        let (first, second) = (fake.came()[before].0 - began, fake.came()[before + 1].0 - began);
+        assert!(first < Duration::from_secs(1) && second < Duration::from_secs(4), "{restarts}: {first:?}, {second:?}");
+    }
+    sleep(Duration::from_secs(60 * 60)).await;
+    fake.set(|state| state.always = None);
+    let began = Instant::now();
+    f.dispatcher.probe();
+    fake.wait_for(1).await;
+    assert!(fake.came().last().unwrap().0 - began < Duration::from_secs(1), "a reload");
+    assert!(f.outcomes(&id).await.iter().all(|outcome| outcome != "unknown"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn marks_of_unknown_outcome_do_not_lengthen_the_wait() {
+    let mut f = Fixture::new(&[]).await;
+    let id = f.tell("a", "event 0").await;
+    // Ten runs of the program that each ended while the message was on its way.
+    for run in 0..10 {
+        let (lane, owner) = (Lane("a".to_owned()), format!("run {run}"));
+        let held = f.store.lease(&lane, &owner, clock() + 60_000, clock()).await.unwrap();
+        assert!(matches!(held, Lease::Held { .. }), "{held:?}");
+        f.store.reclaim(&lane, &owner, clock()).await.unwrap();
+    }
+    assert_eq!(f.outcomes(&id).await, ["unknown"; 10]);
+    let fake = Fake::new("a").with(|state| state.script = [retry(Reason::Network, None)].into());
+    f.fakes = vec![fake.clone()];
+    let _f = f.restart().await;
+    fake.wait_for(1).await;
+    let waited = fake.came()[1].0 - fake.came()[0].0;
+    assert!(waited < Duration::from_secs(2), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_reported_with_its_end_also_over_a_restart() {
+    let gone = Failure::with_remedy(Reason::Gone, "channel_is_archived", "unarchive the channel");
+    let fake = Fake::new("a").with(|state| state.script = [Outcome::Closed(gone)].into());
+    let told = Fake::new("b");
+    let f = Fixture::new(&[&fake, &told]).await;
+    let id = f.tell("a", "event 0").await;
+    assert_eq!(told.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
+    let filter = Filter { kinds: vec!["alert".to_owned()], limit: 9, ..Filter::default() };
+    let event = f.store.events(filter).await.unwrap().remove(0);
+    let alert = f.store.event_json(&event.id).await.unwrap().unwrap()["alert"].take();
+    assert_eq!(alert["remedy"], "unarchive the channel; then: hookbell channels reopen a");
+    assert_eq!((&alert["message"]["delivery"], &alert["message"]["kind"]), (&json!(id.as_str()), &json!("other")));
+    sleep(Duration::from_secs(2 * 60 * 60)).await;
+    let f = f.restart().await;
+    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
+    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.tell("a", "event 1").await;
+    let alerts = told.wait_for(2).await;
+    assert_eq!(alerts[1], "Hookbell: Channel a has recovered");
+    // It is open again, so it is told there too.
+    until("the end is reported in the channel itself", async || fake.shown().len() == 3).await;
+    f.tell("a", "event 2").await;
+    fake.wait_for(4).await;
+    assert_eq!(told.shown().len(), 2, "an outage ends once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() {
     let poisoned = ("event 0".to_owned(), retry(Reason::ServerError, None));
     let fake = Fake::new("a").with(|state| state.of = vec![poisoned]);
@@ -418,7 +492,7 @@ async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() 
     assert_eq!(state, State::Suspect);
     assert!(why.unwrap().ends_with("and the message behind it did not"));
     let alert = told.wait_for(1).await;
-    assert_eq!(alert, ["Hookbell: channel a did not get a message"]);
+    assert_eq!(alert, ["Hookbell: A message to channel a was not delivered"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -470,7 +544,9 @@ async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
     assert_eq!(f.state(&young).await.0, State::Waiting);
     fake.set(|state| state.always = None);
     assert_eq!(numbers(&fake.wait_for(1).await), [3]);
-    assert_eq!(told.shown().len(), 1, "one alert for one cause");
+    let alerts = told.wait_for(2).await;
+    let expected = ["Hookbell: A message to channel a was not delivered", "Hookbell: Channel a has recovered"];
+    assert_eq!(alerts, expected, "one alert for one cause, and its end");
 }
 
 #[tokio::test(start_paused = true)]
@@ -495,7 +571,7 @@ async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once()
     let f = Fixture::new(&[&fake, &told]).await;
     let id = f.tell("a", "event 0").await;
     f.tell("a", "event 1").await;
-    assert_eq!(told.wait_for(1).await, ["Hookbell: channel a is closed: its messages wait"]);
+    assert_eq!(told.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
     sleep(MAX_AGE * 2).await;
     assert_eq!((fake.came().len(), told.shown().len()), (1, 1));
     assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Waiting, vec!["closed".to_owned()]));

@@ -14,6 +14,7 @@ mod people;
 mod pull_request;
 mod push;
 mod repository;
+mod summary;
 
 pub use build::{Build, BuildState, Pipeline};
 pub use comment::Comment;
@@ -24,6 +25,7 @@ pub use people::{Account, AccountKind};
 pub use pull_request::{Endpoint, PullRequest, PullRequestState, Reviewer, Vote};
 pub use push::{Commit, Push, RefKind, Via};
 pub use repository::{Project, Repository, Visibility};
+pub use summary::Summary;
 
 use std::sync::Arc;
 

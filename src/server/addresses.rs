@@ -31,7 +31,7 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
     }
 }
 
-/// Fetches a list, takes it over and keeps it. Whatever is wrong, the last good one stays.
+/// Fetches a list, takes it over and keeps it. Whatever is wrong, the last valid one stays.
 async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(), String> {
     let file = http.get(url).await?;
     if !list.take(&file) {

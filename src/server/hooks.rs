@@ -88,6 +88,9 @@ pub(super) async fn receive(app: Arc<App>, wanted: &str, mut request: Request) -
     };
     match understood {
         Some(Ok((verified, parsed))) => {
+            if let Some(secret) = verified.secret.and_then(|n| entry.secrets.get(n)) {
+                app.secret_uses.add(&name, secret, now());
+            }
             let kept = kept(&headers, entry.source.telling_headers());
             let place = app.places.take(&name, settings.sources.len(), body.len(), parsed.events.len());
             let Some(place) = place else {

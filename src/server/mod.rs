@@ -15,6 +15,7 @@ mod places;
 mod receipt;
 mod refusals;
 mod reload;
+mod secret_uses;
 mod watch_files;
 
 use std::path::PathBuf;
@@ -45,6 +46,7 @@ use misdirected::MisdirectedList;
 use places::Places;
 use refusals::Refusals;
 use reload::Reloader;
+use secret_uses::SecretUses;
 
 pub use misdirected::Misdirected;
 pub use reload::{Asking, ReloadAnswer, Reloads, reloads};
@@ -59,6 +61,7 @@ struct App {
     bells: Bells,
     refusals: Refusals,
     misdirected: MisdirectedList,
+    secret_uses: SecretUses,
     health: Health,
     /// Memory for bodies that are still arriving.
     bodies: Bodies,
@@ -153,6 +156,7 @@ pub async fn serve(
         bells,
         refusals: refusals.clone(),
         misdirected: desk.misdirected.clone(),
+        secret_uses: desk.secret_uses.clone(),
         health,
         bodies: Bodies::default(),
         places: Places::new(),

@@ -1,4 +1,4 @@
-//! Going over to a changed config while the service runs: whole or not at all, and the last good one stays.
+//! Going over to a changed config while the service runs: whole or not at all, and the last valid one stays.
 //!
 //! A reload is asked for by whoever changes a file (what the config was read from is watched), by SIGHUP, or through the
 //! admin API. They are done one at a time, by one task, which the lanes' tasks belong to.
@@ -19,7 +19,7 @@ use super::decide::Count;
 use super::watch_files::Watcher;
 use super::{addresses, decide};
 use crate::config::{self, Listen, Live, Settings, Watched};
-use crate::delivery::Dispatcher;
+use crate::delivery::{Alert, Dispatcher, Outage};
 use crate::health::{Health, supervise_service};
 use crate::problem::{Place, Problem, Severity, render_all};
 use crate::store::{Store, StoreError, now};
@@ -72,6 +72,23 @@ impl Reloads {
         self.0.send(Some(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
+}
+
+/// What is in use while the configuration has errors.
+const LAST_VALID: &str = "the last valid one stays in use";
+const UNDECIDED: &str = "events are stored, and routed once it is fixed";
+
+/// Errors that an alert lists.
+const MAX_LISTED: usize = 3;
+
+/// Errors with their places, a line each.
+fn in_lines(errors: &[&Problem]) -> String {
+    let line = |problem: &&Problem| format!("{}: {}", problem.place.named(), problem.message);
+    let mut lines: Vec<_> = errors.iter().take(MAX_LISTED).map(line).collect();
+    if errors.len() > MAX_LISTED {
+        lines.push(format!("{} more", errors.len() - MAX_LISTED));
+    }
+    lines.join("\n")
 }
 
 /// What does it.
@@ -136,11 +153,19 @@ impl Reloader {
         }
         let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle, health.clone()).await?;
         tell_routed(&routed);
+        if settings.is_undecided {
+            health.config_rejected("`hookbell check` shows them".to_owned(), UNDECIDED, now());
+        } else {
+            health.config_accepted();
+        }
         let started = Lasting::of(&settings);
         let is_refused = settings.is_undecided;
         let lists = JoinSet::new();
         let mut reloader = Self { config, live, store, dispatcher, lists, files, is_refused, started, show, health };
         reloader.keep_fresh(&settings, None);
+        if !is_refused {
+            reloader.report_recovery().await;
+        }
         Ok(reloader)
     }
 
@@ -189,26 +214,33 @@ impl Reloader {
         let warnings: Vec<_> = loaded.problems.clone();
         let new = match loaded.sound() {
             Ok(new) if new.sources.is_empty() && !old.sources.is_empty() => {
-                return Err(self.refuse(&[self.without_sources()], old.is_undecided));
+                return Err(self.refuse(&[self.without_sources()], old.is_undecided).await);
             }
             Ok(new) => new,
-            Err(problems) => return Err(self.refuse(&problems, old.is_undecided)),
+            Err(problems) => return Err(self.refuse(&problems, old.is_undecided).await),
         };
         let was_refused = std::mem::take(&mut self.is_refused);
         let changes = old.outline.changes(&new.outline);
         if changes.is_empty() && !old.is_undecided {
+            self.health.config_accepted();
             if was_refused {
                 tracing::info!("the config has no mistakes any more, and is what is in use");
+                self.report_recovery().await;
             }
+            self.dispatcher.probe();
             return Ok(ReloadAnswer::default());
         }
         (self.show)(&warnings);
         let next_start = self.started.differing(&new);
         self.change(&old, new).await.map_err(|error| {
-            tracing::error!(%error, "could not go over to the changed config; the last good one stays");
+            tracing::error!(%error, "could not go over to the changed config; the last valid one stays");
             NotReloaded::Failed(error.to_string())
         })?;
+        self.health.config_accepted();
         tracing::info!(changes = changes.join(", "), "went over to the changed config");
+        if was_refused {
+            self.report_recovery().await;
+        }
         for what in &next_start {
             tracing::warn!(what, "this changes at the next start only");
         }
@@ -222,14 +254,28 @@ impl Reloader {
             .help("add `[sources.NAME]`; whoever wants no source restarts Hookbell")
     }
 
-    fn refuse(&mut self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
+    async fn refuse(&mut self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
         self.is_refused = true;
         (self.show)(problems);
-        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
-        let stays = if is_undecided { "events wait until it is mended" } else { "the last good one stays" };
-        tracing::error!(errors, "the changed config has mistakes; {stays}");
+        let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        let in_use = if is_undecided { UNDECIDED } else { LAST_VALID };
+        tracing::error!(errors = errors.len(), "the changed config has mistakes; {in_use}");
+        let (told, now) = (in_lines(&errors), now());
+        let since = self.health.config_rejected(told.replace('\n', "; "), in_use, now);
+        let alert = Alert::config_rejected(&told, in_use, since);
+        self.dispatcher.alerts().send(alert, None, now).await;
         let shown = render_all(problems, false).join("\n\n");
-        NotReloaded::Mistakes(format!("the config has mistakes; {stays}\n\n{shown}"))
+        NotReloaded::Mistakes(format!("the config has mistakes; {in_use}\n\n{shown}"))
+    }
+
+    /// Reports that the configuration is valid again, if it was reported that it is not.
+    async fn report_recovery(&self) {
+        let alerts = self.dispatcher.alerts();
+        match alerts.outage_since(&Outage::Config).await {
+            Ok(Some(since)) => alerts.recovered(&Outage::Config, since, now()).await,
+            Ok(None) => {}
+            Err(error) => tracing::warn!(%error, "cannot read since when the configuration was rejected"),
+        }
     }
 
     async fn change(&mut self, old: &Settings, new: Settings) -> Result<(), StoreError> {

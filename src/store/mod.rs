@@ -84,6 +84,9 @@ pub trait Store: Send + Sync {
     /// takes over.
     async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError>;
 
+    /// The state that a subject was remembered by, if it is; `null` counts as none.
+    async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError>;
+
     /// What waits in a lane, oldest first, at most `limit`, and fewer where they are large.
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
@@ -347,6 +350,8 @@ pub enum Lease {
         wait: Duration,
         /// Whether its last attempt failed.
         failing: bool,
+        /// Whether the chat itself asked for the wait.
+        is_asked: bool,
     },
     /// It is closed or paused, and so nobody's.
     Shut,
@@ -386,6 +391,8 @@ pub struct Turn {
     pub finished: Vec<Finished>,
     /// For how long the lane waits now, in milliseconds.
     pub pause: Millis,
+    /// The chat itself asked for that.
+    pub is_asked: bool,
     /// The chat says that the lane's destination is gone.
     pub close: Option<LaneState>,
 }

@@ -25,7 +25,7 @@ enum Step {
     Lease { lane: usize, owner: usize },
     Release { lane: usize, owner: usize },
     Mark { lane: usize, owner: usize, delivery: usize },
-    Finish { lane: usize, owner: usize, end: u8, pause: Millis },
+    Finish { lane: usize, owner: usize, end: u8, pause: Millis, is_asked: bool },
     Set { lane: usize, state: u8 },
     GiveUp { delivery: usize },
     Replay { delivery: usize },
@@ -43,8 +43,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (lane.clone(), owner.clone()).prop_map(|(lane, owner)| Step::Release { lane, owner }),
         2 => (lane.clone(), owner.clone(), 0..3_usize)
             .prop_map(|(lane, owner, delivery)| Step::Mark { lane, owner, delivery }),
-        6 => (lane.clone(), owner, 0..7_u8, 0..2_000_i64)
-            .prop_map(|(lane, owner, end, pause)| Step::Finish { lane, owner, end, pause }),
+        6 => (lane.clone(), owner, 0..7_u8, 0..2_000_i64, any::<bool>())
+            .prop_map(|(lane, owner, end, pause, is_asked)| Step::Finish { lane, owner, end, pause, is_asked }),
         1 => (lane, 0..3_u8).prop_map(|(lane, state)| Step::Set { lane, state }),
         1 => (0..20_usize).prop_map(|delivery| Step::GiveUp { delivery }),
         1 => (0..20_usize).prop_map(|delivery| Step::Replay { delivery }),
@@ -72,6 +72,7 @@ struct KeptLane {
     state: LaneState,
     next_at: Millis,
     pause: Millis,
+    is_asked: bool,
     marked: Option<DeliveryId>,
 }
 
@@ -108,11 +109,11 @@ impl Model {
         entry.owner = Some(owner);
         entry.until = now + LEASE;
         let wait = if known { (entry.next_at - now).clamp(0, entry.pause) } else { 0 };
-        let failing = entry.pause > 0;
+        let (failing, is_asked) = (entry.pause > 0, entry.is_asked);
         if let Some(last) = last {
             self.doubt(lane, &last);
         }
-        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing }
+        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing, is_asked }
     }
 
     /// A lane was not given back.
@@ -142,7 +143,7 @@ impl Model {
 
     fn set(&mut self, lane: &'static str, state: LaneState) {
         let entry = self.lanes.entry(lane).or_default();
-        *entry = KeptLane { state, next_at: 0, pause: 0, ..entry.clone() };
+        *entry = KeptLane { state, next_at: 0, pause: 0, is_asked: false, ..entry.clone() };
     }
 
     fn assign(&mut self, channels: BTreeMap<&'static str, &'static str>) {
@@ -213,21 +214,21 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                     entry.marked = Some(id);
                 }
             }
-            Step::Finish { lane: n, owner, end, pause } => {
+            Step::Finish { lane: n, owner, end, pause, is_asked } => {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
                 let Some(head) = model.heads(name).first().map(|head| head.id.clone()) else { continue };
                 let (next, state, strike) = ended(end);
                 let attempt =
                     Attempt { at: model.now, took: 1, outcome: "x", status: None, said: None, body: "b".to_owned() };
                 let finished = Finished { delivery: head.clone(), attempt: Some(attempt), next, template_error: None };
-                let turn = Turn { finished: vec![finished], pause, close: None };
+                let turn = Turn { finished: vec![finished], pause, is_asked, close: None };
                 let held = store.finish(&lane(name), owner, turn, model.now).await.unwrap();
                 let now = model.now;
                 let entry = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner));
                 assert_eq!(held, entry.is_some(), "{step:?}");
                 if let Some(entry) = entry {
                     if pause > 0 || entry.pause > 0 || entry.marked.is_some() {
-                        (entry.next_at, entry.pause) = (now + pause, pause);
+                        (entry.next_at, entry.pause, entry.is_asked) = (now + pause, pause, is_asked);
                     }
                     entry.marked = None;
                     let kept = model.deliveries.iter_mut().find(|kept| kept.id == head).unwrap();

@@ -100,6 +100,11 @@ impl Context {
         self.context.data()
     }
 
+    /// Returns the event, with its lists cut.
+    pub(crate) fn into_event(mut self) -> Value {
+        std::mem::take(self.context.data_mut())
+    }
+
     /// Of an event.
     pub fn of(event: &Event) -> Self {
         Self::new(serde_json::to_value(event).unwrap_or_default())
@@ -326,6 +331,14 @@ impl Library {
     /// happens.
     pub fn render(&self, event: &Context, route: Option<&str>) -> Rendered {
         self.render_for(event, route, None)
+    }
+
+    /// Renders an event by the built-in templates alone.
+    pub(crate) fn render_built_in(&self, event: &Context) -> Message {
+        let names = [event.kind.as_str(), event.kind.family(), "event"];
+        let templates = names.iter().filter_map(|name| self.built_in.get(*name));
+        let rendered = templates.filter_map(|template| template.render(&self.registry, &event.context).ok()).next();
+        rendered.unwrap_or_else(|| last_resort(event.event()))
     }
 
     /// The same for one chat: where it has a template of its own, that comes before the portable one of its name.

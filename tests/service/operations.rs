@@ -169,6 +169,66 @@ async fn alerts_go_through_other_channels_than_the_failing_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alert_names_the_message_and_links_it_and_the_recovery_follows() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    slack.fail([Fault::word(410, "channel_is_archived")]);
+    let text = config(&[("slack", &slack), ("discord", &discord)], "")
+        .replace(r#"to = ["slack", "discord"]"#, r#"to = "slack""#);
+    let home = Home::new(&format!("{text}\n[delivery]\nalerts = [\"discord\"]\n"));
+    let service = home.serve();
+    send(&service, 0..1).await;
+    let alert = discord.wait_for(1).await[0].to_string();
+    for part in [
+        "unarchive the channel",
+        "`pull_request.opened` in acme/api",
+        "number 0000",
+        "https://bitbucket.org/acme/api/pull-requests/",
+    ] {
+        assert!(alert.contains(part), "{part}: {alert}");
+    }
+    let (code, ..) = home.run(&["channels", "reopen", "slack"]);
+    assert_eq!(code, 0);
+    let recovery = discord.wait_for(2).await[1].to_string();
+    assert!(
+        recovery.contains("Channel slack has recovered") && recovery.contains("messages arrive again"),
+        "{recovery}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_a_chat_refuses_whatever_its_form_is_made_by_the_built_in_template() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
+    std::fs::create_dir_all(home.path().join("mine/slack")).unwrap();
+    let template =
+        r#"{ "text": "mine", "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": "mine" } }] }"#;
+    std::fs::write(home.path().join("mine/slack/pull_request.opened.json.hbs"), template).unwrap();
+    // As it stands, and as plain text. (It has no pictures.)
+    slack.fail([Fault::word(400, "invalid_blocks"), Fault::word(400, "invalid_blocks")]);
+    let service = home.serve();
+    send(&service, 0..1).await;
+    let shown = slack.wait_for(1).await[0].to_string();
+    assert!(shown.contains("number 0000") && !shown.contains("mine"), "{shown}");
+    let delivered = told(&home, &["deliveries", "--state", "delivered"]);
+    assert!(delivered.contains("sent by the built-in template"), "{delivered}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_says_when_each_secret_last_verified_a_request() {
+    let home = Home::new(
+        &EVERYTHING.replace("secret = ", "secret = [\"another secret\", ").replace("own secret\"", "own secret\"]"),
+    );
+    let service = home.serve();
+    let before = told(&home, &["doctor"]);
+    assert!(before.contains("`bitbucket`: secret 2 verified no request since the service started"), "{before}");
+    let (key, body) = sample("push");
+    assert_eq!(post(&service, key, "one", &body).await.0, 202);
+    let after = told(&home, &["doctor"]);
+    assert!(after.contains("`bitbucket`: secret 1 verified no request since"), "{after}");
+    assert!(after.contains("`bitbucket`: secret 2 last verified a request 0 s ago"), "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_skips_and_one_that_fails_are_told() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));

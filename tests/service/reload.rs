@@ -109,11 +109,11 @@ async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused
     let secret = std::fs::read_to_string(&path).unwrap();
     // An editor may empty a file before it fills it.
     replace(&home.path().join("config.toml"), "");
-    service.wait_for_log("the last good one stays");
+    service.wait_for_log("the last valid one stays");
     replace(&home.path().join("config.toml"), &sound);
     service.wait_for_log("the config has no mistakes any more, and is what is in use");
     std::fs::remove_file(&path).unwrap();
-    service.wait_for_log("the last good one stays");
+    service.wait_for_log("the last valid one stays");
     assert!(!path.exists());
     let (_, _, said) = home.run(&["check"]);
     assert!(!path.exists(), "{said}");
@@ -150,7 +150,7 @@ async fn a_mistake_changes_nothing_and_is_told_to_whoever_asks() {
     let (status, answer) = reload(&token).await;
     assert_eq!((status, &answer["changes"]), (200, &serde_json::json!([])));
     home.write_config(&sound.replace("slack\"\nwebhook", "slak\"\nwebhook"));
-    service.wait_for_log("the changed config has mistakes; the last good one stays");
+    service.wait_for_log("the changed config has mistakes; the last valid one stays");
     let (status, answer) = reload(&token).await;
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("did you mean `slack`?"), "{answer}");
     send(&service, 0..1).await;
@@ -340,4 +340,31 @@ async fn edits_under_load_lose_nothing_and_double_nothing() {
     }
     shown.sort_unstable();
     assert_eq!(shown, (0..sent).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejected_config_reaches_the_alerts_readiness_metrics_and_doctor() {
+    let slack = Fake::start(Kind::Slack).await;
+    let sound = format!("{}\n[delivery]\nalerts = \"slack\"\n", config(&[("slack", &slack)], ""));
+    let home = Home::new(&sound);
+    let mut service = home.serve();
+    let (admin, _) = service.admin(&home);
+    let text = async |path: &str| reqwest::get(format!("{admin}{path}")).await.unwrap().text().await.unwrap();
+    assert!(text("/metrics").await.contains("hookbell_config_valid 1"));
+    replace(&home.path().join("config.toml"), &sound.replace("event = \"@all\"", "event = \"@al\""));
+    let alert = slack.wait_for(1).await[0].to_string();
+    let line = sound.lines().position(|line| line.starts_with("event =")).unwrap() + 1;
+    for part in ["changed configuration was rejected", &format!("config.toml:{line}: "), "@al", "since 2"] {
+        assert!(alert.contains(part), "{part}: {alert}");
+    }
+    assert!(text("/metrics").await.contains("hookbell_config_valid 0"));
+    let ready = text("/readyz").await;
+    assert!(ready.contains("\"ready\"") && ready.contains("the configuration has errors since 2"), "{ready}");
+    let (_, doctor, _) = home.run(&["doctor"]);
+    assert!(doctor.contains("WRONG  service  the configuration has errors since"), "{doctor}");
+    replace(&home.path().join("config.toml"), &sound);
+    let recovery = slack.wait_for(2).await[1].to_string();
+    assert!(recovery.contains("The configuration is valid again"), "{recovery}");
+    assert!(text("/metrics").await.contains("hookbell_config_valid 1"));
+    assert_eq!(text("/readyz").await.trim(), r#"{"status":"ready"}"#);
 }

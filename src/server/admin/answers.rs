@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 use crate::explain::Explained;
 use crate::server::misdirected::Misdirected;
 use crate::store::{Millis, Refused, SeenDelivery, SeenEvent};
@@ -127,6 +127,27 @@ pub struct ChannelsAnswer {
     /// What an operator has to know of the service, as sentences.
     #[serde(default)]
     pub problems: Vec<String>,
+}
+
+/// A source.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SourceStatus {
+    /// Its name in the config.
+    pub source: SourceName,
+    /// The code host: `bitbucket-cloud`.
+    pub kind: String,
+    /// For each of its secrets, in the order of the config: when it last verified a request, in milliseconds since 1970.
+    /// `null` where it did not since the service started. Empty where the source takes unsigned requests.
+    pub secrets: Vec<Option<Millis>>,
+}
+
+/// Sources.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SourcesAnswer {
+    /// By name.
+    pub sources: Vec<SourceStatus>,
+    /// When the service started, in milliseconds since 1970; `null` where none runs.
+    pub started: Option<Millis>,
 }
 
 /// A delivery or an event that was left alone.

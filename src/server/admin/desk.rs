@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::answers::{
     ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, LaneStatus, LanesAnswer,
-    Left, Openness, RefusalsAnswer, ReplayAnswer, Replayed,
+    Left, Openness, RefusalsAnswer, ReplayAnswer, Replayed, SourceStatus, SourcesAnswer,
 };
 use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
@@ -20,9 +20,10 @@ use crate::server::body::Bodies;
 use crate::server::decide::deliveries;
 use crate::server::misdirected::MisdirectedList;
 use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
+use crate::server::secret_uses::SecretUses;
 use crate::store::{
-    Counts, Filter, Lane, LaneCounts, LaneState, NewDelivery, SeenDelivery, State, Store, StoreError, WholeDelivery,
-    moment, now,
+    Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, SeenDelivery, State, Store, StoreError,
+    WholeDelivery, moment, now,
 };
 
 /// Where the service is looked after: its store, its config, and the way to its lanes' tasks, if they run.
@@ -43,6 +44,10 @@ pub struct Desk {
     pub(crate) drawings: Arc<Semaphore>,
     /// The last requests that reached no webhook.
     pub(crate) misdirected: MisdirectedList,
+    /// When each secret last verified a request.
+    pub(crate) secret_uses: SecretUses,
+    /// When the service started, in milliseconds since 1970.
+    pub(crate) started: Millis,
 }
 
 /// Why something is not answered.
@@ -73,6 +78,8 @@ impl Desk {
             bodies: Bodies::default(),
             drawings: Arc::new(Semaphore::new(DRAWINGS)),
             misdirected: MisdirectedList::default(),
+            secret_uses: SecretUses::default(),
+            started: now(),
         }
     }
 }
@@ -148,6 +155,17 @@ impl Desk {
         let channels = names.into_iter().map(|name| self.channel(&settings, name, &counts)).collect();
         Ok(ChannelsAnswer { channels, undecided: counts.undecided, problems: self.problems() })
     }
+
+    pub(super) async fn sources(&self) -> Result<SourcesAnswer, Wrong> {
+        let settings = self.live.now();
+        let sources = settings.sources.iter().map(|(name, entry)| SourceStatus {
+            source: name.clone(),
+            kind: entry.provider.kind.to_owned(),
+            secrets: entry.secrets.iter().map(|secret| self.secret_uses.last(name, secret)).collect(),
+        });
+        Ok(SourcesAnswer { sources: sources.collect(), started: self.reloads.is_some().then_some(self.started) })
+    }
+
     pub(super) async fn lanes(&self) -> Result<LanesAnswer, Wrong> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();

@@ -104,5 +104,6 @@ fn describe() {
     describe_gauge!("hookbell_lane_open", "1 where a channel's lane is open, 0 where it is closed or paused");
     describe_gauge!("hookbell_channel_dead", "Messages that are dead or suspect, of those that are kept");
     describe_gauge!("hookbell_undecided", "Events that wait for the rules to be mended");
+    describe_gauge!("hookbell_config_valid", "1 where the configuration in its files is in use, 0 where it has errors");
     describe_gauge!("hookbell_parked", "Messages whose channel is not in the config");
 }

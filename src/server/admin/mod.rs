@@ -24,7 +24,7 @@ use super::answer::{self, answer};
 
 pub use answers::{
     ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer, LaneStatus,
-    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer,
+    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
 };
 pub use desk::Desk;
 pub use gate::{Gate, generate_token, token_path};

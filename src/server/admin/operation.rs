@@ -124,6 +124,8 @@ pub(crate) static OPERATIONS: &[Operation] = &[
         Nothing => crate::store::WholeDelivery, |desk, id, _asked| desk.delivery(id.into())),
     operation!(GET "/api/v1/channels" Read "The channels: what waits, since when, and whether they are open."
         Nothing => answers::ChannelsAnswer, |desk, _id, _asked| desk.channels()),
+    operation!(GET "/api/v1/sources" Read "The sources: when each of their secrets last verified a request."
+        Nothing => answers::SourcesAnswer, |desk, _id, _asked| desk.sources()),
     operation!(GET "/api/v1/lanes" Read "The lanes: one a destination, which channels may share."
         Nothing => answers::LanesAnswer, |desk, _id, _asked| desk.lanes()),
     operation!(POST "/api/v1/channels/:id/pause" Operate "Lets a channel's messages wait, and those of channels that share its destination."

@@ -182,6 +182,12 @@ impl Store for SqliteStore {
         self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
     }
 
+    async fn remembered(&self, subject: &str) -> Result<Option<serde_json::Value>, StoreError> {
+        let subjects = vec![subject.to_owned()];
+        let memory = self.read("read memory", move |db| query::remembered(db, &subjects)).await?;
+        Ok(memory.into_values().next().filter(|state| !state.is_null()))
+    }
+
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
         self.read("read what waits", move |db| query::heads(db, &lane, limit)).await

@@ -114,7 +114,7 @@ pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) 
     Ok(())
 }
 
-fn remembered(db: &Connection, subjects: &[String]) -> rusqlite::Result<Memory> {
+pub(super) fn remembered(db: &Connection, subjects: &[String]) -> rusqlite::Result<Memory> {
     let mut memory = Memory::new();
     let mut select = db.prepare_cached("SELECT state FROM memory WHERE subject = ?1")?;
     for subject in subjects {
@@ -188,11 +188,12 @@ struct LaneRow {
     state: String,
     next_at: Millis,
     pause: Millis,
+    is_asked: bool,
     marked: Option<String>,
 }
 
 fn lane_row(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRow>> {
-    let sql = "SELECT owner, lease_until, state, next_at, pause, marked FROM lanes WHERE lane = ?1";
+    let sql = "SELECT owner, lease_until, state, next_at, pause, is_asked, marked FROM lanes WHERE lane = ?1";
     let row = db.prepare_cached(sql)?.query_row([&lane.0], |row| {
         Ok(LaneRow {
             owner: row.get(0)?,
@@ -200,7 +201,8 @@ fn lane_row(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRow>> {
             state: row.get(2)?,
             next_at: row.get(3)?,
             pause: row.get(4)?,
-            marked: row.get(5)?,
+            is_asked: row.get(5)?,
+            marked: row.get(6)?,
         })
     });
     row.optional()
@@ -223,9 +225,9 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
     let sql = "INSERT INTO lanes (lane, owner, lease_until) VALUES (?1, ?2, ?3)
                ON CONFLICT (lane) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until";
     db.prepare_cached(sql)?.execute(params![lane.0, owner, until])?;
-    let (next_at, pause) = row.map_or((0, 0), |row| (row.next_at, row.pause.max(0)));
+    let (next_at, pause, is_asked) = row.map_or((0, 0, false), |row| (row.next_at, row.pause.max(0), row.is_asked));
     let wait = next_at.saturating_sub(now).clamp(0, pause);
-    Ok(Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing: pause > 0 })
+    Ok(Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing: pause > 0, is_asked })
 }
 
 /// Takes a lane back from an owner that is gone.
@@ -305,7 +307,7 @@ pub(super) fn set_lane(db: &Connection, lane: &Lane, state: &LaneState, now: Mil
     let sql =
         "INSERT INTO lanes (lane, owner, lease_until, state, reason, remedy, since) VALUES (?1, '', 0, ?2, ?3, ?4, ?5)
                ON CONFLICT (lane) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-                   remedy = excluded.remedy, since = excluded.since, next_at = 0, pause = 0";
+                   remedy = excluded.remedy, since = excluded.since, next_at = 0, pause = 0, is_asked = 0";
     db.prepare_cached(sql)?.execute(params![lane.0, state, reason, remedy, since])?;
     Ok(())
 }
@@ -390,8 +392,8 @@ pub(super) fn finish(
         set_lane(db, lane, state, now)?;
         release(db, lane, owner)?;
     } else if turn.pause > 0 || row.pause > 0 || row.marked.is_some() {
-        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3, marked = NULL WHERE lane = ?1";
-        db.prepare_cached(sql)?.execute(params![lane.0, now.saturating_add(turn.pause), turn.pause])?;
+        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3, is_asked = ?4, marked = NULL WHERE lane = ?1";
+        db.prepare_cached(sql)?.execute(params![lane.0, now.saturating_add(turn.pause), turn.pause, turn.is_asked])?;
     }
     Ok(true)
 }

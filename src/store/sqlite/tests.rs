@@ -103,7 +103,7 @@ async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
     store.lease(&lane(name), owner, now() + MINUTE, now()).await.unwrap()
 }
 
-const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false };
+const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked: false };
 
 const DELIVERED: Next = Next::Delivered { message_id: None };
 
@@ -221,13 +221,13 @@ async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
     accept(&f.store, "one", &["a"]).await;
     lease(&f.store, "a", OWNER).await;
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    let turn = Turn { pause: 5_000, ..turn(&head.id, Next::Waits { strike: false }) };
+    let turn = Turn { pause: 5_000, is_asked: true, ..turn(&head.id, Next::Waits { strike: false }) };
     let then = now();
     f.store.finish(&lane("a"), OWNER, turn, then).await.unwrap();
     for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
     {
         let lease = f.store.lease(&lane("a"), OWNER, at + MINUTE, at).await.unwrap();
-        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait), failing: true }, "{what}");
+        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait), failing: true, is_asked: true }, "{what}");
     }
 }
 
