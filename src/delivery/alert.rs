@@ -315,6 +315,8 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         template: Some(ALERT.to_owned()),
         style: None,
         replay_of: None,
+        joins: None,
+        also: vec![],
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
     let told: Vec<_> = sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel })).collect();

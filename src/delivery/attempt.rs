@@ -13,7 +13,7 @@ use crate::chat::{self, Body, Failure, Instead, Outcome, Reason, Receipt, Sent, 
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::store::{Attempt, Delivery, Finished, Millis, Next};
-use crate::template::{Context, Library, RenderFailure};
+use crate::template::{Context, Library, REFS, RenderFailure};
 
 /// The shortest wait that a chat's own word is taken for.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
@@ -185,7 +185,9 @@ fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Con
     let style = style(channel, delivery);
     // A line is a line in every chat.
     let chat = chat::kind(channel.kind).filter(|_| style == Style::Full);
-    let rendered = settings.templates.render_for(event, delivery.template.as_deref(), chat);
+    let has_refs = event.event()["refs"].as_array().is_some_and(|refs| !refs.is_empty());
+    let template = if has_refs { Some(REFS) } else { delivery.template.as_deref() };
+    let rendered = settings.templates.render_for(event, template, chat);
     for failure in &rendered.failures {
         tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
     }

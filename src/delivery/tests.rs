@@ -298,6 +298,8 @@ impl Fixture {
                 template: None,
                 style: None,
                 replay_of: None,
+                joins: None,
+                also: vec![],
             });
         }
         let ids = decided.deliveries.iter().map(|delivery| delivery.id.clone()).collect();

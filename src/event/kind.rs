@@ -118,6 +118,13 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// Whether it is about a ref: one push may bring many of these.
+    pub fn is_of_ref(self) -> bool {
+        matches!(self.family(), "push" | "branch" | "tag")
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

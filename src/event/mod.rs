@@ -23,7 +23,7 @@ pub use issue::Issue;
 pub use kind::Kind;
 pub use people::{Account, AccountKind};
 pub use pull_request::{Endpoint, PullRequest, PullRequestState, Reviewer, Vote};
-pub use push::{Commit, Push, RefKind, Via};
+pub use push::{Commit, Push, Ref, RefKind, Via};
 pub use repository::{Project, Repository, Visibility};
 pub use summary::Summary;
 
@@ -58,6 +58,9 @@ pub struct Event {
     pub project: Option<Project>,
     /// The ref that moved, and its commits.
     pub push: Option<Push>,
+    /// All refs that the message is about, where one push moved several in the same way; `push` is the first of them.
+    #[serde(default)]
+    pub refs: Vec<Ref>,
     /// The commit that was commented on.
     pub commit: Option<Commit>,
     /// The pull request that this is about, as it was when the host sent it.
@@ -112,6 +115,7 @@ impl Event {
             repository: None,
             project: None,
             push: None,
+            refs: vec![],
             commit: None,
             pull_request: None,
             comment: None,
@@ -192,7 +196,7 @@ mod tests {
         let json = serde_json::to_value(Event::new(Kind::Other, "repo:invented")).unwrap();
         let expected = serde_json::json!({
             "kind": "other", "key": "repo:invented", "time": null, "actor": null, "repository": null,
-            "project": null, "push": null, "commit": null, "pull_request": null, "comment": null, "build": null,
+            "project": null, "push": null, "refs": [], "commit": null, "pull_request": null, "comment": null, "build": null,
             "pipeline": null, "issue": null, "forked_to": null, "previous_owner": null, "changes": [],
         });
         assert_eq!(json, expected);

@@ -58,6 +58,51 @@ impl Push {
     }
 }
 
+/// One of several refs that moved in one push, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ref {
+    /// Its name.
+    pub name: String,
+    /// Its page.
+    pub url: Option<String>,
+    /// It is new.
+    pub created: bool,
+    /// It is gone.
+    pub deleted: bool,
+    /// Its history was rewritten, or the tag was moved.
+    pub forced: bool,
+    /// How many commits: exact as it stands, or "at least" where `truncated`.
+    pub count: usize,
+    /// The host sent only the newest commits, and there are more.
+    pub truncated: bool,
+    /// The short hash of what it points at now, or pointed at before it was deleted.
+    pub short: Option<String>,
+    /// The first line of that commit's message.
+    pub subject: Option<String>,
+}
+
+impl Ref {
+    /// The ref of a push, from the JSON of the event.
+    pub fn of_event_json(json: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct WithPush {
+            push: Option<Push>,
+        }
+        let push = serde_json::from_str::<WithPush>(json).ok()?.push?;
+        Some(Self {
+            name: push.branch.or(push.tag)?,
+            url: push.url,
+            created: push.created,
+            deleted: push.deleted,
+            forced: push.forced,
+            count: push.count,
+            truncated: push.truncated,
+            short: push.head.as_ref().map(|head| head.short.clone()),
+            subject: push.head.map(|head| head.subject),
+        })
+    }
+}
+
 /// What moves a ref beside somebody's own push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

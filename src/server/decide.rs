@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::receipt;
+use crate::chat;
 use crate::config::{Live, Settings, SourceEntry};
-use crate::event::{DeliveryId, Event, EventId, RequestId, SourceName};
+use crate::event::{DeliveryId, Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, Send, Subject};
 use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, Settle, Settled, moment};
@@ -89,9 +90,10 @@ impl Incoming {
                 None => settings.router.decide(Subject { source: &self.source, event: &event, at }),
             };
             receipts.push(receipt::of_event(&event, &decision, undecided));
+            let kind = event.kind;
             let stored = NewEvent {
                 id: EventId::fresh(),
-                kind: event.kind.as_str(),
+                kind: kind.as_str(),
                 repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
                 subject: event.subject(),
                 json: json_of(event, shared && !decided.events.is_empty()),
@@ -102,7 +104,7 @@ impl Incoming {
                 },
                 is_undecided: undecided.is_some(),
             };
-            decided.deliveries.extend(deliveries(decision.sends, &stored.id, &settings));
+            decided.deliveries.extend(deliveries(decision.sends, (&self.id, &stored.id, kind), &settings));
             decided.events.push(stored);
         }
         decided.memory.extend(recall.into_memory());
@@ -130,9 +132,16 @@ fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
     }
 }
 
-/// Where an event is sent, as it is stored.
-pub(super) fn deliveries(sends: Vec<Send>, event: &EventId, settings: &Settings) -> Vec<NewDelivery> {
+/// Where an event of a request is sent, as it is stored.
+pub(super) fn deliveries(
+    sends: Vec<Send>,
+    (request, event, kind): (&RequestId, &EventId, Kind),
+    settings: &Settings,
+) -> Vec<NewDelivery> {
     let sends = sends.into_iter().filter_map(|send| {
+        // A program gets each event; a reader, one message about all refs of a push that moved in the same way.
+        let is_drawn =
+            settings.channels.get(&send.channel).and_then(|channel| chat::kind(channel.kind)?.draw).is_some();
         Some(NewDelivery {
             id: DeliveryId::fresh(),
             event: event.clone(),
@@ -142,6 +151,8 @@ pub(super) fn deliveries(sends: Vec<Send>, event: &EventId, settings: &Settings)
             template: send.template,
             style: send.style.map(|style| style.as_str().to_owned()),
             replay_of: None,
+            joins: (is_drawn && kind.is_of_ref()).then(|| (request.clone(), kind)),
+            also: vec![],
         })
     });
     sends.collect()
@@ -154,15 +165,16 @@ pub(super) type Count = Arc<AtomicU64>;
 pub(super) fn settle(settings: Arc<Settings>, routed: Count) -> Settle {
     Box::new(move |undecided| {
         routed.fetch_add(1, Ordering::Relaxed);
-        let decision = match serde_json::from_value::<Event>(undecided.json) {
+        let (kind, decision) = match serde_json::from_value::<Event>(undecided.json) {
             Ok(event) => {
                 let at = moment(undecided.received_at);
-                settings.router.decide(Subject { source: &undecided.source, event: &event, at })
+                (event.kind, settings.router.decide(Subject { source: &undecided.source, event: &event, at }))
             }
-            Err(error) => Decision::silent(format!("it cannot be read any more: {error}")),
+            Err(error) => (Kind::Other, Decision::silent(format!("it cannot be read any more: {error}"))),
         };
         let explained = explained(&decision, &settings).to_string();
-        Settled { decision: explained, deliveries: deliveries(decision.sends, &undecided.event, &settings) }
+        let of = (&undecided.request, &undecided.event, kind);
+        Settled { decision: explained, deliveries: deliveries(decision.sends, of, &settings) }
     })
 }
 

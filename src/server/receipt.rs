@@ -3,20 +3,30 @@
 
 use serde::Serialize;
 
-use crate::event::{ChannelName, Event, RequestId};
+use crate::event::{ChannelName, Event, Push, RequestId};
+use crate::message::fit::cut_text;
 use crate::routing::{Decision, Held, Near};
 
 /// The most bytes that a receipt may have.
 const LARGEST: usize = 4 * 1024;
 
+/// Refs of an event that are told before whole events are left out.
+const FEW_REFS: usize = 3;
+
 /// The fewest bytes that an event takes.
 const SMALLEST_EVENT: usize = 40;
 
 /// What is told of one event.
-#[derive(Serialize)]
+#[derive(PartialEq, Serialize)]
 pub(super) struct EventReceipt {
     kind: &'static str,
     key: String,
+    /// The branches or tags that it is about: events that differ in nothing else are told as one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refs: Vec<String>,
+    /// How many refs there is no room for.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_refs: usize,
     routes: Vec<RouteReceipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted: Option<String>,
@@ -31,7 +41,7 @@ pub(super) struct EventReceipt {
     undecided: Option<&'static str>,
 }
 
-#[derive(Serialize)]
+#[derive(PartialEq, Serialize)]
 struct RouteReceipt {
     route: String,
     channels: Vec<ChannelName>,
@@ -46,6 +56,8 @@ pub(super) fn of_event(event: &Event, decision: &Decision, undecided: Option<&'s
     EventReceipt {
         kind: event.kind.as_str(),
         key: event.key.clone(),
+        refs: event.push.as_ref().and_then(Push::name).map(cut_ref).into_iter().collect(),
+        more_refs: 0,
         routes: routes.collect(),
         muted: decision.muted.clone(),
         silent: decision.silent.clone(),
@@ -53,6 +65,37 @@ pub(super) fn of_event(event: &Event, decision: &Decision, undecided: Option<&'s
         near: decision.near.clone(),
         undecided,
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+/// The longest name of a ref in a receipt, in UTF-16 units.
+const MAX_REF: usize = 100;
+
+fn cut_ref(name: &str) -> String {
+    cut_text(name, MAX_REF)
+}
+
+/// Tells events as one that differ in their refs alone.
+fn merged(events: Vec<EventReceipt>) -> Vec<EventReceipt> {
+    let mut all: Vec<EventReceipt> = vec![];
+    for mut event in events {
+        let refs = std::mem::take(&mut event.refs);
+        if let Some(last) = all.last_mut().filter(|_| !refs.is_empty()) {
+            let known = std::mem::take(&mut last.refs);
+            let is_same = *last == event;
+            last.refs = known;
+            if is_same {
+                last.refs.extend(refs);
+                continue;
+            }
+        }
+        all.push(EventReceipt { refs, ..event });
+    }
+    all
 }
 
 /// What is told of a request.
@@ -67,28 +110,69 @@ struct RequestReceipt<'a> {
     more_events: Option<usize>,
 }
 
-/// The whole receipt, as JSON. What does not fit is left out from its least telling part on.
-pub(super) fn of_request(id: &RequestId, mut events: Vec<EventReceipt>, note: Option<&str>) -> String {
+/// The whole receipt, as JSON. What does not fit is left out: near misses first, then refs, then events.
+pub(super) fn of_request(id: &RequestId, events: Vec<EventReceipt>, note: Option<&str>) -> String {
+    let mut events = merged(events);
+    let json = |events: &[EventReceipt], more: usize| {
+        let more_events = Some(more).filter(|more| *more > 0);
+        serde_json::to_string(&RequestReceipt { request: id.as_str(), events, note, more_events }).unwrap_or_default()
+    };
+    if json(&events, 0).len() > LARGEST {
+        for event in &mut events {
+            event.near.clear();
+            event.held.clear();
+        }
+        events = merged(events);
+    }
     let total = events.len();
     // No more than these could fit, so that leaving out one after the other takes little time.
     events.truncate(LARGEST / SMALLEST_EVENT);
     loop {
-        let receipt = RequestReceipt {
-            request: id.as_str(),
-            events: &events,
-            note,
-            more_events: Some(total - events.len()).filter(|more| *more > 0),
-        };
-        let json = serde_json::to_string(&receipt).unwrap_or_default();
+        let json = json(&events, total - events.len());
         if json.len() <= LARGEST || events.is_empty() {
             return json;
         }
-        let spare = events.iter_mut().rev().find(|event| !event.near.is_empty() || !event.held.is_empty());
-        if let Some(event) = spare {
-            event.near.clear();
-            event.held.clear();
+        if let Some(event) = events.iter_mut().rev().find(|event| event.refs.len() > FEW_REFS) {
+            let kept = (event.refs.len() * 3 / 4).max(FEW_REFS);
+            event.more_refs += event.refs.len() - kept;
+            event.refs.truncate(kept);
         } else {
             events.pop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Kind, RefKind};
+
+    fn events(count: usize, name: impl Fn(usize) -> String) -> Vec<EventReceipt> {
+        let push = |n: usize| {
+            let json = serde_json::json!({
+                "ref_kind": RefKind::Tag, "tag": name(n), "created": true, "deleted": false, "forced": false,
+                "truncated": false, "commits": [], "count": 0,
+            });
+            serde_json::from_value(json).unwrap()
+        };
+        let event = |n| Event { push: Some(push(n)), ..Event::new(Kind::TagCreated, "repo:push") };
+        (0..count).map(|n| of_event(&event(n), &Decision::default(), None)).collect()
+    }
+
+    #[test]
+    fn refs_that_went_the_same_way_are_listed_as_one_event_and_cut_by_count() {
+        let of =
+            |events| serde_json::from_str::<serde_json::Value>(&of_request(&"req_1".into(), events, None)).unwrap();
+        let few = of(events(3, |n| format!("v{n}")));
+        assert_eq!(few["events"][0]["refs"], serde_json::json!(["v0", "v1", "v2"]));
+        assert_eq!(
+            (few["events"].as_array().unwrap().len(), &few["events"][0]["more_refs"]),
+            (1, &serde_json::Value::Null)
+        );
+        let json = of_request(&"req_1".into(), events(1_000, |n| format!("release/{n:0>90}")), None);
+        assert!(json.len() <= LARGEST, "{}", json.len());
+        let many: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let told = many["events"][0]["refs"].as_array().unwrap().len();
+        assert!(told > 20 && many["events"][0]["more_refs"] == 1_000 - told, "{many}");
     }
 }

@@ -160,6 +160,9 @@ pub struct SeenDelivery {
     pub message_id: Option<String>,
     /// The delivery that it repeats.
     pub replay_of: Option<DeliveryId>,
+    /// How many further events its message is about: refs of the same push.
+    #[serde(default)]
+    pub more: u64,
 }
 
 /// A delivery with all that is known of it.
@@ -168,6 +171,9 @@ pub struct WholeDelivery {
     /// The delivery.
     #[serde(flatten)]
     pub delivery: SeenDelivery,
+    /// The further events that its message is about.
+    #[serde(default)]
+    pub also: Vec<EventId>,
     /// Its attempts, in order.
     pub tries: Vec<SeenAttempt>,
     /// What was sent last.

@@ -8,6 +8,7 @@ pub mod history;
 mod model;
 pub mod sqlite;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
+use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 
 pub use history::{Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
@@ -159,6 +160,8 @@ pub type Settle = Box<dyn Fn(Undecided) -> Settled + Send>;
 pub struct Undecided {
     /// Its id.
     pub event: EventId,
+    /// The request that brought it.
+    pub request: RequestId,
     /// The source that it came through.
     pub source: SourceName,
     /// When it came.
@@ -298,6 +301,35 @@ pub struct NewDelivery {
     pub style: Option<String>,
     /// The delivery that it repeats.
     pub replay_of: Option<DeliveryId>,
+    /// What tells the deliveries that it becomes one message with, if they also go the same way: the request and the kind of
+    /// the event.
+    pub joins: Option<(RequestId, Kind)>,
+    /// Further events that its message is about.
+    pub also: Vec<EventId>,
+}
+
+/// Makes one delivery of those that [join](NewDelivery::joins), in the place of the first.
+pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
+    let mut all: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+    let mut firsts = BTreeMap::new();
+    for delivery in deliveries {
+        let Some((request, kind)) = &delivery.joins else {
+            all.push(delivery);
+            continue;
+        };
+        let way = (delivery.channel.clone(), delivery.route.clone(), delivery.template.clone(), delivery.style.clone());
+        match firsts.entry((request.clone(), *kind, way)) {
+            Entry::Vacant(entry) => {
+                entry.insert(all.len());
+                all.push(delivery);
+            }
+            Entry::Occupied(entry) => {
+                let NewDelivery { event, also, .. } = delivery;
+                all[*entry.get()].also.extend(std::iter::once(event).chain(also));
+            }
+        }
+    }
+    all
 }
 
 /// The queue of one destination; channels that share the destination share it.

@@ -286,6 +286,8 @@ fn new_delivery(kept: &Kept, replay_of: Option<DeliveryId>) -> NewDelivery {
         template: None,
         style: None,
         replay_of,
+        joins: None,
+        also: vec![],
     }
 }
 

@@ -46,6 +46,9 @@ const PARTIALS: (&str, &str) = ("partials", ".hbs");
 /// The template that draws what is no event of a host's.
 const FOREIGN: &str = "alert";
 
+/// The template that draws several refs of one push in one message.
+pub(crate) const REFS: &str = "refs";
+
 /// Longest list in an event that a template gets to see; no message shows a thousand of anything.
 const LONGEST_LIST: usize = 1_000;
 
@@ -132,6 +135,7 @@ fn served_by_name(name: &str) -> Option<Vec<Kind>> {
     let named = |of: fn(Kind) -> &'static str| Kind::ALL.iter().copied().filter(move |kind| of(*kind) == name);
     let kinds: Vec<_> = match name {
         "event" => Kind::ALL.to_vec(),
+        REFS => Kind::ALL.iter().copied().filter(|kind| kind.is_of_ref()).collect(),
         _ if Kind::parse(name).is_some() => named(Kind::as_str).collect(),
         _ => named(Kind::family).collect(),
     };

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use reqwest::Client;
 use serde_json::{Value, json};
 
+use crate::chats::config;
+use crate::fakes::{Fake, Kind, PROGRAM_SECRET};
 use crate::program::{EVERYTHING, Home, SECRET, Service, bitbucket};
 
 fn case(name: &str) -> PathBuf {
@@ -288,4 +290,63 @@ async fn discords_waits_are_taken_in_their_units_and_its_version_is_named() {
     let wait = channel["next_at"].as_i64().unwrap() - delivery["created_at"].as_i64().unwrap();
     assert!(wait < 10_000, "1.3 s, not 22 minutes: {wait} ms");
     assert!(asked[0].starts_with("/api/v10/webhooks/1/x"), "{asked:?}");
+}
+
+/// The refs of a push that moved in the same way and go the same way are one message; each is routed by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tags_of_one_push_are_one_message() {
+    let (slack, program) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Program).await);
+    let own = format!(
+        "[channels.program]\nkind = \"webhook\"\nwebhook_url = \"{}\"\nsecret = \"{PROGRAM_SECRET}\"\npace = \"1000/s\"\n\
+         [channels.releases]\nkind = \"console\"\n\
+         [[routes]]\nname = \"programs\"\nevent = \"@all\"\nto = \"program\"\n\
+         [[routes]]\nname = \"releases\"\nevent = \"tag.created\"\ntag = \"v3\"\nto = \"releases\"\n",
+        program.url
+    );
+    let home = Home::new(&format!("{}{own}", config(&[("slack", &slack)], "")));
+    let mut service = home.serve();
+    let (status, answer) = send(&service, "05-many-tags/push").await;
+    assert_eq!(status, 202);
+    let refs: Vec<_> =
+        answer["events"].as_array().unwrap().iter().flat_map(|event| event["refs"].as_array().unwrap()).collect();
+    let all: Vec<_> = (0..40).map(|n| format!("v{n}")).collect();
+    assert_eq!(refs, all.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(answer["more_events"], Value::Null);
+    let message = slack.wait_for(1).await[0].to_string();
+    for part in ["created 40 tags", "v0, v1, v2 and 37 more"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    // A rule for one of them is for that one alone, and a program gets each.
+    let release = service.next_messages(1).remove(0);
+    assert!(release.contains("acme/x v3"), "{release}");
+    program.wait_for(40).await;
+    assert_eq!(slack.came().len(), 1);
+    // Whichever of the events is looked at, the message is found, and it can be sent again as a whole.
+    let (_, events, _) = home.run(&["events", "--limit", "40", "--json"]);
+    let last: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    let (_, found, _) =
+        home.run(&["deliveries", "--event", last["id"].as_str().unwrap(), "--channel", "slack", "--json"]);
+    let found: Value = serde_json::from_str(found.trim()).unwrap();
+    assert_eq!((&found["state"], &found["more"]), (&json!("delivered"), &json!(39)));
+    assert_eq!(home.run(&["replay", found["id"].as_str().unwrap()]).0, 0);
+    let again = slack.wait_for(2).await[1].to_string();
+    assert_eq!(again, message);
+    let (_, nothing, left) = home.run(&["replay", "--reroute", last["id"].as_str().unwrap()]);
+    assert!(nothing.is_empty() && left.contains("no route of now sends it where it is not already"), "{left}");
+}
+
+/// While the rules have mistakes too.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tags_that_come_while_the_rules_are_broken_are_one_message_too() {
+    let slack = Fake::start(Kind::Slack).await;
+    let sound = config(&[("slack", &slack)], "");
+    let home = Home::new(&sound.replace("event = \"@all\"", "event = \"@al\""));
+    let service = home.serve();
+    assert_eq!(send(&service, "05-many-tags/push").await.0, 202);
+    assert!(service.stop("TERM").0.success());
+    home.write_config(&sound);
+    let _service = home.serve();
+    let message = slack.wait_for(1).await[0].to_string();
+    assert!(message.contains("created 40 tags"), "{message}");
+    assert_eq!(slack.came().len(), 1);
 }

@@ -23,7 +23,7 @@ use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
 use crate::server::secret_uses::SecretUses;
 use crate::store::{
     Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, SeenDelivery, State, Store, StoreError,
-    WholeDelivery, moment, now,
+    WholeDelivery, joined, moment, now,
 };
 
 /// Where the service is looked after: its store, its config, and the way to its lanes' tasks, if they run.
@@ -220,7 +220,8 @@ impl Desk {
                 let why = "it never had a channel: `hookbell replay --reroute` asks the routes of now".to_owned();
                 left.push(Left { id: delivery.id.to_string(), why });
             } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
-                sends.push(again(&delivery, lane));
+                let also = self.further_events(&delivery).await?;
+                sends.push(NewDelivery { also, ..again(&delivery, lane) });
             } else {
                 let why = format!("channel `{}` is not in the config", delivery.channel);
                 left.push(Left { id: delivery.id.to_string(), why });
@@ -244,7 +245,9 @@ impl Desk {
             } else if delivery.state == State::Undecided {
                 left.push(Left { id: delivery.id.to_string(), why: UNDECIDED.to_owned() });
             } else {
-                origins.push((delivery.event, Some(delivery.id)));
+                let also = self.further_events(&delivery).await?;
+                let all = std::iter::once(delivery.event).chain(also);
+                origins.extend(all.map(|event| (event, Some(delivery.id.clone()))));
             }
         }
         let (mut sends, mut seen) = (vec![], BTreeSet::new());
@@ -260,6 +263,14 @@ impl Desk {
         self.send(sends, left, more, dry_run).await
     }
 
+    /// The further events that a delivery's message is about.
+    async fn further_events(&self, delivery: &SeenDelivery) -> Result<Vec<EventId>, Wrong> {
+        if delivery.more == 0 {
+            return Ok(vec![]);
+        }
+        Ok(self.store.delivery(&delivery.id).await?.map(|whole| whole.also).unwrap_or_default())
+    }
+
     async fn send(
         &self,
         sends: Vec<NewDelivery>,
@@ -267,6 +278,7 @@ impl Desk {
         more: bool,
         dry_run: bool,
     ) -> Result<ReplayAnswer, Wrong> {
+        let sends = joined(sends);
         let replayed = sends.iter().map(|new| Replayed {
             id: new.replay_of.clone(),
             delivery: (!dry_run).then(|| new.id.clone()),
@@ -310,7 +322,7 @@ impl Desk {
         let settings = self.live.now();
         let mut decision = settings.router.decide(Subject { source: &seen.source, event: &event, at: moment(now()) });
         decision.sends.retain(|send| !has(&send.channel));
-        let mut sends = deliveries(decision.sends, id, &settings);
+        let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
         Ok(if sends.is_empty() {
             Err("no route of now sends it where it is not already".to_owned())
@@ -406,6 +418,8 @@ fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
         template: delivery.template.clone(),
         style: delivery.style.clone(),
         replay_of: Some(delivery.id.clone()),
+        joins: None,
+        also: vec![],
     }
 }
 

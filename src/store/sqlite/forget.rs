@@ -62,6 +62,8 @@ fn requests(db: &Connection, before: Millis) -> rusqlite::Result<usize> {
         for sql in [
             "DELETE FROM attempts WHERE delivery IN (SELECT deliveries.id FROM deliveries
                  JOIN events ON events.id = deliveries.event WHERE events.request = ?1)",
+            "DELETE FROM delivery_events WHERE delivery IN (SELECT deliveries.id FROM deliveries
+                 JOIN events ON events.id = deliveries.event WHERE events.request = ?1)",
             "DELETE FROM deliveries WHERE event IN (SELECT id FROM events WHERE request = ?1)",
             "DELETE FROM events WHERE request = ?1",
             "DELETE FROM requests WHERE id = ?1",

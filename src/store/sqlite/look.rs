@@ -49,7 +49,6 @@ impl Where {
         let mut all = Self::default();
         all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
         all.add(":kind", kinds(filter), "events.kind IN (SELECT value FROM json_each(:kind))");
-        all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
         all.add(":request", filter.request.as_ref().map(|id| id.as_str().to_owned()), "events.request = :request");
         // First by what costs little: its address begins with its repository's.
         all.add(
@@ -95,16 +94,19 @@ fn ids(filter: &Filter) -> Option<String> {
 pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "events.id IN (SELECT value FROM json_each(:ids))");
+    all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
     all.add(":since", filter.since, "received_at >= :since");
     all.add(
         ":channel",
         filter.channel.as_ref().map(|name| name.as_str().to_owned()),
-        "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND channel = :channel)",
+        "EXISTS (SELECT 1 FROM deliveries WHERE channel = :channel AND (deliveries.event = events.id
+             OR id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = events.id)))",
     );
     all.add(
         ":state",
         filter.state.map(State::as_str),
-        "EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = events.id AND state = :state)",
+        "EXISTS (SELECT 1 FROM deliveries WHERE state = :state AND (deliveries.event = events.id
+             OR id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = events.id)))",
     );
     // From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
     let named =
@@ -129,7 +131,7 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
 
 const DELIVERIES: &str =
     "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, why,
-        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of
+        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of, more
     FROM deliveries JOIN events ON events.id = deliveries.event
     LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
 
@@ -137,6 +139,12 @@ const DELIVERIES: &str =
 pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenDelivery>> {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "deliveries.id IN (SELECT value FROM json_each(:ids))");
+    all.add(
+        ":event",
+        filter.event.as_ref().map(|event| event.as_str().to_owned()),
+        "(deliveries.event = :event
+             OR deliveries.id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = :event))",
+    );
     all.add(":since", filter.since, "created_at >= :since");
     all.add(":channel", filter.channel.as_ref().map(|name| name.as_str().to_owned()), "channel = :channel");
     all.add(":before", filter.before, "seq < :before");
@@ -181,6 +189,7 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
         said: row.get(15)?,
         message_id: row.get(16)?,
         replay_of: row.get::<_, Option<String>>(17)?.map(DeliveryId::from),
+        more: row.get(18)?,
     })
 }
 
@@ -205,7 +214,11 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
     let sent: Option<Vec<u8>> = db.prepare_cached(sent)?.query_row([id.as_str()], |row| row.get(0))?;
     let sent = sent.and_then(|body| lz4_flex::decompress_size_prepended(&body).ok());
     let sent = sent.map(|body| String::from_utf8_lossy(&body).into_owned());
-    Ok(Some(WholeDelivery { delivery, tries, sent }))
+    let also = "SELECT event FROM delivery_events WHERE delivery = ?1 ORDER BY n";
+    let mut also = db.prepare_cached(also)?;
+    let also = also.query_map([id.as_str()], |row| row.get::<_, String>(0).map(EventId::from))?;
+    let also = also.collect::<rusqlite::Result<_>>()?;
+    Ok(Some(WholeDelivery { delivery, also, tries, sent }))
 }
 
 pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {

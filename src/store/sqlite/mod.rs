@@ -266,7 +266,7 @@ impl Store for SqliteStore {
     }
 
     async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
-        let enqueue = move |db: &Connection| query::enqueue(db, &deliveries, now);
+        let enqueue = move |db: &Connection| query::enqueue(db, deliveries.clone(), now);
         self.writer.write("add deliveries", Durability::Power, enqueue).await
     }
 

@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::undecided;
-use crate::event::{ChannelName, DeliveryId, EventId, SCHEMA_VERSION};
+use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
     Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, Millis, NewDelivery,
-    NewRequest, Next, REFUSALS, Refused, Turn,
+    NewRequest, Next, REFUSALS, Refused, Turn, joined,
 };
 
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
@@ -44,10 +44,10 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
         db.prepare_cached(sql)?.execute(row)?;
     }
     insert_events(db, request, &decided)?;
-    enqueue(db, &decided.deliveries, request.received_at)?;
     undecided::add(db, &decided.events, request.received_at)?;
     remember(db, &decided.memory, request.received_at)?;
-    let lanes = decided.deliveries.into_iter().map(|delivery| delivery.lane).collect();
+    let lanes = decided.deliveries.iter().map(|delivery| delivery.lane.clone()).collect();
+    enqueue(db, decided.deliveries, request.received_at)?;
     Ok(Accepted::Stored { receipt: decided.receipt, lanes })
 }
 
@@ -88,14 +88,15 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
 }
 
 /// Adds deliveries at the ends of their lanes.
-pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) -> rusqlite::Result<()> {
+pub(super) fn enqueue(db: &Connection, deliveries: Vec<NewDelivery>, now: Millis) -> rusqlite::Result<()> {
     let sql =
-        "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due, created_at, replay_of)
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9 WHERE EXISTS (SELECT 1 FROM events WHERE id = ?2)";
+        "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due, created_at, replay_of, more)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9, ?10
+               WHERE EXISTS (SELECT 1 FROM events WHERE id = ?2)";
     let mut insert = db.prepare_cached(sql)?;
     let sql = "UPDATE deliveries SET state = 'dead', why = 'sent again as ' || ?2 WHERE id = ?1 AND state = 'parked'";
     let mut end = db.prepare_cached(sql)?;
-    for delivery in deliveries {
+    for delivery in joined(deliveries) {
         insert.execute(params![
             delivery.id.as_str(),
             delivery.event.as_str(),
@@ -106,7 +107,12 @@ pub(super) fn enqueue(db: &Connection, deliveries: &[NewDelivery], now: Millis) 
             delivery.style,
             now,
             delivery.replay_of.as_ref().map(DeliveryId::as_str),
+            delivery.also.len(),
         ])?;
+        for (n, event) in delivery.also.iter().enumerate() {
+            let sql = "INSERT INTO delivery_events (delivery, n, event) VALUES (?1, ?2, ?3)";
+            db.prepare_cached(sql)?.execute(params![delivery.id.as_str(), n, event.as_str()])?;
+        }
         if let Some(repeated) = &delivery.replay_of {
             end.execute([repeated.as_str(), delivery.id.as_str()])?;
         }
@@ -346,7 +352,8 @@ pub(super) fn whole(json: &str, same: Option<&str>) -> Value {
 const LARGEST_HEADS: usize = 256 * 1024;
 
 pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
-    let sql = "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes, same
+    let sql =
+        "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes, same, more
                FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE lane = ?1 AND state = 'waiting' ORDER BY seq LIMIT ?2";
     let mut select = db.prepare_cached(sql)?;
@@ -355,24 +362,48 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
     while let Some(row) = rows.next()? {
         let json = row.get_ref(5)?.as_str()?;
         let same = shared.json(db, row.get(9)?)?;
-        bytes += json.len() + same.map_or(0, str::len);
+        let id: String = row.get(0)?;
+        let mut event = whole(json, same);
+        let mut size = json.len() + same.map_or(0, str::len);
+        if row.get::<_, usize>(10)? > 0 {
+            let refs = refs(db, &id, json)?;
+            size += refs.len() * BYTES_OF_REF;
+            event["refs"] = serde_json::to_value(refs).unwrap_or_default();
+        }
+        bytes += size;
         if bytes > LARGEST_HEADS && !heads.is_empty() {
             break;
         }
         heads.push(Delivery {
-            id: row.get::<_, String>(0)?.into(),
+            id: id.into(),
             event_id: row.get::<_, String>(1)?.into(),
             channel: row.get::<_, String>(2)?.into(),
             template: row.get(3)?,
             style: row.get(4)?,
-            event: whole(json, same),
-            size: json.len() + same.map_or(0, str::len),
+            event,
+            size,
             created_at: row.get(6)?,
             attempts: row.get(7)?,
             strikes: row.get(8)?,
         });
     }
     Ok(heads)
+}
+
+/// About how many bytes a ref takes in a message's event.
+const BYTES_OF_REF: usize = 500;
+
+/// The refs that a delivery's message is about: that of its own event, and those of the further ones.
+fn refs(db: &Connection, delivery: &str, first: &str) -> rusqlite::Result<Vec<Ref>> {
+    let sql = "SELECT json FROM delivery_events JOIN events ON events.id = delivery_events.event
+               WHERE delivery = ?1 ORDER BY delivery_events.n";
+    let mut refs: Vec<_> = Ref::of_event_json(first).into_iter().collect();
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query([delivery])?;
+    while let Some(row) = rows.next()? {
+        refs.extend(Ref::of_event_json(row.get_ref(0)?.as_str()?));
+    }
+    Ok(refs)
 }
 
 /// `bodies` are what the turn's attempts sent, compressed.

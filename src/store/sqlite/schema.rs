@@ -11,6 +11,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("0005.sql"),
     include_str!("0006.sql"),
     include_str!("0007.sql"),
+    include_str!("0008.sql"),
 ];
 
 /// Why a file's tables cannot be used.

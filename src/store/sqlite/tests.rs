@@ -56,6 +56,8 @@ fn says(text: &str, channels: &[&str]) -> Decide {
             template: None,
             style: None,
             replay_of: None,
+            joins: None,
+            also: vec![],
         });
         Decided {
             receipt: format!("receipt of {text}"),
@@ -438,6 +440,8 @@ async fn what_is_looked_for_is_found_and_nothing_else() {
         template: None,
         style: None,
         replay_of: Some(everything[0].id.clone()),
+        joins: None,
+        also: vec![],
     };
     let dead = Filter { state: Some(State::Dead), unrepeated: true, ..all };
     assert_eq!(count(dead.clone()).await, 1);

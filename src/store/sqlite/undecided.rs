@@ -18,7 +18,7 @@ pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite
 
 /// Decides on the oldest, at most `limit`; says whether there are more.
 pub(super) fn settle(db: &Connection, settle: &Settle, limit: usize) -> rusqlite::Result<bool> {
-    let sql = "SELECT seq, events.id, source, received_at, json, same FROM deliveries
+    let sql = "SELECT seq, events.id, source, received_at, json, same, request FROM deliveries
                JOIN events ON events.id = deliveries.event JOIN requests ON requests.id = events.request
                WHERE state = 'undecided' ORDER BY seq LIMIT ?1";
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -27,6 +27,7 @@ pub(super) fn settle(db: &Connection, settle: &Settle, limit: usize) -> rusqlite
     let found = select.query_map([limit], |row| {
         let undecided = Undecided {
             event: row.get::<_, String>(1)?.into(),
+            request: row.get::<_, String>(6)?.into(),
             source: row.get::<_, String>(2)?.into(),
             received_at: row.get(3)?,
             json: whole(row.get_ref(4)?.as_str()?, shared.json(db, row.get(5)?)?),
@@ -35,13 +36,19 @@ pub(super) fn settle(db: &Connection, settle: &Settle, limit: usize) -> rusqlite
     })?;
     let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
     let count = found.len();
+    let mut deliveries = vec![];
     for (seq, undecided) in found {
         let (event, at) = (undecided.event.clone(), undecided.received_at);
         let settled = settle(undecided);
-        enqueue(db, &settled.deliveries, at)?;
+        deliveries.extend(settled.deliveries.into_iter().map(|delivery| (at, delivery)));
         db.prepare_cached("UPDATE events SET decision = ?2 WHERE id = ?1")?
             .execute([event.as_str(), &settled.decision])?;
         db.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
+    }
+    // Those of one request came at the same time, so that they may join.
+    for chunk in deliveries.chunk_by(|(one, _), (other, _)| one == other) {
+        let at = chunk.first().map_or(0, |(at, _)| *at);
+        enqueue(db, chunk.iter().map(|(_, delivery)| delivery.clone()).collect(), at)?;
     }
     Ok(i64::try_from(count).is_ok_and(|count| count == limit))
 }

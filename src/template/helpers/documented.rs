@@ -104,7 +104,7 @@ pub static HELPERS: &[Documented] = &[
     helper("first_line", 1, 1, "{{first_line push.commits.0.message}}", "Fix login timeout", "the first line of a text"),
     helper("short_hash", 1, 1, "{{short_hash push.new}}", "f672147", "the first seven characters of a hash"),
     helper("plural", 2, 3, "{{plural push.count \"commit\"}}", "3 commits", "a number, or how many there are of a list, with its word; the plural where it is irregular; `more=push.truncated`: `3+ commits`").options(&["more"]),
-    helper("join", 2, 3, "{{join pull_request.reviewers \", \" \"name\"}}", "Bo Lindqvist, Cy Okafor", "a list in one text; of a list of things, one key of each"),
+    helper("join", 2, 3, "{{join pull_request.reviewers \", \" \"name\"}}", "Bo Lindqvist, Cy Okafor", "a list in one text; of a list of things, one key of each; `max=3`: the first three, then `and 37 more`").options(&["max"]),
     helper("default", 1, usize::MAX, "{{default repository.description \"no description\"}}", "no description", "the first that is not empty").may_miss(),
     helper("date", 1, 2, "{{date time \"%-d %b %Y, %H:%M\"}}", "24 Nov 2026, 13:05", "a time, in UTC, as `strftime` has it; without a format `2026-11-24 13:05`"),
     helper("ago", 1, 1, "{{ago time}}", "just now", "how long before the event's own time something was: `3 h ago`, `2 d ago`"),

@@ -252,7 +252,15 @@ fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     };
     let key = arguments.value(2).as_str();
     let texts = items.iter().map(|item| text(key.map_or(item, |key| &item[key])));
-    let texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+    let mut texts: Vec<_> = texts.filter(|text| !text.is_empty()).collect();
+    let max =
+        arguments.0.hash_get("max").and_then(|max| max.value().as_u64()).and_then(|max| usize::try_from(max).ok());
+    let more = texts.len().saturating_sub(max.unwrap_or(usize::MAX));
+    texts.truncate(texts.len() - more);
+    if more > 0 {
+        let last = texts.pop().map(|last| format!("{last} and ")).unwrap_or_default();
+        texts.push(format!("{last}{more} more"));
+    }
     let separator = arguments.text(1);
     // A long text between many items would take more memory than there is.
     budget::spend_on(separator.len() as u64 * texts.len() as u64)?;

@@ -25,6 +25,8 @@ fn to_a() -> Settle {
             template: None,
             style: None,
             replay_of: None,
+            joins: None,
+            also: vec![],
         };
         let deliveries = if undecided.json["text"] == "nobody" { vec![] } else { vec![sends] };
         Settled { decision: json!({ "decided": undecided.json["text"] }).to_string(), deliveries }
