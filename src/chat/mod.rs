@@ -11,6 +11,7 @@ mod pace;
 pub mod program;
 pub mod slack;
 pub mod teams;
+mod unaddressed;
 mod webhook;
 
 use std::time::Duration;
@@ -26,6 +27,7 @@ use crate::message::Message;
 use crate::message::fit::Loss;
 
 pub use pace::{Pace, Pacer};
+pub use unaddressed::Unaddressed;
 
 /// A destination for messages.
 #[async_trait]

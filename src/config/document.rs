@@ -116,7 +116,8 @@ impl Document {
             Err(error) => {
                 let file = Arc::new(SourceFile { path, text: masked(text, &perhaps_secrets(text)) });
                 let place = Place::Span(file, error.span().unwrap_or(0..0));
-                Err(Problem::error(format!("not valid TOML: {}", error.message()), place))
+                let help = help(text, &error);
+                Err(Problem::error(format!("not valid TOML: {}", error.message()), place).maybe_help(help))
             }
         }
     }
@@ -127,6 +128,11 @@ impl Document {
         let figment = Figment::from(Serialized::defaults(values));
         let spans = HashMap::new();
         Self { directory: PathBuf::new(), is_public: false, is_included: true, file, spans, figment }
+    }
+
+    /// The file's path, as the user would write it.
+    pub(super) fn path(&self) -> &str {
+        &self.file.path
     }
 
     /// All values.
@@ -161,6 +167,19 @@ impl Document {
             _ => first_line(&self.file.text, found.value.clone()),
         }
     }
+}
+
+/// What to do about a file that is not valid TOML, where that is known.
+fn help(text: &str, error: &toml::de::Error) -> Option<String> {
+    let headers = |header: &str| text.lines().filter(|line| line.trim().starts_with(header)).count();
+    let single = ["routes", "mutes"].into_iter().find(|list| headers(&format!("[{list}]")) > 0);
+    if let Some(list) = single.filter(|_| error.message().contains("duplicate")) {
+        return Some(format!("write `[[{list}]]` with two brackets each time: every one is an entry of a list"));
+    }
+    if error.message().contains("duplicate") {
+        return Some("each table and each key of a table may be there once; give each a name of its own".to_owned());
+    }
+    None
 }
 
 /// Writes down where every value of a table stands.

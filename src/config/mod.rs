@@ -193,6 +193,8 @@ pub enum Secrets {
     Generate,
     /// Leave it: somebody is only looking.
     Leave,
+    /// Do without any that is missing: nothing is received or sent.
+    Optional,
 }
 
 /// Reads the config file and what it names: templates, secrets, included files.

@@ -31,17 +31,23 @@ const MIN_LENGTH: usize = 6;
 
 type Wrong = (String, &'static str);
 
-/// Where a secret is, or a list of them. No text of a problem holds a secret.
-pub(super) fn forms(taken: &Taken<Value>) -> Result<Vec<Origin>, Problem> {
+/// Where a secret is, or each of a list of them. No text of a problem holds a secret.
+pub(super) fn forms(taken: &Taken<Value>) -> Vec<Result<Origin, Problem>> {
     let items = match &taken.value {
         Value::Array(_, items) => items.as_slice(),
         one => std::slice::from_ref(one),
     };
     if items.is_empty() {
-        return Err(Problem::error("the list of secrets is empty", taken.place.clone()).help(FORMS));
+        return vec![Err(Problem::error("the list of secrets is empty", taken.place.clone()).help(FORMS))];
     }
-    let wrong = |message: String| Problem::error(message, taken.place.clone()).help(FORMS);
-    items.iter().map(|item| form(item).map_err(wrong)).collect()
+    let numbered = |n: usize, message: String| match items.len() {
+        1 => message,
+        _ => format!("entry {}: {message}", n + 1),
+    };
+    let forms = items.iter().enumerate().map(|(n, item)| {
+        form(item).map_err(|message| Problem::error(numbered(n, message), taken.place.clone()).help(FORMS))
+    });
+    forms.collect()
 }
 
 fn form(value: &Value) -> Result<Origin, String> {
@@ -67,12 +73,27 @@ fn in_table(table: &Dict) -> Result<Origin, String> {
     }
 }
 
+/// Why a secret cannot be read.
+pub(super) enum Unreadable {
+    /// It is not there: the variable is not set, the file does not exist.
+    Missing(Wrong),
+    /// It is there, and cannot be used.
+    Wrong(Wrong),
+}
+
+impl From<Wrong> for Unreadable {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
 /// Reads a secret. One that is to be generated and not there yet is left out where `secrets` says so.
-pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, Wrong> {
+pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, Unreadable> {
     let text = match origin {
         Origin::Inline(text) => text.clone(),
         Origin::Env(name) => std::env::var(name).map_err(|_| {
-            (format!("the environment variable `{name}` is not set, or no text"), "set it before starting Hookbell")
+            let message = format!("the environment variable `{name}` is not set, or is not valid UTF-8");
+            Unreadable::Missing((message, "set it before starting Hookbell"))
         })?,
         Origin::File { path, generate } => match in_file(path, *generate, directory, secrets)? {
             Some(text) => text,
@@ -81,14 +102,15 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
     };
     let trimmed = bare(&text);
     if trimmed.contains(['\n', '\r']) {
-        return Err(("the secret has more than one line".to_owned(), "it must be the secret alone, in one line"));
+        return Err(("the secret has more than one line".to_owned(), "it must be the secret alone, in one line").into());
     }
     match trimmed {
-        "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS)),
+        "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS).into()),
         short if short.chars().count() < MIN_LENGTH => Err((
             format!("the secret has fewer than {MIN_LENGTH} characters, and can be guessed"),
             "make up a long one: `openssl rand -hex 32`, or `{ file = \"name.secret\", generate = true }` for a source",
-        )),
+        )
+            .into()),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
 }
@@ -100,15 +122,15 @@ fn bare(text: &str) -> &str {
     quoted.unwrap_or(text).trim()
 }
 
-fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Wrong> {
+fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Unreadable> {
     let shown = path.display();
     let path = directory.join(path);
     match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && generate => match secrets {
-            Secrets::Leave => Ok(None),
+            Secrets::Leave | Secrets::Optional => Ok(None),
             Secrets::Generate => generated(&path).map(Some).map_err(|error| {
-                (format!("cannot write a new secret to `{shown}`: {error}"), "make its directory writable")
+                (format!("cannot write a new secret to `{shown}`: {error}"), "make its directory writable").into()
             }),
         },
         Err(error) => {
@@ -117,7 +139,10 @@ fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> R
                 std::io::ErrorKind::PermissionDenied => "let the user who runs Hookbell read it",
                 _ => "it must be a file that holds the secret alone, as text",
             };
-            Err((format!("cannot read the secret file `{shown}`: {error}"), help))
+            let wrong = (format!("cannot read the secret file `{shown}`: {error}"), help);
+            let is_missing =
+                matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied);
+            Err(if is_missing { Unreadable::Missing(wrong) } else { Unreadable::Wrong(wrong) })
         }
     }
 }
@@ -173,7 +198,11 @@ mod tests {
         }
         assert_eq!(bare("\"half"), "\"half");
         let read = |text: &str| read(&Origin::Inline(text.to_owned()), Path::new(""), Secrets::Leave);
-        assert_eq!(read("the first\nthe second").unwrap_err().0, "the secret has more than one line");
-        assert_eq!(read("\"\"").unwrap_err().0, "the secret is empty, and an empty secret protects nothing");
+        let wrong = |text: &str| match read(text) {
+            Err(Unreadable::Wrong((message, _))) => message,
+            _ => panic!("{text:?} is not wrong"),
+        };
+        assert_eq!(wrong("the first\nthe second"), "the secret has more than one line");
+        assert_eq!(wrong("\"\""), "the secret is empty, and an empty secret protects nothing");
     }
 }

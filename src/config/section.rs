@@ -221,6 +221,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Leaves out what was not taken, because of a mistake that is noted it cannot be known what it means; but for misspelt
+    /// keys.
+    pub(super) fn discard(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        self.values.retain(|key, _| nearest(key, asked.iter().copied()).is_some());
+        self.asked = asked;
+    }
+
     /// Notes every key that nobody asked for.
     pub(super) fn finish(self) {
         #[cfg(test)]
@@ -236,7 +244,13 @@ impl<'a> Section<'a> {
                 steps => format!("`{}`", names(steps)),
             };
             let problem = Problem::error(format!("unknown key `{key}` in {within}"), place);
-            let problem = problem.help(near.clone().unwrap_or(known));
+            // TOML reads what stands below a table's header as part of the table.
+            let is_misplaced = !self.path.is_empty() && AT_THE_TOP.contains(&key.as_str());
+            let problem = if is_misplaced {
+                problem.help(format!("move `{key}` to the top of the file, above the first `[table]`"))
+            } else {
+                problem.help(near.clone().unwrap_or(known))
+            };
             let is_of_service = |near: String| OF_SERVICE.iter().any(|table| near.contains(&format!("`{table}`")));
             match self.path.as_slice() {
                 // A table of its own that nobody knows: it may have been meant to be one of these.
@@ -299,6 +313,9 @@ impl<'a> Section<'a> {
         self.notes.add(Problem::error(format!("`{key}` must be {expected}, not {found}"), place).maybe_help(help));
     }
 }
+
+/// Keys of the file itself, which stand above all tables.
+const AT_THE_TOP: &[&str] = &["templates", "include"];
 
 /// The tables without which the service does not start.
 const OF_SERVICE: &[&str] = &["server", "store", "sources", "admin"];

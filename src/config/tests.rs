@@ -168,8 +168,8 @@ fn said_with(files: &[(&str, &str, u32)]) -> (tempfile::TempDir, Loaded, String)
 fn included_files_are_read_first_each_in_its_own_directory() {
     let main = format!("include = [\"routes.d/*.toml\"]\n{FINE}");
     let web = "[channels.web]\nkind = \"slack\"\nwebhook_url = { file = \"web.url\" }\n[[routes]]\nname = \"web\"\n\
-               repo = \"acme/web\"\nto = [\"web\", \"screen\"]\n";
-    let api = "[[mutes]]\nevent = \"tag.*\"\nchannels = \"web\"\n[[routes]]\nrepo = \"acme/api\"\nto = \"screen\"\n";
+               repo = \"acme/web\"\nto = [\"web\", \"screen\"]\n[[mutes]]\nevent = \"tag.*\"\nchannels = \"web\"\n";
+    let api = "[[routes]]\nrepo = \"acme/api\"\nto = \"screen\"\n";
     let (_directory, loaded, said) = said_with(&[
         ("config.toml", &main, 0o600),
         ("routes.d/api.toml", api, 0o644),
@@ -187,6 +187,57 @@ fn included_files_are_read_first_each_in_its_own_directory() {
     assert_eq!(kept["routes"][2]["name"], "route 3");
     assert!(!settings.kept.text.contains("url"), "{}", settings.kept.text);
     assert_eq!(kept_router(&settings.kept.text).unwrap().routes().len(), 3);
+}
+
+#[test]
+fn an_included_file_that_reaches_beyond_its_channels_is_warned_about() {
+    let main = format!("include = \"team.toml\"\n{FINE}");
+    let team = r#"[channels.team]
+kind = "console"
+
+[[mutes]]
+name = "everywhere"
+actor_kind = "bot"
+
+[[mutes]]
+name = "elsewhere"
+event = "tag.*"
+channels = ["team", "screen"]
+
+[[mutes]]
+name = "own"
+event = "branch.*"
+channels = "team"
+
+[[routes]]
+name = "ours"
+repo = "acme/team-*"
+to = "team"
+final = true
+"#;
+    let (_directory, loaded, said) = said_with(&[("config.toml", &main, 0o600), ("team.toml", team, 0o644)]);
+    insta::assert_snapshot!("included_file_that_reaches_beyond", said);
+    assert!(loaded.sound().is_ok());
+}
+
+#[test]
+fn without_its_secrets_a_config_can_be_looked_at_and_tried() {
+    let text = FINE.replace(r#"secret = "s3cret""#, r#"secret = { env = "HOOKBELL_TEST_UNSET" }"#)
+        + "[channels.pr]\nkind = \"slack\"\nwebhook_url = { file = \"no.secret\" }\n\
+           [channels.ci]\nkind = \"webhook\"\nwebhook_url = { env = \"HOOKBELL_TEST_UNSET\" }\nsecret = \"s3cret\"\n\
+           [[routes]]\nevent = \"@all\"\nto = [\"pr\", \"ci\"]\n";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("config.toml");
+    testing::write(&path, &text);
+    let loaded = load(&path, Secrets::Optional);
+    let said: Vec<_> = loaded.problems.iter().map(|problem| (problem.severity, problem.message.as_str())).collect();
+    let unset = (Severity::Warning, "the environment variable `HOOKBELL_TEST_UNSET` is not set, or is not valid UTF-8");
+    assert_eq!(said.iter().filter(|said| **said == unset).count(), 2, "{said:?}");
+    assert!(said.iter().any(|(_, message)| message.starts_with("cannot read the secret file `no.secret`")), "{said:?}");
+    let settings = loaded.sound().unwrap();
+    assert_eq!(settings.channels.len(), 3);
+    // Where something is sent, they are needed.
+    assert!(load(&path, Secrets::Leave).sound().is_err());
 }
 
 #[test]

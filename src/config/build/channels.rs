@@ -6,8 +6,8 @@ use super::rules::guard;
 use super::values::{kind, pace, style};
 use super::{Builder, Guards, Places};
 use crate::chat::{self, Address, console};
-use crate::config::Channel;
 use crate::config::section::Section;
+use crate::config::{Channel, Secrets};
 use crate::event::ChannelName;
 use crate::http_client::{Http, HttpError, HttpSettings};
 use crate::problem::Problem;
@@ -91,7 +91,11 @@ impl Builder<'_> {
         let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
         let kind = kind(section, "channel", &kinds).and_then(chat::kind);
         let style = style(section).unwrap_or_default();
-        let kind = kind?;
+        let Some(kind) = kind else {
+            // What else it may have depends on its kind.
+            section.discard();
+            return None;
+        };
         let Some(build) = kind.build else {
             return Some(Channel { chat: Box::new(console::Console::default()), style, kind: kind.name });
         };
@@ -103,6 +107,10 @@ impl Builder<'_> {
             self.one_secret(section, "webhook_url", &what),
             kind.signs.then(|| self.one_secret(section, "secret", &what)),
         );
+        let is_known = url.is_some() && secret.as_ref().is_none_or(Option::is_some);
+        if !is_known && self.secrets == Secrets::Optional {
+            return Some(Channel { chat: Box::new(chat::Unaddressed::new(kind, name)), style, kind: kind.name });
+        }
         let (url, secret) = (
             url?,
             match secret {
@@ -116,8 +124,10 @@ impl Builder<'_> {
         }
         // A program may stand behind any address, a flow of Teams' too, and take whatever it likes.
         if let Some(other) = chat::kind_at(&url).filter(|other| other.name != kind.name && !kind.signs) {
-            let message = format!("this address is one of `{}`, and the channel is of `{}`", other.name, kind.name);
-            section.note(Problem::warning(message, place.clone()).help(format!("write `kind = \"{}\"`", other.name)));
+            let message =
+                format!("this address belongs to `{}`, but the channel has `kind = \"{}\"`", other.name, kind.name);
+            section.note(Problem::error(message, place).help(format!("write `kind = \"{}\"`", other.name)));
+            return None;
         }
         match build(Address { url, http: http?.clone(), pace, secret }) {
             Ok(chat) => Some(Channel { chat, style, kind: kind.name }),

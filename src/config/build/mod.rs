@@ -22,7 +22,7 @@ use super::document::Document;
 use super::files::{Files, Watched};
 use super::kept::Kept;
 use super::outline::Outline;
-use super::secret::{self, Origin};
+use super::secret::{self, Origin, Unreadable};
 use super::section::{Notes, Part, Section};
 use super::{Secrets, Settings};
 use crate::event::{ChannelName, Kind};
@@ -83,7 +83,7 @@ pub(super) fn kept_router(kept: &serde_json::Value) -> Option<Router> {
     let guards = guards.collect();
     let names = rules::Names { channels: None, templates: None };
     let roots = std::slice::from_mut(&mut root);
-    let mutes = names.mutes(roots);
+    let (mutes, _) = names.mutes(roots);
     let (routes, _) = names.routes(roots);
     (!root.is_broken()).then(|| Router::new(routes, mutes, guards))
 }
@@ -133,7 +133,7 @@ impl<'a> Builder<'a> {
         let channels = self.channels(&mut roots, http.as_ref());
         let known: HashMap<&str, &Place> = channels.places.iter().map(|(name, place)| (name.as_str(), place)).collect();
         let names = rules::Names { channels: Some(&known), templates: Some(&templates) };
-        let mutes = names.mutes(&mut roots);
+        let (mutes, mute_places) = names.mutes(&mut roots);
         let (routes, places) = names.routes(&mut roots);
         let delivery = roots.last_mut().map(|root| names.delivery(root)).unwrap_or_default();
         roots.into_iter().for_each(Section::finish);
@@ -147,8 +147,14 @@ impl<'a> Builder<'a> {
         let router = Router::new(routes, mutes, channels.guards);
         let broken = notes.broken();
         if broken == super::section::Broken::default() {
-            let seen =
-                warnings::Seen { sources: &sources, router: &router, places: &places, channels: &channels.places };
+            let seen = warnings::Seen {
+                sources: &sources,
+                router: &router,
+                places: &places,
+                channels: &channels.places,
+                mutes: &mute_places,
+                main: files.main.path(),
+            };
             seen.warn(notes, &delivery.alerts);
         }
         let mut outline = self.outline.take();
@@ -185,6 +191,9 @@ impl<'a> Builder<'a> {
             return None;
         };
         let secrets = self.read_secrets(section, &taken, Secrets::Leave)?;
+        if secrets.is_empty() && self.secrets == Secrets::Optional {
+            return None;
+        }
         if secrets.len() != 1 {
             let problem = Problem::error(
                 format!("`{key}` must be one text that is there already: nothing can be made up for it"),
@@ -205,7 +214,16 @@ impl<'a> Builder<'a> {
     ) -> Option<Vec<SecretString>> {
         let directory = &section.document.directory;
         let mut read = vec![];
-        for form in secret::forms(taken).map_err(|problem| section.note(problem)).ok()? {
+        let mut is_wrong = false;
+        for form in secret::forms(taken) {
+            let form = match form {
+                Ok(form) => form,
+                Err(problem) => {
+                    section.note(problem);
+                    is_wrong = true;
+                    continue;
+                }
+            };
             if let Origin::File { path, generate } = &form {
                 let shown = path.display();
                 let path = directory.join(path);
@@ -219,11 +237,20 @@ impl<'a> Builder<'a> {
                     return None;
                 }
             }
-            let secret = secret::read(&form, directory, secrets);
-            let secret = secret.map_err(|(message, help)| {
-                section.note(Problem::error(message, taken.place.clone()).help(help));
-            });
-            let Some(secret) = secret.ok()? else { continue };
+            let secret = match secret::read(&form, directory, secrets) {
+                Ok(Some(secret)) => secret,
+                Ok(None) => continue,
+                Err(Unreadable::Missing((message, _))) if self.secrets == Secrets::Optional => {
+                    let problem = Problem::warning(message, taken.place.clone());
+                    section.note(problem.help("nothing to do here; where the service runs, it is needed"));
+                    continue;
+                }
+                Err(Unreadable::Missing((message, help)) | Unreadable::Wrong((message, help))) => {
+                    section.note(Problem::error(message, taken.place.clone()).help(help));
+                    is_wrong = true;
+                    continue;
+                }
+            };
             if let Some((message, help)) = secret::exposed(&form, directory, section.document, &taken.place) {
                 section.note(Problem::warning(message, taken.place.clone()).help(help));
             }
@@ -235,7 +262,7 @@ impl<'a> Builder<'a> {
             }
             read.push(secret);
         }
-        Some(read)
+        (!is_wrong).then_some(read)
     }
 
     /// The templates, and who is pinged by their mentions.

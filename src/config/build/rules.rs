@@ -68,9 +68,11 @@ impl Taking {
 }
 
 impl Names<'_> {
-    pub(super) fn mutes(&self, roots: &mut [Section<'_>]) -> Vec<Mute> {
-        let (mut mutes, mut names) = (vec![], Taking::default());
+    /// The mutes, and where each stands.
+    pub(super) fn mutes(&self, roots: &mut [Section<'_>]) -> (Vec<Mute>, Vec<Place>) {
+        let (mut mutes, mut places, mut names) = (vec![], vec![], Taking::default());
         for mut section in roots.iter_mut().flat_map(|root| root.list("mutes")) {
+            places.push(section.place());
             let name = names.name(&mut section, "mute");
             let conditions = conditions(&mut section);
             let place = section.place_of_taken("channels");
@@ -89,7 +91,7 @@ impl Names<'_> {
             mutes.push(Mute { name, conditions: conditions.unwrap_or_default(), channels, until, enabled });
             section.finish();
         }
-        mutes
+        (mutes, places)
     }
 
     /// The routes, and where each stands.
@@ -261,9 +263,8 @@ fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
         key.words().filter(|words| is_word && !words.iter().any(|word| word.eq_ignore_ascii_case(bare)))
     {
         let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let problem =
-            Problem::warning(format!("`{bare}` is never the `{}` of anything", key.as_str()), text.place.clone());
-        section.note(problem.help(near.unwrap_or_else(|| format!("there is: {}", words.join(", ")))));
+        let problem = Problem::error(format!("`{bare}` is not a valid `{}`", key.as_str()), text.place.clone());
+        section.note(problem.help(near.unwrap_or_else(|| format!("expected one of: {}", words.join(", ")))));
     }
 }
 
@@ -279,16 +280,19 @@ fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> 
             section.note(problem.help(near.unwrap_or_else(|| "docs/events.md lists what they say".to_owned())));
         }
     }
-    match Kinds::new(&values) {
-        Ok(kinds) => Some(Condition::Event(kinds)),
-        Err((n, reason)) => {
-            let bare = values[n].trim_start_matches('!');
+    let texts: Vec<_> = values.into_iter().zip(places).collect();
+    let known = texts.iter().filter(|(value, place)| match Kinds::new(std::slice::from_ref(value)) {
+        Ok(_) => true,
+        Err((_, reason)) => {
+            let bare = value.trim_start_matches('!');
             let sets: Vec<_> = SETS.iter().map(|set| format!("@{}", set.name)).collect();
             let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(sets.iter().map(String::as_str));
             let near = nearest(bare, known).map(|near| format!("did you mean `{near}`?"));
             let list = format!("sets: {}; kinds: push, pull_request.opened, …", sets.join(", "));
-            section.note(Problem::error(reason, places[n].clone()).help(near.unwrap_or(list)));
-            None
+            section.note(Problem::error(reason, place.clone()).help(near.unwrap_or(list)));
+            false
         }
-    }
+    });
+    let known: Vec<_> = known.map(|(value, _)| value.clone()).collect();
+    Kinds::new(&known).ok().filter(|_| !known.is_empty()).map(Condition::Event)
 }

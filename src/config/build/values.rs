@@ -1,9 +1,11 @@
 //! Values of one sort, wherever they stand.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use regex::Regex;
 
 use crate::chat::{Pace, Style as MessageStyle};
 use crate::config::section::{Section, Taken};
@@ -89,13 +91,42 @@ pub(super) fn pace(section: &mut Section<'_>) -> Option<Pace> {
     pace
 }
 
+/// Patterns; each wrong one is noted, and left out.
 pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: Style) -> Patterns {
-    let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
-    Patterns::new(&values, style).unwrap_or_else(|(n, reason)| {
-        let problem = Problem::error(format!("`{}` is no pattern: {reason}", values[n]), places[n].clone());
-        section.note(
-            problem.help("`*` stands for any text, `{a,b}` for either, `~` begins a regular expression, `!` excludes"),
-        );
-        Patterns::default()
-    })
+    let texts = texts.into_iter().filter(|text| match Patterns::new(std::slice::from_ref(&text.value), style) {
+        Ok(_) => {
+            like_a_regex(section, text);
+            true
+        }
+        Err((_, reason)) => {
+            let problem =
+                Problem::error(format!("`{}` is not a valid pattern: {reason}", text.value), text.place.clone());
+            section
+                .note(problem.help(
+                    "`*` stands for any text, `{a,b}` for either, `~` begins a regular expression, `!` excludes",
+                ));
+            false
+        }
+    });
+    let texts: Vec<_> = texts.map(|text| text.value).collect();
+    Patterns::new(&texts, style).unwrap_or_default()
+}
+
+/// What is written so is meant as a regular expression, and hardly ever occurs in a name.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static LIKE_A_REGEX: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^\^|\$$|\([^()]*\|[^()]*\)|\(\?|\\[dwsbDWSB]|(^|[^\w*])\.[*+]|\.\+|\][*+]|\)[*+?]")
+        .expect("a valid pattern")
+});
+
+/// Warns of a regular expression without its `~`.
+fn like_a_regex(section: &Section<'_>, text: &Taken<String>) {
+    let (not, bare) = text.value.strip_prefix('!').map_or(("", text.value.as_str()), |bare| ("!", bare));
+    if bare.starts_with('~') || !LIKE_A_REGEX.is_match(bare) {
+        return;
+    }
+    let message = format!("`{}` looks like a regular expression, and is read as a glob", text.value);
+    let regex = bare.trim_start_matches('^').trim_end_matches('$');
+    let help = format!("write `{not}~{regex}`; in a glob, `{{a,b}}` stands for either and `*` for any text");
+    section.note(Problem::warning(message, text.place.clone()).help(help));
 }

@@ -10,7 +10,7 @@ use super::rules::RoutePlace;
 use crate::config::SourceEntry;
 use crate::config::section::Notes;
 use crate::event::{ChannelName, Event, Kind, SourceName};
-use crate::problem::Problem;
+use crate::problem::{Place, Problem};
 use crate::routing::pattern::unanchored;
 use crate::routing::{Conditions, Key, Mute, Route, Router, Subject};
 use crate::source::PROVIDERS;
@@ -22,6 +22,18 @@ pub(super) struct Seen<'a> {
     /// Where each route stands.
     pub(super) places: &'a [RoutePlace],
     pub(super) channels: &'a Places,
+    /// Where each mute stands.
+    pub(super) mutes: &'a [Place],
+    /// The main file; all others are included by it.
+    pub(super) main: &'a str,
+}
+
+/// The path of the file in which something stands.
+fn file(place: &Place) -> Option<&str> {
+    match place {
+        Place::Span(file, _) => Some(&file.path),
+        Place::Named(_) => None,
+    }
 }
 
 /// The events of all samples.
@@ -37,6 +49,7 @@ impl Seen<'_> {
         self.behind(notes);
         self.unreached(notes);
         self.unmatched(notes);
+        self.beyond(notes);
     }
 
     fn read(&self) -> impl Iterator<Item = (usize, &Route)> {
@@ -50,6 +63,52 @@ impl Seen<'_> {
         for (name, place) in self.channels.iter().filter(|(name, _)| !routed.contains(name)) {
             let problem = Problem::warning(format!("no route leads to channel `{name}`"), place.clone());
             notes.add(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));
+        }
+    }
+
+    /// Mutes and final routes of an included file that reach beyond the channels that it defines: whoever keeps the file may
+    /// not mean the channels of others.
+    fn beyond(&self, notes: &Notes) {
+        let of = |path: &str| -> Vec<&str> {
+            let own = self.channels.iter().filter(|(_, place)| file(place) == Some(path));
+            own.map(|(name, _)| name.as_str()).collect()
+        };
+        let included = |place: &'_ Place| file(place).filter(|path| *path != self.main).map(ToOwned::to_owned);
+        for (mute, place) in self.router.mutes().iter().zip(self.mutes).filter(|(mute, _)| mute.enabled) {
+            let Some(path) = included(place) else { continue };
+            let own = of(&path);
+            let all: Vec<_> = self.channels.iter().map(|(name, _)| name.as_str()).collect();
+            let reached: Vec<_> = mute.channels.iter().map(ChannelName::as_str).collect();
+            let reached = if reached.is_empty() { &all } else { &reached };
+            let foreign: Vec<_> =
+                reached.iter().filter(|name| !own.contains(name)).map(|name| format!("`{name}`")).collect();
+            if !foreign.is_empty() {
+                let message =
+                    format!("mute `{}` also silences channels of other files: {}", mute.name, foreign.join(", "));
+                let help = if own.is_empty() {
+                    "move it to the file of the channels that it is for".to_owned()
+                } else {
+                    format!("name the channels of this file: `channels = {own:?}`")
+                };
+                notes.add(Problem::warning(message, place.clone()).help(help));
+            }
+        }
+        for (n, route) in self.read().filter(|(_, route)| route.is_final) {
+            let place = &self.places[n].whole;
+            let Some(path) = included(place) else { continue };
+            let own = of(&path);
+            let mut behind =
+                self.read().filter(|(other, _)| *other > n && file(&self.places[*other].whole) != Some(&path));
+            let Some((_, other)) = behind.find(|(_, other)| other.to.iter().any(|name| !own.contains(&name.as_str())))
+            else {
+                continue;
+            };
+            let message = format!(
+                "route `{}` is final: what it takes never reaches routes of other files, such as `{}`",
+                route.name, other.name
+            );
+            let help = "leave `final` out; or put the routes that must get everything into a file that is read before";
+            notes.add(Problem::warning(message, place.clone()).help(help));
         }
     }
 
