@@ -23,10 +23,16 @@ pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The same for a file that holds text.
+/// The same for a file that holds text; without the byte order mark that some editors put before it.
 pub fn read_text(path: &Path, max: u64) -> Result<String> {
-    String::from_utf8(read(path, max)?).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+    let mut bytes = read(path, max)?;
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 #[cfg(test)]
 mod tests {
@@ -39,6 +45,8 @@ mod tests {
         std::fs::write(&path, "0123456789").unwrap();
         assert_eq!(read_text(&path, 10).unwrap(), "0123456789");
         assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is larger than 0 KB");
+        std::fs::write(&path, "\u{feff}é").unwrap();
+        assert_eq!(read_text(&path, 10).unwrap(), "é");
         std::fs::write(&path, b"\xff").unwrap();
         assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is not UTF-8 text");
         for endless in ["/dev/zero", "/dev/stdin", "/"] {

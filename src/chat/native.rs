@@ -122,27 +122,6 @@ pub(super) fn at_most(what: &str, found: usize, most: usize, unit: &str) -> Resu
     if found > most { Err(format!("{what} has {found} {unit}; at most {most} are taken")) } else { Ok(()) }
 }
 
-/// Every object of a body, with the names of the keys that lead there.
-pub(super) fn objects<'a>(
-    value: &'a Value,
-    path: &str,
-    visit: &mut impl FnMut(&str, &'a Map<String, Value>) -> Result<(), String>,
-) -> Result<(), String> {
-    match value {
-        Value::Array(items) => {
-            items.iter().enumerate().try_for_each(|(n, item)| objects(item, &format!("{path}[{n}]"), visit))
-        }
-        Value::Object(object) => {
-            visit(path, object)?;
-            object.iter().try_for_each(|(key, value)| {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                objects(value, &path, visit)
-            })
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -275,7 +254,8 @@ mod tests {
     #[test]
     fn addresses_are_whole_or_encoded_and_never_anything_else() {
         let of = |url: &str| {
-            let button = json!({ "type": "button", "url": url, "action_id": shield("a-b") });
+            let label = json!({ "type": "plain_text", "text": "Go" });
+            let button = json!({ "type": "button", "text": label, "url": url, "action_id": shield("a-b") });
             let block = json!({ "type": "actions", "elements": [button] });
             finished("slack", json!({ "blocks": [block] })).map(|body| body["blocks"][0]["elements"][0].clone())
         };

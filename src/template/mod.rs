@@ -208,6 +208,7 @@ impl Library {
                 library.registry.register_template(name, template);
             }
         }
+        misnamed(directory, shown_as, PORTABLE, &mut problems);
         for (name, source) in read(directory, shown_as, PORTABLE, &mut problems) {
             let kinds = served_by_name(&name);
             let (portable, found) = library.compile(&name, source, kinds.as_deref());
@@ -217,6 +218,7 @@ impl Library {
         for chat in natives() {
             let own = directory.join(chat.name);
             let files = if own.is_dir() {
+                misnamed(&own, &format!("{shown_as}/{}", chat.name), NATIVE, &mut problems);
                 read(&own, &format!("{shown_as}/{}", chat.name), NATIVE, &mut problems)
             } else {
                 vec![]
@@ -242,6 +244,26 @@ impl Library {
         let asked = uses.iter().filter(|(name, _)| served_by_name(name).is_none());
         let asked = asked.filter_map(|(name, kinds)| Some((name, self.files.get(*name)?, kinds)));
         asked.flat_map(|(name, file, kinds)| self.compile(name, file.file().clone(), Some(kinds)).1).collect()
+    }
+
+    /// Warns of users' templates that neither an event nor a route uses: most often the name is misspelt.
+    pub(crate) fn unused(&self, uses: &BTreeMap<&str, Vec<Kind>>) -> Vec<Problem> {
+        let portable = self.files.iter().map(|(name, file)| (name, file.file()));
+        let natives = self.natives.iter().map(|((_, name), native)| (name, native.file()));
+        let is_used = |name: &str| served_by_name(name).is_some() || name == FOREIGN || uses.contains_key(name);
+        let unused = portable.chain(natives).filter(|(name, _)| !is_used(name));
+        let unused = unused.map(|(name, file)| {
+            let kinds = Kind::ALL.iter().map(|kind| kind.as_str());
+            let families = Kind::ALL.iter().map(|kind| kind.family());
+            let near = nearest(name, kinds.chain(families).chain(["event", FOREIGN, REFS]));
+            let help = near.map_or_else(
+                || format!("name it like an event, or use it in a route: `template = \"{name}\"`"),
+                |near| format!("did you mean `{near}`?"),
+            );
+            Problem::warning(format!("no event and no route uses template `{name}`"), Place::Named(file.path.clone()))
+                .help(help)
+        });
+        unused.collect()
     }
 
     /// The directories in which files of a templates directory are.
@@ -388,6 +410,24 @@ pub(crate) fn natives() -> impl Iterator<Item = &'static Chat> {
 fn skipped(message: Message, template: String, failures: Vec<RenderFailure>, why: String) -> Rendered {
     Rendered { message, body: None, template, failures, skip: Some(why) }
 }
+
+/// Warns of files that look like templates, and are not read because of how their names end.
+fn misnamed(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect();
+    names.sort();
+    for name in names.iter().filter_map(|name| name.to_str()).filter(|name| !name.ends_with(ending)) {
+        let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
+        let Some(stem) = stem.filter(|stem| name.ends_with(".hbs") || served_by_name(stem).is_some()) else { continue };
+        let place = Place::Named(Path::new(shown_as).join(name).display().to_string());
+        let problem = Problem::warning(format!("`{name}` is not read: templates here end in `{ending}`"), place);
+        problems.push(problem.help(format!("rename it to `{stem}{ending}`")));
+    }
+}
+
+/// How people may think that templates' names end, the longest first.
+const ENDINGS: [&str; 10] =
+    [".json.hbs", ".md.hbs", ".html.hbs", ".txt.hbs", ".hbs.md", ".handlebars", ".hbs", ".md", ".json", ".txt"];
 
 /// The files of a directory that end so: names and texts.
 fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) -> Vec<(String, Arc<SourceFile>)> {

@@ -8,9 +8,10 @@ use jsonc_parser::ast;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde_json::{Map, Value};
 
-use super::lint::{Faults, Known};
+use super::lint::{self, Faults, Known};
 use super::portable::{NoMessage, RenderFailure};
 use super::slot::{Rendering, Slot, SlotError};
+use super::syntax;
 use crate::message::shield::{Skeleton, harmless, unshield};
 use crate::problem::{Problem, Severity, SourceFile};
 
@@ -21,6 +22,8 @@ const DEEPEST: usize = 128;
 pub(super) struct Native {
     file: Arc<SourceFile>,
     body: Slot,
+    /// The same with line numbers, to say where a mistake in its JSON is.
+    marked: Option<Slot>,
 }
 
 impl Native {
@@ -30,7 +33,8 @@ impl Native {
         let body = faults.slot("body", &file.text, 0..file.text.len());
         let problems = faults.into_problems();
         let is_broken = problems.iter().any(|problem| problem.severity == Severity::Error);
-        ((!is_broken).then_some(Self { file, body }), problems)
+        let marked = lint::compiled("body", &syntax::with_line_marks(&file.text), known.partials);
+        ((!is_broken).then_some(Self { file, body, marked }), problems)
     }
 
     pub(super) fn file(&self) -> &Arc<SourceFile> {
@@ -44,31 +48,44 @@ impl Native {
         context: &Context,
         finish: fn(Value) -> Result<String, String>,
     ) -> Result<String, NoMessage> {
-        let failed = |reason| NoMessage::Failed(RenderFailure { path: self.file.path.clone(), reason });
+        let failed = |reason| NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line: None, reason });
         let mut rendering = Rendering::new(registry, context);
         let text = rendering.slot(&self.body).map_err(|error| match error {
             SlotError::Skip(why) => NoMessage::Skip(why),
             SlotError::Failed(reason) => failed(reason),
         })?;
-        json(&Skeleton::of(text)).and_then(finish).map_err(failed)
+        let body = json(&Skeleton::of(text)).map_err(|reason| {
+            let line = self.line_of_mistake(registry, context);
+            NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line, reason })
+        })?;
+        finish(body).map_err(failed)
+    }
+
+    /// The line of the template that makes no JSON for this event.
+    fn line_of_mistake(&self, registry: &Handlebars<'_>, context: &Context) -> Option<usize> {
+        let mut rendering = Rendering::new(registry, context);
+        let skeleton = Skeleton::of(rendering.slot(self.marked.as_ref()?).ok()?);
+        let error = parse_to_ast(skeleton.as_str(), &CollectOptions::default(), &OPTIONS).err()?;
+        Some(syntax::marked_line(skeleton.as_str(), error.range().start))
     }
 }
+
+const OPTIONS: ParseOptions = ParseOptions {
+    allow_comments: true,
+    allow_trailing_commas: true,
+    allow_loose_object_property_names: false,
+    allow_missing_commas: false,
+    allow_single_quoted_strings: false,
+    allow_hexadecimal_numbers: false,
+    allow_unary_plus_numbers: false,
+    allow_bare_decimal_point_numbers: false,
+    allow_non_finite_numbers: false,
+    allow_extended_string_escapes: false,
+};
 
 /// JSON with comments and trailing commas, and nothing laxer. A key that stands twice is a mistake.
 fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
     let text = skeleton.as_str();
-    let options = ParseOptions {
-        allow_comments: true,
-        allow_trailing_commas: true,
-        allow_loose_object_property_names: false,
-        allow_missing_commas: false,
-        allow_single_quoted_strings: false,
-        allow_hexadecimal_numbers: false,
-        allow_unary_plus_numbers: false,
-        allow_bare_decimal_point_numbers: false,
-        allow_non_finite_numbers: false,
-        allow_extended_string_escapes: false,
-    };
     // What an escape makes of a private character would be taken for a value, or a helper's markup.
     let mut escapes = text.match_indices("\\u").filter_map(|(at, _)| text.get(at + 2..at + 5));
     if escapes.any(|high| ("db8"..="dbf").contains(&high.to_ascii_lowercase().as_str())) {
@@ -85,7 +102,7 @@ fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
             return Err(format!("renders to JSON that nests more than {DEEPEST} deep"));
         }
     }
-    let parsed = parse_to_ast(text, &CollectOptions::default(), &options).map_err(|error| {
+    let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS).map_err(|error| {
         let line = text.lines().nth(error.line_display().saturating_sub(1)).unwrap_or_default();
         let shown = harmless(&unshield(&skeleton.rendered(line)));
         format!(

@@ -47,10 +47,12 @@ struct Listed {
 
 /// Why a template gave no message.
 #[derive(Clone, Debug, Error)]
-#[error("{path}: {reason}")]
+#[error("{path}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct RenderFailure {
     /// The file.
     pub path: String,
+    /// The line of the file, where it is known.
+    pub line: Option<usize>,
     /// What went wrong, with the slot and the line within it.
     pub reason: String,
 }
@@ -137,7 +139,7 @@ impl Portable {
     }
 
     fn failure(&self, reason: String) -> NoMessage {
-        NoMessage::Failed(RenderFailure { path: self.file.path.clone(), reason })
+        NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line: None, reason })
     }
 }
 
@@ -264,6 +266,12 @@ impl Compiler<'_> {
         let (when, each) = (keys.when(), keys.each());
         for path in [when, each].into_iter().flatten() {
             let place = self.place(path);
+            if let Some(bare) = path.get_ref().trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
+                let problem = Problem::error("`when` and `each` take a path, without braces", place);
+                let bare = bare.trim().trim_start_matches("#if ").trim();
+                self.faults.add(problem.help(format!("write `{bare}`")));
+                continue;
+            }
             self.faults.path(path.get_ref(), place, each.is_some_and(|each| each == path));
         }
         let guards: Vec<&str> = [when, each].into_iter().flatten().map(|path| path.get_ref().as_str()).collect();

@@ -10,6 +10,61 @@ use regex::Regex;
 static BLOCK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{\{~?\s*([#/])[>*]?\s*([\w.\-]+)").expect("a valid pattern"));
 
+/// `{{name | filter}}`, as in Jinja and Liquid.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static FILTER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"\{\{~?\s*[\w.\-]+\s*\|\s*\w[^}|]*\}\}"#).expect("a valid pattern"));
+
+/// `{{#each .}}`.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static EACH_DOT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\{\{~?\s*#\s*each\s+\.\s*[}|]").expect("a valid pattern"));
+
+/// `{% if … %}`, as in Jinja and Liquid; to Handlebars it is text.
+#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+static TAG_OF_JINJA: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\{%-?\s*(if|for|else|endif|endfor|set|include)\b").expect("a valid pattern"));
+
+/// Where a text has a tag of another template language, line and column, both from 1.
+pub(super) fn foreign_tag(text: &str) -> Option<(usize, usize)> {
+    TAG_OF_JINJA.find(text).map(|found| position(text, found.start()))
+}
+
+/// A template of JSON in which each line's number stands behind it, as a comment: what it renders to tells which line of the
+/// template a place comes from.
+pub(super) fn with_line_marks(text: &str) -> String {
+    let (mut marked, mut at, mut line) = (String::with_capacity(text.len() * 2), 0, 1);
+    let mut copy = |part: &str, is_raw: bool| {
+        for c in part.chars() {
+            if c == '\n' {
+                if is_raw {
+                    marked.push_str(&format!(" {LINE_MARK}{line}*/"));
+                }
+                line += 1;
+            }
+            marked.push(c);
+        }
+    };
+    while let Some(start) = text[at..].find("{{").map(|found| at + found) {
+        let end = Tag::at(text, start).end;
+        copy(&text[at..start], true);
+        copy(&text[start..end], false);
+        at = end;
+    }
+    copy(&text[at..], true);
+    marked
+}
+
+/// The line of the template that a place in such a rendering comes from.
+pub(super) fn marked_line(rendered: &str, at: usize) -> usize {
+    let before = rendered.get(..at).unwrap_or(rendered);
+    let last = before.rfind(LINE_MARK).map(|found| &before[found + LINE_MARK.len()..]);
+    let number = last.and_then(|rest| rest.split("*/").next()?.parse::<usize>().ok());
+    number.map_or(1, |number| number + 1)
+}
+
+const LINE_MARK: &str = "/*@";
+
 /// Expressions that a text may have. Handlebars' parser looks for the line of each from the beginning on.
 const MAX_TAGS: usize = 5_000;
 
@@ -34,6 +89,15 @@ fn opened(text: &str) -> usize {
 fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
     if let Some((name, at)) = unclosed_block(text) {
         return (format!("`{{{{#{name}}}}}` is not closed: end it with `{{{{/{name}}}}}`"), Some(position(text, at)));
+    }
+    if let Some(found) = FILTER.find(text) {
+        let message = "`|` is not Handlebars: the helper comes first, `{{truncate pull_request.title 60}}`".to_owned();
+        return (message, Some(position(text, found.start())));
+    }
+    if let Some(found) = EACH_DOT.find(text) {
+        let message =
+            "`.` is not a list: name one, `{{#each push.commits}}`; within a loop the item is `this`".to_owned();
+        return (message, Some(position(text, found.start())));
     }
     let reason = error.reason().to_string();
     if opened(text) > text.matches("}}").count() {
@@ -199,6 +263,15 @@ mod tests {
         for expression in [nested("(eq a ", ")", 4_000), nested("[", "]", 4_000), nested("{a:", "}", 4_000)] {
             assert!(too_deep(&format!("{{{{eq {expression} b}}}}")).is_some());
         }
+    }
+
+    #[test]
+    fn lines_of_a_template_are_found_in_what_it_renders_to() {
+        let marked = with_line_marks("{\n{{#if a\n}}\n\"b\": 1\n{{/if}}\n}");
+        assert_eq!(marked, "{ /*@1*/\n{{#if a\n}} /*@3*/\n\"b\": 1 /*@4*/\n{{/if}} /*@5*/\n}");
+        assert_eq!(marked_line(&marked, 0), 1);
+        assert_eq!(marked_line(&marked, marked.find("\"b\"").unwrap()), 4);
+        assert_eq!(marked_line(&marked, marked.len()), 6);
     }
 
     #[test]

@@ -387,3 +387,48 @@ fn reviewers_are_pinged_when_they_are_asked_and_not_for_a_draft() {
         }
     }
 }
+
+#[test]
+fn files_that_no_event_and_no_route_uses_are_named() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("slack")).unwrap();
+    let text = "\u{feff}+++\nline = 'x'\n+++\n";
+    for name in [
+        "pullrequest.opened.md.hbs",
+        "pull_request.opened.md",
+        "push.hbs",
+        "release.md.hbs",
+        "README.md",
+        "notes.txt",
+        "push.md.hbs",
+        "slack/push.md.hbs",
+        "slack/pull_request.json",
+    ] {
+        std::fs::write(home.path().join(name), text).unwrap();
+    }
+    let (library, problems) = Library::load(home.path(), "mine");
+    let mut said: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
+    let uses = BTreeMap::from([("release", vec![])]);
+    said.extend(library.unused(&uses).iter().map(|problem| problem.render(false)));
+    insta::assert_snapshot!("misnamed_files", said.join("\n\n"));
+    // A mark at the beginning is no part of the template.
+    assert_eq!(
+        library.overrides().map(|(name, ..)| name).collect::<Vec<_>>(),
+        ["pullrequest.opened", "push", "release"]
+    );
+}
+
+#[test]
+fn a_mistake_in_the_json_of_a_template_is_told_with_its_line() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(home.path().join("slack")).unwrap();
+    let text = "{\n  {{! a comment\n  of two lines }}\n  \"text\": \"x\",\n  {{#each push.commits}}\n  \"{{short}}\": 1\n  \
+                {{/each}}\n  \"blocks\": []\n}\n";
+    std::fs::write(home.path().join("slack/push.json.hbs"), text).unwrap();
+    let (library, problems) = Library::load(home.path(), "mine");
+    assert_eq!(problems, []);
+    let event = PROVIDERS[0].parse_sample(PROVIDERS[0].sample("push").unwrap()).unwrap().events.remove(0);
+    let rendered = library.render_for(&Context::of(&event), None, crate::chat::kind("slack"));
+    let failure = rendered.failures[0].to_string();
+    assert!(failure.starts_with("mine/slack/push.json.hbs:6: renders to no JSON"), "{failure}");
+}

@@ -1,6 +1,7 @@
 //! Slack, by incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>).
 
 mod answer;
+mod block_kit;
 mod draw;
 mod fallback;
 mod native;
@@ -45,6 +46,17 @@ mod limits {
     pub(super) const LABEL: usize = 75;
     /// What stands for a picture (<https://docs.slack.dev/reference/block-kit/blocks/image-block>).
     pub(super) const ALT: usize = 2_000;
+    /// A header's text (<https://docs.slack.dev/reference/block-kit/blocks/header-block>).
+    pub(super) const HEADER: usize = 150;
+    /// Elements of a context (<https://docs.slack.dev/reference/block-kit/blocks/context-block>).
+    pub(super) const CONTEXT: usize = 10;
+    /// Fields of a section, and the text of one (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
+    pub(super) const FIELDS: usize = 10;
+    pub(super) const FIELD: usize = 2_000;
+    /// `block_id` and `action_id` (<https://docs.slack.dev/reference/block-kit/blocks>).
+    pub(super) const ID: usize = 255;
+    /// A markdown block (<https://docs.slack.dev/reference/block-kit/blocks/markdown-block>).
+    pub(super) const MARKDOWN: usize = 12_000;
     /// Buttons in one row (<https://docs.slack.dev/reference/block-kit/blocks/actions-block>).
     pub(super) const BUTTONS: usize = 25;
 }

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::fallback::mark;
-use super::limits;
-use crate::chat::native::{Dialect, Slot, at_most, objects};
+use super::{block_kit, limits};
+use crate::chat::native::{Dialect, Slot, at_most};
 use crate::message::fit::units;
 use crate::message::flatten::flatten;
 use crate::message::{Inline, Ping};
@@ -104,17 +104,8 @@ fn check(body: &Value) -> Result<(), String> {
     if !has("text") && !has("blocks") && !has("attachments") {
         return Err("Slack wants `text`, `blocks` or `attachments`".to_owned());
     }
-    objects(body, "", &mut |path, object| {
-        let at = |key: &str| if path.is_empty() { format!("`{key}`") } else { format!("`{path}.{key}`") };
-        if let Some(blocks) = object.get("blocks").and_then(Value::as_array) {
-            at_most(&at("blocks"), blocks.len(), limits::BLOCKS, "blocks")?;
-        }
-        if let Some(text) = object.get("text").and_then(Value::as_str) {
-            at_most(&at("text"), units(text), limits::TEXT, "characters")?;
-            if text.is_empty() && object.contains_key("type") {
-                return Err(format!("{} is empty, which Slack refuses", at("text")));
-            }
-        }
-        Ok(())
-    })
+    if let Some(text) = body.get("text").and_then(Value::as_str) {
+        at_most("`text`", units(text), limits::TEXT, "characters")?;
+    }
+    block_kit::check(body)
 }

@@ -144,6 +144,7 @@ impl<'a> Builder<'a> {
             uses.entry(route.template.as_deref().unwrap_or_default()).or_default().extend(held);
         }
         templates.wrong_for(&uses).into_iter().for_each(|problem| notes.add(problem));
+        templates.unused(&uses).into_iter().for_each(|problem| notes.add(problem));
         let router = Router::new(routes, mutes, channels.guards);
         let broken = notes.broken();
         if broken == super::section::Broken::default() {

@@ -90,7 +90,7 @@ pub static HELPERS: &[Documented] = &[
     helper("each", 1, 1, "{{#each push.commits}}{{subject}}. {{/each}}", "Fix login timeout. Test it.", "what is between, once for each; also `{{@index}}`, `{{@first}}`, `{{@last}}`, and `{{else}}` where there is none").may_miss(),
     helper("with", 1, 1, "{{#with push}}{{branch}}{{/with}}", "feature/_limits_", "what is between, with names looked up there").may_miss(),
     helper("lookup", 2, 2, "{{lookup repository \"full_name\"}}", "acme/api", "a value by a name or number that is a value itself").may_miss(),
-    helper("eq", 2, 2, "{{#if (eq push.count 3)}}three{{/if}}", "three", "whether both are the same").may_miss(),
+    helper("eq", 2, 2, "{{#if (eq push.count 3)}}three{{/if}}", "three", "whether both are the same; numbers and texts of numbers compare as numbers").may_miss(),
     helper("ne", 2, 2, "{{#if (ne push.count 3)}}not three{{else}}three{{/if}}", "three", "whether they are not").may_miss(),
     helper("gt", 2, 2, "{{#if (gt push.count 2)}}many{{/if}}", "many", "whether the first is greater").may_miss(),
     helper("gte", 2, 2, "{{#if (gte push.count 3)}}many{{/if}}", "many", "greater, or the same").may_miss(),

@@ -3,9 +3,11 @@
 //! Null and missing values are empty for every helper. What a helper returns is shielded like any other value;
 //! those that make markup write a [`Splice`] instead, and give plain text where another helper takes them.
 
+mod compare;
 mod documented;
 mod mention;
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use handlebars::{
@@ -30,7 +32,13 @@ pub(super) fn registry() -> Handlebars<'static> {
     registry.unregister_helper("log");
     registry.unregister_helper("raw");
     registry.register_helper("helperMissing", Box::new(missing));
-    let values: [(&str, ValueFn); 11] = [
+    let values: [(&str, ValueFn); 17] = [
+        ("eq", |arguments| compared(arguments, |order| order == Some(Ordering::Equal))),
+        ("ne", |arguments| compared(arguments, |order| order != Some(Ordering::Equal))),
+        ("gt", |arguments| compared(arguments, |order| order == Some(Ordering::Greater))),
+        ("gte", |arguments| compared(arguments, |order| order.is_some_and(Ordering::is_ge))),
+        ("lt", |arguments| compared(arguments, |order| order == Some(Ordering::Less))),
+        ("lte", |arguments| compared(arguments, |order| order.is_some_and(Ordering::is_le))),
         ("plain", plain),
         ("truncate", truncate),
         ("first_line", first_line),
@@ -265,6 +273,11 @@ fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     // A long text between many items would take more memory than there is.
     budget::spend_on(separator.len() as u64 * texts.len() as u64)?;
     Ok(texts.join(&separator).into())
+}
+
+/// `{{eq a b}}`, `{{gt a b}}` and their like.
+fn compared(arguments: &Arguments<'_, '_>, holds: fn(Option<Ordering>) -> bool) -> Result<Value, RenderError> {
+    Ok(holds(compare::compare(arguments.value(0), arguments.value(1))).into())
 }
 
 /// `{{plain text}}`: Markdown that the host's users wrote, as its reader sees it: in one line, without what it quotes.

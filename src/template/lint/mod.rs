@@ -111,6 +111,11 @@ impl<'a> Faults<'a> {
             faults: vec![],
         };
         walk.template(&template);
+        if let Some(position) = syntax::foreign_tag(text) {
+            let place = walk.source.place(Some(position));
+            let problem = Problem::warning("`{% … %}` is not Handlebars, and is shown as text", place);
+            self.add(problem.help("write `{{#if …}}…{{/if}}` or `{{#each …}}…{{/each}}`"));
+        }
         for fault in walk.faults {
             self.add(fault);
         }
@@ -120,6 +125,12 @@ impl<'a> Faults<'a> {
             Slot::Plain(text.to_owned())
         }
     }
+}
+
+/// Compiles a string of which is known that it has no mistakes.
+pub(super) fn compiled(what: &str, text: &str, partials: &BTreeMap<String, Partial>) -> Option<Slot> {
+    let template = syntax::compile(text).ok()?;
+    Some(Slot::Template(what.to_owned(), stretches(template, partials)))
 }
 
 /// What a path from the event on leads to.

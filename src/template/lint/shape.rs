@@ -50,6 +50,10 @@ impl Shape {
         if is(node, "array") {
             return match part.parse::<usize>() {
                 Ok(_) => Ok(Self::Known(&node["items"], longer())),
+                Err(_) if is_length(part) => Err(Nowhere {
+                    message: format!("`{whole}`: a list has no `{part}`"),
+                    help: Some(format!("write `{{{{len {}}}}}`", before(whole, part))),
+                }),
                 Err(_) => Err(Nowhere {
                     message: format!("`{whole}`: `{part}` is asked of a list"),
                     help: Some(
@@ -60,6 +64,10 @@ impl Shape {
         }
         let Some(properties) = node["properties"].as_object() else {
             let message = format!("`{whole}`: what stands before `{part}` is a single value");
+            if is_length(part) {
+                let help = format!("for the number of characters write `{{{{len {}}}}}`", before(whole, part));
+                return Err(Nowhere { message, help: Some(help) });
+            }
             return Err(Nowhere { message, help: Some(format!("leave `.{part}` out")) });
         };
         let near = nearest(part, properties.keys().map(String::as_str).chain((part == whole).then_some("else")));
@@ -108,12 +116,26 @@ impl Shape {
         if is(node, "array") {
             return Ok(Self::Known(&node["items"], None));
         }
+        if whole == "this" && self.path().is_some_and(str::is_empty) {
+            let help = "name a list: `{{#each push.commits}}`".to_owned();
+            return Err(Nowhere { message: format!("`{whole}` is the event, not a list"), help: Some(help) });
+        }
         if node["properties"].is_object() {
             return Ok(Self::Any);
         }
-        let help = "`each` goes through lists, such as `push.commits`".to_owned();
+        let help = "name a list: `{{#each push.commits}}`".to_owned();
         Err(Nowhere { message: format!("`{whole}` is no list"), help: Some(help) })
     }
+}
+
+/// Whether a name is that of a list's length elsewhere.
+fn is_length(part: &str) -> bool {
+    matches!(part, "length" | "size" | "count")
+}
+
+/// A path without its last part.
+fn before<'a>(whole: &'a str, part: &str) -> &'a str {
+    whole.strip_suffix(part).map_or(whole, |before| before.trim_end_matches('.'))
 }
 
 /// Behind references, and what may be null.

@@ -196,6 +196,12 @@ impl<'a> Walk<'a> {
             let message = format!("`{name}`: argument {} must be a whole number, not {found}", n + 1);
             self.error(position, message, Some(format!("as in `{}`", helper.example)));
         }
+        if let (true, Some(Parameter::Literal(serde_json::Value::String(format)))) = (name == "date", params.get(1))
+            && let Some(right) = wrong_date_format(format)
+        {
+            let message = format!("`date`: `{format}` is not a valid strftime format");
+            self.error(position, message, Some(right));
+        }
         let account = params.first().and_then(Parameter::as_name).filter(|_| name == "mention");
         if let Some(path) = account.filter(|path| !self.quietly(path).may_be_account()) {
             let help = Some(format!("name an account, as in `{}`", helper.example));
@@ -419,4 +425,27 @@ fn comment(text: &str) -> &str {
 
 fn name(decorator: &DecoratorTemplate) -> String {
     decorator.name.as_name().unwrap_or("(computed)").to_owned()
+}
+
+/// What to write in place of a format of dates that is none, or is in the letters of Java and JavaScript.
+fn wrong_date_format(format: &str) -> Option<String> {
+    const LETTERS: [(&str, &str); 10] = [
+        ("YYYY", "%Y"),
+        ("yyyy", "%Y"),
+        ("YY", "%y"),
+        ("MMM", "%b"),
+        ("MM", "%m"),
+        ("DD", "%d"),
+        ("dd", "%d"),
+        ("HH", "%H"),
+        ("mm", "%M"),
+        ("ss", "%S"),
+    ];
+    if !format.contains('%') && LETTERS.iter().any(|(letters, _)| format.contains(letters)) {
+        let right = LETTERS.iter().fold(format.to_owned(), |format, (letters, right)| format.replace(letters, right));
+        return Some(format!("write `{right}`"));
+    }
+    let zoned = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    let error = jiff::fmt::strtime::format(format, &zoned).err()?;
+    Some(format!("{error}; as in `%-d %b %Y, %H:%M`"))
 }
