@@ -95,19 +95,12 @@ fn plain(text: &str) -> String {
 
 /// An address: a value that is one as a whole, or one of the template's own in which values are encoded.
 fn url(text: &str) -> Result<String, String> {
-    let encoded = |value: &str| -> String {
-        url::form_urlencoded::byte_serialize(value.as_bytes()).collect::<String>().replace('+', "%20")
-    };
-    let runs: Vec<_> = runs(text).collect();
-    let is_own = runs.iter().any(|run| matches!(run, Run::Own(own) if own.contains("://")));
-    let read = runs.into_iter().map(|run| match run {
-        Run::Own(own) => own.to_owned(),
-        Run::Value(value) if is_own => encoded(&value),
-        Run::Value(value) => value,
-        Run::Tree(tree) => plain_text(&flatten(tree)),
-        Run::Mention(ping) => ping.name,
-    });
-    let read: String = read.collect();
+    let read = WebUrl::join(runs(text).map(|run| match run {
+        Run::Own(own) => (own.into(), false),
+        Run::Value(value) => (value.into(), true),
+        Run::Tree(tree) => (plain_text(&flatten(tree)).into(), true),
+        Run::Mention(ping) => (ping.name.into(), true),
+    }));
     let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is no address of the web"))?;
     Ok(url.to_string())
 }
@@ -262,7 +255,7 @@ mod tests {
         let whole = of(&shield("https://x.example:8443/a%20b?c=d&e")).unwrap();
         assert_eq!((&whole["url"], &whole["action_id"]), (&json!("https://x.example:8443/a%20b?c=d&e"), &json!("a-b")));
         let own = of(&format!("https://x.example/{}?q={}", shield("feature/x y"), shield("a&b=c#d"))).unwrap();
-        assert_eq!(own["url"], "https://x.example/feature%2Fx%20y?q=a%26b%3Dc%23d");
+        assert_eq!(own["url"], "https://x.example/feature/x%20y?q=a%26b%3Dc%23d");
         for wrong in ["javascript:alert(1)", "", "ftp://x"] {
             let error = of(&shield(wrong)).unwrap_err();
             assert!(error.contains("`blocks`: `elements`: `url`: ") && error.contains("is no address"), "{error}");

@@ -47,6 +47,19 @@ pub fn plain(rendered: &str) -> String {
     read(shield::pieces(rendered)).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// An address that a template wrote, with values in it.
+pub(crate) fn address_of(rendered: &str) -> String {
+    address(shield::pieces(rendered))
+}
+
+fn address<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
+    WebUrl::join(pieces.map(|piece| match piece {
+        Piece::Own(own) => (own.into(), false),
+        Piece::Value(value) => (shield::text(value), true),
+        Piece::Splice(inside) => (plain_text(&flatten(Splice::tree(inside))).into(), true),
+    }))
+}
+
 /// Text that can hold no markup.
 fn read<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
     let mut text = String::new();
@@ -204,6 +217,11 @@ impl<'a> Tree<'a> {
     /// The text of a leaf that can hold no markup: code, an address.
     fn read(&self, leaf: &str) -> String {
         self.harmless(read(self.skeleton.pieces(leaf)))
+    }
+
+    /// An address, in which values behind its beginning are encoded.
+    fn address(&self, leaf: &str) -> String {
+        self.harmless(address(self.skeleton.pieces(leaf)))
     }
 
     /// Text in which a line end means a line end.
@@ -389,7 +407,7 @@ impl<'a> Tree<'a> {
             Tag::Emphasis => Container::Emphasis,
             Tag::Strikethrough => Container::Strike,
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                Container::Link(WebUrl::parse(&self.read(&dest_url)))
+                Container::Link(WebUrl::parse(&self.address(&dest_url)))
             }
             Tag::HtmlBlock => Container::Html,
             _ => Container::Other,

@@ -1,7 +1,9 @@
 //! Addresses that a message may link to.
 
+use std::borrow::Cow;
 use std::fmt;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::Url;
 
@@ -30,6 +32,20 @@ impl WebUrl {
         safe.then(|| Self(String::from(url).into()))
     }
 
+    /// An address of parts, values among them: the first one may be a whole address, and what follows it is encoded, so that
+    /// a branch called `fix/#12?` is one. `true` marks a value.
+    pub(crate) fn join<'a>(parts: impl IntoIterator<Item = (Cow<'a, str>, bool)>) -> String {
+        let mut url = String::new();
+        for (part, is_value) in parts {
+            if is_value && !url.trim().is_empty() {
+                url.push_str(&encoded(&part));
+            } else {
+                url.push_str(&part);
+            }
+        }
+        url
+    }
+
     /// The text form.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -39,6 +55,16 @@ impl WebUrl {
     pub fn host(&self) -> Option<String> {
         Url::parse(&self.0).ok()?.host_str().map(ToOwned::to_owned)
     }
+}
+
+/// What stays as it is within a part of a path or a query.
+const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+
+/// Encodes text within an address. A `/` stays one, unless it would lead upwards.
+fn encoded(text: &str) -> String {
+    let is_upwards = text.split('/').any(|part| matches!(part, "." | ".."));
+    let encoded = utf8_percent_encode(text, AS_IT_IS).to_string();
+    if is_upwards { encoded.replace('/', "%2F") } else { encoded }
 }
 
 impl fmt::Display for WebUrl {
@@ -82,6 +108,23 @@ mod tests {
         assert_eq!(WebUrl::parse("https://1.2.3.0xa/x").unwrap().as_str(), "https://1.2.3.10/x");
         assert_eq!(WebUrl::parse("https://x.example").unwrap().as_str(), "https://x.example/");
         assert_eq!(WebUrl::parse("http://x.example:81/?q#f").unwrap().host().as_deref(), Some("x.example"));
+    }
+
+    #[test]
+    fn values_behind_the_beginning_of_an_address_are_encoded() {
+        let join =
+            |parts: &[(&'static str, bool)]| WebUrl::join(parts.iter().map(|(text, value)| ((*text).into(), *value)));
+        let (repository, branch) = (("https://x.example/a/b", true), ("fix/#12?50%", true));
+        assert_eq!(join(&[repository, ("/src/", false), branch]), "https://x.example/a/b/src/fix/%2312%3F50%25");
+        assert_eq!(join(&[("https://x.example/", false), ("a/b", true)]), "https://x.example/a/b");
+        assert_eq!(
+            join(&[("https://x.example/r/", false), ("../../evil", true)]),
+            "https://x.example/r/..%2F..%2Fevil"
+        );
+        assert_eq!(
+            join(&[("", false), ("https://x.example/?q=a%20b#c", true), ("", false)]),
+            "https://x.example/?q=a%20b#c"
+        );
     }
 
     proptest! {

@@ -168,7 +168,8 @@ impl<'a> Making<'a> {
     }
 
     fn url(&mut self, slot: Option<&Slot>) -> Result<Option<WebUrl>, NoMessage> {
-        Ok(self.optional(slot)?.and_then(|text| WebUrl::parse(&text)))
+        let address = slot.map(|slot| self.slot(slot).map(markdown::address_of)).transpose()?;
+        Ok(address.and_then(|address| WebUrl::parse(&address)))
     }
 
     fn accent(&mut self, slot: Option<&Slot>) -> Result<Accent, NoMessage> {

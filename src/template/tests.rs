@@ -432,3 +432,21 @@ fn a_mistake_in_the_json_of_a_template_is_told_with_its_line() {
     let failure = rendered.failures[0].to_string();
     assert!(failure.starts_with("mine/slack/push.json.hbs:6: renders to no JSON"), "{failure}");
 }
+
+#[test]
+fn a_branch_within_an_address_is_encoded() {
+    let text = "+++\nline = '[b]({{repository.url}}/src/{{push.branch}})'\nurl = '{{repository.url}}/branch/{{push.branch}}'\n+++\n\
+                [b]({{repository.url}}/src/{{push.branch}}?at={{push.branch}})\n";
+    let (library, problems) = compile(text);
+    assert_eq!(problems, []);
+    let event = json!({ "repository": { "url": "https://x.example/acme/api" }, "push": { "branch": "fix/#12?50%" } });
+    let message = library.render(&Context::new(pushed(event)), None).message;
+    let message = format!("{message:?}");
+    for address in [
+        "https://x.example/acme/api/src/fix/%2312%3F50%25\"",
+        "https://x.example/acme/api/branch/fix/%2312%3F50%25\"",
+        "https://x.example/acme/api/src/fix/%2312%3F50%25?at=fix/%2312%3F50%25\"",
+    ] {
+        assert!(message.contains(address), "{address}: {message}");
+    }
+}

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::limits;
+use crate::chat::native::by_line;
 use crate::chat::webhook::to_json;
 use crate::event::Account;
 use crate::message::table::as_text;
@@ -192,7 +193,8 @@ pub(super) fn draw(message: &Message) -> String {
         schema: "http://adaptivecards.io/schemas/adaptive-card.json",
         r#type: "AdaptiveCard",
         version: "1.4",
-        fallback_text: inert(plain_text(&message.line).trim()),
+        // The schema says that it may be read as Markdown.
+        fallback_text: inert(&by_line(plain_text(&message.line).trim(), escaped)),
         body: page.elements,
         actions: message.buttons.iter().take(limits::BUTTONS).map(button).collect(),
         msteams: Teams { width: "Full", entities },

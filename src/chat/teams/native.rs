@@ -31,6 +31,8 @@ fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
     match key {
         "url" | "iconUrl" | "backgroundImage" => Slot::Url,
         "text" if is("TextBlock") => Slot::Markup,
+        // The schema says that it may be read as Markdown.
+        "fallbackText" => Slot::Markup,
         // Of a fact: it has no type of its own.
         "title" | "value" if !within.contains_key("type") && within.contains_key("value") => Slot::Markup,
         _ => Slot::Plain,

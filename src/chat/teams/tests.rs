@@ -6,6 +6,7 @@ use crate::chat::testing::{
     all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, sample,
     short, texts,
 };
+use crate::message::Inline;
 
 /// What Teams refuses, or loses without a word.
 fn check(body: &Value, what: &str) {
@@ -156,4 +157,12 @@ fn pings_leave_room_for_what_they_are_about() {
     }
     let body: Value = serde_json::from_str(&encode(&message)).unwrap();
     assert!(body.to_string().contains("<at>Seán O'Brien-Smith Jr. 2</at>"));
+}
+
+#[test]
+fn the_fallback_text_holds_no_markup_of_others() {
+    let line = vec![Inline::Text("[x](https://evil.example) **b** {{now}}".to_owned())];
+    let drawn: Value = serde_json::from_str(&draw::draw(&Message { line, ..Message::default() })).unwrap();
+    let fallback = &drawn["attachments"][0]["content"]["fallbackText"];
+    assert_eq!(fallback, "\\[x\\](https://evil.example) \\*\\*b\\*\\* {\u{200b}{now}}");
 }

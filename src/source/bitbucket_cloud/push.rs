@@ -62,7 +62,7 @@ impl Reader<'_> {
             count,
             commits,
             head: self.commit(&there["target"]),
-            url: if deleted { None } else { page(new) },
+            url: if deleted { None } else { page(new).map(|url| with_encoded_end(url, &name)) },
             // For forced pushes and new branches this link leads to the branch.
             compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
             diff_url: link(&change["links"]["diff"]["href"]),
@@ -76,6 +76,16 @@ impl Reader<'_> {
         });
         Some(event)
     }
+}
+
+/// The page of a ref: an address that ends in the ref's name as it is would be cut at a `#` or a `?`.
+fn with_encoded_end(url: String, name: &str) -> String {
+    let before = url.strip_suffix(name).filter(|_| name.contains(['#', '?', '%'])).and_then(|url| Url::parse(url).ok());
+    let Some(mut encoded) = before else { return url };
+    if let Ok(mut segments) = encoded.path_segments_mut() {
+        segments.pop_if_empty().extend(name.split('/'));
+    }
+    encoded.into()
 }
 
 /// The page that lists a branch's commits; the payload links only to the API's list.

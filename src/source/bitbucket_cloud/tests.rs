@@ -586,3 +586,22 @@ fn attribute_lists_of_the_editor_are_not_part_of_a_text() {
         assert_eq!(content(raw), text);
     }
 }
+
+#[test]
+fn pages_of_refs_with_marks_of_addresses_in_their_names_are_encoded() {
+    let page = |name: &str, href: &str| {
+        let new = json!({ "type": "branch", "name": name, "links": { "html": { "href": href } }, "target": { "hash": "a".repeat(40) } });
+        let repository =
+            json!({ "full_name": "acme/x", "links": { "html": { "href": "https://bitbucket.org/acme/x" } } });
+        let body =
+            json!({ "repository": repository, "push": { "changes": [{ "old": null, "new": new, "created": true }] } });
+        let push = parse("repo:push", &body).unwrap().events.remove(0).push.unwrap();
+        (push.url.unwrap(), push.commits_url.unwrap())
+    };
+    let (url, commits) = page("fix/#12?50%", "https://bitbucket.org/acme/x/branch/fix/#12?50%");
+    assert_eq!(url, "https://bitbucket.org/acme/x/branch/fix/%2312%3F50%25");
+    assert_eq!(commits, "https://bitbucket.org/acme/x/commits/branch/fix/%2312%3F50%25");
+    // What Bitbucket encodes stays as it is.
+    let (url, _) = page("fix/#12", "https://bitbucket.org/acme/x/branch/fix/%2312");
+    assert_eq!(url, "https://bitbucket.org/acme/x/branch/fix/%2312");
+}
