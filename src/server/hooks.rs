@@ -23,7 +23,7 @@ use crate::memory::subject_of_body;
 use crate::message::fit::cut_text;
 use crate::message::shield::harmless;
 use crate::source::{Parsed, Refusal, Verified};
-use crate::store::{Accepted, NewRequest, Refused, StoreError, now};
+use crate::store::{Accepted, Filter, NewRequest, Refused, StoreError, now};
 
 /// Time for which a request is held while the store cannot take it. Bitbucket waits 10 s for an answer
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).
@@ -273,8 +273,7 @@ async fn store(
             answer(StatusCode::ACCEPTED, &receipt)
         }
         Ok(Ok(Ok(Accepted::Duplicate { receipt }))) => {
-            let mut receipt = parse(&receipt);
-            receipt["duplicate"] = true.into();
+            let receipt = duplicate(&app, parse(&receipt)).await;
             count(&source, "duplicate");
             tracing::info!(request = %receipt["request"], %source, key = summary.0, "duplicate");
             answer(StatusCode::OK, &receipt)
@@ -283,6 +282,42 @@ async fn store(
         Ok(Err(stopped)) => not_stored(&app, &source, &stopped.to_string()),
         Err(_) => not_stored(&app, &source, &StoreError::Busy.to_string()),
     }
+}
+
+/// Deliveries that the answer to a duplicate lists.
+const MAX_LISTED: usize = 20;
+
+/// Events whose ids the answer to a duplicate names.
+const MAX_NAMED: usize = 3;
+
+/// The answer to a request that was received before: that of then, where its events went since, and how to route them again.
+/// Somebody may have sent it again in the host's UI after a route was changed.
+async fn duplicate(app: &App, mut receipt: Value) -> Value {
+    receipt["duplicate"] = true.into();
+    let Some(request) = receipt["request"].as_str().map(RequestId::from) else { return receipt };
+    let of = |limit| Filter { request: Some(request.clone()), limit, ..Filter::default() };
+    let found = async { Ok((app.store.events(of(MAX_NAMED + 1)).await?, app.store.deliveries(of(MAX_LISTED)).await?)) };
+    let (events, deliveries) = match found.await {
+        Ok(found) => found,
+        // The answer is of use without it.
+        Err(error) => {
+            let error: StoreError = error;
+            tracing::warn!(%error, request = %request, "cannot read where a duplicate went");
+            return receipt;
+        }
+    };
+    let went = deliveries.iter().filter(|delivery| !delivery.channel.as_str().is_empty());
+    let went: Vec<_> =
+        went.map(|sent| json!({ "channel": sent.channel, "state": sent.state, "kind": sent.kind })).collect();
+    receipt["deliveries"] = went.into();
+    let named: Vec<_> = events.iter().take(MAX_NAMED).map(|event| event.id.as_str()).collect();
+    let more = if events.len() > MAX_NAMED { " …" } else { "" };
+    receipt["help"] = format!(
+        "this request was received before, so it is not routed again; to route it by the current rules: hookbell replay --reroute {}{more}",
+        named.join(" ")
+    )
+    .into();
+    receipt
 }
 
 /// `503`, for a request that the sender is to send again.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use reqwest::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::chats::{config, numbers, send};
 use crate::fakes::{Fake, Kind};
@@ -367,4 +367,30 @@ async fn a_rejected_config_reaches_the_alerts_readiness_metrics_and_doctor() {
     assert!(recovery.contains("The configuration is valid again"), "{recovery}");
     assert!(text("/metrics").await.contains("hookbell_config_valid 1"));
     assert_eq!(text("/readyz").await.trim(), r#"{"status":"ready"}"#);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_sent_again_after_a_route_was_fixed_says_where_its_event_went_and_how_to_route_it_again() {
+    let slack = Fake::start(Kind::Slack).await;
+    let fixed = config(&[("slack", &slack)], "");
+    let home = Home::new(&fixed.replace("event = \"@all\"", "event = \"issue.*\""));
+    let mut service = home.serve();
+    let (key, body) = sample("pull_request.opened");
+    assert_eq!(post(&service, key, "once", &body).await.0, 202);
+    replace(&home.path().join("config.toml"), &fixed);
+    service.wait_for_log(WENT_OVER);
+    let (status, answer) = post(&service, key, "once", &body).await;
+    assert_eq!((status, &answer["duplicate"], &answer["deliveries"]), (200, &json!(true), &json!([])));
+    let help = answer["help"].as_str().unwrap();
+    let (_, command) = help.split_once("hookbell ").unwrap();
+    assert!(command.starts_with("replay --reroute evt_"), "{help}");
+    let (code, out, err) = home.run(&command.split(' ').collect::<Vec<_>>());
+    assert_eq!(code, 0, "{out} {err}");
+    slack.wait_for(1).await;
+    let (_, answer) = post(&service, key, "once", &body).await;
+    let went = answer["deliveries"].as_array().unwrap();
+    assert_eq!(
+        (went.len(), &went[0]["channel"], &went[0]["kind"]),
+        (1, &json!("slack"), &json!("pull_request.opened"))
+    );
 }
