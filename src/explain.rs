@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventId, RequestId, SourceName};
+use crate::event::{Event, EventId, RequestId, SourceName, Summary};
 use crate::routing::{Decision, Explanation, Router, Subject};
 use crate::store::{Millis, WholeDelivery, moment};
 
@@ -58,6 +58,7 @@ pub enum Rules {
 /// What the rules say of an event, which came through a source at a moment.
 pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) -> (Explained, Decision) {
     let (decision, said) = router.explain(Subject { source, event, at: moment(at) });
+    let summary = Summary::of(&serde_json::to_value(event).unwrap_or_default());
     let explained = Explained {
         id: None,
         request: None,
@@ -66,8 +67,8 @@ pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) 
         kind: event.kind.to_string(),
         key: event.key.clone(),
         repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
-        about: about(event),
-        actor: event.actor.as_ref().map(|actor| actor.name.clone()),
+        about: summary.title,
+        actor: summary.actor,
         rules: Rules::Now,
         silent: None,
         muted: decision.muted.clone(),
@@ -76,22 +77,4 @@ pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) 
         deliveries: vec![],
     };
     (explained, decision)
-}
-
-/// What an event is about, in a few words.
-fn about(event: &Event) -> Option<String> {
-    let numbered = |id: Option<u64>, title: Option<&str>| {
-        let number = id.map(|id| format!("#{id}"));
-        let words: Vec<_> = number.into_iter().chain(title.map(ToOwned::to_owned)).collect();
-        (!words.is_empty()).then(|| words.join(" "))
-    };
-    if let Some(pull_request) = &event.pull_request {
-        return numbered(pull_request.id, pull_request.title.as_deref());
-    }
-    if let Some(issue) = &event.issue {
-        return numbered(issue.id, issue.title.as_deref());
-    }
-    let push = event.push.as_ref().and_then(|push| push.name());
-    let build = event.build.as_ref().and_then(|build| build.name.as_deref());
-    push.or(build).or_else(|| event.branch()).map(ToOwned::to_owned)
 }

@@ -8,7 +8,7 @@ use super::Failure;
 use super::caller::Server;
 use super::events::segment;
 use super::print::outln;
-use super::shown::{escaped, harmless_lines, in_line, json, moment, rows, since, states};
+use super::shown::{escaped, harmless_lines, in_line, json, moment, more, since, states, table};
 use crate::server::admin::DeliveriesAnswer;
 use crate::store::{SeenDelivery, WholeDelivery};
 
@@ -29,7 +29,7 @@ pub(super) struct Deliveries {
     /// In this state.
     #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
-    /// Since then: `2h` ago, or a moment.
+    /// Since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// How many, the newest.
@@ -61,7 +61,14 @@ impl Deliveries {
             ("limit", Some(self.limit.to_string())),
         ];
         let answer: DeliveriesAnswer = caller.get("/api/v1/deliveries", &query)?;
-        rows(&answer.deliveries, self.json, "there is no such delivery", line);
+        table(
+            &answer.deliveries,
+            self.json,
+            "no delivery matches",
+            ["CREATED", "DELIVERY", "STATE", "CHANNEL", "KIND", "REPOSITORY", "ABOUT", "BY", "WHY"],
+            cells,
+        );
+        more(answer.deliveries.len(), answer.total);
         Ok(())
     }
 
@@ -79,6 +86,23 @@ impl Deliveries {
         }
         Ok(())
     }
+}
+
+/// A delivery in a row of a table.
+fn cells(delivery: &SeenDelivery) -> [String; 9] {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let further = if delivery.more > 0 { format!(" and {} more", delivery.more) } else { String::new() };
+    [
+        moment(delivery.created_at),
+        delivery.id.to_string(),
+        delivery.state.as_str().to_owned(),
+        if delivery.channel.as_str().is_empty() { "-".to_owned() } else { delivery.channel.to_string() },
+        delivery.kind.clone(),
+        or_none(&delivery.repository),
+        or_none(&delivery.summary.title) + &further,
+        or_none(&delivery.summary.actor),
+        why(delivery).unwrap_or_default(),
+    ]
 }
 
 /// One delivery in a line.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::caller::Server;
 use super::print::outln;
-use super::shown::{escaped, in_line, json, moment, rows, since, states};
+use super::shown::{escaped, in_line, json, moment, more, rows, since, states, table};
 use super::{Failure, deliveries};
 use crate::server::Misdirected;
 use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
@@ -32,7 +32,7 @@ pub(super) struct Events {
     /// With a delivery in this state.
     #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
-    /// Since then: `2h` ago, or a moment.
+    /// Since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// Of the request with this name of the host's: Bitbucket's `X-Request-UUID`.
@@ -74,7 +74,14 @@ impl Events {
                 ("limit", limit),
             ];
             let answer: EventsAnswer = caller.get("/api/v1/events", &query)?;
-            rows(&answer.events, self.json, "no such event came in", event);
+            table(
+                &answer.events,
+                self.json,
+                "no event matches",
+                ["RECEIVED", "EVENT", "KIND", "REPOSITORY", "ABOUT", "BY", "WENT TO"],
+                cells,
+            );
+            more(answer.events.len(), answer.total);
         }
         Ok(())
     }
@@ -84,7 +91,12 @@ impl Events {
             outln!("{}", json(answer));
             return;
         }
-        outln!("{}", event(&answer.event));
+        let event = &answer.event;
+        let title = event.summary.title.as_deref().map(|title| format!("  {title}")).unwrap_or_default();
+        let by = event.summary.actor.as_deref().map(|actor| format!("  by {actor}")).unwrap_or_default();
+        let repository = event.repository.as_deref().unwrap_or("-");
+        let (at, id, kind) = (moment(event.at), &event.id, &event.kind);
+        outln!("{}", in_line(&format!("{at}  {id}  {kind}  {repository}{title}{by}  → {}", went(event))));
         outln!("{}", escaped(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
         for delivery in &answer.deliveries {
             outln!("{}", deliveries::line(delivery));
@@ -109,7 +121,22 @@ fn misdirected(request: &Misdirected) -> String {
     in_line(&format!("{at}  {client}  {method} {path}  {}", request.reason))
 }
 
-fn event(seen: &SeenEvent) -> String {
+/// An event in a row of a table.
+fn cells(seen: &SeenEvent) -> [String; 7] {
+    let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    [
+        moment(seen.at),
+        seen.id.to_string(),
+        seen.kind.clone(),
+        or_none(&seen.repository),
+        or_none(&seen.summary.title),
+        or_none(&seen.summary.actor),
+        went(seen),
+    ]
+}
+
+/// Where an event went, or why nowhere.
+fn went(seen: &SeenEvent) -> String {
     let went = seen.decision["sends"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
     let went: Vec<_> = went.collect();
     let why = seen.decision["silent"].as_str().map(ToOwned::to_owned);
@@ -120,12 +147,10 @@ fn event(seen: &SeenEvent) -> String {
     };
     let why = why.or_else(held);
     let why = why.or_else(|| seen.decision["dropped"].as_str().map(ToOwned::to_owned));
-    let went = match (went.is_empty(), why) {
+    match (went.is_empty(), why) {
         _ if seen.decision["undecided"] == true => "undecided: routed by itself once the rules are sound".to_owned(),
         (false, _) => went.join(", "),
         (true, Some(why)) => format!("nowhere: {why}"),
         (true, None) => "nowhere: no route matched".to_owned(),
-    };
-    let repository = seen.repository.as_deref().unwrap_or("-");
-    in_line(&format!("{}  {}  {repository}  {}  → {went}", moment(seen.at), seen.id, seen.kind))
+    }
 }

@@ -52,6 +52,10 @@ struct Arguments {
     )]
     config: PathBuf,
 
+    /// Show times in UTC instead of the system's time zone.
+    #[arg(long, global = true)]
+    utc: bool,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -124,6 +128,9 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.utc {
+        shown::show_utc();
+    }
     let result = match arguments.command.unwrap_or(Command::Serve) {
         Command::Serve => serve::run(&arguments.config),
         Command::Check(check) => check.run(&arguments.config),

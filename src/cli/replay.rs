@@ -15,7 +15,7 @@ use crate::server::admin::{DropAnswer, Left, ReplayAnswer};
 /// Which deliveries.
 #[derive(Args)]
 struct Which {
-    /// These deliveries.
+    /// These: ids of deliveries or events, a pull request's link, or `last` for the newest request.
     #[arg(value_name = "ID")]
     ids: Vec<String>,
     /// Those to this channel.
@@ -27,7 +27,7 @@ struct Which {
     /// Those of this repository: `workspace/slug`.
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
-    /// Those since then: `2h` ago, or a moment.
+    /// Those since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// At most so many, the oldest.
@@ -81,7 +81,6 @@ impl Which {
 
 /// `hookbell replay …`
 #[derive(Args)]
-#[command(mut_arg("ids", |ids| ids.help("These deliveries; with `--reroute`, events too, that may have gone nowhere")))]
 pub(super) struct Replay {
     #[command(flatten)]
     which: Which,

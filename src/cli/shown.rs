@@ -1,18 +1,42 @@
 //! How commands show things.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
+use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::Failure;
 use super::print::{errln, outln};
 use crate::message::shield::{harmless, is_order};
-use crate::store::{Millis, State, now};
+use crate::store::{COUNTED, Millis, State, now};
 
-/// A moment, to the second.
+/// Whether times are shown in UTC; else in the system's time zone, which `TZ` sets.
+static IN_UTC: AtomicBool = AtomicBool::new(false);
+
+/// From now on, times are shown in UTC.
+pub(super) fn show_utc() {
+    IN_UTC.store(true, Ordering::Relaxed);
+}
+
+/// The time zone of times that are read and shown.
+fn zone() -> TimeZone {
+    if IN_UTC.load(Ordering::Relaxed) { TimeZone::UTC } else { TimeZone::system() }
+}
+
+/// A moment, to the second, with its offset: `2026-11-24T09:00:00+01:00`.
 pub(super) fn moment(at: Millis) -> String {
-    let second = Timestamp::from_second(at.div_euclid(1000));
-    second.map_or_else(|_| at.to_string(), |second| second.to_string())
+    moment_in(at, zone())
+}
+
+fn moment_in(at: Millis, zone: TimeZone) -> String {
+    let Ok(second) = Timestamp::from_second(at.div_euclid(1000)) else { return at.to_string() };
+    let zoned = second.to_zoned_datetime(zone);
+    let offset = if zoned.offset().is_zero() { "Z" } else { "%:z" };
+    jiff::fmt::strtime::format(format!("%Y-%m-%dT%H:%M:%S{offset}"), &zoned).unwrap_or_else(|_| second.to_string())
 }
 
 /// How long ago something was, in its largest unit.
@@ -37,6 +61,48 @@ pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl 
     }
     if rows.is_empty() && !json {
         errln!("{none}");
+    }
+}
+
+/// Columns beyond this width push what follows to the right.
+const WIDEST: usize = 44;
+
+/// Rows below a heading, in columns; a line of JSON each for programs.
+pub(super) fn table<T: Serialize, const N: usize>(
+    rows: &[T],
+    json: bool,
+    none: &str,
+    heading: [&str; N],
+    cells: impl Fn(&T) -> [String; N],
+) {
+    if json || rows.is_empty() {
+        return self::rows(rows, json, none, |_| String::new());
+    }
+    let cells: Vec<_> = rows.iter().map(|row| cells(row).map(|cell| in_line(&cell))).collect();
+    let width = |n: usize| {
+        let widths = cells.iter().map(|row| row[n].width()).chain([heading[n].width()]);
+        widths.map(|width| width.min(WIDEST)).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |cells: [&str; N]| {
+        let mut line = String::new();
+        for (cell, width) in cells.iter().zip(widths) {
+            line.push_str(cell);
+            line.push_str(&" ".repeat(width.saturating_sub(cell.width()) + 2));
+        }
+        line.trim_end().to_owned()
+    };
+    outln!("{}", line(heading));
+    for row in &cells {
+        outln!("{}", line(std::array::from_fn(|n| row[n].as_str())));
+    }
+}
+
+/// Says how many are not listed: `20 of 39; --limit for more`.
+pub(super) fn more(listed: usize, total: u64) {
+    if total > listed as u64 {
+        let total = if total > COUNTED { format!("more than {COUNTED}") } else { total.to_string() };
+        errln!("{listed} of {total}; --limit N lists more");
     }
 }
 
@@ -75,17 +141,43 @@ pub(super) fn states() -> PossibleValuesParser {
     PossibleValuesParser::new(State::ALL.map(State::as_str))
 }
 
-/// Since when: `2h`, `1d`, `30min`, or a moment as `2026-11-24T08:00:00Z`.
+/// Since when: `2h`, `1d`, `30min` ago; `22:00`, `today`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, or with an offset,
+/// `2026-11-24T08:00:00Z`. Times without one are in the system's time zone.
 pub(super) fn since(text: &str) -> Result<Millis, Failure> {
+    since_at(text, Timestamp::now(), &zone()).ok_or_else(|| {
+        let forms = "`2h`, `22:00`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, `2026-11-24T08:00:00Z`";
+        Failure::Usage(format!("`{text}` is not a valid time; write how long ago, or when: {forms}"))
+    })
+}
+
+fn since_at(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Millis> {
+    let text = text.trim();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
     let ago = units.iter().find_map(|(unit, millis)| {
-        let number: Millis = text.trim().strip_suffix(unit)?.trim().parse().ok().filter(|number| *number >= 0)?;
-        Some(now().saturating_sub(number.checked_mul(*millis)?).max(0))
+        let number: Millis = text.strip_suffix(unit)?.trim().parse().ok().filter(|number| *number >= 0)?;
+        Some(now.as_millisecond().saturating_sub(number.checked_mul(*millis)?))
     });
-    let moment = || text.trim().parse::<Timestamp>().ok().map(|moment| moment.as_millisecond().max(0));
-    ago.or_else(moment).ok_or_else(|| {
-        Failure::Usage(format!("`{text}` is no time; write how long ago, `2h`, or when, `2026-11-24T08:00:00Z`"))
-    })
+    let today = || now.to_zoned_datetime(zone.clone()).date();
+    let midnight = Time::midnight();
+    let at = |date: Date, time: Time| zone.to_timestamp(date.to_datetime(time)).ok().map(|at| at.as_millisecond());
+    let by_name = || match text.to_ascii_lowercase().as_str() {
+        "today" => at(today(), midnight),
+        "yesterday" => at(today().yesterday().ok()?, midnight),
+        _ => None,
+    };
+    // A time of day is the last one: `22:00` in the morning means yesterday's.
+    let time_of_day = || {
+        let time: Time = text.parse().ok().filter(|_| text.contains(':') && !text.contains('-'))?;
+        let of_today = at(today(), time)?;
+        if of_today <= now.as_millisecond() { Some(of_today) } else { at(today().yesterday().ok()?, time) }
+    };
+    let instant = || text.parse::<Timestamp>().ok().map(|instant| instant.as_millisecond());
+    let local = || {
+        let datetime = text.parse::<DateTime>().ok()?;
+        zone.to_timestamp(datetime).ok().map(|at| at.as_millisecond())
+    };
+    let millis = ago.or_else(by_name).or_else(time_of_day).or_else(instant).or_else(local)?;
+    Some(millis.max(0))
 }
 
 #[cfg(test)]
@@ -94,12 +186,39 @@ mod tests {
 
     #[test]
     fn times_read_as_people_write_them() {
-        let at = |text: &str| since(text).ok();
-        assert_eq!(at("2026-11-24T08:00:00Z"), Some(1_795_507_200_000));
-        let two_hours = now() - at("2h").unwrap();
-        assert!((7_200_000..7_260_000).contains(&two_hours), "{two_hours}");
-        for wrong in ["", "yesterday", "-1h", "2 weeks", "99999999999999999999d"] {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        // 10:30 there.
+        let now: Timestamp = "2026-11-24T09:30:00Z".parse().unwrap();
+        let at = |text: &str| {
+            let instant = Timestamp::from_millisecond(since_at(text, now, &zone)?).unwrap();
+            Some(instant.to_string())
+        };
+        for (text, expected) in [
+            ("2h", "2026-11-24T07:30:00Z"),
+            ("30min", "2026-11-24T09:00:00Z"),
+            ("1d", "2026-11-23T09:30:00Z"),
+            ("10:00", "2026-11-24T09:00:00Z"),
+            ("22:00", "2026-11-23T21:00:00Z"),
+            ("today", "2026-11-23T23:00:00Z"),
+            ("Yesterday", "2026-11-22T23:00:00Z"),
+            ("2026-11-20", "2026-11-19T23:00:00Z"),
+            ("2026-11-20 08:00", "2026-11-20T07:00:00Z"),
+            ("2026-07-20T08:00", "2026-07-20T06:00:00Z"),
+            ("2026-11-24T08:00:00Z", "2026-11-24T08:00:00Z"),
+            ("2026-11-24T08:00:00+01:00", "2026-11-24T07:00:00Z"),
+        ] {
+            assert_eq!(at(text).as_deref(), Some(expected), "{text}");
+        }
+        for wrong in ["", "tomorrow", "-1h", "2 weeks", "99999999999999999999d", "25:00", "2026-13-01"] {
             assert_eq!(at(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn times_are_shown_with_their_offset() {
+        let at = "2026-11-24T09:30:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+        assert_eq!(moment_in(at, TimeZone::get("Europe/Berlin").unwrap()), "2026-11-24T10:30:00+01:00");
+        assert_eq!(moment_in(at, TimeZone::get("America/St_Johns").unwrap()), "2026-11-24T06:00:00-03:30");
+        assert_eq!(moment_in(at, TimeZone::UTC), "2026-11-24T09:30:00Z");
     }
 }

@@ -193,6 +193,12 @@ impl Store for Patient {
     async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
         wait_for!(self.refusals(limit))
     }
+    async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
+        wait_for!(self.count_events(filter))
+    }
+    async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError> {
+        wait_for!(self.count_deliveries(filter))
+    }
     async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
         wait_for!(self.events(filter))
     }

@@ -30,7 +30,9 @@ impl Summary {
             .or_else(|| Some(format!("pipeline #{}", event.pointer("/pipeline/number")?)))
             .or_else(|| text("/push/branch"))
             .or_else(|| text("/push/tag"))
-            .or_else(|| text("/commit/subject"));
+            .or_else(|| text("/build/branch"))
+            .or_else(|| text("/commit/subject"))
+            .or_else(|| text("/alert/title"));
         let pages = ["comment", "pull_request", "issue", "build", "pipeline", "push", "commit", "repository"];
         let url = pages.iter().find_map(|part| text(&format!("/{part}/url")));
         Self { title, actor: text("/actor/name"), url }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Lane, LaneState, Millis};
-use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
+use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
 
 /// What became of a delivery so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -117,6 +117,9 @@ pub struct SeenEvent {
     pub kind: String,
     /// `workspace/slug`.
     pub repository: Option<String>,
+    /// What it is about, who did it, its page.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// How it was routed.
     pub decision: Value,
 }
@@ -134,6 +137,9 @@ pub struct SeenDelivery {
     pub kind: String,
     /// That event's repository.
     pub repository: Option<String>,
+    /// What that event is about, who did it, its page.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// The channel that it goes to; empty while it is undecided.
     pub channel: ChannelName,
     /// The route that sends it; empty while it is undecided.
@@ -198,6 +204,9 @@ pub struct SeenAttempt {
     /// The program that tried: its host, and an id of this run.
     pub node: Option<String>,
 }
+
+/// The most that [`Store::count`](super::Store::count) counts to.
+pub const COUNTED: u64 = 10_000;
 
 /// What waits, and what ended badly.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

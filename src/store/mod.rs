@@ -23,7 +23,7 @@ use thiserror::Error;
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 
-pub use history::{Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
+pub use history::{COUNTED, Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
 
 /// A moment: milliseconds since 1970.
 pub type Millis = i64;
@@ -107,6 +107,12 @@ pub trait Store: Send + Sync {
 
     /// The last requests that were refused, the newest last.
     async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError>;
+
+    /// How many events fit, but for the limit; at most [`COUNTED`] and one more.
+    async fn count_events(&self, filter: Filter) -> Result<u64, StoreError>;
+
+    /// How many deliveries fit, likewise.
+    async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError>;
 
     /// Events that fit, the newest last.
     async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError>;

@@ -52,6 +52,9 @@ async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
         code == 0 && out.is_empty() && err.contains("0 messages sent again"),
         "what was sent again is not, twice: {out}"
     );
+    // What was sent again counts no more as dead.
+    let channel: Value = serde_json::from_str(told(&home, &["channels", "--json"]).trim()).unwrap();
+    assert_eq!(channel["dead"], 0);
     let (code, _, err) = home.run(&["replay", "dlv_none"]);
     assert!(code == 1 && err.contains("dlv_none: there is no such delivery"), "{err}");
     let (code, _, err) = home.run(&["replay", "--channel", "slack"]);
@@ -404,4 +407,30 @@ async fn the_preview_page_is_served_or_says_how_to_build_it() {
     let (status, saved) = ask("save", draft("push"), &token).await;
     assert_eq!((status, saved["file"].as_str()), (200, Some("mine/push.md.hbs")));
     service.wait_for_log("the changed config has mistakes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_are_sent_again_by_event_by_pull_request_and_the_last_ones() {
+    let slack = Fake::start(Kind::Slack).await;
+    let home = Home::new(&config(&[("slack", &slack)], ""));
+    let service = home.serve();
+    send(&service, 0..2).await;
+    slack.wait_for(2).await;
+    told(&home, &["replay", "last"]);
+    assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 1]);
+    let events = told(&home, &["events", "--json"]);
+    let event: Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    assert_eq!(event["title"], "#482 number 0000");
+    told(&home, &["replay", event["id"].as_str().unwrap()]);
+    assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 1, 0]);
+    // Of each event what was not sent again yet: the last attempts.
+    let page = event["url"].as_str().unwrap();
+    let again = told(&home, &["replay", &format!("{page}/diff?x#y")]);
+    assert_eq!(again.lines().count(), 2, "{again}");
+    slack.wait_for(6).await;
+    let (code, _, err) = home.run(&["replay", "https://bitbucket.org/acme/api/pull-requests/999"]);
+    assert!(
+        code == 1 && err.contains("no event of `https://bitbucket.org/acme/api/pull-requests/999` is stored"),
+        "{err}"
+    );
 }

@@ -14,6 +14,8 @@ use crate::store::{Millis, Refused, SeenDelivery, SeenEvent};
 pub struct EventsAnswer {
     /// The newest last.
     pub events: Vec<SeenEvent>,
+    /// How many fit, listed or not, counted up to 10,001.
+    pub total: u64,
 }
 
 /// One event.
@@ -50,6 +52,8 @@ pub struct RefusalsAnswer {
 pub struct DeliveriesAnswer {
     /// The newest last.
     pub deliveries: Vec<SeenDelivery>,
+    /// How many fit, listed or not, counted up to 10,001.
+    pub total: u64,
 }
 
 /// Whether messages leave.

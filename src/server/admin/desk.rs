@@ -120,7 +120,8 @@ impl Desk {
     }
 
     pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, Wrong> {
-        Ok(EventsAnswer { events: self.store.events(filter).await? })
+        let total = self.store.count_events(filter.clone()).await?;
+        Ok(EventsAnswer { events: self.store.events(filter).await?, total })
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, Wrong> {
@@ -138,7 +139,8 @@ impl Desk {
     }
 
     pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, Wrong> {
-        Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await? })
+        let total = self.store.count_deliveries(filter.clone()).await?;
+        Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await?, total })
     }
 
     pub(super) async fn delivery(&self, id: DeliveryId) -> Result<WholeDelivery, Wrong> {
@@ -232,13 +234,12 @@ impl Desk {
 
     /// Sends deliveries, or events that may have gone nowhere, by the routes of now.
     pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
-        let (events, ids): (Vec<_>, Vec<_>) = filter.ids.iter().cloned().partition(|id| id.starts_with("evt_"));
+        let Named { events, deliveries: ids } = self.named(&filter.ids).await?;
         let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
         let (found, mut left) =
             if only_events { (vec![], vec![]) } else { self.selected(once(Filter { ids, ..filter })).await? };
         let more = found.len() >= limit;
-        let mut origins: Vec<(EventId, Option<DeliveryId>)> =
-            events.into_iter().map(|id| (EventId::from(id), None)).collect();
+        let mut origins: Vec<(EventId, Option<DeliveryId>)> = events.into_iter().map(|id| (id, None)).collect();
         for delivery in found {
             if delivery.state == State::Waiting {
                 left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
@@ -354,15 +355,58 @@ impl Desk {
         Ok(DropAnswer { dropped, left, more, dry_run })
     }
 
-    /// The deliveries that are meant, and those that are named and not there.
+    /// The deliveries that are meant, and those that are named and not there. What names events means their deliveries.
     async fn selected(&self, filter: Filter) -> Result<(Vec<SeenDelivery>, Vec<Left>), Wrong> {
-        let named = filter.ids.clone();
-        let found = self.store.deliveries(filter).await?;
-        let missing = named.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
-        let missing = missing.map(|id| Left { why: "there is no such delivery, or it does not fit".to_owned(), id });
-        let left = missing.collect();
+        let Named { events, deliveries } = self.named(&filter.ids).await?;
+        let (mut found, mut left) = (vec![], vec![]);
+        if !deliveries.is_empty() || events.is_empty() {
+            found = self.store.deliveries(Filter { ids: deliveries.clone(), ..filter.clone() }).await?;
+        }
+        let missing = deliveries.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
+        left.extend(missing.map(|id| Left { why: "there is no such delivery, or it does not fit".to_owned(), id }));
+        for event in events {
+            // Of an event, what was not sent again yet.
+            let filter = Filter { ids: vec![], event: Some(event.clone()), unrepeated: true, ..filter.clone() };
+            let of_event = self.store.deliveries(filter).await?;
+            if of_event.is_empty() {
+                let why = "no message of this event fits: `--reroute` asks the current routes".to_owned();
+                left.push(Left { id: event.to_string(), why });
+            }
+            found.extend(of_event);
+        }
+        found.sort_by_key(|delivery| delivery.seq);
+        found.dedup_by(|one, other| one.id == other.id);
         Ok((found, left))
     }
+
+    /// What ids name: `last`, events, requests and pages of pull requests mean events.
+    async fn named(&self, ids: &[String]) -> Result<Named, Wrong> {
+        let mut named = Named::default();
+        for id in ids {
+            if id.starts_with("dlv_") {
+                named.deliveries.push(id.clone());
+            } else if id.starts_with("evt_") {
+                named.events.push(EventId::from(id.as_str()));
+            } else {
+                let found = self.store.events(Filter { limit: MAX_EVENTS, ..self.meant(id.trim()).await? }).await?;
+                if found.is_empty() {
+                    return Err(Wrong::Unknown(format!("no event of `{}` is stored", shown(id))));
+                }
+                named.events.extend(found.into_iter().map(|event| event.id));
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// Events that one name may mean.
+const MAX_EVENTS: usize = 1_000;
+
+/// What ids name.
+#[derive(Default)]
+struct Named {
+    events: Vec<EventId>,
+    deliveries: Vec<String>,
 }
 
 impl Desk {

@@ -31,7 +31,7 @@ impl Desk {
         Ok(ExplainAnswer { events })
     }
 
-    async fn meant(&self, what: &str) -> Result<Filter, Wrong> {
+    pub(super) async fn meant(&self, what: &str) -> Result<Filter, Wrong> {
         let none = || Wrong::Unknown(format!("there is no `{}`", shown(what)));
         Ok(match what.split_once('_').map_or(what, |(kind, _)| kind) {
             "last" => {

@@ -378,7 +378,8 @@ impl DeliveriesQuery {
 #[serde(deny_unknown_fields)]
 #[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
 struct Selection {
-    /// These deliveries; to be routed anew, events too.
+    /// These: ids of deliveries, events or requests, a pull request's page, or `last` for the newest request. What names
+    /// events means their deliveries; to be routed anew, the events themselves.
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "Vec<String>", length(min = 1, max = 1000))]
     ids: Option<Vec<String>>,

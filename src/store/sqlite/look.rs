@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::query::{Shared, whole};
-use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::store::{
-    Counts, Filter, Lane, LaneCounts, LaneState, Refused, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery,
+    COUNTED, Counts, Filter, Lane, LaneCounts, LaneState, Refused, SeenAttempt, SeenDelivery, SeenEvent, State,
+    WholeDelivery,
 };
 
 /// The newest last.
@@ -62,6 +63,18 @@ impl Where {
         all
     }
 
+    fn conditions(&self) -> String {
+        if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
+    }
+
+    /// How many rows fit, up to a limit.
+    fn count(mut self, db: &Connection, from: &str) -> rusqlite::Result<u64> {
+        self.values.push((":limit", Box::new(COUNTED + 1)));
+        let sql = format!("SELECT count(*) FROM (SELECT 1 {from} WHERE {} LIMIT :limit)", self.conditions());
+        let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        db.prepare(&sql)?.query_row(&values[..], |row| row.get(0))
+    }
+
     fn select<T>(
         mut self,
         db: &Connection,
@@ -71,8 +84,8 @@ impl Where {
         of: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
         self.values.push((":limit", Box::new(limit)));
-        let conditions = if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") };
-        let mut statement = db.prepare(&format!("{select} WHERE {conditions} ORDER BY {order} LIMIT :limit"))?;
+        let sql = format!("{select} WHERE {} ORDER BY {order} LIMIT :limit", self.conditions());
+        let mut statement = db.prepare(&sql)?;
         let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         let mut rows = statement.query_map(&values[..], of)?.collect::<rusqlite::Result<Vec<_>>>()?;
         if !is_oldest_first {
@@ -90,8 +103,8 @@ fn ids(filter: &Filter) -> Option<String> {
     (!filter.ids.is_empty()).then(|| serde_json::to_string(&filter.ids).unwrap_or_default())
 }
 
-/// The newest last.
-pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
+/// What events are looked for by.
+fn where_events(filter: &Filter) -> Where {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "events.id IN (SELECT value FROM json_each(:ids))");
     all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
@@ -108,15 +121,29 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
         "EXISTS (SELECT 1 FROM deliveries WHERE state = :state AND (deliveries.event = events.id
              OR id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = events.id)))",
     );
-    // From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
+    all
+}
+
+/// From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
+fn from_events(filter: &Filter) -> &'static str {
     let named =
         filter.event.is_some() || !filter.ids.is_empty() || filter.request.is_some() || filter.request_key.is_some();
-    let join = if named { "JOIN" } else { "CROSS JOIN" };
+    if named {
+        "FROM requests JOIN events ON events.request = requests.id"
+    } else {
+        "FROM requests CROSS JOIN events ON events.request = requests.id"
+    }
+}
+
+/// The newest last.
+pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
     let select = format!(
-        "SELECT events.id, request, source, received_at, kind, repository, decision
-         FROM requests {join} events ON events.request = requests.id"
+        "SELECT events.id, request, source, received_at, kind, repository, decision, json, same {}",
+        from_events(filter)
     );
-    all.select(db, (&select, "received_at DESC, request DESC, n DESC"), filter.limit, false, |row| {
+    let mut shared = Shared::default();
+    let order = "received_at DESC, request DESC, n DESC";
+    where_events(filter).select(db, (&select, order), filter.limit, false, |row| {
         Ok(SeenEvent {
             id: row.get::<_, String>(0)?.into(),
             request: row.get::<_, String>(1)?.into(),
@@ -124,19 +151,36 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
             at: row.get(3)?,
             kind: row.get(4)?,
             repository: row.get(5)?,
+            summary: Summary::of(&whole(row.get_ref(7)?.as_str()?, shared.json(db, row.get(8)?)?)),
             decision: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or(Value::Null),
         })
     })
 }
 
+pub(super) fn count_events(db: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
+    where_events(filter).count(db, from_events(filter))
+}
+
 const DELIVERIES: &str =
     "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, why,
-        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of, more
+        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of, more, json, same
     FROM deliveries JOIN events ON events.id = deliveries.event
     LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
 
 /// The newest last.
 pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenDelivery>> {
+    let order = if filter.oldest { "seq" } else { "seq DESC" };
+    let mut shared = Shared::default();
+    let row = |row: &Row<'_>| delivery_row(db, &mut shared, row);
+    where_deliveries(filter).select(db, (DELIVERIES, order), filter.limit, filter.oldest, row)
+}
+
+pub(super) fn count_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
+    where_deliveries(filter).count(db, "FROM deliveries JOIN events ON events.id = deliveries.event")
+}
+
+/// What deliveries are looked for by.
+fn where_deliveries(filter: &Filter) -> Where {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "deliveries.id IN (SELECT value FROM json_each(:ids))");
     all.add(
@@ -164,17 +208,17 @@ pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<V
     if filter.unrepeated {
         all.conditions.push("NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)");
     }
-    let order = if filter.oldest { "seq" } else { "seq DESC" };
-    all.select(db, (DELIVERIES, order), filter.limit, filter.oldest, delivery_row)
+    all
 }
 
-fn delivery_row(row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
+fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
     Ok(SeenDelivery {
         id: row.get::<_, String>(0)?.into(),
         seq: row.get(1)?,
         event: row.get::<_, String>(2)?.into(),
         kind: row.get(3)?,
         repository: row.get(4)?,
+        summary: Summary::of(&whole(row.get_ref(19)?.as_str()?, shared.json(db, row.get(20)?)?)),
         channel: row.get::<_, String>(5)?.into(),
         route: row.get(6)?,
         template: row.get(7)?,
@@ -195,7 +239,11 @@ fn delivery_row(row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
 
 pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<WholeDelivery>> {
     let mut select = db.prepare_cached(&format!("{DELIVERIES} WHERE deliveries.id = ?1"))?;
-    let Some(delivery) = select.query_row([id.as_str()], delivery_row).optional()? else { return Ok(None) };
+    let Some(delivery) =
+        select.query_row([id.as_str()], |row| delivery_row(db, &mut Shared::default(), row)).optional()?
+    else {
+        return Ok(None);
+    };
     let sql = "SELECT n, at, took, outcome, status, said, node FROM attempts WHERE delivery = ?1 ORDER BY n";
     let mut select = db.prepare_cached(sql)?;
     let tries = select.query_map([id.as_str()], |row| {
@@ -259,7 +307,10 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     }
     let mut ended = BTreeMap::new();
     for sql in [
-        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('dead', 'suspect', 'skipped') GROUP BY channel, state",
+        // What was sent again counts as what became of that.
+        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('dead', 'suspect', 'skipped')
+             AND (state = 'skipped' OR NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id))
+             GROUP BY channel, state",
         "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('waiting', 'parked') AND state = 'parked' GROUP BY channel",
     ] {
         let mut select = db.prepare_cached(sql)?;

@@ -223,6 +223,14 @@ impl Store for SqliteStore {
         self.read("read refusals", move |db| look::refusals(db, limit)).await
     }
 
+    async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
+        self.read("count events", move |db| look::count_events(db, &filter)).await
+    }
+
+    async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError> {
+        self.read("count deliveries", move |db| look::count_deliveries(db, &filter)).await
+    }
+
     async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
         self.read("read events", move |db| look::events(db, &filter)).await
     }
