@@ -34,6 +34,7 @@ struct Inner {
     has_failed: Notify,
     panics: Mutex<BTreeMap<String, Panics>>,
     config: Mutex<Option<ConfigFailure>>,
+    notes: Mutex<Vec<String>>,
 }
 
 /// A configuration that cannot be used as it is in its files.
@@ -126,6 +127,16 @@ impl Health {
         let entry = panics.entry(task.to_owned()).or_insert(Panics { count: 0, last: Instant::now() });
         entry.count += 1;
         entry.last = Instant::now();
+    }
+
+    /// Notes something that an operator may want to know, and that is not a problem.
+    pub fn note(&self, note: String) {
+        locked(&self.0.notes).push(note);
+    }
+
+    /// What was noted.
+    pub fn notes(&self) -> Vec<String> {
+        locked(&self.0.notes).clone()
     }
 
     /// The panics of a task.

@@ -11,7 +11,7 @@ use super::print::{errln, outln};
 use super::shown::{ago, in_line, rows};
 use super::{Failure, plural};
 use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
-use crate::config::{self, Secrets, Settings};
+use crate::config::{self, Loaded, Secrets, Settings};
 use crate::event::{ChannelName, DeliveryId};
 use crate::message::{Accent, Block, Inline, Message};
 use crate::server::admin::{ChannelStatus, ChannelsAnswer, Openness};
@@ -33,8 +33,8 @@ pub(super) struct Channels {
 enum What {
     /// Post one marked message to a channel, and say what its chat answers and what to do about it.
     Test {
-        /// The channel's name in the config.
-        name: String,
+        /// The channel's name in the config; without one, the channels are listed.
+        name: Option<String>,
     },
     /// Let a channel's messages wait, and those of channels that share its destination.
     Pause {
@@ -61,7 +61,7 @@ impl Channels {
             None => self.server.caller(config)?.get("/api/v1/channels", &[])?,
             Some(What::Test { name }) => {
                 let loaded = config::load(config, Secrets::Leave);
-                let name = ChannelName::from(name);
+                let Some(name) = name.map(ChannelName::from) else { return list(loaded) };
                 // A channel can be tried whatever is wrong elsewhere.
                 return match loaded.settings {
                     Some(settings) if !settings.is_undecided || settings.channels.contains_key(&name) => {
@@ -130,6 +130,15 @@ fn line(status: &ChannelStatus) -> String {
         more.push(format!("then: hookbell channels reopen {}", status.channel));
     }
     more.iter().fold(line, |line, more| format!("{line}\n    {more}"))
+}
+
+/// The channels that can be tried.
+fn list(loaded: Loaded) -> Result<(), Failure> {
+    let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
+    for (name, channel) in &settings.channels {
+        outln!("{}", in_line(&format!("{name}  {}", channel.kind)));
+    }
+    Err(Failure::Usage("name the channel to test: `hookbell channels test NAME`".to_owned()))
 }
 
 fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {

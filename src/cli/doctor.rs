@@ -37,6 +37,7 @@ impl Doctor {
             Ok((sources, answer)) => {
                 findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
                 findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
+                findings.extend(answer.notes.iter().map(|note| Finding("service", Ok(note.clone()))));
                 findings.extend(undecided(answer.undecided).into_iter().chain(answer.channels.iter().map(|status| {
                     let waits = status.lane.oldest.map(|oldest| {
                         format!(

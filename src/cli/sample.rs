@@ -69,7 +69,14 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     let (url, secret) = target(provider, &settings, to)?;
     let runtime = super::runtime()?;
-    for sample in provider.story(sample) {
+    let story = provider.story(sample);
+    if let [before @ .., _] = story.as_slice()
+        && !before.is_empty()
+    {
+        let names: Vec<_> = before.iter().map(|sample| format!("`{}`", sample.name)).collect();
+        outln!("`{}` follows {}, which is sent first", sample.name, names.join(" and "));
+    }
+    for sample in story {
         let body = unique(&as_of_now(sample.body));
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
             let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };

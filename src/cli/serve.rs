@@ -80,16 +80,17 @@ impl Signals {
 
 async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signals) -> Result<(), Failure> {
     let Signals { mut interrupt, mut terminate, mut hangup } = signals;
-    let public = match settings.listen {
-        Listen::Address(address) => bind(address, "listen").await?,
-        Listen::Systemd => passed_in()?,
-    };
-    let admin = bind(settings.admin.listen, "admin_listen").await?;
+    // Nothing is listened to before it can be served: a load balancer, or a client, would wait for answers.
     let store = tokio::select! {
         store = open(&settings.store) => store.map_err(|error| Failure::NotFine(error.to_string()))?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
+    let public = match settings.listen {
+        Listen::Address(address) => bind(address, "listen").await?,
+        Listen::Systemd => passed_in()?,
+    };
+    let admin = bind(settings.admin.listen, "admin_listen").await?;
     let token = generate_token(&settings.store).map_err(Failure::NotFine)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
     if let Err(error) = store.reached_at(&reached.to_string()) {
@@ -132,16 +133,26 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     Ok(())
 }
 
-/// How long the store may be in use when the service starts, and how often it is asked meanwhile.
-const IN_USE: Duration = Duration::from_secs(10);
+/// Pause between two attempts to open a store that is in use.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Opens the store; where somebody has it, a command or the Hookbell before, waits for them a while.
+/// Time after which waiting for the store is reported: a command needs it for a moment only; and how often from then on.
+const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// Opens the store; where another Hookbell uses it, waits until that one has stopped, and says so.
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let began = Instant::now();
+    let mut report = REPORT.0;
     loop {
         match SqliteStore::open(path) {
-            Err(StoreError::InUse { .. }) if began.elapsed() < IN_USE => sleep(AGAIN).await,
+            Err(StoreError::InUse { .. }) => {
+                if began.elapsed() >= report {
+                    report += REPORT.1;
+                    let (store, seconds) = (path.display(), began.elapsed().as_secs());
+                    tracing::warn!(%store, seconds, "store in use by another Hookbell; waiting until it stops");
+                }
+                sleep(AGAIN).await;
+            }
             opened => return opened,
         }
     }
@@ -179,6 +190,9 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     for (name, entry) in &settings.sources {
         let kind = entry.provider.kind;
         errln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
+        if let Some(origin) = entry.secret_origins.last() {
+            errln!("  secret    {origin} {dim}enter it as the webhook's secret{dim:#}");
+        }
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
     let undecided = if settings.is_undecided { "  (nothing goes there until the config is mended)" } else { "" };

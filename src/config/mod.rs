@@ -154,6 +154,8 @@ pub struct SourceEntry {
     pub repo: Patterns,
     /// Its secrets, for signing samples.
     pub secrets: Vec<SecretString>,
+    /// Where each is, for people: `in bitbucket.secret`.
+    pub secret_origins: Vec<String>,
     /// It takes requests without a signature.
     pub unsigned: bool,
     /// The addresses that its requests may come from, if not from any.

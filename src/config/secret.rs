@@ -26,6 +26,17 @@ pub(super) enum Origin {
     File { path: PathBuf, generate: bool },
 }
 
+impl Origin {
+    /// For a person who is to use the secret elsewhere.
+    pub(super) fn shown(&self, directory: &Path) -> String {
+        match self {
+            Self::Inline(_) => "in the config itself".to_owned(),
+            Self::Env(name) => format!("in the environment variable {name}"),
+            Self::File { path, .. } => format!("in {}", directory.join(path).display()),
+        }
+    }
+}
+
 /// Minimum length of a secret, a token or an address, in characters.
 const MIN_LENGTH: usize = 6;
 

@@ -175,7 +175,7 @@ impl Reloader {
 
     /// Does what is asked until the service stops; the lanes go on until they are stopped too.
     pub(super) async fn run(mut self, mut asking: Asking, mut stopped: watch::Receiver<bool>) -> Dispatcher {
-        let mut watcher = Watcher::new(&self.config);
+        let mut watcher = Watcher::new(self.health.clone());
         loop {
             watcher.watch(&self.files);
             if self.files.is_changed() {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::reload::absolute;
 use crate::config::Watched;
+use crate::health::Health;
 
 /// How long nothing must have changed any more before it is told: whoever writes several files is done then.
 const QUIET: Duration = Duration::from_millis(100);
@@ -71,17 +72,42 @@ fn placed(path: &Path) -> PathBuf {
     directory.zip(path.file_name()).map_or_else(|| path.to_owned(), |(directory, name)| directory.join(name))
 }
 
+/// Pause between two looks at the files, where the system does not tell of all changes.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Whether a path is a mount of its own, as a single file that is mounted into a container: the system tells of changes within
+/// its directory, and it is not changed there.
+fn is_mount(path: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    is_mount_point(&mounts, path)
+}
+
+/// Looks a path up in the mounts of a process (<https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>).
+fn is_mount_point(mounts: &str, path: &Path) -> bool {
+    // Spaces and the like are written as octal numbers.
+    let unescaped = |point: &str| {
+        let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+        pairs.iter().fold(point.to_owned(), |point, (escape, plain)| point.replace(escape, plain))
+    };
+    mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(&unescaped(point)) == path)
+}
+
 /// Tells of changes.
 pub(super) struct Watcher {
-    /// `None` where the system cannot watch, which was logged.
+    /// `None` where the system cannot watch.
     watcher: Option<RecommendedWatcher>,
+    /// The files are looked at again and again, because the system does not tell of all changes.
+    is_polling: bool,
+    /// What is watched, to be compared.
+    files: Watched,
+    health: Health,
     directories: BTreeSet<PathBuf>,
     interesting: Arc<RwLock<Interesting>>,
     changed: Arc<Notify>,
 }
 
 impl Watcher {
-    pub(super) fn new(config: &Path) -> Self {
+    pub(super) fn new(health: Health) -> Self {
         use notify::Watcher as _;
         let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Interesting::default())));
         let (tell, matters) = (changed.clone(), interesting.clone());
@@ -96,17 +122,40 @@ impl Watcher {
             }
         };
         let watcher = RecommendedWatcher::new(handle, notify::Config::default().with_event_kinds(TOLD));
-        let watcher = watcher.map_err(|error| {
-            let file = config.display();
-            tracing::warn!(%error, %file, "cannot watch files: after a change, send SIGHUP or ask `/-/reload`");
-        });
-        Self { watcher: watcher.ok(), directories: BTreeSet::new(), interesting, changed }
+        Self::with(watcher.map_err(|error| error.to_string()), health, interesting, changed)
+    }
+
+    fn with(
+        watcher: Result<RecommendedWatcher, String>,
+        health: Health,
+        interesting: Arc<RwLock<Interesting>>,
+        changed: Arc<Notify>,
+    ) -> Self {
+        let (watcher, error) = match watcher {
+            Ok(watcher) => (Some(watcher), None),
+            Err(error) => (None, Some(error)),
+        };
+        let (directories, files) = (BTreeSet::new(), Watched::default());
+        let mut new = Self { watcher, is_polling: false, files, health, directories, interesting, changed };
+        if let Some(error) = error {
+            new.poll(&format!("the system cannot watch files ({error})"));
+        }
+        new
+    }
+
+    /// From now on, looks at the files again and again; said once.
+    fn poll(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.is_polling, true) {
+            tracing::warn!(why, seconds = POLL.as_secs(), "configuration files are polled for changes");
+            let seconds = POLL.as_secs();
+            self.health.note(format!("configuration files are polled for changes every {seconds} s: {why}"));
+        }
     }
 
     /// Watches these from now on.
     pub(super) fn watch(&mut self, files: &Watched) {
         use notify::Watcher as _;
-        let Some(watcher) = &mut self.watcher else { return };
+        self.files = files.clone();
         let links = |path: &Path| with_links(&absolute(path));
         let (mut wanted, directories) =
             (Interesting { of: files.clone(), ..Interesting::default() }, files.directories());
@@ -115,25 +164,42 @@ impl Watcher {
             list.insert(path);
         }
         wanted.files.extend(files.files().flat_map(links));
+        if let Some(mounted) = wanted.files.iter().find(|path| path.is_file() && is_mount(path)) {
+            let why = format!("`{}` is mounted as a single file", mounted.display());
+            self.poll(&why);
+        }
         let parents = wanted.files.iter().filter_map(|file| file.parent()).map(Path::to_owned);
         let there = parents.chain(wanted.directories.iter().cloned()).filter(|path| path.is_dir());
         let directories: BTreeSet<PathBuf> = there.collect();
         *self.interesting.write().unwrap_or_else(PoisonError::into_inner) = wanted;
+        let Some(watcher) = &mut self.watcher else { return };
         for gone in self.directories.difference(&directories) {
             let _ = watcher.unwatch(gone);
         }
         // Those that are watched already are watched again: the directory of that name may be another one.
+        let mut unwatched = None;
         for directory in &directories {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::warn!(%error, directory = %directory.display(), "cannot watch a directory");
+                unwatched = Some(format!("`{}` cannot be watched ({error})", directory.display()));
             }
         }
         self.directories = directories;
+        if let Some(why) = unwatched {
+            self.poll(&why);
+        }
     }
 
     /// Waits until something changed, and then until nothing has for a moment.
     pub(super) async fn changed(&mut self) {
-        self.changed.notified().await;
+        if self.is_polling {
+            while timeout(POLL, self.changed.notified()).await.is_err() {
+                if self.files.is_changed() {
+                    break;
+                }
+            }
+        } else {
+            self.changed.notified().await;
+        }
         let began = Instant::now();
         while began.elapsed() < LONGEST && timeout(QUIET, self.changed.notified()).await.is_ok() {}
     }
@@ -152,4 +218,36 @@ fn is_change(event: &Event, known: &Interesting) -> bool {
         leads_there || within || swapped
     };
     event.paths.iter().any(|path| is_known(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_mounted_file_is_recognized() {
+        let mounts = "22 1 254:0 / / rw - ext4 /dev/root rw\n\
+                      99 22 254:0 /home/me/config.toml /etc/hook\\040bell/config.toml rw,relatime - ext4 /dev/root rw\n";
+        assert!(is_mount_point(mounts, Path::new("/etc/hook bell/config.toml")));
+        assert!(!is_mount_point(mounts, Path::new("/etc/hook bell")));
+        assert!(!is_mount_point(mounts, Path::new("/home/me/config.toml")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_system_does_not_watch_files_are_polled() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        std::fs::write(&path, "").unwrap();
+        let loaded = crate::config::load(&path, crate::config::Secrets::Leave);
+        let health = Health::default();
+        let watcher = Err("no space left on device".to_owned());
+        let mut watcher = Watcher::with(watcher, health.clone(), Arc::default(), Arc::default());
+        watcher.watch(&loaded.files);
+        watcher.poll("said once");
+        let note = "configuration files are polled for changes every 2 s: the system cannot watch files (no space left on device)";
+        assert_eq!(health.notes(), [note]);
+        assert!(timeout(Duration::from_secs(60), watcher.changed()).await.is_err(), "nothing changed");
+        std::fs::write(&path, "# changed").unwrap();
+        timeout(Duration::from_secs(60), watcher.changed()).await.unwrap();
+    }
 }

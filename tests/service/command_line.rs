@@ -157,3 +157,22 @@ fn an_address_in_use_is_told_with_the_way_out() {
     assert!(error.contains(&format!("cannot listen on {address}: ")), "{error}");
     assert!(error.contains("change `listen` in `[server]`"), "{error}");
 }
+
+#[test]
+fn what_a_new_user_asks_next_is_said() {
+    let home = Home::new(
+        &EVERYTHING
+            .replace(r#"secret = "the tests' own secret""#, r#"secret = { file = "bb.secret", generate = true }"#),
+    );
+    let (code, out, err) = home.run(&["channels", "test"]);
+    assert_eq!((code, out.trim()), (2, "screen  console"));
+    assert!(err.contains("hookbell channels test NAME"), "{err}");
+    let mut service = home.serve();
+    // The line before that of the channels.
+    let secret = service.wait_for_log("  secret  ");
+    assert!(secret.contains("bb.secret") && secret.contains("enter it as the webhook's secret"), "{secret}");
+    let url = service.url("/hooks/bitbucket");
+    let (code, out, err) = home.run(&["sample", "send", "build.failed", "--to", &url]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("`build.failed` follows `build.started`, which is sent first\n"), "{out}");
+}

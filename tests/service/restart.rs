@@ -1,5 +1,6 @@
 //! A socket that outlives the program: restarts lose no request.
 
+use std::io::BufRead;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -74,4 +75,26 @@ fn without_a_socket_the_way_out_is_told() {
     let (code, _, told) = home.run(&[]);
     assert_eq!(code, 1);
     assert!(told.contains("no socket was passed in") && told.contains("systemd socket unit"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_one_store_waits_visibly_and_listens_when_it_can_serve() {
+    let home = Home::new(EVERYTHING);
+    let first = home.serve();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut second = home.command(&[]);
+    second.env("HOOKBELL__SERVER__LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut second = second.spawn().unwrap();
+    let mut log = std::io::BufReader::new(second.stderr.take().unwrap()).lines();
+    let waiting =
+        log.find(|line| line.as_ref().unwrap().contains("store in use by another Hookbell")).unwrap().unwrap();
+    assert!(waiting.contains("hookbell.db"), "{waiting}");
+    assert!(std::net::TcpStream::connect(free).is_err(), "it does not listen yet");
+    assert!(first.stop("TERM").0.success());
+    log.find(|line| line.as_ref().unwrap().contains("/hooks/")).unwrap().unwrap();
+    let (key, body) = sample("push");
+    let request = request(&Client::new(), &format!("http://{free}/hooks/bitbucket"), key, "1", &body.to_string());
+    assert_eq!(request.send().await.unwrap().status(), 202);
+    second.kill().unwrap();
+    second.wait().unwrap();
 }

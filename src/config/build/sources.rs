@@ -42,7 +42,7 @@ impl Builder<'_> {
         }
         let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
         let kind = kind(section, "source", &kinds);
-        let (secrets, unsigned) = self.secrets(section, name);
+        let (secrets, secret_origins, unsigned) = self.secrets(section, name);
         let repo = section.strings("repo").map_or_else(
             || patterns(section, vec![Taken { value: "**".to_owned(), place: section.place() }], Key::Repo.style()),
             |texts| patterns(section, texts, Key::Repo.style()),
@@ -53,11 +53,11 @@ impl Builder<'_> {
         let provider = source::provider(kind?)?;
         let allow_from = allow_from.map(|texts| self.allowed(section, &texts, provider, unsigned, lists));
         let source = (provider.build)(SourceSettings { secrets: secrets.clone(), unsigned, bots });
-        Some(SourceEntry { provider, source, repo, secrets, unsigned, allow_from })
+        Some(SourceEntry { provider, source, repo, secrets, secret_origins, unsigned, allow_from })
     }
 
-    /// A source's secrets; or that it has none, which it must say.
-    fn secrets(&self, section: &mut Section<'_>, name: &str) -> (Vec<SecretString>, bool) {
+    /// A source's secrets, and where they are; or that it has none, which it must say.
+    fn secrets(&self, section: &mut Section<'_>, name: &str) -> (Vec<SecretString>, Vec<String>, bool) {
         let secret = section.any("secret");
         let unsigned = section.any("unsigned").filter(|taken| taken.value.to_bool() != Some(false));
         match (secret, unsigned) {
@@ -66,7 +66,9 @@ impl Builder<'_> {
                     let problem = Problem::error("a source with a `secret` is not `unsigned`", unsigned.place);
                     section.note(problem.help("leave out one of the two; the secret is the better one to keep"));
                 }
-                (self.read_secrets(section, &secret, self.secrets).unwrap_or_default(), false)
+                let origins = crate::config::secret::forms(&secret).into_iter().flatten();
+                let origins = origins.map(|origin| origin.shown(&section.document.directory)).collect();
+                (self.read_secrets(section, &secret, self.secrets).unwrap_or_default(), origins, false)
             }
             (None, Some(unsigned)) if unsigned.value.to_bool() == Some(true) => {
                 let problem = Problem::warning(
@@ -75,18 +77,18 @@ impl Builder<'_> {
                 );
                 section
                     .note(problem.help("give the webhook a secret, or say in `allow_from` where requests come from"));
-                (vec![], true)
+                (vec![], vec![], true)
             }
             (None, Some(unsigned)) => {
                 section.note(Problem::error("`unsigned` must be `true` or `false`", unsigned.place));
-                (vec![], false)
+                (vec![], vec![], false)
             }
             (None, None) => {
                 let problem = Problem::error(format!("source `{name}` has no `secret`"), section.place());
                 let help =
                     "add `secret = { file = \"bitbucket.secret\", generate = true }`, and give the same to the webhook";
                 section.note(problem.help(help));
-                (vec![], false)
+                (vec![], vec![], false)
             }
         }
     }

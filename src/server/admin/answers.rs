@@ -131,6 +131,9 @@ pub struct ChannelsAnswer {
     /// What an operator has to know of the service, as sentences.
     #[serde(default)]
     pub problems: Vec<String>,
+    /// What an operator may want to know, and is not a problem.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// A source.

@@ -155,7 +155,12 @@ impl Desk {
         let gone = counts.ended.iter().filter(|((_, state), _)| *state == State::Parked).map(|((name, _), _)| name);
         let names: BTreeSet<_> = known.chain(gone).collect();
         let channels = names.into_iter().map(|name| self.channel(&settings, name, &counts)).collect();
-        Ok(ChannelsAnswer { channels, undecided: counts.undecided, problems: self.problems() })
+        Ok(ChannelsAnswer {
+            channels,
+            undecided: counts.undecided,
+            problems: self.problems(),
+            notes: self.health.notes(),
+        })
     }
 
     pub(super) async fn sources(&self) -> Result<SourcesAnswer, Wrong> {
@@ -204,7 +209,12 @@ impl Desk {
         let counts = self.store.counts().await?;
         let sharing = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
         let channels = sharing.map(|name| self.channel(&settings, name, &counts)).collect();
-        Ok(ChannelsAnswer { channels, undecided: counts.undecided, problems: self.problems() })
+        Ok(ChannelsAnswer {
+            channels,
+            undecided: counts.undecided,
+            problems: self.problems(),
+            notes: self.health.notes(),
+        })
     }
 
     /// Sends deliveries again where they went.
