@@ -191,7 +191,7 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         let kind = entry.provider.kind;
         errln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
         if let Some(origin) = entry.secret_origins.last() {
-            errln!("  secret    {origin} {dim}enter it as the webhook's secret{dim:#}");
+            errln!("  secret    {origin}{dim}: enter it as the webhook's secret{dim:#}");
         }
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
