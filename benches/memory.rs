@@ -68,7 +68,7 @@ fn main() {
         let parsed = bitbucket.parse("repo:push", body.as_bytes());
         let peak = ALLOCATOR.peak_usage() - before;
         let outcome =
-            parsed.map_or_else(|refusal| refusal.to_string(), |parsed| format!("{} events", parsed.events.len()));
+            parsed.map_or_else(|rejection| rejection.to_string(), |parsed| format!("{} events", parsed.events.len()));
         println!(
             "{name:>36} {:>9} {:>9} {:>6.1}  {outcome}",
             body.len() / 1024,

@@ -1,4 +1,4 @@
-//! Ages that do not jump when the system's clock does.
+//! Message ages that are independent of changes to the system clock.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use crate::store::{Millis, now};
 
-/// A difference between the clocks that is reported.
+/// Minimum change of the system clock that is reported, in milliseconds; a smaller one may be rounding.
 const JUMP: Millis = 60_000;
 
-/// The system's time when the service started, and the time since then by a clock that only runs forward.
+/// System time at the start of the service, and a monotonic clock since then.
 #[derive(Clone, Copy, Debug)]
 pub struct SteadyClock {
     started_at: Millis,
@@ -17,29 +17,31 @@ pub struct SteadyClock {
 }
 
 impl SteadyClock {
-    /// Starts at this time of the system.
+    /// Starts the clock at this system time, in milliseconds since 1970.
     pub fn start(at: Millis) -> Self {
         Self { started_at: at, started: Instant::now() }
     }
 
-    /// The time, in milliseconds since 1970, as if the system's clock had not been set since the start.
+    /// Time in milliseconds since 1970, as if the system clock had not been changed since the start.
     fn steady(&self) -> Millis {
         self.started_at.saturating_add(Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
     }
 
-    /// The time by which ages are judged: where the system's clock was set forward, nothing becomes old by that.
+    /// Returns the time for computing ages, in milliseconds since 1970. Setting the system clock forward does not
+    /// increase ages.
     pub fn for_ages(&self, system: Millis) -> Millis {
         system.min(self.steady())
     }
 
-    /// By how much the system's clock was set since the start; none where it may be rounding.
+    /// Returns the change of the system clock since the start, in milliseconds; `None` for up to one minute, which may
+    /// be rounding.
     pub fn jump(&self, system: Millis) -> Option<Millis> {
         let jump = system.saturating_sub(self.steady());
         (jump.abs() > JUMP).then_some(jump)
     }
 }
 
-/// Logs when the system's clock is set. It never ends by itself.
+/// Logs changes of the system clock. Never returns.
 pub async fn watch(clock: SteadyClock) {
     const INTERVAL: Duration = Duration::from_secs(10);
     let mut known = None;
@@ -49,10 +51,7 @@ pub async fn watch(clock: SteadyClock) {
         let moved = jump.unwrap_or_default().abs_diff(known.unwrap_or_default());
         if moved > JUMP.unsigned_abs() {
             let seconds = jump.unwrap_or_default() / 1000;
-            tracing::warn!(
-                seconds,
-                "the system's clock was set since the service started; ages of messages are measured without it"
-            );
+            tracing::warn!(seconds, "system clock changed since the start; message ages use the monotonic clock");
             known = jump;
         }
     }

@@ -1,4 +1,4 @@
-//! Why an event went where it went, or nowhere: what each rule said of it, and what became of its messages.
+//! Explanation of an event's routing: the result of each rule, and the event's deliveries.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,57 +7,57 @@ use crate::event::{Event, EventId, RequestId, SourceName, Summary};
 use crate::routing::{Decision, Explanation, Router, Subject};
 use crate::store::{Millis, WholeDelivery, moment};
 
-/// An event, with why it went where it went.
+/// An event with the explanation of its routing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Explained {
-    /// Its id; none where it is not stored.
+    /// ULID with the prefix `evt_`; null if the event is not stored.
     pub id: Option<EventId>,
-    /// The request that brought it.
+    /// Id of the request that contained the event, with the prefix `req_`; null if the event is not stored.
     pub request: Option<RequestId>,
-    /// The source that it came through, or would.
+    /// Source that received the event, or would receive it.
     pub source: SourceName,
-    /// When it came, in milliseconds since 1970; now, where it is not stored.
+    /// Time of receipt, in milliseconds since 1970; the current time if the event is not stored.
     pub at: Millis,
-    /// What happened, in our word: `pull_request.opened`.
+    /// Hookbell's event kind: `pull_request.opened`.
     pub kind: String,
-    /// What happened, in the host's: `pullrequest:created`.
+    /// The code host's event key: `pullrequest:created`.
     pub key: String,
-    /// `workspace/slug`.
+    /// Full name of the repository: `workspace/slug`.
     pub repository: Option<String>,
-    /// What it is about: `#482 Add rate limits`, `main`.
-    pub about: Option<String>,
-    /// Who did it.
+    /// Subject of the event: `#482 Add rate limits`, `main`.
+    pub title: Option<String>,
+    /// Name of the account that caused the event.
     pub actor: Option<String>,
-    /// Which rules these are.
+    /// Version of the rules that the event is explained by.
     pub rules: Rules,
-    /// Why nobody is to hear of it, whatever the rules say.
-    pub silent: Option<String>,
-    /// The mute that silenced it everywhere.
+    /// Reason why the event is suppressed, regardless of the rules.
+    pub suppressed: Option<String>,
+    /// Name of the mute that suppresses the event in all channels.
     pub muted: Option<String>,
-    /// What each rule says of it.
+    /// Result of each rule.
     #[serde(flatten)]
-    pub said: Explanation,
-    /// What is to be known beside.
+    pub verdicts: Explanation,
+    /// Additional remarks.
     pub notes: Vec<String>,
-    /// What became of its messages.
+    /// Deliveries of the event, with their attempts.
     pub deliveries: Vec<WholeDelivery>,
 }
 
-/// Which rules an event is explained by.
+/// Version of the rules that an event is explained by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rules {
-    /// Those that it was routed by, and they are in use still.
+    /// The rules that routed the event; they are still in use.
     Same,
-    /// Those that it was routed by; others are in use now.
+    /// The rules that routed the event; the current rules differ.
     Then,
-    /// Those of now.
+    /// The current rules.
     Now,
 }
 
-/// What the rules say of an event, which came through a source at a moment.
+/// Explains the routing of an event that a source receives at this time, in milliseconds since 1970.
 pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) -> (Explained, Decision) {
-    let (decision, said) = router.explain(Subject { source, event, at: moment(at) });
+    let (decision, verdicts) = router.explain(Subject { source, event, at: moment(at) });
     let summary = Summary::of(&serde_json::to_value(event).unwrap_or_default());
     let explained = Explained {
         id: None,
@@ -67,12 +67,12 @@ pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) 
         kind: event.kind.to_string(),
         key: event.key.clone(),
         repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
-        about: summary.title,
+        title: summary.title,
         actor: summary.actor,
         rules: Rules::Now,
-        silent: None,
+        suppressed: None,
         muted: decision.muted.clone(),
-        said,
+        verdicts,
         notes: vec![],
         deliveries: vec![],
     };

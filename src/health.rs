@@ -1,5 +1,4 @@
-//! The health of the running service: whether the store takes requests, and what has failed; and restarting tasks that
-//! panic.
+//! Health of the running service: store availability, current problems, and restarts of tasks that panic.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -14,16 +13,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::store::{Millis, moment};
 
-/// The first and the longest pause before a task that panicked is restarted.
+/// First and maximum pause before a panicked task is restarted.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// A task that ran for so long is restarted after the first pause again.
+/// Run time after which a task is restarted with the first pause again.
 const STEADY: Duration = Duration::from_secs(5 * 60);
 
 /// Time for which a panic is reported.
 const REPORTED: Duration = Duration::from_secs(60 * 60);
 
-/// The health of the service, as its parts report it.
+/// Health of the service, as reported by its parts.
 #[derive(Clone, Default)]
 pub struct Health(Arc<Inner>);
 
@@ -37,11 +36,11 @@ struct Inner {
     notes: Mutex<Vec<String>>,
 }
 
-/// A configuration that cannot be used as it is in its files.
+/// An invalid configuration.
 struct ConfigFailure {
     errors: String,
     since: Millis,
-    /// What is in use instead.
+    /// Description of what is in use instead.
     in_use: &'static str,
 }
 
@@ -52,9 +51,9 @@ struct StoreFailure {
     bytes: usize,
 }
 
-/// The panics of one task.
+/// Panics of one task.
 struct Panics {
-    /// Panics since the service started.
+    /// Number of panics since the service started.
     count: u64,
     last: Instant,
 }
@@ -64,14 +63,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Health {
-    /// Reports that a request with a body of so many bytes could not be stored. Logged once, until the store works again.
+    /// Reports that a request with a body of `bytes` bytes could not be stored. Logged once until the store recovers.
     pub fn store_failed(&self, error: &dyn Display, bytes: usize) {
         let mut failure = locked(&self.0.store);
         match failure.as_mut() {
             Some(failure) => failure.bytes = failure.bytes.max(bytes),
             None => {
                 let error = error.to_string();
-                tracing::error!(error, "store failing; requests are held, then rejected, until it works again");
+                tracing::error!(error, "store failing; requests wait, then are rejected, until it recovers");
                 *failure = Some(StoreFailure { error, since: Instant::now(), bytes });
                 self.0.is_store_failing.store(true, Ordering::Release);
                 self.0.has_failed.notify_one();
@@ -85,11 +84,11 @@ impl Health {
             && let Some(failure) = locked(&self.0.store).take()
         {
             self.0.is_store_failing.store(false, Ordering::Release);
-            tracing::info!(seconds = failure.since.elapsed().as_secs(), "store works again");
+            tracing::info!(seconds = failure.since.elapsed().as_secs(), "store recovered");
         }
     }
 
-    /// Waits until the store fails, and returns how many bytes it could not take.
+    /// Waits until the store fails. Returns the size of the largest body that it could not store, in bytes.
     pub async fn store_failure(&self) -> usize {
         loop {
             if let Some(failure) = locked(&self.0.store).as_ref() {
@@ -99,12 +98,13 @@ impl Health {
         }
     }
 
-    /// Why the store takes no requests, if it does not.
+    /// Returns the error of the store, if it cannot store requests.
     pub fn store_error(&self) -> Option<String> {
         locked(&self.0.store).as_ref().map(|failure| failure.error.clone())
     }
 
-    /// Reports that the configuration has these errors, and what is in use instead. Returns since when it has errors.
+    /// Reports an invalid configuration, its errors and what is in use instead. Returns the time since when the
+    /// configuration is invalid, in milliseconds since 1970.
     pub fn config_rejected(&self, errors: String, in_use: &'static str, now: Millis) -> Millis {
         metrics::gauge!("hookbell_config_valid").set(0.0);
         let mut failure = locked(&self.0.config);
@@ -113,40 +113,40 @@ impl Health {
         since
     }
 
-    /// Reports that the configuration in use is the one in its files.
+    /// Reports that the configuration files are valid and in use.
     pub fn config_accepted(&self) {
         metrics::gauge!("hookbell_config_valid").set(1.0);
         locked(&self.0.config).take();
     }
 
-    /// Reports that a task panicked. `kind` names its sort in metrics.
+    /// Reports that a task panicked. `kind` is the task's label in metrics.
     pub fn panicked(&self, kind: &'static str, task: &str) {
         metrics::counter!("hookbell_panics_total", "task" => kind).increment(1);
-        tracing::error!(task, "task panicked; it is restarted");
+        tracing::error!(task, "task panicked; restarting it");
         let mut panics = locked(&self.0.panics);
         let entry = panics.entry(task.to_owned()).or_insert(Panics { count: 0, last: Instant::now() });
         entry.count += 1;
         entry.last = Instant::now();
     }
 
-    /// Notes something that an operator may want to know, and that is not a problem.
+    /// Adds a note for the operator that is not a problem.
     pub fn note(&self, note: String) {
         locked(&self.0.notes).push(note);
     }
 
-    /// What was noted.
+    /// Returns all notes.
     pub fn notes(&self) -> Vec<String> {
         locked(&self.0.notes).clone()
     }
 
-    /// The panics of a task.
+    /// Returns the number of panics of a task since the service started.
     pub fn panics(&self, task: &str) -> u64 {
         locked(&self.0.panics).get(task).map_or(0, |panics| panics.count)
     }
 
-    /// What an operator has to know, as sentences.
+    /// Returns the current problems for the operator, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        let store = self.store_error().map(|error| format!("the store does not take requests: {error}"));
+        let store = self.store_error().map(|error| format!("the store cannot store requests: {error}"));
         let panics = locked(&self.0.panics);
         let recent = panics.iter().filter(|(_, panics)| panics.last.elapsed() < REPORTED);
         let recent = recent.map(|(task, panics)| {
@@ -154,13 +154,13 @@ impl Health {
             format!("{task} panicked {} times, last {minutes} min ago, and was restarted", panics.count)
         });
         let config = locked(&self.0.config).as_ref().map(|ConfigFailure { errors, since, in_use }| {
-            format!("the configuration has errors since {}: {in_use}: {errors}", moment(*since))
+            format!("the configuration has been invalid since {}; {in_use}: {errors}", moment(*since))
         });
         store.into_iter().chain(config).chain(recent).collect()
     }
 }
 
-/// Runs a task, and restarts it when it panics, after a pause that grows. It ends when the task ends.
+/// Runs a task and restarts it when it panics, after a growing pause. Returns when the task returns.
 ///
 /// `restart` runs after each panic, before the pause.
 pub async fn supervise<Run, Running, Restart, Restarting>(
@@ -178,7 +178,7 @@ pub async fn supervise<Run, Running, Restart, Restarting>(
     let mut pause = PAUSES.0;
     loop {
         let began = Instant::now();
-        // What a panic leaves behind is dropped: the task begins anew.
+        // The state of the panicked task is dropped: the task starts from the beginning.
         if AssertUnwindSafe(run()).catch_unwind().await.is_ok() {
             return;
         }
@@ -194,7 +194,7 @@ pub async fn supervise<Run, Running, Restart, Restarting>(
     }
 }
 
-/// The same for a task of the service itself, which has nothing to do before a restart.
+/// Supervises a task of the service itself, which has nothing to do before a restart.
 pub async fn supervise_service<Running: Future<Output = ()>>(
     health: Health,
     task: &'static str,
@@ -230,7 +230,7 @@ mod tests {
         health.store_works();
         health.store_failed(&"disk full", 10);
         health.store_failed(&"disk full again", 300);
-        assert_eq!(health.problems(), ["the store does not take requests: disk full"]);
+        assert_eq!(health.problems(), ["the store cannot store requests: disk full"]);
         assert_eq!(health.store_failure().await, 300);
         health.store_works();
         assert!(health.problems().is_empty());

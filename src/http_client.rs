@@ -1,5 +1,5 @@
-//! The one HTTP client, with an end to every wait and to every answer's size: for sending to chats, and for the few
-//! public files that are fetched.
+//! Shared HTTP client, with limits on every wait and on every response size. It sends messages to chats and fetches a
+//! few public files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,79 +13,80 @@ use sha2::{Digest, Sha256};
 
 use crate::chat::{AddressError, Failure, Outcome, Reason};
 
-/// How long a connection may take to come about.
+/// Maximum time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long the chat may be silent, before its answer and within.
+/// Maximum time without data from the chat, before and within its response.
 const SILENT: Duration = Duration::from_secs(10);
 
-/// How long sending may take in all.
+/// Maximum time for a request and its response.
 const WHOLE: Duration = Duration::from_secs(20);
 
-/// How long an unused connection is kept.
+/// Time for which an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The most bytes of an answer that are read; chats answer in a few hundred.
-const LARGEST_ANSWER: usize = 64 * 1024;
+/// Maximum size of a response that is read, in bytes; chats respond with a few hundred.
+const MAX_ANSWER: usize = 64 * 1024;
 
-/// The most bytes of a public file that are read.
-const LARGEST_FILE: usize = 4 * 1024 * 1024;
+/// Maximum size of a public file that is read, in bytes.
+const MAX_FILE: usize = 4 * 1024 * 1024;
 
-/// The longest wait that a chat may ask for: what is beyond it is a mistake, or the chat says so again.
-const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+/// Maximum wait that a chat can request. A longer one is an error, or the chat repeats the request.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
-/// What the config says of outgoing requests.
+/// Settings for outgoing requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// The proxy that requests go through; none, whatever the environment says, where there is none here.
+    /// URL of the proxy for all requests. Without it, no proxy is used, regardless of the environment.
     pub proxy: Option<String>,
-    /// Files of certificates (PEM) that are trusted beside the system's.
+    /// Certificate files (PEM) that are trusted in addition to the system's.
     pub ca: Vec<PathBuf>,
 }
 
-/// The client that all channels share.
+/// HTTP client shared by all channels.
 #[derive(Clone)]
 pub struct Http(Arc<Client>);
 
-/// What a chat answered.
+/// Response of a chat.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// The beginning of the body, as text.
+    /// Start of the body, as text.
     pub(crate) text: String,
-    /// Whether the body ended as it should, or was larger than anybody wants to know.
+    /// True if the body ended regularly, or exceeded the maximum size.
     pub(crate) whole: bool,
-    /// What of the address an answer may echo and nobody may see.
+    /// Secret parts of the URL, which the response may echo.
     pub(crate) secrets: Vec<String>,
-    /// The names of the address's parameters.
+    /// Names of the URL's query parameters.
     pub(crate) parameters: Vec<String>,
 }
 
-/// What of the settings is wrong, in words without secrets.
+/// Error in the settings, described without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpError {
-    /// The proxy.
+    /// Invalid proxy.
     Proxy(String),
-    /// A file of certificates.
+    /// Invalid certificate file.
     Certificates(String),
-    /// None of both: there is no client to be had.
+    /// Other error: the client cannot be created.
     Client(String),
 }
 
 impl Http {
-    /// Makes the client.
+    /// Creates the client.
     pub fn new(settings: &HttpSettings) -> Result<Self, HttpError> {
         let mut builder = Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENT)
             .timeout(WHOLE)
             .pool_idle_timeout(IDLE)
-            // An address is a secret; nobody may send it elsewhere.
+            // A webhook URL is a secret, which redirects must not reveal.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy();
         if let Some(proxy) = &settings.proxy {
-            let proxy = Proxy::all(proxy).map_err(|_| HttpError::Proxy("`proxy` is no proxy's address".to_owned()))?;
+            let proxy =
+                Proxy::all(proxy).map_err(|_| HttpError::Proxy("`proxy` is not a valid proxy URL".to_owned()))?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string("localhost,127.0.0.0/8,::1")));
         }
         for path in &settings.ca {
@@ -94,9 +95,9 @@ impl Http {
             let pem = crate::text_file::read(path, crate::text_file::MAX_FILE)
                 .map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
             let certificates = Certificate::from_pem_bundle(&pem);
-            let certificates = certificates.map_err(|_| wrong(format!("`{shown}` is no PEM file")))?;
+            let certificates = certificates.map_err(|_| wrong(format!("`{shown}` is not a valid PEM file")))?;
             if certificates.is_empty() {
-                return Err(wrong(format!("`{shown}` holds no certificate")));
+                return Err(wrong(format!("`{shown}` contains no certificate")));
             }
             builder = builder.tls_certs_merge(certificates);
         }
@@ -104,7 +105,7 @@ impl Http {
         Ok(Self(Arc::new(client)))
     }
 
-    /// Posts JSON. The error is the outcome that no answer means.
+    /// Posts JSON. The error is the outcome of a request without a response.
     pub(crate) async fn post(
         &self,
         target: &Target,
@@ -121,28 +122,28 @@ impl Http {
             .body(body);
         let mut response = request.send().await.map_err(|error| unanswered(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let (bytes, whole) = read(&mut response, LARGEST_ANSWER).await;
+        let (bytes, whole) = read(&mut response, MAX_ANSWER).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let parameters = target.0.query_pairs().map(|(name, _)| name.into_owned()).collect();
         Ok(Answer { status, headers, text, whole, secrets: target.secrets(), parameters })
     }
 
-    /// Gets a public file of at most [`LARGEST_FILE`] bytes. An error says why there is none.
+    /// Fetches a public file of less than [`MAX_FILE`] bytes. The error describes the failure.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
         let request = self.0.get(url).header(reqwest::header::USER_AGENT, crate::chat::USER_AGENT);
         let mut response = request.send().await.map_err(|error| root_cause(&error))?;
         if !response.status().is_success() {
             return Err(format!("status {}", response.status().as_u16()));
         }
-        match read(&mut response, LARGEST_FILE).await {
-            (bytes, true) if bytes.len() < LARGEST_FILE => Ok(bytes),
-            (_, true) => Err(format!("larger than {} MB", LARGEST_FILE / 1024 / 1024)),
-            (_, false) => Err("the answer broke off".to_owned()),
+        match read(&mut response, MAX_FILE).await {
+            (bytes, true) if bytes.len() < MAX_FILE => Ok(bytes),
+            (_, true) => Err(format!("larger than {} MB", MAX_FILE / 1024 / 1024)),
+            (_, false) => Err("response cut off".to_owned()),
         }
     }
 }
 
-/// The beginning of an answer's body, and whether it ended as it should, or was larger than anybody wants to know.
+/// Reads at most `largest` bytes of a response's body. Returns false if the connection broke before the end.
 async fn read(response: &mut reqwest::Response, largest: usize) -> (Vec<u8>, bool) {
     let mut bytes = vec![];
     loop {
@@ -160,7 +161,7 @@ async fn read(response: &mut reqwest::Response, largest: usize) -> (Vec<u8>, boo
     }
 }
 
-/// What went wrong in the end: reqwest says what it did, the last cause what failed.
+/// Returns the innermost cause. The outer errors of reqwest name the operation, not the failure.
 pub(crate) fn last_cause(error: &reqwest::Error) -> &(dyn std::error::Error + 'static) {
     let mut cause: &(dyn std::error::Error + 'static) = error;
     while let Some(deeper) = cause.source() {
@@ -169,26 +170,26 @@ pub(crate) fn last_cause(error: &reqwest::Error) -> &(dyn std::error::Error + 's
     cause
 }
 
-/// The same in words, without an address.
+/// Describes the innermost cause, without a URL.
 fn root_cause(error: &reqwest::Error) -> String {
     let cause = last_cause(error);
-    if cause.is::<reqwest::Error>() { "no answer".to_owned() } else { cause.to_string() }
+    if cause.is::<reqwest::Error>() { "no response".to_owned() } else { cause.to_string() }
 }
 
-/// What it means that there was no answer. The text holds no address.
+/// Returns the outcome of a request without a response. The text contains no URL.
 fn unanswered(error: &reqwest::Error) -> Outcome {
-    let said = root_cause(error);
+    let response = root_cause(error);
     if error.is_connect() {
         let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
-        return Outcome::Retry { failure: Failure::new(reason, said), after: None };
+        return Outcome::Retry { failure: Failure::new(reason, response), after: None };
     }
-    // The request was on its way, so the message may be there.
+    // The request may have been sent, so the message may have been posted.
     let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
-    Outcome::Unknown(Failure::new(reason, said))
+    Outcome::Unknown(Failure::new(reason, response))
 }
 
 impl Answer {
-    /// How long the chat asks to wait, by `Retry-After`: seconds, or a date.
+    /// Returns the wait that `Retry-After` requests, as seconds or as a date.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
         let wait = match value.parse::<f64>() {
@@ -198,16 +199,16 @@ impl Answer {
                 Duration::try_from(at.duration_since(jiff::Timestamp::now())).unwrap_or_default()
             }
         };
-        Some(wait.min(LONGEST_WAIT))
+        Some(wait.min(MAX_WAIT))
     }
 
-    /// What the chat said, short enough to be kept and shown.
+    /// Returns the chat's response, short enough to be stored and shown.
     pub(crate) fn said(&self) -> String {
         self.saying(&self.text)
     }
 
-    /// The same, of what somebody made of the chat's words. Whatever it echoes of the address is made illegible: that is
-    /// a secret, and pages that say "not found" like to repeat it.
+    /// Formats a text taken from the chat's response like [`Self::said`]. Echoed parts of the URL are masked: they are
+    /// secret, and "not found" pages often repeat them.
     pub(crate) fn saying(&self, text: &str) -> String {
         let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         for secret in &self.secrets {
@@ -217,7 +218,7 @@ impl Answer {
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
     }
 
-    /// What an answer means that nobody has seen yet: no more than that it is not the one that was hoped for.
+    /// Returns the outcome of an unknown response. Nothing is known except that it is not a success.
     pub(crate) fn unexpected(&self) -> Outcome {
         let failure = Failure::new(Reason::Unexpected, self.said());
         match self.status {
@@ -226,61 +227,63 @@ impl Answer {
         }
     }
 
-    /// Whether this is a web page: no chat answers with one.
+    /// Returns true for a web page. No chat responds with one.
     fn is_page(&self) -> bool {
         let text = self.text.trim_start_matches('\u{feff}').trim_start();
         let begins = |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
         ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].into_iter().any(begins)
     }
 
-    /// Whether this is a block by Cloudflare, which stands before some chats
+    /// Returns true for a block by Cloudflare, which protects some chats
     /// (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>).
     fn is_block(&self) -> bool {
         let code = self.text.trim().strip_prefix("error code: ").unwrap_or_default();
         self.status >= 400 && code.len() == 4 && code.starts_with("10")
     }
 
-    /// The outcome of an answer that something on the way gave: the message did not arrive, and nothing is wrong with it or
-    /// with its destination.
+    /// Returns the outcome of a response that an intermediary sent: the message did not arrive, and neither it nor its
+    /// destination is at fault.
     pub(crate) fn not_the_chat(&self) -> Outcome {
-        let failure = Failure::with_remedy(
+        let failure = Failure::with_help(
             Reason::NotTheChat,
-            format!("this is not the chat's answer: {}", self.said()),
-            "something on the way answered (a proxy, a gateway, a filter): let this machine reach the chat, or set `[http] proxy`",
+            format!("the response is not from the chat: {}", self.said()),
+            "a proxy, gateway or filter responded: allow this machine to reach the chat, or set `[http] proxy`",
         );
         Outcome::Retry { failure, after: self.retry_after() }
     }
 
-    /// What answers mean that all chats have in common; `None` for a chat's own.
+    /// Returns the outcome of a response that all chats have in common; `None` for a chat's own responses.
     pub(crate) fn common(&self) -> Option<Outcome> {
-        let said = self.said();
+        let response = self.said();
         match self.status {
             429 if self.is_page() => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() })
+                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
             }
             500..=599 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
+                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
             }
             _ if self.is_page() || self.is_block() => Some(self.not_the_chat()),
-            200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "the answer broke off"))),
-            429 => Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, said), after: self.retry_after() }),
-            408 | 425 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, said), after: self.retry_after() })
+            200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "response cut off"))),
+            429 => {
+                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
             }
-            300..=399 => Some(Outcome::Closed(Failure::with_remedy(
+            408 | 425 => {
+                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
+            }
+            300..=399 => Some(Outcome::Closed(Failure::with_help(
                 Reason::Unexpected,
-                said,
-                "the address leads elsewhere, and a secret address is not followed: set the new one",
+                response,
+                "the URL redirects, and redirects of secret URLs are not followed: set the new URL",
             ))),
             _ => None,
         }
     }
 }
 
-/// Parts of an address that are shorter are words, or within words, that stand elsewhere too.
+/// Length from which parts of a URL are masked everywhere. Shorter ones also occur as words, or within words.
 const SHORT_PART: usize = 6;
 
-/// A text in which a secret is made illegible: a short one where it stands as a word of its own.
+/// Masks a secret in a text; a short one only where it is a separate word.
 fn masked(text: &str, secret: &str) -> String {
     if secret.len() >= SHORT_PART {
         return text.replace(secret, "***");
@@ -298,35 +301,38 @@ fn masked(text: &str, secret: &str) -> String {
     masked + rest
 }
 
-/// A number of seconds, if it is one.
+/// Converts a number of seconds to a wait of at most [`MAX_WAIT`], if it is a valid number.
 pub(crate) fn seconds_of(seconds: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(|wait| wait.min(LONGEST_WAIT))
+    Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(|wait| wait.min(MAX_WAIT))
 }
 
-/// A webhook's address, checked.
+/// A validated webhook URL.
 #[derive(Clone)]
 pub(crate) struct Target(Url);
 
 impl Target {
-    /// Checks an address. `http` is for this machine alone, unless the config says otherwise.
+    /// Validates a URL. `http` is for this machine only, unless the configuration sets `insecure`.
     pub(crate) fn parse(url: &SecretString) -> Result<Self, AddressError> {
         let wrong = |message: &str, help| Err(AddressError { message: message.to_owned(), help });
         let Ok(url) = Url::parse(url.expose_secret()) else {
-            return wrong("the webhook's address is no URL", "copy it whole: it begins with `https://`");
+            return wrong("the webhook URL is not a valid URL", "copy the complete URL; it begins with `https://`");
         };
         if url.query().is_some_and(|query| query.contains("amp;")) {
             return wrong(
-                "the webhook's address has `&amp;` in it",
-                "write `&` instead: it was copied from a web page's source",
+                "the webhook URL contains `&amp;`",
+                "replace `&amp;` with `&`: the URL was copied from the source of a web page",
             );
         }
         if !matches!(url.scheme(), "https" | "http") || !url.has_host() {
-            return wrong("the webhook's address is not one of the web", "copy it whole: it begins with `https://`");
+            return wrong(
+                "the webhook URL is not an HTTP URL with a host",
+                "copy the complete URL; it begins with `https://`",
+            );
         }
         Ok(Self(url))
     }
 
-    /// Whether messages would cross a network unencrypted.
+    /// Returns true if messages would cross a network unencrypted.
     pub(crate) fn is_exposed(&self) -> bool {
         let loopback = match self.0.host() {
             Some(url::Host::Domain(name)) => name == "localhost",
@@ -337,11 +343,11 @@ impl Target {
         self.0.scheme() == "http" && !loopback
     }
 
-    /// What of the address may not be shown: its path and query, whole and in parts, as typed and decoded.
+    /// Returns the secret parts of the URL: path and query, complete and in parts, as written and decoded.
     fn secrets(&self) -> Vec<String> {
-        /// A single character stands everywhere.
-        const SHORTEST: usize = 2;
-        /// Parts of addresses that everybody knows.
+        /// Minimum length of a secret part. A single character occurs everywhere.
+        const MIN_LENGTH: usize = 2;
+        /// Well-known parts of webhook URLs.
         const COMMON: &[&str] = &["api", "hook", "hooks", "services", "v1", "v10", "webhook", "webhooks", "workflows"];
         let query = self.0.query().unwrap_or_default();
         let mut secrets: Vec<String> = [self.0.path(), query].map(ToOwned::to_owned).into();
@@ -354,13 +360,13 @@ impl Target {
             .filter(|decoded| !secrets.contains(decoded))
             .collect();
         secrets.extend(decoded);
-        secrets.retain(|secret| secret.len() >= SHORTEST && !COMMON.contains(&secret.as_str()));
-        // The longest first: a part may be within another.
+        secrets.retain(|secret| secret.len() >= MIN_LENGTH && !COMMON.contains(&secret.as_str()));
+        // Longest first: one part may contain another.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         secrets
     }
 
-    /// Whether the host is this domain, or below it.
+    /// Returns true if the host is this domain or a subdomain of it.
     pub(crate) fn is_within(&self, domain: &str) -> bool {
         self.0
             .host_str()
@@ -368,7 +374,7 @@ impl Target {
             .is_some_and(|below| below.is_empty() || below.ends_with('.'))
     }
 
-    /// The value of a parameter.
+    /// Returns the value of a query parameter, unless it is empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let found = self.0.query_pairs().find(|(known, _)| known == name);
         found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
@@ -378,7 +384,7 @@ impl Target {
         self.0.path()
     }
 
-    /// The same address whose path begins otherwise, if it begins so.
+    /// Returns the URL with the path prefix `from` replaced by `to`, or unchanged if the path has another prefix.
     pub(crate) fn with_path_prefix(&self, from: &str, to: &str) -> Self {
         let mut url = self.0.clone();
         if let Some(rest) = self.0.path().strip_prefix(from) {
@@ -387,7 +393,7 @@ impl Target {
         Self(url)
     }
 
-    /// The same address with one more parameter.
+    /// Returns the URL with a query parameter added, unless it has one of this name.
     pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Self {
         let mut url = self.0.clone();
         if !url.query_pairs().any(|(known, _)| known == name) {
@@ -396,13 +402,13 @@ impl Target {
         Self(url)
     }
 
-    /// A name for the destination that tells nothing of the address.
+    /// Returns an identifier of the destination that reveals nothing about the URL.
     pub(crate) fn destination(&self, kind: &str) -> String {
         format!("{kind}:{}", hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..8]))
     }
 }
 
-/// Whether a channel of this address needs `insecure = true`.
+/// Returns true if a channel with this URL needs `insecure = true`.
 pub fn is_exposed(url: &SecretString) -> bool {
     Target::parse(url).is_ok_and(|target| target.is_exposed())
 }
@@ -423,7 +429,7 @@ mod tests {
             secrets: target.secrets(),
             parameters: vec![],
         };
-        for (text, said) in [
+        for (text, response) in [
             ("no /hook/p%40ss-word/ab1/q here", "status 404: no *** here"),
             ("unknown: p%40ss-word", "status 404: unknown: ***"),
             ("unknown: p@ss-word", "status 404: unknown: ***"),
@@ -431,11 +437,11 @@ mod tests {
             ("sig S%2Bx or S+x", "status 404: sig *** or ***"),
             ("a hook at v 1", "status 404: a hook at v 1"),
         ] {
-            assert_eq!(answer(text).said(), said);
+            assert_eq!(answer(text).said(), response);
         }
     }
 
-    /// The time for an answer runs on while `1xx` answers come, and then the connection is closed.
+    /// The response timeout continues while `1xx` responses arrive; then the connection is closed.
     #[tokio::test]
     async fn an_endless_run_of_interim_answers_ends() {
         use std::io::Write;

@@ -1,8 +1,9 @@
-//! Hookbell takes a code host's webhooks, routes their events to channels, and says them there.
+//! Hookbell receives webhooks from code hosts, routes their events to channels, and posts messages there.
 //!
-//! A request's way in: [`server`] reads it, a [`source`] verifies and parses it into [`event`]s, [`routing`]
-//! decides who hears of them, a [`store`] keeps it all, and only then is it answered. A delivery's way out:
-//! [`delivery`] takes it from the store, [`template`] makes a [`message`] of it, a [`chat`] draws and sends that.
+//! Request path: [`server`] reads a request, a [`source`] verifies it and parses it into [`event`]s, [`routing`]
+//! selects their channels, and a [`store`] keeps everything. Only then is the request answered. Delivery path:
+//! [`delivery`] takes a delivery from the store, [`template`] turns the event into a [`message`], and a [`chat`]
+//! renders and sends it.
 
 pub mod chat;
 pub mod cli;

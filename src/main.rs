@@ -1,6 +1,6 @@
-//! The program: see [`hookbell::cli`].
+//! Entry point of the program; see [`hookbell::cli`].
 
-/// Rendering a message is many small allocations; this makes them cheaper than the system's does.
+/// Faster than the system allocator for the many small allocations of rendering a message.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,56 +1,56 @@
-//! What is wrong with a file that a person wrote: where, what, and the way out.
+//! Diagnostics for files that a person wrote: place, message and help.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::message::shield::is_order;
+use crate::message::shield::is_terminal_control;
 
-/// A text file of the user's, for diagnostics.
+/// A text file of the user, for diagnostics.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Its path, as the user would write it.
+    /// Path as the user would write it.
     pub path: String,
-    /// Its text.
+    /// Content of the file.
     pub text: String,
 }
 
-/// One mistake in a file, an environment variable or elsewhere.
+/// An error or a warning about a file, an environment variable or something else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether it stops the file from being used.
+    /// Error or warning.
     pub severity: Severity,
-    /// What is wrong, in one line that names the thing and the value.
+    /// Statement of the problem in one line that names the key and the value.
     pub message: String,
-    /// Where it is.
+    /// Location of the problem.
     pub place: Place,
-    /// A few words at the place itself.
+    /// Short text next to the marked place.
     pub label: Option<String>,
-    /// The way out.
+    /// Advice on how to fix the problem.
     pub help: Option<String>,
 }
 
-/// How bad a problem is.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// The file cannot be used.
     Error,
-    /// The file can be used, and probably does not do what was meant.
+    /// The file can be used, but probably does not do what the user intended.
     Warning,
 }
 
-/// Where a problem is.
+/// Location of a problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// These bytes of a file.
+    /// Byte range of a file.
     Span(Arc<SourceFile>, Range<usize>),
-    /// Something without lines: a file as a whole, an environment variable.
+    /// Name of something without lines: a whole file, an environment variable.
     Named(String),
 }
 
 impl Place {
-    /// `file:line`, where it has a line.
+    /// Returns `file:line`; `None` for a place without lines.
     pub fn line(&self) -> Option<String> {
         let Self::Span(file, span) = self else { return None };
         let line = file.text.get(..span.start)?.matches('\n').count() + 1;
@@ -59,7 +59,7 @@ impl Place {
 }
 
 impl Place {
-    /// `file:line`, or the name of what has no lines.
+    /// Returns `file:line`, or the name of a place without lines.
     pub fn named(&self) -> String {
         match self {
             Self::Span(file, _) => self.line().unwrap_or_else(|| file.path.clone()),
@@ -69,38 +69,38 @@ impl Place {
 }
 
 impl Problem {
-    /// An error at this place.
+    /// Creates an error at a place.
     pub fn error(message: impl Into<String>, place: Place) -> Self {
         Self { severity: Severity::Error, message: message.into(), place, label: None, help: None }
     }
 
-    /// A warning at this place.
+    /// Creates a warning at a place.
     pub fn warning(message: impl Into<String>, place: Place) -> Self {
         Self { severity: Severity::Warning, ..Self::error(message, place) }
     }
 
-    /// The same, with a few words at the place itself.
+    /// Adds a short text next to the marked place.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// The same, with a way out.
+    /// Adds advice on how to fix the problem.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same, with a way out if there is one.
+    /// Adds advice on how to fix the problem, if there is any.
     #[must_use]
     pub fn maybe_help(mut self, help: Option<String>) -> Self {
         self.help = help.or(self.help);
         self
     }
 
-    /// The problem as a person sees it: `file:line:column`, the line itself with a marker, the way out.
+    /// Renders the problem for a terminal: `file:line:column`, the line with a marker, and the help.
     pub fn render(&self, colour: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -128,29 +128,29 @@ impl Problem {
     }
 }
 
-/// The most problems that are shown at once: who has more of them reads no further.
-const MOST_SHOWN: usize = 50;
+/// Maximum number of problems shown at once.
+const MAX_SHOWN: usize = 50;
 
-/// Problems as a person sees them, errors first where there are many.
+/// Renders problems for a terminal. If there are too many to show, errors come first and the rest is counted.
 pub fn render_all(problems: &[Problem], colour: bool) -> Vec<String> {
     let mut shown: Vec<_> = problems.iter().collect();
-    if problems.len() > MOST_SHOWN {
+    if problems.len() > MAX_SHOWN {
         shown.sort_by_key(|problem| problem.severity == Severity::Warning);
     }
-    let mut texts: Vec<_> = shown.iter().take(MOST_SHOWN).map(|problem| problem.render(colour)).collect();
-    let more = problems.len().saturating_sub(MOST_SHOWN);
+    let mut texts: Vec<_> = shown.iter().take(MAX_SHOWN).map(|problem| problem.render(colour)).collect();
+    let more = problems.len().saturating_sub(MAX_SHOWN);
     if more > 0 {
         texts.push(format!("… and {more} more"));
     }
     texts
 }
 
-/// A value from a file may hold anything; a terminal must not obey it.
+/// Replaces control characters, so that a value from a file cannot control the terminal.
 fn inert(text: &str) -> String {
-    text.chars().map(|c| if is_order(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_terminal_control(c) && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
-/// The nearest of `known` to `name`, if one is near enough to be what was meant.
+/// Returns the entry of `known` closest to `name`, if `name` may be a misspelling of it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()

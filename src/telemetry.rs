@@ -1,7 +1,7 @@
-//! Logs: lines on standard error, each an event with fields. No field holds a secret.
+//! Logging to standard error: one line per event, with fields. No field contains a secret.
 //!
-//! A thread of its own writes them, so that nothing waits for whoever reads the log, and nothing fails with it: lines that
-//! cannot be written are dropped and counted.
+//! A separate thread writes the lines, so that a slow or closed standard error cannot block or stop the service. Lines
+//! that cannot be written are dropped and counted.
 
 use std::io::{IsTerminal, Stderr, Write};
 use std::sync::OnceLock;
@@ -10,27 +10,26 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-/// The environment variable that sets how much is logged, in the words of
-/// [`EnvFilter`]: `debug`, `hookbell=debug,warn`.
+/// Environment variable for the log filter, in the syntax of [`EnvFilter`]: `debug`, `hookbell=debug,warn`.
 pub const LOG: &str = "HOOKBELL_LOG";
 
-/// Lines that may wait to be written; further ones are dropped.
+/// Maximum number of queued lines; further lines are dropped.
 const MAX_QUEUED_LINES: usize = 4_096;
 
-/// Writes that failed.
+/// Number of failed writes.
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
-/// Lines that found no room in the queue.
+/// Counter of lines dropped because the queue was full.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
 
-/// Lines of the log that were lost since the start: because standard error is closed, full, or not read.
+/// Returns the number of log lines lost since the start because standard error is closed, full or not read.
 pub fn lost_lines() -> u64 {
     let dropped = DROPPED.get().map_or(0, ErrorCounter::dropped_lines);
     FAILED.load(Ordering::Relaxed) + u64::try_from(dropped).unwrap_or(u64::MAX)
 }
 
-/// Starts logging; lines that wait are written when the guard is dropped. A filter that cannot be understood is reported,
-/// and the default used.
+/// Starts logging. Queued lines are written when the guard is dropped. An invalid filter is reported and replaced by
+/// the default.
 pub fn start() -> WorkerGuard {
     const DEFAULT: &str = "hookbell=info,warn";
     let wanted = std::env::var(LOG).ok();
@@ -48,18 +47,18 @@ pub fn start() -> WorkerGuard {
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
-        // Where a line cannot be written, a message about that cannot be either.
+        // If a line cannot be written, an error about it cannot be written either.
         .log_internal_errors(false)
         .compact();
-    // A second start, in a test, keeps the first one's settings.
+    // In tests, a second start keeps the settings of the first.
     let _ = subscriber.try_init();
     if let Some(error) = wrong {
-        tracing::warn!(%error, "{LOG} is not a valid filter; logging as usual");
+        tracing::warn!(%error, "{LOG} is not a valid filter; using the default");
     }
     guard
 }
 
-/// Standard error, whose failures are counted.
+/// Standard error that counts failed writes.
 struct Counting(Stderr);
 
 impl Write for Counting {

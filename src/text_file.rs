@@ -1,4 +1,4 @@
-//! Reading files that people name: never more than expected, and never from what is not a file.
+//! Size-limited reading of files that a user names. Only regular files are read.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read, Result};
@@ -7,29 +7,29 @@ use std::path::Path;
 /// Maximum size of a secret or a token, in bytes.
 pub const MAX_SECRET: u64 = 64 * 1024;
 
-/// Maximum size of a config file, a template or a file of certificates, in bytes.
+/// Maximum size of a config file, a template or a certificate file, in bytes.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// Reads a whole file of at most `max` bytes. A device or a pipe may have no end, or block; it is refused.
+/// Reads a file of at most `max` bytes. Devices and pipes are rejected: they may be endless, or block.
 pub fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     if !std::fs::metadata(path)?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut bytes = vec![];
     File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > max {
-        return Err(Error::new(ErrorKind::FileTooLarge, format!("it is larger than {} KB", max / 1024)));
+        return Err(Error::new(ErrorKind::FileTooLarge, format!("larger than {} KB", max / 1024)));
     }
     Ok(bytes)
 }
 
-/// The same for a file that holds text; without the byte order mark that some editors put before it.
+/// Reads a text file of at most `max` bytes, without the byte order mark that some editors write.
 pub fn read_text(path: &Path, max: u64) -> Result<String> {
     let mut bytes = read(path, max)?;
     if bytes.starts_with(BYTE_ORDER_MARK) {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
-    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "it is not UTF-8 text"))
+    String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8 text"))
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -44,11 +44,11 @@ mod tests {
         let path = directory.path().join("secret");
         std::fs::write(&path, "0123456789").unwrap();
         assert_eq!(read_text(&path, 10).unwrap(), "0123456789");
-        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is larger than 0 KB");
+        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "larger than 0 KB");
         std::fs::write(&path, "\u{feff}é").unwrap();
         assert_eq!(read_text(&path, 10).unwrap(), "é");
         std::fs::write(&path, b"\xff").unwrap();
-        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "it is not UTF-8 text");
+        assert_eq!(read_text(&path, 9).unwrap_err().to_string(), "not UTF-8 text");
         for endless in ["/dev/zero", "/dev/stdin", "/"] {
             assert!(read(Path::new(endless), 9).is_err(), "{endless}");
         }

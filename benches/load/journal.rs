@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
 /// How many share a commit at most.
-const LARGEST_BATCH: usize = 64;
+const MAX_BATCH: usize = 64;
 
 /// The way to the thread.
 #[derive(Clone)]
@@ -61,7 +61,7 @@ impl Journal {
         let (jobs, mut queue) = mpsc::unbounded_channel();
         std::thread::spawn(move || {
             let mut batch = vec![];
-            while queue.blocking_recv_many(&mut batch, LARGEST_BATCH) > 0 {
+            while queue.blocking_recv_many(&mut batch, MAX_BATCH) > 0 {
                 let numbers = write(&batch);
                 for ((_, reply), number) in batch.drain(..).zip(numbers) {
                     let _ = reply.send(number);

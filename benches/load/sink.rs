@@ -1,4 +1,4 @@
-//! The chat: it takes messages as Slack does, writes down the number that it finds in each, and can be slow, silent or
+//! The chat: it takes messages as Slack does, writes down the number that it finds in each, and can be slow, suppressed or
 //! away.
 
 use std::net::SocketAddr;

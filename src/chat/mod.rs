@@ -1,8 +1,8 @@
-//! Where messages go: drawing one in a chat's own format, and sending it there.
+//! Chats: rendering messages in a chat's own format, and sending them.
 //!
-//! Each chat is a folder of its own, all of one shape: `mod.rs` (its [`Chat`], its limits with their sources),
-//! `draw.rs` (the message in its format), `answer.rs` (what its answers mean). Nothing outside a chat's folder knows
-//! it, but for the list [`KINDS`].
+//! Each chat has a folder with the same layout: `mod.rs` (its [`Chat`] implementation, and its limits with their
+//! sources), `draw.rs` (the message in the chat's format), `answer.rs` (the meaning of the chat's responses). Outside
+//! its folder, a chat is named in the list [`KINDS`] only.
 
 pub mod console;
 pub mod discord;
@@ -30,33 +30,64 @@ pub use pace::{Pace, Pacer};
 pub use unaddressed::Unaddressed;
 
 /// A destination for messages.
+///
+/// For example, a chat that writes the line of each message to standard output:
+///
+/// ```ignore
+/// use async_trait::async_trait;
+/// use hookbell::chat::{Body, Chat, Outcome, Pace, Receipt, Sent};
+/// use hookbell::event::DeliveryId;
+/// use hookbell::message::{Message, plain_text};
+///
+/// struct Stdout;
+///
+/// #[async_trait]
+/// impl Chat for Stdout {
+///     fn destination(&self) -> String {
+///         "stdout".to_owned()
+///     }
+///
+///     fn pace(&self) -> Pace {
+///         Pace::default()
+///     }
+///
+///     fn encode(&self, message: &Message) -> Body {
+///         Body(plain_text(&message.line))
+///     }
+///
+///     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
+///         println!("{}", body.0);
+///         Outcome::Delivered(Receipt::default()).into()
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Chat: Send + Sync {
-    /// What tells this destination from all others. Channels that share one share a lane. It is stored, so it
-    /// holds no secret: a chat with a secret address gives a hash of it.
+    /// Returns a unique name for the destination. Channels with the same destination share a lane. The name is stored,
+    /// so it must not contain a secret: a chat with a secret URL returns a hash of it.
     fn destination(&self) -> String;
 
-    /// How fast messages may follow each other there.
+    /// Returns the rate limits of the destination.
     fn pace(&self) -> Pace;
 
-    /// Draws a message, within all of the chat's limits.
+    /// Renders a message within all of the chat's limits.
     fn encode(&self, message: &Message) -> Body;
 
-    /// The event itself, where that is what the destination wants in place of a message: it is a program.
+    /// Renders the event itself, for a destination that takes events instead of messages: a program.
     fn encode_event(&self, _event: &Value) -> Option<Body> {
         None
     }
 
-    /// Sends what was drawn for a delivery. It says *whether*; the lane says *when* to try again.
+    /// Sends the rendered body of a delivery once, and reports the outcome. The lane decides when to retry.
     async fn send(&self, delivery: &DeliveryId, body: &Body) -> Sent;
 }
 
-/// An attempt to send.
+/// Result of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
-    /// What became of it.
+    /// Outcome of the attempt.
     pub outcome: Outcome,
-    /// The status of the answer, where there was one.
+    /// HTTP status of the response, if there was one.
     pub status: Option<u16>,
 }
 
@@ -66,105 +97,105 @@ impl From<Outcome> for Sent {
     }
 }
 
-/// What is sent: the exact bytes.
+/// Body of a request, exactly as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body(pub String);
 
-/// What became of an attempt to send.
+/// Outcome of an attempt to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The chat shows it.
+    /// The chat shows the message.
     Delivered(Receipt),
-    /// The chat has taken it, and does not say whether it will show it.
+    /// The chat accepted the message and does not report whether it shows it.
     Accepted,
-    /// It may pass: try again, after the time that the chat asks for, if it does.
+    /// The attempt failed and may succeed later.
     Retry {
-        /// Why.
+        /// Cause of the failure.
         failure: Failure,
-        /// How long the chat asks to wait.
+        /// Wait that the chat asks for, if any.
         after: Option<Duration>,
     },
-    /// The chat will never take this message.
+    /// The chat rejects this message, and would reject it again.
     Rejected(Failure),
-    /// The chat will take no message here any more, until somebody does something about it.
+    /// The destination accepts no more messages until a person fixes it.
     Closed(Failure),
-    /// It was sent, and no answer came: it may or may not be there.
+    /// The message was sent, but no response came: it may or may not have arrived.
     Unknown(Failure),
 }
 
-/// What a chat says of a message that it shows.
+/// Response of a chat to a message that it shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
-    /// The chat's name for the message, where it gives one.
+    /// Id that the chat gave the message, if any.
     pub message_id: Option<String>,
-    /// How long the chat asks to wait before the next one.
+    /// Wait before the next message that the chat asks for, if any.
     pub pause: Option<Duration>,
-    /// What it shows, where that is not what was drawn.
+    /// Replacement that was delivered, if the chat rejected the rendered body.
     pub instead: Option<Instead>,
 }
 
-/// What was sent in the place of what a chat refused.
+/// Replacement for a body that a chat rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instead {
-    /// The request's body.
+    /// Body that the chat accepted.
     pub body: Body,
-    /// What somebody should know of it.
+    /// Explanation for the operator.
     pub why: String,
 }
 
-/// Why an attempt did not deliver.
+/// Cause of a failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// In one of few words.
+    /// Class of the failure.
     pub reason: Reason,
-    /// What the chat, or the system, said; without secrets.
-    pub said: String,
-    /// What to do about it.
-    pub remedy: Option<&'static str>,
+    /// Response of the chat, or error of the system; contains no secrets.
+    pub response: String,
+    /// Instructions for the operator, if there are any.
+    pub help: Option<&'static str>,
 }
 
 impl Failure {
-    /// A failure without a known remedy.
-    pub fn new(reason: Reason, said: impl Into<String>) -> Self {
-        Self { reason, said: said.into(), remedy: None }
+    /// Creates a failure without help.
+    pub fn new(reason: Reason, response: impl Into<String>) -> Self {
+        Self { reason, response: response.into(), help: None }
     }
 
-    /// A failure, and what to do about it.
-    pub fn with_remedy(reason: Reason, said: impl Into<String>, remedy: &'static str) -> Self {
-        Self { remedy: Some(remedy), ..Self::new(reason, said) }
+    /// Creates a failure with instructions for the operator.
+    pub fn with_help(reason: Reason, response: impl Into<String>, help: &'static str) -> Self {
+        Self { help: Some(help), ..Self::new(reason, response) }
     }
 }
 
-/// Why an attempt did not deliver. A metric's label, so there are few.
+/// Class of a failed attempt. It is a metric label, so the set is small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It could not be written to where it belongs.
+    /// The message could not be written to its destination.
     Io,
-    /// There is no way to the chat.
+    /// The chat cannot be reached.
     Network,
-    /// The chat did not answer in time.
+    /// The chat did not respond in time.
     Timeout,
-    /// Too many messages.
+    /// The chat's rate limit was exceeded.
     RateLimited,
-    /// The chat has trouble of its own.
+    /// The chat has an internal error.
     ServerError,
-    /// The chat does not take this message's form.
+    /// The chat does not accept the format of this message.
     InvalidMessage,
     /// The chat's rules forbid this message.
     Blocked,
-    /// The destination is gone, or was never there.
+    /// The destination was deleted or never existed.
     Gone,
-    /// The destination does not take messages from us.
+    /// The destination does not accept messages from Hookbell.
     Forbidden,
-    /// Something on the way answered in the chat's place: a proxy, a gateway, a filter.
+    /// A proxy, gateway or filter responded instead of the chat.
     NotTheChat,
-    /// An answer that nobody has seen yet.
+    /// The chat's response is unknown to Hookbell.
     Unexpected,
 }
 
 impl Reason {
-    /// The text form.
+    /// Returns the name in metrics and in the store, such as `rate_limited`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Io => "io",
@@ -182,19 +213,19 @@ impl Reason {
     }
 }
 
-/// How much of a message a channel or a route wants.
+/// Amount of a message that a channel or a route posts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Style {
-    /// All of it.
+    /// The whole message.
     #[default]
     Full,
-    /// Its line alone.
+    /// The message's line only.
     Line,
 }
 
 impl Style {
-    /// The text form.
+    /// Returns the name in the configuration: `full` or `line`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -202,12 +233,12 @@ impl Style {
         }
     }
 
-    /// The style of this text form.
+    /// Returns the style with this name.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Full, Self::Line].into_iter().find(|style| style.as_str() == name)
     }
 
-    /// The message as this style has it.
+    /// Returns the message in this style.
     pub fn of(self, message: Message) -> Message {
         match self {
             Self::Full => message,
@@ -216,62 +247,61 @@ impl Style {
     }
 }
 
-/// A kind of chat: what `kind = "…"` in `[channels.NAME]` may say.
+/// A kind of chat: a valid value of `kind` in `[channels.NAME]`.
 pub struct Kind {
-    /// Its name.
+    /// Value of `kind`, such as `slack`.
     pub name: &'static str,
-    /// The domains that its webhooks are in or below, where these are known.
+    /// Domains of the chat's webhooks, which include their subdomains; empty if they are not known.
     pub domains: &'static [&'static str],
-    /// Makes the channel. `None` for the console, which has no address.
+    /// Creates the channel. `None` for the console, which has no URL.
     pub build: Option<Build>,
-    /// Whether its requests are signed, with a secret of the channel's.
+    /// True if requests are signed with the channel's secret.
     pub signs: bool,
-    /// Draws a message as it would be sent. `None` for programs, which get the event.
+    /// Renders a message as it would be sent. `None` for programs, which receive the event.
     pub draw: Option<fn(&Message) -> String>,
-    /// What a message loses to fit, if anything. `None` where nothing is too large.
+    /// Returns what is cut from a message to make it fit, if anything. `None` for a kind without limits.
     pub loss: Option<fn(&Message) -> Option<Loss>>,
-    /// Finishes a body that a template of the chat's own rendered to: turns shielded values back by the slots that they
-    /// stand in, and holds it against the chat's limits; an error says what is wrong. `None` where there are no such
-    /// templates.
+    /// Completes a body that a chat-native template rendered: escapes each shielded value as its slot requires, and
+    /// checks the chat's limits. The error describes the violation. `None` for a kind without native templates.
     pub native: Option<fn(Value) -> Result<String, String>>,
 }
 
-/// Makes a channel of an address.
+/// Creates a channel from an address.
 pub type Build = fn(Address) -> Result<Box<dyn Chat>, AddressError>;
 
-/// What a channel with an address needs.
+/// Everything that a channel with a webhook URL needs.
 pub struct Address {
-    /// The webhook's address: a secret.
+    /// Webhook URL; it is a secret.
     pub url: SecretString,
-    /// The client that all channels share.
+    /// HTTP client that all channels share.
     pub http: Http,
-    /// How fast messages may follow each other, where the config says so.
+    /// Rate limit from the configuration, if it sets one.
     pub pace: Option<Pace>,
-    /// What requests are signed with, where the kind signs them.
+    /// Secret that signs the requests, for kinds that sign them.
     pub secret: Option<SecretString>,
 }
 
-/// Why an address cannot be one of this chat. Neither text holds the address.
+/// Error in a webhook URL. Neither text contains the URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressError {
-    /// What is wrong.
+    /// Description of the error.
     pub message: String,
-    /// The way out.
+    /// Instructions that fix the error.
     pub help: &'static str,
 }
 
-/// How requests name themselves where a chat asks for nothing else.
+/// `User-Agent` of requests, unless a chat requires another one.
 pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
 
-/// Every kind of chat.
+/// All kinds of chats.
 pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, program::KIND, console::KIND];
 
-/// The kind of this name.
+/// Returns the kind with this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.name == name)
 }
 
-/// The kind that an address is known to be of.
+/// Returns the kind whose domains include the URL's host.
 pub fn kind_at(url: &SecretString) -> Option<&'static Kind> {
     let target = Target::parse(url).ok()?;
     KINDS.iter().find(|kind| kind.domains.iter().any(|domain| target.is_within(domain)))

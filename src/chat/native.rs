@@ -1,4 +1,4 @@
-//! What chat-native templates rendered to: values turned back, each as the slot that it stands in needs it.
+//! Bodies that chat-native templates rendered: replaces shielded values, each escaped as its slot requires.
 
 use serde_json::{Map, Value};
 
@@ -7,40 +7,40 @@ use crate::message::flatten::flatten;
 use crate::message::splice::{Run, runs};
 use crate::message::{Block, Ping, plain_text};
 
-/// What a string of a body is.
+/// Kind of a string in a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slot {
-    /// Text in which the chat finds markup.
+    /// Text that the chat parses as markup.
     Markup,
-    /// Text that it shows as it is; a name, a number, an identity.
+    /// Text that the chat shows as is, such as a name, a number or an id.
     Plain,
-    /// Where something leads.
+    /// Target of a link or an image.
     Url,
 }
 
-/// How a chat reads its bodies.
+/// Markup rules of a chat.
 pub(super) struct Dialect {
-    /// What the string under a key is, within its object, so many objects deep.
+    /// Returns the kind of the string under `key` in the object `within`, which is nested `depth` objects deep.
     pub(super) slot: fn(key: &str, within: &Map<String, Value>, depth: usize) -> Slot,
-    /// Plain text, for a place where markup is found.
+    /// Escapes plain text for a markup slot.
     pub(super) escape: fn(&str) -> String,
-    /// A tree as the chat's own markup.
+    /// Renders blocks in the chat's markup.
     pub(super) draw: fn(&[Block]) -> String,
-    /// The chat's own mark for somebody; none where the name is all that can be said there.
+    /// Returns the chat's mark for a mention; `None` if only the person's name can be shown.
     pub(super) mention: fn(&Ping) -> Option<String>,
 }
 
 impl Dialect {
-    /// Turns all values of a body back.
+    /// Replaces all shielded values of a body.
     pub(super) fn turned_back(&self, body: Value) -> Result<Value, String> {
         match body {
             Value::Object(body) => Ok(Value::Object(self.object(body, 0)?)),
-            _ => Err("renders to JSON that is no object".to_owned()),
+            _ => Err("renders to JSON that is not an object".to_owned()),
         }
     }
 
     fn object(&self, object: Map<String, Value>, depth: usize) -> Result<Map<String, Value>, String> {
-        // By its key and its object's type the chat will know what a text is, whoever wrote these.
+        // The chat interprets a text by its key and its object's type, so resolve these first: a value may be in them.
         let named = object.into_iter().map(|(key, value)| match (plain(&key), value) {
             (key, Value::String(sort)) if key == "type" => (key, plain(&sort).into()),
             named => named,
@@ -82,7 +82,7 @@ impl Dialect {
     }
 }
 
-/// Text as a reader reads it.
+/// Returns the text as a reader sees it.
 fn plain(text: &str) -> String {
     let read = runs(text).map(|run| match run {
         Run::Own(own) => own.to_owned(),
@@ -93,7 +93,7 @@ fn plain(text: &str) -> String {
     read.collect()
 }
 
-/// An address: a value that is one as a whole, or one of the template's own in which values are encoded.
+/// Returns a URL: either a value that is a whole URL, or the template's own URL with values percent-encoded.
 fn url(text: &str) -> Result<String, String> {
     let read = WebUrl::join(runs(text).map(|run| match run {
         Run::Own(own) => (own.into(), false),
@@ -101,18 +101,18 @@ fn url(text: &str) -> Result<String, String> {
         Run::Tree(tree) => (plain_text(&flatten(tree)).into(), true),
         Run::Mention(ping) => (ping.name.into(), true),
     }));
-    let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is no address of the web"))?;
+    let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is not a valid web address"))?;
     Ok(url.to_string())
 }
 
-/// Escapes each line by itself: some marks are such only where a line begins.
+/// Escapes each line separately, because some marks are markup only at the start of a line.
 pub(super) fn by_line(text: &str, escape: impl Fn(&str) -> String) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// A text that is longer than its slot takes, and where it stands.
+/// Checks a length or a count against a chat's limit. `what` names the place in the body.
 pub(super) fn at_most(what: &str, found: usize, most: usize, unit: &str) -> Result<(), String> {
-    if found > most { Err(format!("{what} has {found} {unit}; at most {most} are taken")) } else { Ok(()) }
+    if found > most { Err(format!("{what} has {found} {unit}; the maximum is {most}")) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -132,7 +132,7 @@ mod tests {
         finish(body).map(|body| serde_json::from_str(&body).unwrap())
     }
 
-    /// A body of a chat whose slots of each sort hold this.
+    /// Returns a body for a chat with this text in slots of each kind.
     fn body(chat: &str, text: &str) -> serde_json::Value {
         match chat {
             "slack" => json!({
@@ -258,7 +258,10 @@ mod tests {
         assert_eq!(own["url"], "https://x.example/feature/x%20y?q=a%26b%3Dc%23d");
         for wrong in ["javascript:alert(1)", "", "ftp://x"] {
             let error = of(&shield(wrong)).unwrap_err();
-            assert!(error.contains("`blocks`: `elements`: `url`: ") && error.contains("is no address"), "{error}");
+            assert!(
+                error.contains("`blocks`: `elements`: `url`: ") && error.contains("is not a valid web address"),
+                "{error}"
+            );
         }
     }
 
@@ -269,26 +272,26 @@ mod tests {
         let block = json!({ "type": "section", "text": { "type": "mrkdwn", "text": long } });
         assert_eq!(
             refused("slack", json!({ "blocks": [block] })),
-            "`blocks[0].text.text` has 5000 characters; at most 3000 are taken"
+            "`blocks[0].text.text` has 5000 characters; the maximum is 3000"
         );
         let blocks: Vec<_> = (0..51).map(|_| json!({ "type": "divider" })).collect();
-        assert_eq!(refused("slack", json!({ "blocks": blocks })), "`blocks` has 51 blocks; at most 50 are taken");
-        assert!(refused("slack", json!({})).contains("Slack wants"));
-        assert!(refused("slack", json!([])).contains("no object"));
+        assert_eq!(refused("slack", json!({ "blocks": blocks })), "`blocks` has 51 blocks; the maximum is 50");
+        assert!(refused("slack", json!({})).contains("Slack requires"));
+        assert!(refused("slack", json!([])).contains("not an object"));
         assert_eq!(
             refused("discord", json!({ "content": long })),
-            "`content` has 5000 characters; at most 2000 are taken"
+            "`content` has 5000 characters; the maximum is 2000"
         );
         let embeds: Vec<_> = (0..2).map(|_| json!({ "description": "y".repeat(4_000) })).collect();
-        assert!(refused("discord", json!({ "embeds": embeds })).starts_with("all of `embeds` has 8000"));
-        assert!(refused("discord", json!({ "content": " " })).contains("Discord wants"));
-        assert!(refused("teams", json!({ "type": "message" })).contains("Teams wants"));
+        assert!(refused("discord", json!({ "embeds": embeds })).starts_with("the text of all `embeds` has 8000"));
+        assert!(refused("discord", json!({ "content": " " })).contains("Discord requires"));
+        assert!(refused("teams", json!({ "type": "message" })).contains("Teams requires"));
         let card = json!({ "type": "AdaptiveCard", "body": [{ "type": "TextBlock", "text": "z".repeat(30_000) }] });
         assert!(refused("teams", json!({ "attachments": [{ "content": card }] })).starts_with("the message has 30"));
     }
 
     proptest! {
-        /// Whatever a value holds, the markup around it is the template's alone.
+        /// Only the template can write markup, whatever a value contains.
         #[test]
         fn no_value_opens_or_closes_anything(value in "[ -~\\n<>@*_`~\\[\\]()|{}$&#]{1,60}") {
             for chat in ["slack", "discord", "teams"] {
@@ -306,7 +309,7 @@ mod tests {
                 match chat {
                     "slack" => prop_assert!(!markup.contains(['<', '>']), "{}", markup),
                     "teams" => prop_assert!(!markup.contains("{{") && !markup.contains("${"), "{}", markup),
-                    // A bare address stays as it is; all else that opens something has an escape before it.
+                    // A bare URL is not escaped; any other character that opens markup is.
                     _ => {
                         let plain = markup.trim_start_matches("**new** ").split(' ').filter(|word| !word.contains("://"));
                         for word in plain {

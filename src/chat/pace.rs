@@ -1,24 +1,24 @@
-//! How fast messages may follow each other.
+//! Rate limits of messages.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Limits that all hold: each so many messages within a time, which may also come at once.
+/// Rate limits that all apply. Each allows a number of messages within a time; they may be sent in a burst.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pace(pub Vec<Limit>);
 
-/// So many messages within a time.
+/// Maximum number of messages within a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// How many.
+    /// Number of messages.
     pub messages: u32,
-    /// Within how long.
+    /// Time in which they may be sent.
     pub within: Duration,
 }
 
 impl Pace {
-    /// Reads `5/s`, `30/min`, `100/h`.
+    /// Parses a limit such as `5/s`, `30/min` or `100/h`.
     pub fn parse(text: &str) -> Option<Self> {
         let (messages, unit) = text.split_once('/')?;
         let messages: u32 = messages.trim().parse().ok().filter(|&messages| messages > 0)?;
@@ -31,29 +31,29 @@ impl Pace {
         Some(Self(vec![Limit { messages, within: Duration::from_secs(seconds) }]))
     }
 
-    /// Whether anything is limited at all.
+    /// Returns true if nothing is limited.
     pub fn is_unlimited(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Keeps a pace: each limit is a bucket that leaks, and a message waits until there is room in all of them.
+/// Enforces a pace. Each limit is a leaky bucket; a message is sent once all buckets have room.
 #[derive(Clone, Debug)]
 pub struct Pacer {
-    /// Each limit, with the moment at which its bucket will be empty.
+    /// Each limit, with the time at which its bucket is empty.
     buckets: Vec<(Limit, Instant)>,
-    /// Nothing is sent before, because the chat said so.
+    /// Nothing is sent before this time, because the chat asked for a pause.
     not_before: Instant,
 }
 
 impl Pacer {
-    /// A pacer that has sent nothing yet.
+    /// Creates a pacer with empty buckets.
     pub fn new(pace: &Pace) -> Self {
         let now = Instant::now();
         Self { buckets: pace.0.iter().map(|limit| (*limit, now)).collect(), not_before: now }
     }
 
-    /// When the next message may go.
+    /// Returns the time at which the next message may be sent.
     pub fn ready_at(&self) -> Instant {
         let room = |(limit, empty): &(Limit, Instant)| {
             let burst = limit.within - limit.within / limit.messages;
@@ -62,7 +62,7 @@ impl Pacer {
         self.buckets.iter().map(room).fold(self.not_before, Instant::max)
     }
 
-    /// Notes that a message goes now.
+    /// Records that a message is sent.
     pub fn sent(&mut self) {
         let now = Instant::now();
         for (limit, empty) in &mut self.buckets {
@@ -70,7 +70,7 @@ impl Pacer {
         }
     }
 
-    /// Waits because the chat said so.
+    /// Delays the next message by at least this time, as the chat asked.
     pub fn pause(&mut self, time: Duration) {
         self.not_before = self.not_before.max(Instant::now() + time);
     }
@@ -91,7 +91,7 @@ mod tests {
         }
     }
 
-    /// When each of so many messages goes, in milliseconds from the first.
+    /// Returns the time at which each of `count` messages is sent, in milliseconds from the first.
     async fn schedule(pace: Pace, count: usize) -> Vec<u128> {
         let (start, mut pacer, mut times) = (Instant::now(), Pacer::new(&pace), vec![]);
         for _ in 0..count {

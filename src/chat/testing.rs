@@ -1,4 +1,4 @@
-//! What every chat's drawing is held to: samples with hostile text or far too much of it in every string.
+//! Tests for every chat's rendering: samples with hostile text, or far too much text, in every string.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -8,7 +8,7 @@ use crate::message::{Message, Person, Ping};
 use crate::source::PROVIDERS;
 use crate::template::{Context, Library};
 
-/// What strangers write, in one text.
+/// Hostile texts of untrusted users.
 pub(crate) const HOSTILE: &[&str] = &[
     "<!channel> <!here|x> <@U1> <#C1> <!subteam^S1> <!date^0^{time}|x>",
     "@everyone @here <@1> <@&2> <#3> <t:1:R> <:a:1> :smile:",
@@ -25,7 +25,7 @@ pub(crate) const HOSTILE: &[&str] = &[
     "。「日本語」 – “quoted” 👩‍👩‍👧 é",
 ];
 
-/// The messages of a payload, with the built-in templates.
+/// Renders the messages of a payload with the built-in templates.
 pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
     let library = Library::built_in();
     let parsed = PROVIDERS[0].parse(key, payload.to_string().as_bytes());
@@ -33,13 +33,13 @@ pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
     events.iter().map(|event| library.render(&Context::of(event), None).message).collect()
 }
 
-/// The message of a sample's first event.
+/// Renders the message of a sample's first event.
 pub(crate) fn sample(name: &str) -> Message {
     let sample = PROVIDERS[0].sample(name).unwrap();
     messages(sample.key, &serde_json::from_str(sample.body).unwrap()).remove(0)
 }
 
-/// A message that pings people: one in every chat, two of one name, a group, and one whose name is hostile.
+/// A message that pings a person in every chat, two people with the same name, a group, and hostile names.
 pub(crate) fn pinging() -> Message {
     let ping = |name: &str, [slack, teams, discord]: [&str; 3]| {
         let id = |id: &str| Some(id.to_owned()).filter(|id| !id.is_empty());
@@ -56,7 +56,7 @@ pub(crate) fn pinging() -> Message {
     Message { pings, ..sample("pull_request.opened") }
 }
 
-/// Puts a text into every string, but for addresses, and for Markdown of users, in which links are meant.
+/// Replaces every string with a text, except for URLs, and for Markdown of users, in which links are allowed.
 fn poison(value: &mut Value, with: &str, key: &str) {
     match value {
         Value::String(text) if key != "raw" && key != "description" && key != "type" && !text.starts_with("http") => {
@@ -68,7 +68,7 @@ fn poison(value: &mut Value, with: &str, key: &str) {
     }
 }
 
-/// Draws every sample with every hostile text in every string, in both styles, and checks the drawing.
+/// Renders every sample with every hostile text in every string, in both styles, and checks the result.
 pub(crate) fn hold_against_strangers(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
     for sample in PROVIDERS[0].samples {
         for hostile in HOSTILE {
@@ -84,7 +84,7 @@ pub(crate) fn hold_against_strangers(draw: fn(&Message) -> String, check: impl F
     }
 }
 
-/// Draws samples with far too much, or nothing, in one string after the other, and checks the drawing.
+/// Renders samples with far too much text, or none, in one string at a time, and checks the result.
 pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
     let names: Vec<_> = PROVIDERS[0].samples.iter().map(|sample| sample.name).collect();
     let unit =
@@ -107,7 +107,7 @@ pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&V
         Ok(())
     });
     result.unwrap();
-    // And everything at once: a push with as many commits as fit into a request, each with a long message.
+    // Everything at once: a push with as many commits as fit into a request, each with a long message.
     for (commits, length) in [(2_000, 100), (50, 3_000), (5, 20_000)] {
         let sample = PROVIDERS[0].sample("push").unwrap();
         let mut payload: Value = serde_json::from_str(sample.body).unwrap();
@@ -120,7 +120,7 @@ pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&V
     }
 }
 
-/// Every string that a message may show.
+/// Collects the JSON pointer of every string that a message may show.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::String(_) => found.push(at.to_owned()),
@@ -132,7 +132,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Every value under a key of this name, wherever it stands.
+/// Collects every value under a key with this name, at any depth.
 pub(crate) fn all<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| all(item, name, found)),
@@ -148,14 +148,14 @@ pub(crate) fn all<'a>(value: &'a Value, name: &str, found: &mut Vec<&'a Value>) 
     }
 }
 
-/// Every text under a key of this name.
+/// Returns every string under a key with this name.
 pub(crate) fn texts<'a>(value: &'a Value, name: &str) -> Vec<&'a str> {
     let mut found = vec![];
     all(value, name, &mut found);
     found.into_iter().filter_map(Value::as_str).collect()
 }
 
-/// What Markdown's own parser finds in a text beside text: addresses of links and images, and other markup.
+/// Returns the markup that a Markdown parser finds in a text: URLs of links and images, and other markup.
 pub(crate) fn markup(text: &str) -> Vec<String> {
     use pulldown_cmark::{Event, Options, Parser, Tag};
     let mut found = vec![];
@@ -172,17 +172,17 @@ pub(crate) fn markup(text: &str) -> Vec<String> {
     found
 }
 
-/// Whether an address leads to the strangers' host.
+/// Returns true if a URL links to the attackers' host.
 pub(crate) fn leads_astray(url: &str) -> bool {
     url::Url::parse(url).is_ok_and(|url| url.host_str().is_some_and(|host| host.contains("evil")))
 }
 
-/// The length that chats count.
+/// Returns the length as chats count it, in UTF-16 units.
 pub(crate) fn utf16(text: &str) -> usize {
     text.encode_utf16().count()
 }
 
-/// What no chat shows.
+/// Asserts that a body contains no control characters, bidirectional controls or shield characters.
 pub(crate) fn assert_clean(body: &Value, what: &str) {
     fn walk(value: &Value, what: &str) {
         match value {
@@ -202,7 +202,7 @@ pub(crate) fn assert_clean(body: &Value, what: &str) {
     walk(body, what);
 }
 
-/// An answer, for what it means.
+/// Creates a response to interpret.
 pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate::http_client::Answer {
     let mut map = reqwest::header::HeaderMap::new();
     for (name, value) in headers {
@@ -218,7 +218,7 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate
     }
 }
 
-/// An outcome in a few words: what, why, and how long to wait.
+/// Summarizes an outcome: its name, its reason and its wait.
 pub(crate) fn short(outcome: &super::Outcome) -> String {
     use super::Outcome;
     match outcome {
@@ -227,7 +227,7 @@ pub(crate) fn short(outcome: &super::Outcome) -> String {
         Outcome::Retry { failure, after } => format!("retry {} {after:?}", failure.reason.as_str()),
         Outcome::Rejected(failure) => format!("rejected {}", failure.reason.as_str()),
         Outcome::Closed(failure) => {
-            assert!(failure.remedy.is_some(), "closed without a remedy: {failure:?}");
+            assert!(failure.help.is_some(), "closed without help: {failure:?}");
             format!("closed {}", failure.reason.as_str())
         }
         Outcome::Unknown(failure) => format!("unknown {}", failure.reason.as_str()),

@@ -1,4 +1,4 @@
-//! A channel whose address is not known where the program runs: good for routing and drawing, not for sending.
+//! A channel without its webhook URL: it can be routed to and rendered for, but cannot send.
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -7,14 +7,14 @@ use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Sent, program};
 use crate::event::{ChannelName, DeliveryId};
 use crate::message::Message;
 
-/// A channel without its address.
+/// A channel whose webhook URL is not available.
 pub struct Unaddressed {
     kind: &'static Kind,
     name: ChannelName,
 }
 
 impl Unaddressed {
-    /// A channel of this kind and name.
+    /// Creates a channel of this kind with this name.
     pub fn new(kind: &'static Kind, name: &ChannelName) -> Self {
         Self { kind, name: name.clone() }
     }
@@ -35,12 +35,12 @@ impl Chat for Unaddressed {
     }
 
     fn encode_event(&self, event: &Value) -> Option<Body> {
-        // A kind that draws no messages sends the event.
+        // A kind that does not render messages sends the event.
         self.kind.draw.is_none().then(|| Body(program::body(event)))
     }
 
     async fn send(&self, _: &DeliveryId, _: &Body) -> Sent {
-        let said = "the channel's address is not known here";
-        Outcome::Retry { failure: Failure::new(Reason::Io, said), after: None }.into()
+        let response = "the webhook URL of the channel is not available here";
+        Outcome::Retry { failure: Failure::new(Reason::Io, response), after: None }.into()
     }
 }

@@ -1,4 +1,4 @@
-//! What chats that are reached by a webhook have in common: an address, a client, a pace.
+//! Common part of chats with a webhook: a URL, an HTTP client, a pace.
 
 use super::pace::Limit;
 use super::{Body, Outcome, Pace, Sent};
@@ -7,10 +7,10 @@ use crate::http_client::{Answer, Http, Target};
 use reqwest::header::HeaderMap;
 use serde::Serialize;
 
-/// Room for what most messages are drawn to, in bytes.
+/// Size that fits most rendered messages, in bytes.
 const USUAL_BODY: usize = 16 * 1024;
 
-/// What was drawn, as the text to post. Names and texts alone always have one.
+/// Serializes a rendered message as JSON. This cannot fail, because payloads consist of names and texts only.
 pub(super) fn to_json(payload: &impl Serialize) -> String {
     let mut json = Vec::with_capacity(USUAL_BODY);
     let written = serde_json::to_writer(&mut json, payload).ok();
@@ -25,27 +25,27 @@ pub(super) struct Webhook {
 }
 
 impl Webhook {
-    /// Of a checked address. `limits` are the chat's own, where the config sets no pace.
+    /// Creates a webhook from a checked URL. The chat's `limits` apply if the configuration sets no pace.
     pub(super) fn new(target: Target, http: Http, pace: Option<Pace>, limits: &[Limit]) -> Self {
         Self { target, http, pace: pace.unwrap_or_else(|| Pace(limits.to_vec())) }
     }
 
-    /// A name for where it leads, that tells nothing of the address.
+    /// Returns a name for the destination that reveals nothing about the URL.
     pub(super) fn destination(&self, chat: &str) -> String {
         self.target.destination(chat)
     }
 
-    /// How fast messages may follow each other.
+    /// Returns the rate limits.
     pub(super) fn pace(&self) -> Pace {
         self.pace.clone()
     }
 
-    /// Posts what was drawn; `outcome` says what the chat's answer means.
+    /// Posts a rendered body. `outcome` interprets the chat's response.
     pub(super) async fn post(&self, user_agent: &str, body: &Body, outcome: fn(&Answer) -> Outcome) -> Sent {
         self.post_with(HeaderMap::new(), user_agent, body, outcome).await
     }
 
-    /// The same with more headers.
+    /// Posts a rendered body with additional headers.
     pub(super) async fn post_with(
         &self,
         headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! `hookbell backup`.
+//! `hookbell backup`: back up the store.
 
 use std::path::{Path, PathBuf};
 
@@ -9,18 +9,18 @@ use super::print::outln;
 use crate::config;
 use crate::store::sqlite;
 
-/// `hookbell backup …`
+/// Arguments of `hookbell backup`.
 #[derive(Args)]
 pub(super) struct Backup {
-    /// The new file.
+    /// New file for the backup
     file: PathBuf,
 }
 
 impl Backup {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let store = config::store(config).map_err(Failure::Problems)?;
-        sqlite::backup(&store, &self.file).map_err(Failure::NotFine)?;
-        outln!("{} is a whole copy of {}", self.file.display(), store.display());
+        sqlite::backup(&store, &self.file).map_err(Failure::Failed)?;
+        outln!("{} is a complete copy of {}", self.file.display(), store.display());
         Ok(())
     }
 }

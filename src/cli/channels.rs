@@ -1,4 +1,4 @@
-//! `hookbell channels`: how they are, trying one out, pausing and reopening.
+//! `hookbell channels`: list, test, pause and reopen channels.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ use crate::event::{ChannelName, DeliveryId};
 use crate::message::{Accent, Block, Inline, Message};
 use crate::server::admin::{ChannelStatus, ChannelsAnswer, Openness};
 
-/// `hookbell channels …`
+/// Arguments of `hookbell channels`.
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Channels {
     #[command(subcommand)]
     what: Option<What>,
-    /// For programs: a line of JSON each.
+    /// JSON output, one object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -31,24 +31,24 @@ pub(super) struct Channels {
 
 #[derive(Subcommand)]
 enum What {
-    /// Post one marked message to a channel, and say what its chat answers and what to do about it.
+    /// Post a test message to a channel, and show the response of the chat and how to fix errors
     Test {
-        /// The channel's name in the config; without one, the channels are listed.
+        /// Name of the channel; without it, channels are listed
         name: Option<String>,
     },
-    /// Let a channel's messages wait, and those of channels that share its destination.
+    /// Pause a channel and those with the same destination; their messages are queued
     Pause {
-        /// The channel's name in the config.
+        /// Name of the channel
         name: String,
-        /// For whoever asks why nothing comes.
+        /// Reason for the pause, shown to other operators
         #[arg(long)]
         reason: Option<String>,
         #[command(flatten)]
         server: Server,
     },
-    /// Open a channel that is closed or paused; one that waits tries again at once.
+    /// Reopen a closed or paused channel; retry a failing channel immediately
     Reopen {
-        /// The channel's name in the config.
+        /// Name of the channel
         name: String,
         #[command(flatten)]
         server: Server,
@@ -62,9 +62,9 @@ impl Channels {
             Some(What::Test { name }) => {
                 let loaded = config::load(config, Secrets::Leave);
                 let Some(name) = name.map(ChannelName::from) else { return list(loaded) };
-                // A channel can be tried whatever is wrong elsewhere.
+                // Errors elsewhere in the configuration do not prevent a test.
                 return match loaded.settings {
-                    Some(settings) if !settings.is_undecided || settings.channels.contains_key(&name) => {
+                    Some(settings) if !settings.is_routing_invalid || settings.channels.contains_key(&name) => {
                         test(&settings, &name)
                     }
                     _ => Err(Failure::Problems(loaded.problems)),
@@ -79,7 +79,7 @@ impl Channels {
                 server.caller(config)?.post(&path, &json!({}))?
             }
         };
-        rows(&answer.channels, self.json, "the config has no channels", line);
+        rows(&answer.channels, self.json, "no channels are configured", line);
         if !self.json {
             answer.problems.iter().for_each(|problem| errln!("warning: {}", in_line(problem)));
         }
@@ -87,7 +87,7 @@ impl Channels {
     }
 }
 
-/// Whether messages leave, in a word.
+/// Returns the name of a channel state.
 pub(super) fn word(state: Openness) -> &'static str {
     match state {
         Openness::Open => "open",
@@ -110,35 +110,35 @@ fn line(status: &ChannelStatus) -> String {
     let messages = |n: u64| plural(usize::try_from(n).unwrap_or(usize::MAX), "message");
     let mut more = vec![];
     if lane.panics > 0 {
-        more.push(format!("its task panicked {} times and was restarted: a defect of Hookbell", lane.panics));
+        more.push(format!("task panicked {} times and was restarted; this is a bug in Hookbell", lane.panics));
     }
     if let Some(oldest) = lane.oldest {
-        more.push(format!("{} waiting, the oldest asked for {}", messages(lane.waiting), ago(oldest)));
+        more.push(format!("{} queued, oldest {}", messages(lane.queued), ago(oldest)));
     }
     if let Some(next) = lane.next_at {
-        more.push(format!("it failed; the next attempt is due {}", super::shown::moment(next)));
+        more.push(format!("last attempt failed; next attempt at {}", super::shown::moment(next)));
     }
     for (n, what) in [(status.parked, "parked"), (status.dead, "dead or suspect"), (status.skipped, "skipped")] {
         if n > 0 {
             more.push(format!("{} {what}", messages(n)));
         }
     }
-    if let Some(remedy) = &lane.remedy {
-        more.push(format!("what to do: {remedy}"));
+    if let Some(help) = &lane.help {
+        more.push(format!("help: {help}"));
     }
     if lane.state == Openness::Closed || lane.state == Openness::Paused {
-        more.push(format!("then: hookbell channels reopen {}", status.channel));
+        more.push(format!("to reopen: hookbell channels reopen {}", status.channel));
     }
     more.iter().fold(line, |line, more| format!("{line}\n    {more}"))
 }
 
-/// The channels that can be tried.
+/// Lists the channels that can be tested.
 fn list(loaded: Loaded) -> Result<(), Failure> {
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     for (name, channel) in &settings.channels {
         outln!("{}", in_line(&format!("{name}  {}", channel.kind)));
     }
-    Err(Failure::Usage("name the channel to test: `hookbell channels test NAME`".to_owned()))
+    Err(Failure::Usage("missing channel name: run `hookbell channels test NAME`".to_owned()))
 }
 
 fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
@@ -147,47 +147,47 @@ fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
         let near = crate::problem::nearest(name.as_str(), names.iter().copied());
         let help =
             near.map_or_else(|| format!("channels: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-        return Err(Failure::Usage(format!("there is no channel `{name}`; {help}")));
+        return Err(Failure::Usage(format!("unknown channel `{name}`; {help}")));
     };
     let body = channel.chat.encode(&channel.style.of(message(name)));
     let runtime = super::runtime()?;
     let sent = runtime.block_on(channel.chat.send(&DeliveryId::fresh(), &body));
-    match told(&sent.outcome) {
+    match described(&sent.outcome) {
         Ok(text) => {
             outln!("{name}: {text}");
             Ok(())
         }
-        Err(text) => Err(Failure::NotFine(format!("{name}: {text}"))),
+        Err(text) => Err(Failure::Failed(format!("{name}: {text}"))),
     }
 }
 
-/// A message that nobody takes for an event.
+/// Builds a message that cannot be mistaken for an event.
 fn message(name: &ChannelName) -> Message {
     let text = |text: String| vec![Inline::Text(text)];
     Message {
-        line: text(format!("Hookbell can post here: a test of channel {name}")),
+        line: text(format!("Hookbell can post here: test of channel {name}")),
         title: Some("Hookbell can post here".to_owned()),
         accent: Accent::Success,
-        body: vec![Block::Paragraph(text(format!("This is a test of channel {name}. Nothing happened.")))],
+        body: vec![Block::Paragraph(text(format!("This is a test message for channel {name}, not an event.")))],
         ..Message::default()
     }
 }
 
-/// What an outcome means for whoever set the channel up.
-fn told(outcome: &Outcome) -> Result<String, String> {
+/// Describes an outcome to the operator. An error means that the message did not arrive, or that this is unknown.
+fn described(outcome: &Outcome) -> Result<String, String> {
     let failed = |what: &str, failure: &ChatFailure| {
-        let remedy = failure.remedy.map(|remedy| format!("\n  what to do: {remedy}")).unwrap_or_default();
-        Err(format!("{what}\n  it said: {}{remedy}", failure.said))
+        let help = failure.help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
+        Err(format!("{what}\n  response: {}{help}", failure.response))
     };
     match outcome {
         Outcome::Delivered(Receipt { instead: Some(instead), .. }) => Ok(format!("delivered, but {}", instead.why)),
         Outcome::Delivered(Receipt { .. }) => Ok("delivered".to_owned()),
-        Outcome::Accepted => Ok("accepted: the chat took the message, and does not say whether it shows it\n  \
-             look at the channel; if nothing comes within a minute, look at the flow's run history"
+        Outcome::Accepted => Ok("accepted: the chat accepted the message, but does not confirm that it is shown\n  \
+             check the channel; if no message appears within a minute, check the run history of the flow"
             .to_owned()),
-        Outcome::Retry { failure, .. } => failed("not now: this may pass, and Hookbell would try again", failure),
-        Outcome::Rejected(failure) => failed("the chat does not take this message", failure),
-        Outcome::Closed(failure) => failed("the channel is closed to us", failure),
-        Outcome::Unknown(failure) => failed("no answer: the message may be there", failure),
+        Outcome::Retry { failure, .. } => failed("temporary failure: the service would retry", failure),
+        Outcome::Rejected(failure) => failed("the chat rejected the message", failure),
+        Outcome::Closed(failure) => failed("the destination no longer accepts messages", failure),
+        Outcome::Unknown(failure) => failed("outcome unknown: the message may have been posted", failure),
     }
 }

@@ -1,4 +1,4 @@
-//! `hookbell check`.
+//! `hookbell check`: check the configuration and the templates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::problem::{Place, Problem};
 use crate::source::PROVIDERS;
 use crate::template::Context;
 
-/// `hookbell check`
+/// Arguments of `hookbell check`.
 #[derive(Args)]
 pub(super) struct Check {
-    /// A warning is as bad as an error.
+    /// Exit code 1 if there are warnings
     #[arg(long)]
     deny_warnings: bool,
 }
@@ -32,12 +32,12 @@ impl Check {
         problems.extend(losses);
         report(&problems);
         if !failures.is_empty() {
-            return Err(Failure::NotFine(failures.into_iter().collect::<Vec<_>>().join("\n")));
+            return Err(Failure::Failed(failures.into_iter().collect::<Vec<_>>().join("\n")));
         }
         let found = tally(&problems);
         let denied = self.deny_warnings && !problems.is_empty();
         let Some(settings) = sound.filter(|_| !denied) else {
-            return Err(Failure::NotFine(format!("{}: {found}", config.display())));
+            return Err(Failure::Failed(format!("{}: {found}", config.display())));
         };
         let counts = [
             plural(settings.router.routes().len(), "route"),
@@ -45,18 +45,19 @@ impl Check {
             plural(settings.templates.names().count(), "template"),
             plural(count, "sample message"),
         ];
-        let said = if found.is_empty() { "fine".to_owned() } else { found };
+        let said = if found.is_empty() { "ok".to_owned() } else { found };
         outln!("{}: {said} ({})", config.display(), counts.join(", "));
         let unheard = unheard(&settings);
         if !unheard.is_empty() {
             let dim = anstyle::Style::new().dimmed();
-            outln!("{dim}no route is for: {}{dim:#}", unheard.join(", "));
+            outln!("{dim}kinds without a route: {}{dim:#}", unheard.join(", "));
         }
         Ok(())
     }
 }
 
-/// What the sources send and no route is for: most often that is meant so. A family is named once, if all of it is.
+/// Returns the kinds that sources send and no route matches, which is usually intended. `family.*` stands for a family
+/// of which no kind is routed.
 fn unheard(settings: &Settings) -> Vec<String> {
     let keys = settings.sources.values().flat_map(|entry| entry.provider.keys);
     let sent: BTreeSet<Kind> = keys.flat_map(|key| key.kinds).copied().collect();
@@ -75,17 +76,18 @@ fn unheard(settings: &Settings) -> Vec<String> {
     named
 }
 
-/// What came of rendering samples.
+/// Result of rendering the samples.
 #[derive(Default)]
 struct Rendered {
+    /// Number of rendered messages.
     count: usize,
-    /// What failed.
+    /// Template errors.
     failures: BTreeSet<String>,
-    /// What a chat of the config would cut of what the user's templates make.
+    /// Warnings about messages of the user's templates that exceed the limits of a configured chat.
     losses: Vec<Problem>,
 }
 
-/// Renders every sample with the template that serves it and with each that a route asks for.
+/// Renders every sample with its default template, and with each template that a route names.
 fn render_samples(settings: &Settings) -> Rendered {
     let mut rendered = Rendered::default();
     let asked = settings.router.routes().iter().map(|route| route.template.as_deref());
@@ -99,7 +101,7 @@ fn render_samples(settings: &Settings) -> Rendered {
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {
                 let context = Context::as_of_now(&event);
                 for template in &asked {
-                    // Each chat that may have templates of its own, and all others alike.
+                    // Each chat that supports native templates, and once for all others.
                     let natives = chat::KINDS.iter().filter(|chat| chat.native.is_some()).map(Some);
                     for chat in natives.chain([None]) {
                         let made = settings.templates.render_for(&context, *template, chat);
@@ -124,7 +126,7 @@ fn render_samples(settings: &Settings) -> Rendered {
 }
 
 fn too_large(path: &str, chat: &str, sample: &str, loss: Loss) -> Problem {
-    let message = format!("{chat} takes no message as large as this template makes of `{sample}`: cut is {loss}");
-    let help = format!("shorten values with `truncate`; `hookbell render {sample} --chat {chat}` shows what is left");
+    let message = format!("the message for sample `{sample}` exceeds the limits of {chat}; cut: {loss}");
+    let help = format!("shorten values with `truncate`; `hookbell render {sample} --chat {chat}` shows the result");
     Problem::warning(message, Place::Named(path.to_owned())).help(help)
 }

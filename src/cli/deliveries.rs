@@ -1,4 +1,4 @@
-//! `hookbell deliveries`: what became of messages, and what was sent.
+//! `hookbell deliveries`: list deliveries, and show one with its attempts.
 
 use std::path::Path;
 
@@ -8,37 +8,37 @@ use super::Failure;
 use super::caller::Server;
 use super::events::segment;
 use super::print::outln;
-use super::shown::{escaped, harmless_lines, in_line, json, moment, more, since, states, table};
+use super::shown::{escaped, in_line, json, moment, more, sanitized_lines, since, states, table};
 use crate::server::admin::DeliveriesAnswer;
 use crate::store::{SeenDelivery, WholeDelivery};
 
-/// `hookbell deliveries …`
+/// Arguments of `hookbell deliveries`.
 #[derive(Args)]
 pub(super) struct Deliveries {
-    /// One delivery, with its attempts and what was sent.
+    /// Id of a delivery to show with its attempts and the sent message
     id: Option<String>,
-    /// Of events of this repository: `workspace/slug`.
+    /// Repository of the event: `workspace/slug`
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
-    /// Of this event.
+    /// Id of the event
     #[arg(long, value_name = "ID")]
     event: Option<String>,
-    /// To this channel.
+    /// Name of the channel
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// In this state.
+    /// State of the delivery
     #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
-    /// Since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
+    /// Earliest time: `2h` (ago), `22:00`, `yesterday`, a date, or a date and a time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// How many, the newest.
+    /// Maximum number of deliveries; the most recent ones are listed
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Of one delivery: what was sent, and nothing else.
+    /// Sent message only, for one delivery
     #[arg(long, requires = "id")]
     sent: bool,
-    /// For programs: a line of JSON each.
+    /// JSON output, one object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -64,8 +64,8 @@ impl Deliveries {
         table(
             &answer.deliveries,
             self.json,
-            "no delivery matches",
-            ["CREATED", "DELIVERY", "STATE", "CHANNEL", "KIND", "REPOSITORY", "ABOUT", "BY", "WHY"],
+            "no deliveries match",
+            ["CREATED", "DELIVERY", "STATE", "CHANNEL", "KIND", "REPOSITORY", "TITLE", "ACTOR", "REASON"],
             cells,
         );
         more(answer.deliveries.len(), answer.total);
@@ -74,21 +74,21 @@ impl Deliveries {
 
     fn show_one(&self, whole: &WholeDelivery) -> Result<(), Failure> {
         if self.sent {
-            let nothing = || Failure::NotFine(format!("nothing was sent for `{}` yet", whole.delivery.id));
+            let nothing = || Failure::Failed(format!("nothing was sent for delivery `{}` yet", whole.delivery.id));
             let sent = whole.sent.as_deref().ok_or_else(nothing)?;
-            // A body for a chat is JSON; what a terminal was sent is not, and is made safe like other text.
+            // A request body is JSON. A terminal message is not, and is sanitized like other text.
             let is_json = sent.trim_start().starts_with('{');
-            outln!("{}", if is_json { escaped(sent) } else { harmless_lines(sent) });
+            outln!("{}", if is_json { escaped(sent) } else { sanitized_lines(sent) });
         } else if self.json {
             outln!("{}", json(whole));
         } else {
-            outln!("{}", harmless_lines(&page(whole)));
+            outln!("{}", sanitized_lines(&page(whole)));
         }
         Ok(())
     }
 }
 
-/// A delivery in a row of a table.
+/// Formats a delivery as a table row.
 fn cells(delivery: &SeenDelivery) -> [String; 9] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let further = if delivery.more > 0 { format!(" and {} more", delivery.more) } else { String::new() };
@@ -105,7 +105,7 @@ fn cells(delivery: &SeenDelivery) -> [String; 9] {
     ]
 }
 
-/// One delivery in a line.
+/// Formats a delivery as one line.
 pub(super) fn line(delivery: &SeenDelivery) -> String {
     let repository = delivery.repository.as_deref().unwrap_or("-");
     let mut line = format!(
@@ -122,18 +122,18 @@ pub(super) fn line(delivery: &SeenDelivery) -> String {
     in_line(&line)
 }
 
-/// Why it is not delivered, or not as it was meant.
+/// Returns the reason why a delivery did not succeed, or not as intended.
 fn why(delivery: &SeenDelivery) -> Option<String> {
     let last = || {
         let outcome = delivery.outcome.as_deref()?;
         if ["delivered", "accepted"].contains(&outcome) {
-            return delivery.said.clone();
+            return delivery.response.clone();
         }
-        let said = delivery.said.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
-        Some(format!("{outcome} ({}×){said}", delivery.attempts))
+        let response = delivery.response.as_deref().map(|response| format!(": {response}")).unwrap_or_default();
+        Some(format!("{outcome} ({}×){response}", delivery.attempts))
     };
-    let template = || delivery.template_error.as_ref().map(|error| format!("a template failed: {error}"));
-    delivery.why.clone().or_else(last).or_else(template)
+    let template = || delivery.template_error.as_ref().map(|error| format!("template failed: {error}"));
+    delivery.reason.clone().or_else(last).or_else(template)
 }
 
 fn page(whole: &WholeDelivery) -> String {
@@ -142,22 +142,22 @@ fn page(whole: &WholeDelivery) -> String {
     let mut row = |name: &str, value: &str| page.push_str(&format!("  {name:<9} {}\n", in_line(value)));
     row("event", &format!("{}  {}  {}", delivery.event, delivery.kind, delivery.repository.as_deref().unwrap_or("-")));
     row("channel", &format!("{}, by route `{}`", delivery.channel, delivery.route));
-    row("asked for", &moment(delivery.created_at));
+    row("created", &moment(delivery.created_at));
     if let Some(original) = &delivery.replay_of {
-        row("repeats", original.as_str());
+        row("replay of", original.as_str());
     }
-    if let Some(why) = &delivery.why {
-        row("why", why);
+    if let Some(why) = &delivery.reason {
+        row("reason", why);
     }
     if let Some(error) = &delivery.template_error {
-        row("template", &format!("failed, the next one was used: {error}"));
+        row("template", &format!("failed, fell back to the next one: {error}"));
     }
-    for attempt in &whole.tries {
-        let said = attempt.said.as_deref().map(|said| format!("  {said}")).unwrap_or_default();
+    for attempt in &whole.attempt_log {
+        let response = attempt.response.as_deref().map(|response| format!("  {response}")).unwrap_or_default();
         let node = attempt.node.as_deref().map(|node| format!("  by {node}")).unwrap_or_default();
         row(
             &format!("attempt {}", attempt.n),
-            &format!("{}  {} ms  {}{said}{node}", moment(attempt.at), attempt.took, attempt.outcome),
+            &format!("{}  {} ms  {}{response}{node}", moment(attempt.at), attempt.duration_ms, attempt.outcome),
         );
     }
     match &whole.sent {

@@ -1,4 +1,4 @@
-//! `hookbell doctor`: what is wrong around us.
+//! `hookbell doctor`: diagnose problems of the configuration, the store, its files and the channels.
 
 use std::path::Path;
 
@@ -6,20 +6,20 @@ use clap::Args;
 
 use super::caller::Server;
 use super::print::outln;
-use super::shown::{ago, harmless_lines};
+use super::shown::{ago, sanitized_lines};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
 use crate::server::admin::{ChannelsAnswer, Openness, SourceStatus, SourcesAnswer, token_path};
 use crate::store::{Millis, sqlite};
 
-/// `hookbell doctor`
+/// Arguments of `hookbell doctor`.
 #[derive(Args)]
 pub(super) struct Doctor {
     #[command(flatten)]
     server: Server,
 }
 
-/// What was looked at, and what is the matter with it, if anything.
+/// Checked item, and its state or its problem.
 struct Finding(&'static str, Result<String, String>);
 
 impl Doctor {
@@ -38,85 +38,89 @@ impl Doctor {
                 findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
                 findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
                 findings.extend(answer.notes.iter().map(|note| Finding("service", Ok(note.clone()))));
-                findings.extend(undecided(answer.undecided).into_iter().chain(answer.channels.iter().map(|status| {
-                    let waits = status.lane.oldest.map(|oldest| {
-                        format!(
-                            ", {} waiting, the oldest asked for {}",
-                            plural(usize::try_from(status.lane.waiting).unwrap_or(usize::MAX), "message"),
-                            ago(oldest)
-                        )
-                    });
-                    let told = format!(
-                        "`{}` is {}{}",
-                        status.channel,
-                        super::channels::word(status.lane.state),
-                        waits.unwrap_or_default()
-                    );
-                    let reason = status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                    let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
-                    Finding("channel", if fine { Ok(told) } else { Err(format!("{told}{reason}")) })
-                })))
+                findings.extend(pending_routing(answer.pending_routing).into_iter().chain(answer.channels.iter().map(
+                    |status| {
+                        let waits = status.lane.oldest.map(|oldest| {
+                            format!(
+                                ", {} queued, oldest {}",
+                                plural(usize::try_from(status.lane.queued).unwrap_or(usize::MAX), "message"),
+                                ago(oldest)
+                            )
+                        });
+                        let text = format!(
+                            "`{}` is {}{}",
+                            status.channel,
+                            super::channels::word(status.lane.state),
+                            waits.unwrap_or_default()
+                        );
+                        let reason =
+                            status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                        let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
+                        Finding("channel", if fine { Ok(text) } else { Err(format!("{text}{reason}")) })
+                    },
+                )))
             }
             Err(failure) => findings.push(Finding("service", Err(failure.text()))),
         }
         let wrong = findings.iter().filter(|Finding(_, finding)| finding.is_err()).count();
         for Finding(what, finding) in findings {
             let (mark, text) = match &finding {
-                Ok(text) => ("fine ", text),
-                Err(text) => ("WRONG", text),
+                Ok(text) => ("ok   ", text),
+                Err(text) => ("error", text),
             };
-            outln!("{mark}  {what:<8} {}", harmless_lines(text));
+            outln!("{mark}  {what:<8} {}", sanitized_lines(text));
         }
-        if wrong == 0 { Ok(()) } else { Err(Failure::NotFine(format!("{} wrong", plural(wrong, "thing")))) }
+        if wrong == 0 { Ok(()) } else { Err(Failure::Failed(format!("{} found", plural(wrong, "problem")))) }
     }
 }
 
-/// When a source's secrets last verified a request. None of it is wrong: a webhook may not have sent anything yet.
+/// Reports when each secret of a source last verified a request. An unused secret is not a problem: the webhook may not
+/// have sent anything yet.
 fn secrets(source: &SourceStatus, started: Option<Millis>) -> Vec<Finding> {
     let Some(started) = started else { return vec![] };
     let finding = |(n, used): (usize, &Option<Millis>)| {
         let which = if source.secrets.len() > 1 { format!("secret {}", n + 1) } else { "the secret".to_owned() };
-        let told = used.map_or_else(
-            || format!("verified no request since the service started {}", ago(started)),
+        let text = used.map_or_else(
+            || format!("has not verified a request since the service started {}", ago(started)),
             |used| format!("last verified a request {}", ago(used)),
         );
-        Finding("source", Ok(format!("`{}`: {which} {told}", source.source)))
+        Finding("source", Ok(format!("`{}`: {which} {text}", source.source)))
     };
     source.secrets.iter().enumerate().map(finding).collect()
 }
 
-fn undecided(events: u64) -> Option<Finding> {
-    let told = || {
+fn pending_routing(events: u64) -> Option<Finding> {
+    let text = || {
         let events = plural(usize::try_from(events).unwrap_or(usize::MAX), "event");
-        format!("{events} came while the rules had mistakes; mend them: `hookbell check`")
+        format!("{events} pending routing: fix the routing configuration, see `hookbell check`")
     };
-    (events > 0).then(|| Finding("events", Err(told())))
+    (events > 0).then(|| Finding("events", Err(text())))
 }
 
 fn look_at_config(config: &Path) -> Result<String, String> {
     let loaded = config::load(config, Secrets::Leave);
     let shown = config.display();
-    let told = if loaded.problems.is_empty() {
+    let text = if loaded.problems.is_empty() {
         format!("{shown}")
     } else {
-        format!("{shown}: {}; `hookbell check` tells", tally(&loaded.problems))
+        format!("{shown}: {}; run `hookbell check` for details", tally(&loaded.problems))
     };
-    loaded.sound().map(|_| told.clone()).map_err(|_| told)
+    loaded.sound().map(|_| text.clone()).map_err(|_| text)
 }
 
 fn look_at_store(store: &Path) -> Result<String, String> {
     let shown = store.display();
     if !store.exists() {
-        return Err(format!("there is no store `{shown}` yet: start Hookbell once, it makes one"));
+        return Err(format!("the store `{shown}` does not exist: start Hookbell once to create it"));
     }
     match sqlite::check(store) {
-        Ok(faults) if faults.is_empty() => Ok(format!("{shown} is whole")),
-        Ok(faults) => Err(format!("{shown} is damaged, restore a backup: {}", faults.join("; "))),
+        Ok(faults) if faults.is_empty() => Ok(format!("{shown} is intact")),
+        Ok(faults) => Err(format!("{shown} is corrupt; restore a backup: {}", faults.join("; "))),
         Err(reason) => Err(format!("{shown}: {reason}")),
     }
 }
 
-/// Files that others could read.
+/// Checks that only the owner can read the store and the token.
 fn look_at_files(store: &Path) -> Result<String, String> {
     use std::os::unix::fs::PermissionsExt;
     let files = [store.to_owned(), token_path(store)];
@@ -125,8 +129,8 @@ fn look_at_files(store: &Path) -> Result<String, String> {
         .filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
     let open: Vec<_> = open.map(|path| path.display().to_string()).collect();
     if open.is_empty() {
-        Ok("the store and its token are for their owner alone".to_owned())
+        Ok("only the owner can read the store and its token".to_owned())
     } else {
-        Err(format!("others may read {}: `chmod 600` them", open.join(" and ")))
+        Err(format!("other users can read {}: run `chmod 600`", open.join(" and ")))
     }
 }

@@ -1,4 +1,4 @@
-//! `hookbell events`: what came in lately, and what was refused.
+//! `hookbell events`: list recent events and rejected requests.
 
 use std::path::Path;
 
@@ -9,39 +9,42 @@ use super::print::outln;
 use super::shown::{escaped, in_line, json, moment, more, rows, since, states, table};
 use super::{Failure, deliveries};
 use crate::server::Misdirected;
-use crate::server::admin::{EventAnswer, EventsAnswer, RefusalsAnswer};
-use crate::store::{Refused, SeenEvent};
+use crate::server::admin::{EventAnswer, EventsAnswer, RejectedAnswer};
+use crate::store::{RejectedRequest, SeenEvent};
 
-/// `hookbell events …`
+/// Arguments of `hookbell events`.
 #[derive(Args)]
 pub(super) struct Events {
-    /// One event: what it says, how it was routed, its deliveries.
+    /// Id of an event to show with its content, its routing and its deliveries
     id: Option<String>,
-    /// The requests that were refused, and why; the last hundred are kept.
+    /// Rejected requests with the reasons; the last 100 are kept
     #[arg(long, conflicts_with_all = ["id", "repo", "kind", "channel", "state", "since", "request"])]
+    rejected: bool,
+    /// Former name of `--rejected`.
+    #[arg(long, hide = true)]
     refused: bool,
-    /// Of this repository: `workspace/slug`.
+    /// Repository: `workspace/slug`
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
-    /// Of this kind, in our word or the host's: `pull_request.opened`.
+    /// Event kind or the host's event key: `pull_request.opened`
     #[arg(long, value_name = "KIND")]
     kind: Option<String>,
-    /// With a delivery to this channel.
+    /// Channel of a delivery of the event
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// With a delivery in this state.
+    /// State of a delivery of the event
     #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
-    /// Since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
+    /// Earliest time: `2h` (ago), `22:00`, `yesterday`, a date, or a date and a time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Of the request with this name of the host's: Bitbucket's `X-Request-UUID`.
+    /// The host's request id: Bitbucket's `X-Request-UUID`
     #[arg(long, value_name = "UUID")]
     request: Option<String>,
-    /// How many, the newest.
+    /// Maximum number of events; the most recent ones are listed
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// For programs: a line of JSON each.
+    /// JSON output, one object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -50,16 +53,19 @@ pub(super) struct Events {
 
 impl Events {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        if self.refused {
+            return Err(Failure::Usage("`--refused` is now `--rejected`".to_owned()));
+        }
         let caller = self.server.caller(config)?;
         let limit = Some(self.limit.to_string());
         if let Some(id) = &self.id {
             let answer: EventAnswer = caller.get(&format!("/api/v1/events/{}", segment(id)), &[])?;
             self.show_one(&answer);
-        } else if self.refused {
-            let answer: RefusalsAnswer = caller.get("/api/v1/refusals", &[("limit", limit)])?;
-            rows(&answer.refusals, self.json, "no request was rejected", refusal);
+        } else if self.rejected {
+            let answer: RejectedAnswer = caller.get("/api/v1/rejected", &[("limit", limit)])?;
+            rows(&answer.rejected, self.json, "no rejected requests", rejection);
             if !self.json && !answer.misdirected.is_empty() {
-                outln!("\nrequests that reached no webhook, since the service started:");
+                outln!("\nrequests that matched no webhook since the service started:");
             }
             rows(&answer.misdirected, self.json || answer.misdirected.is_empty(), "", misdirected);
         } else {
@@ -77,8 +83,8 @@ impl Events {
             table(
                 &answer.events,
                 self.json,
-                "no event matches",
-                ["RECEIVED", "EVENT", "KIND", "REPOSITORY", "ABOUT", "BY", "WENT TO"],
+                "no events match",
+                ["RECEIVED", "EVENT", "KIND", "REPOSITORY", "TITLE", "ACTOR", "ROUTED TO"],
                 cells,
             );
             more(answer.events.len(), answer.total);
@@ -104,24 +110,24 @@ impl Events {
     }
 }
 
-/// A part of a path, encoded.
+/// Percent-encodes a path segment.
 pub(super) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-fn refusal(refused: &Refused) -> String {
-    let client = refused.client.as_deref().unwrap_or("an unknown address");
-    let key = refused.key.as_deref().unwrap_or("no key");
+fn rejection(refused: &RejectedRequest) -> String {
+    let client = refused.client.as_deref().unwrap_or("unknown address");
+    let key = refused.key.as_deref().unwrap_or("no event key");
     in_line(&format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason))
 }
 
 fn misdirected(request: &Misdirected) -> String {
-    let client = request.client.as_deref().unwrap_or("an unknown address");
+    let client = request.client.as_deref().unwrap_or("unknown address");
     let (at, method, path) = (moment(request.at), &request.method, &request.path);
     in_line(&format!("{at}  {client}  {method} {path}  {}", request.reason))
 }
 
-/// An event in a row of a table.
+/// Formats an event as a table row.
 fn cells(seen: &SeenEvent) -> [String; 7] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     [
@@ -135,22 +141,24 @@ fn cells(seen: &SeenEvent) -> [String; 7] {
     ]
 }
 
-/// Where an event went, or why nowhere.
+/// Returns the channels that an event was routed to, or the reason why it was not routed.
 fn went(seen: &SeenEvent) -> String {
-    let went = seen.decision["sends"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
+    let went = seen.decision["targets"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
     let went: Vec<_> = went.collect();
-    let why = seen.decision["silent"].as_str().map(ToOwned::to_owned);
+    let why = seen.decision["suppressed"].as_str().map(ToOwned::to_owned);
     let why = why.or_else(|| Some(format!("muted by `{}`", seen.decision["muted"].as_str()?)));
     let held = || {
         let held = seen.decision["held"].as_array()?.first()?;
-        Some(format!("`{}`: {}", held["channel"].as_str()?, held["why"].as_str()?))
+        Some(format!("`{}`: {}", held["channel"].as_str()?, held["reason"].as_str()?))
     };
     let why = why.or_else(held);
     let why = why.or_else(|| seen.decision["dropped"].as_str().map(ToOwned::to_owned));
     match (went.is_empty(), why) {
-        _ if seen.decision["undecided"] == true => "undecided: routed by itself once the rules are sound".to_owned(),
+        _ if seen.decision["pending_routing"] == true => {
+            "pending routing: will be routed once the configuration is fixed".to_owned()
+        }
         (false, _) => went.join(", "),
-        (true, Some(why)) => format!("nowhere: {why}"),
-        (true, None) => "nowhere: no route matched".to_owned(),
+        (true, Some(why)) => format!("not routed: {why}"),
+        (true, None) => "not routed: no route matched".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! `hookbell explain`: why an event went where it went, or nowhere.
+//! `hookbell explain`: explain the routing of an event.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -9,7 +9,7 @@ use clap::Args;
 use super::caller::Server;
 use super::input::{named_provider, parsed};
 use super::print::{errln, outln};
-use super::shown::{ago, harmless_lines, in_line, json, moment};
+use super::shown::{ago, in_line, json, moment, sanitized_lines};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
 use crate::event::SourceName;
@@ -20,23 +20,23 @@ use crate::server::admin::ExplainAnswer;
 use crate::source::PROVIDERS;
 use crate::store::{WholeDelivery, now};
 
-/// `hookbell explain …`
+/// Arguments of `hookbell explain`.
 #[derive(Args)]
 pub(super) struct Explain {
-    /// What came in: `last`, an id (`evt_…`, `dlv_…`, `req_…`), the host's name for a request (Bitbucket's
-    /// X-Request-UUID), a pull request's page. Or what might: a sample, the file of a webhook's body.
+    /// Stored event: `last`, an id (`evt_…`, `dlv_…`, `req_…`), the host's request id (Bitbucket's X-Request-UUID) or
+    /// the URL of a pull request; or the name of a sample, or a file with a webhook payload
     #[arg(value_name = "EVENT|SAMPLE|PAYLOAD")]
     what: String,
-    /// What the host calls it, for a file: `repo:push`.
+    /// Event key of the host, for a file: `repo:push`
     #[arg(long, value_name = "KEY")]
     event: Option<String>,
-    /// For a sample or a file, the kind of source that it comes from [default: bitbucket-cloud].
+    /// Source kind, for a sample or a file [default: bitbucket-cloud]
     #[arg(long, value_name = "KIND")]
     source: Option<String>,
-    /// How many events, the newest.
+    /// Maximum number of events, the most recent ones
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=20))]
     limit: u8,
-    /// For programs: a line of JSON for each event.
+    /// JSON output, one object per event
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -49,8 +49,7 @@ impl Explain {
         let is_payload = Path::new(&self.what).is_file() || self.event.is_some();
         let events = if is_payload || provider.sample(&self.what).is_some() {
             if self.server.is_elsewhere() {
-                let what =
-                    "samples and files are explained by the config that is here; `--server` explains what came in";
+                let what = "samples and files are explained with the local configuration: remove `--server`";
                 return Err(Failure::Usage(what.to_owned()));
             }
             self.what_might_come(config)?
@@ -72,24 +71,26 @@ impl Explain {
         Ok(())
     }
 
-    /// Of a sample or a file, by the rules of now.
+    /// Explains a sample or a file with the current rules.
     fn what_might_come(&self, config: &Path) -> Result<Vec<Explained>, Failure> {
         let provider = named_provider(self.source.as_deref())?;
         let settings = config::load(config, Secrets::Optional).sound().map_err(Failure::Problems)?;
         let through = settings.sources.iter().find(|(_, entry)| entry.provider.kind == provider.kind);
-        // The source knows which accounts are machines.
+        // The settings of the source define which accounts are bots.
         let source = through.map(|(_, entry)| entry.source.as_ref());
         let parsed = parsed(provider, source, &self.what, self.event.as_deref())?;
         if let Some(note) = parsed.note {
-            errln!("nothing to route in `{}`: {note}", self.what);
+            errln!("no event in `{}`: {note}", self.what);
         }
         let explained = parsed.events.iter().map(|event| {
             let name = through.map_or_else(|| SourceName::from(provider.kind), |(name, _)| name.clone());
             let (mut explained, _) = explain(event, &name, now(), &settings.router);
             let foreign = event.place().filter(|place| !through.is_some_and(|(_, entry)| entry.repo.matches(place)));
             explained.notes.extend(foreign.map(|place| match through {
-                Some((name, _)) => format!("source `{name}` may not speak for `{place}`: such a request is refused"),
-                None => format!("the config has no source of kind `{}`, so none comes in", provider.kind),
+                Some((name, _)) => {
+                    format!("`{place}` is not allowed by `repo` of source `{name}`: the request is rejected")
+                }
+                None => format!("no source of kind `{}` is configured, so the event cannot be received", provider.kind),
             }));
             explained
         });
@@ -97,23 +98,27 @@ impl Explain {
     }
 
     fn with_hint(&self, failure: Failure) -> Failure {
-        let Failure::NotFine(text) = failure else { return failure };
-        let lists = "\n  `hookbell events` lists what is; `hookbell events --refused` what was not let in;\n  \
-                     `hookbell sample list` names samples, and a file needs `--event KEY`";
-        let lists = if text.starts_with("no event") { lists } else { "" };
+        let (text, is_unknown) = match failure {
+            Failure::Failed(text) => (text, false),
+            Failure::NotFound(text) => (text, true),
+            other => return other,
+        };
+        let lists = "\n  `hookbell events` lists events, `hookbell events --rejected` lists rejected requests,\n  \
+                     `hookbell sample list` lists samples; a payload file needs `--event KEY`";
+        let lists = if is_unknown { lists } else { "" };
         let samples = PROVIDERS.iter().flat_map(|provider| provider.samples).map(|sample| sample.name);
         let near = nearest(&self.what, samples);
         let near = near.map(|near| format!("\n  did you mean the sample `{near}`?")).unwrap_or_default();
-        Failure::NotFine(format!("{text}{near}{lists}"))
+        Failure::Failed(format!("{text}{near}{lists}"))
     }
 }
 
-/// An event as a tree.
+/// Renderer of an explained event as a tree.
 struct Tree {
     styled: bool,
 }
 
-/// A line of a tree, with those below it.
+/// Line of a tree, with its children.
 struct Branch(String, Vec<Branch>);
 
 impl Tree {
@@ -121,15 +126,15 @@ impl Tree {
         let mut lines = vec![self.title(event), self.origin(event)];
         let mut branches = vec![];
         branches.extend(
-            event.silent.iter().map(|why| leaf(format!("{} {}", self.no("nobody hears of it:"), harmless_lines(why)))),
+            event.suppressed.iter().map(|why| leaf(format!("{} {}", self.no("suppressed:"), sanitized_lines(why)))),
         );
-        branches.extend(event.notes.iter().map(|note| leaf(format!("note: {}", harmless_lines(note)))));
-        if event.silent.is_none() {
+        branches.extend(event.notes.iter().map(|note| leaf(format!("note: {}", sanitized_lines(note)))));
+        if event.suppressed.is_none() {
             branches.extend(self.rules(event));
         }
         if event.deliveries.is_empty() {
             branches.push(leaf(match event.id {
-                Some(_) => "no message came of it".to_owned(),
+                Some(_) => "no deliveries".to_owned(),
                 None => self.outcome(event),
             }));
         }
@@ -139,19 +144,19 @@ impl Tree {
     }
 
     fn title(&self, event: &Explained) -> String {
-        let parts = [Some(&event.kind), event.repository.as_ref(), event.about.as_ref()];
+        let parts = [Some(&event.kind), event.repository.as_ref(), event.title.as_ref()];
         let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
         let by = event.actor.as_deref().map(|actor| format!(" · by {actor}")).unwrap_or_default();
         self.paint(Style::new().bold(), &in_line(&format!("{}{by}", parts.join(" · "))))
     }
 
     fn origin(&self, event: &Explained) -> String {
-        let host = format!("the host calls it {}", event.key);
+        let host = format!("event key {}", event.key);
         let came = match (&event.id, &event.request) {
             (Some(id), Some(request)) => {
-                format!("{id} in {request}, through `{}`, {} ({})", event.source, moment(event.at), ago(event.at))
+                format!("{id} in {request}, source `{}`, {} ({})", event.source, moment(event.at), ago(event.at))
             }
-            _ => format!("as if it came through `{}` now", event.source),
+            _ => format!("as if received now from source `{}`", event.source),
         };
         self.paint(Style::new().dimmed(), &in_line(&format!("{came}; {host}")))
     }
@@ -159,19 +164,19 @@ impl Tree {
     fn rules(&self, event: &Explained) -> Vec<Branch> {
         let which = match event.rules {
             Rules::Same => "",
-            Rules::Then => ", as they were when it came (others are in use now)",
-            Rules::Now => ", as they are now",
+            Rules::Then => ", in use when the event was received (the current ones differ)",
+            Rules::Now => ", current",
         };
         let mut branches = vec![];
-        if !event.said.mutes.is_empty() {
-            let width = width(event.said.mutes.iter().map(|mute| mute.name.as_str()));
-            let mutes = event.said.mutes.iter().map(|mute| self.mute(mute, width)).collect();
+        if !event.verdicts.mutes.is_empty() {
+            let width = width(event.verdicts.mutes.iter().map(|mute| mute.name.as_str()));
+            let mutes = event.verdicts.mutes.iter().map(|mute| self.mute(mute, width)).collect();
             branches.push(Branch(format!("mutes{which}"), mutes));
         }
-        if !event.said.routes.is_empty() {
-            let width = width(event.said.routes.iter().map(|route| route.name.as_str()));
+        if !event.verdicts.routes.is_empty() {
+            let width = width(event.verdicts.routes.iter().map(|route| route.name.as_str()));
             let routes =
-                event.said.routes.iter().map(|route| self.route(route, event.muted.as_deref(), width)).collect();
+                event.verdicts.routes.iter().map(|route| self.route(route, event.muted.as_deref(), width)).collect();
             branches.push(Branch(format!("routes{which}"), routes));
         }
         branches
@@ -180,31 +185,31 @@ impl Tree {
     fn mute(&self, mute: &MuteVerdict, width: usize) -> Branch {
         let name = pad(&mute.name, width);
         let channels: Vec<_> = mute.channels.iter().map(|channel| channel.as_str()).collect();
-        leaf(match (&mute.why, channels.is_empty()) {
-            (Some(why), _) => format!("{}   {name}  {}", self.paint(Style::new().dimmed(), "no"), harmless_lines(why)),
-            (None, true) => format!("{}  {name}  silences it everywhere", self.no("yes")),
+        leaf(match (&mute.reason, channels.is_empty()) {
+            (Some(why), _) => format!("{}   {name}  {}", self.paint(Style::new().dimmed(), "no"), sanitized_lines(why)),
+            (None, true) => format!("{}  {name}  mutes the event in all channels", self.no("yes")),
             (None, false) => {
-                format!("{}  {name}  silences it in {}", self.no("yes"), harmless_lines(&channels.join(", ")))
+                format!("{}  {name}  mutes the event in {}", self.no("yes"), sanitized_lines(&channels.join(", ")))
             }
         })
     }
 
     fn route(&self, route: &RouteVerdict, muted: Option<&str>, width: usize) -> Branch {
         let name = pad(&route.name, width);
-        if let Some(why) = &route.why {
+        if let Some(why) = &route.reason {
             let no = self.paint(Style::new().dimmed(), "no");
-            return leaf(format!("{no}   {name}  {}", harmless_lines(why)));
+            return leaf(format!("{no}   {name}  {}", sanitized_lines(why)));
         }
-        let by_mute = muted.map(|mute| format!("mute `{mute}` silences the event"));
-        let to = route.channels.iter().map(|way| match by_mute.as_ref().or(way.why.as_ref()) {
-            None => harmless_lines(&format!("→ {}", way.channel)),
-            Some(why) => format!("{} {}", self.no("not to"), harmless_lines(&format!("{}: {why}", way.channel))),
+        let by_mute = muted.map(|mute| format!("muted by `{mute}`"));
+        let to = route.channels.iter().map(|way| match by_mute.as_ref().or(way.reason.as_ref()) {
+            None => sanitized_lines(&format!("→ {}", way.channel)),
+            Some(why) => format!("{} {}", self.no("not sent to"), sanitized_lines(&format!("{}: {why}", way.channel))),
         });
         let to: Vec<_> = to.collect();
         let yes = self.paint(AnsiColor::Green.on_default().bold(), "yes");
         if muted.is_none() && route.channels.iter().all(|way| way.sent) {
             let all: Vec<_> = route.channels.iter().map(|way| way.channel.as_str()).collect();
-            return leaf(format!("{yes}  {name}  → {}", harmless_lines(&all.join(", "))));
+            return leaf(format!("{yes}  {name}  → {}", sanitized_lines(&all.join(", "))));
         }
         match to.as_slice() {
             [one] => leaf(format!("{yes}  {name}  {one}")),
@@ -220,50 +225,52 @@ impl Tree {
         let state = delivery.state.as_str();
         let is_fine = ["delivered", "accepted"].contains(&state);
         let style = if is_fine { AnsiColor::Green.on_default().bold() } else { AnsiColor::Yellow.on_default().bold() };
-        let why = delivery.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        let again = delivery.replay_of.as_ref().map(|id| format!(", again after {id}")).unwrap_or_default();
+        let why = delivery.reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        let again = delivery.replay_of.as_ref().map(|id| format!(", replay of {id}")).unwrap_or_default();
         let to = if delivery.channel.as_str().is_empty() {
             String::new()
         } else {
-            harmless_lines(&format!("to {}: ", delivery.channel))
+            sanitized_lines(&format!("to {}: ", delivery.channel))
         };
-        let title = format!("{to}{}{}  {}{again}", self.paint(style, state), harmless_lines(&why), delivery.id);
+        let title = format!("{to}{}{}  {}{again}", self.paint(style, state), sanitized_lines(&why), delivery.id);
         let mut below: Vec<_> = whole
-            .tries
+            .attempt_log
             .iter()
             .map(|attempt| {
                 let status = attempt.status.map(|status| format!(", status {status}")).unwrap_or_default();
-                let said = attempt.said.as_deref().map(|said| format!(", it said: {said}")).unwrap_or_default();
-                let (n, at, took, outcome) = (attempt.n, moment(attempt.at), attempt.took, &attempt.outcome);
-                leaf(in_line(&format!("attempt {n}  {at}  {outcome} after {took} ms{status}{said}")))
+                let response =
+                    attempt.response.as_deref().map(|response| format!(", response: {response}")).unwrap_or_default();
+                let (n, at, duration_ms, outcome) =
+                    (attempt.n, moment(attempt.at), attempt.duration_ms, &attempt.outcome);
+                leaf(in_line(&format!("attempt {n}  {at}  {outcome} after {duration_ms} ms{status}{response}")))
             })
             .collect();
         below.extend(
             delivery
                 .template_error
                 .as_ref()
-                .map(|error| leaf(harmless_lines(&format!("a template failed, the next one was used: {error}")))),
+                .map(|error| leaf(sanitized_lines(&format!("template failed, fell back to the next one: {error}")))),
         );
         below.extend(
-            whole
-                .sent
-                .as_deref()
-                .map(|sent| leaf(format!("sent, {}\n{}", plural(sent.len(), "byte"), harmless_lines(sent.trim_end())))),
+            whole.sent.as_deref().map(|sent| {
+                leaf(format!("sent, {}\n{}", plural(sent.len(), "byte"), sanitized_lines(sent.trim_end())))
+            }),
         );
         Branch(title, below)
     }
 
-    /// What would come of an event.
+    /// Returns the routing of an event without deliveries.
     fn outcome(&self, event: &Explained) -> String {
-        let ways = event.said.routes.iter().flat_map(|route| &route.channels).filter(|way| way.sent);
+        let ways = event.verdicts.routes.iter().flat_map(|route| &route.channels).filter(|way| way.sent);
         let channels: Vec<_> = ways.map(|way| way.channel.as_str()).collect();
         match (channels.is_empty(), event.muted.as_deref()) {
-            (false, _) => format!("it goes to {}", harmless_lines(&channels.join(", "))),
-            (true, Some(mute)) => self.no(&harmless_lines(&format!("it goes nowhere: mute `{mute}` silences it"))),
+            (false, _) => format!("routed to {}", sanitized_lines(&channels.join(", "))),
+            (true, Some(mute)) => self.no(&sanitized_lines(&format!("not routed: muted by `{mute}`"))),
             (true, None) => {
-                let held = event.said.routes.iter().flat_map(|route| &route.channels).find_map(|way| way.why.as_ref());
-                let why = event.silent.as_ref().or(held).map_or("no route matched", String::as_str);
-                self.no(&harmless_lines(&format!("it goes nowhere: {why}")))
+                let held =
+                    event.verdicts.routes.iter().flat_map(|route| &route.channels).find_map(|way| way.reason.as_ref());
+                let why = event.suppressed.as_ref().or(held).map_or("no route matched", String::as_str);
+                self.no(&sanitized_lines(&format!("not routed: {why}")))
             }
         }
     }
@@ -281,7 +288,7 @@ fn leaf(text: String) -> Branch {
     Branch(text, vec![])
 }
 
-/// Draws branches below a line.
+/// Renders the branches below a line.
 fn grow(branches: &[Branch], indent: &str, lines: &mut Vec<String>) {
     for (n, Branch(text, below)) in branches.iter().enumerate() {
         let (turn, further) = if n + 1 == branches.len() { ("└─ ", "   ") } else { ("├─ ", "│  ") };
@@ -293,11 +300,11 @@ fn grow(branches: &[Branch], indent: &str, lines: &mut Vec<String>) {
 }
 
 fn width<'a>(names: impl Iterator<Item = &'a str>) -> usize {
-    names.map(|name| unicode_width::UnicodeWidthStr::width(name).min(WIDEST)).max().unwrap_or(0)
+    names.map(|name| unicode_width::UnicodeWidthStr::width(name).min(MAX_WIDTH)).max().unwrap_or(0)
 }
 
-/// Beyond this, a name pushes what follows it to the right.
-const WIDEST: usize = 32;
+/// Maximum width of the name column; a longer name shifts the rest of its line to the right.
+const MAX_WIDTH: usize = 32;
 
 fn pad(name: &str, width: usize) -> String {
     let name = in_line(name);

@@ -1,4 +1,4 @@
-//! What a command looks at: a payload in a file, or a sample.
+//! Input of commands: a payload file or a sample.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::Failure;
 use crate::source::{PROVIDERS, Parsed, Provider, Sample, Source, provider};
 use crate::text_file;
 
-/// The provider that a command means: the one that it names, or the first.
+/// Returns the provider of this source kind, or the first one.
 pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Failure> {
     let kinds: Vec<_> = PROVIDERS.iter().map(|provider| provider.kind).collect();
     let kind = kind.unwrap_or(kinds[0]);
@@ -14,24 +14,24 @@ pub(super) fn named_provider(kind: Option<&str>) -> Result<&'static Provider, Fa
         let help = crate::problem::nearest(kind, kinds.iter().copied());
         let help =
             help.map_or_else(|| format!("kinds: {}", kinds.join(", ")), |near| format!("did you mean `{near}`?"));
-        Failure::Usage(format!("`{kind}` is no kind of source; {help}"))
+        Failure::Usage(format!("`{kind}` is not a valid source kind; {help}"))
     })
 }
 
-/// The sample of this name.
+/// Returns the sample of this name.
 pub(super) fn sample(provider: &'static Provider, name: &str) -> Result<&'static Sample, Failure> {
     provider.sample(name).ok_or_else(|| {
         let near = crate::problem::nearest(name, provider.samples.iter().map(|sample| sample.name));
         let help = near.map_or_else(
-            || "`hookbell sample list` shows them all".to_owned(),
+            || "`hookbell sample list` lists all samples".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
-        Failure::Usage(format!("there is no sample `{name}`; {help}"))
+        Failure::Usage(format!("unknown sample `{name}`; {help}"))
     })
 }
 
-/// What a payload's file holds, whose host called it `key`, or a sample; as a source of the config understands it, if
-/// there is one.
+/// Parses a payload file with the event key `key`, or a sample. `source` is the configured source, if there is one: its
+/// settings affect parsing.
 pub(super) fn parsed(
     provider: &'static Provider,
     source: Option<&dyn Source>,
@@ -46,17 +46,19 @@ pub(super) fn parsed(
             .map_err(|error| Failure::Usage(format!("cannot read `{payload}`: {error}")))?;
         let key = key.ok_or_else(|| {
             let example = provider.samples.first().map_or("", |sample| sample.key);
-            Failure::Usage(format!("what does the host call `{payload}`? add `--event KEY`, as in `--event {example}`"))
+            Failure::Usage(format!("missing event key for `{payload}`; add `--event KEY`, as in `--event {example}`"))
         })?;
         (key, body)
     } else if payload.contains(['/', '\\']) || payload.ends_with(".json") {
-        return Err(Failure::Usage(format!("there is no file `{payload}`")));
+        return Err(Failure::Usage(format!("the file `{payload}` does not exist")));
     } else {
         let sample = sample(provider, payload)?;
         if key.is_none_or(|key| key == sample.key) {
-            return provider.parse_sample_by(source, sample).map_err(|refusal| Failure::NotFine(refusal.to_string()));
+            return provider
+                .parse_sample_by(source, sample)
+                .map_err(|rejection| Failure::Failed(rejection.to_string()));
         }
         (key.unwrap_or(sample.key), sample.body.as_bytes().to_vec())
     };
-    provider.parse_by(source, key, &body).map_err(|refusal| Failure::NotFine(format!("{payload}: {refusal}")))
+    provider.parse_by(source, key, &body).map_err(|rejection| Failure::Failed(format!("{payload}: {rejection}")))
 }

@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand, none with logic that a user of the library would miss.
+//! Command line: one file per subcommand. Logic that users of the library need is elsewhere.
 
 mod backup;
 mod caller;
@@ -29,19 +29,19 @@ use clap::{Parser, Subcommand};
 use crate::problem::{Problem, Severity, render_all};
 use print::errln;
 
-/// A notification bot for code hosts: webhooks in, messages in chats out.
+/// Receive webhooks from code hosts and post messages to chats
 #[derive(Parser)]
 #[command(
     version,
     arg_required_else_help = false,
-    after_help = "Without a command, Hookbell serves. Try it: start `hookbell`, and in a second terminal run\n\
-                  `hookbell sample send push`.\n\n\
-                  Environment: HOOKBELL_CONFIG names the config file; HOOKBELL__SERVER__LISTEN and the like\n\
-                  override it; HOOKBELL_LOG=debug logs more.\n\
-                  Exit codes: 0 fine, 1 the thing looked at is not fine, 2 wrong usage or config."
+    after_help = "Without a command, Hookbell runs the service. To try it, start `hookbell` and run\n\
+                  `hookbell sample send push` in a second terminal.\n\n\
+                  Environment: HOOKBELL_CONFIG sets the config file; variables such as\n\
+                  HOOKBELL__SERVER__LISTEN override its keys; HOOKBELL_LOG=debug logs more.\n\
+                  Exit codes: 0: success; 1: the check or operation failed; 2: usage or configuration error"
 )]
 struct Arguments {
-    /// The config file; paths in it are relative to it.
+    /// Config file; relative paths in it start at its directory
     #[arg(
         long,
         global = true,
@@ -52,7 +52,7 @@ struct Arguments {
     )]
     config: PathBuf,
 
-    /// Show times in UTC instead of the system's time zone.
+    /// Times in UTC instead of the system's time zone
     #[arg(long, global = true)]
     utc: bool,
 
@@ -62,67 +62,69 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run the service: take webhooks in, send messages out.
+    /// Run the service: receive webhooks and post messages
     Serve,
-    /// Look at the config and the templates, and say all that is wrong with them.
+    /// Check the configuration and the templates, and report all errors
     Check(check::Check),
-    /// Built-in realistic webhooks, to try things out with.
+    /// List, show or send built-in sample webhooks
     #[command(subcommand)]
     Sample(sample::Sample),
-    /// Show the message that an event becomes.
+    /// Render the message for an event
     Render(render::Render),
-    /// Why an event went where it went, or nowhere: each rule's word, the chat's answers, and what was sent.
+    /// Explain the routing of an event: the result of each rule, the deliveries and the chats' responses
     Explain(explain::Explain),
-    /// Edit templates in a browser, and see what each chat shows.
+    /// Edit templates in a browser, with a preview for each chat
     Preview(preview::Preview),
-    /// What came in lately and where it went; with `--refused`, what was not let in.
+    /// List recent events and where they were routed; with `--rejected`, rejected requests
     Events(events::Events),
-    /// Your templates and the built-in ones.
+    /// List, copy or compare templates
     #[command(subcommand)]
     Templates(templates::Templates),
-    /// Run your own tests: which channels hear of an event, and what the message says.
+    /// Run your tests of routes and messages
     Test(test::Test),
-    /// JSON Schema, for editors and for whoever writes templates.
+    /// Print the JSON Schema of the configuration or of events
     #[command(subcommand)]
     Schema(schema::Schema),
-    /// What became of messages; of one, each attempt, the chat's words, and what was sent.
+    /// List deliveries; with an id, show its attempts, the chat's responses and the sent message
     Deliveries(deliveries::Deliveries),
-    /// The channels: what waits, and whether they are open; try one out, pause it, reopen it.
+    /// List channels with their state and queue; test, pause or reopen a channel
     Channels(channels::Channels),
-    /// Send messages again.
+    /// Send messages again
     Replay(replay::Replay),
-    /// Give up messages that wait.
-    Drop(replay::Drop),
-    /// Copy the store into a new file, also while the service runs.
+    /// Drop queued messages
+    Drop(replay::DropMessages),
+    /// Back up the store to a new file, also while the service is running
     Backup(backup::Backup),
-    /// Look for what is wrong: config, store, files, channels.
+    /// Diagnose problems of the configuration, the store, its files and the channels
     Doctor(doctor::Doctor),
 }
 
-/// How a command ended badly.
+/// Failure of a command.
 enum Failure {
-    /// The thing looked at is not fine, and this says why.
-    NotFine(String),
-    /// Wrong usage, or a wrong config.
+    /// The check or operation failed, for this reason: exit code 1.
+    Failed(String),
+    /// What a command names does not exist: exit code 1.
+    NotFound(String),
+    /// Usage or configuration error: exit code 2.
     Usage(String),
-    /// The same, with positions.
+    /// Configuration errors with positions: exit code 2.
     Problems(Vec<Problem>),
 }
 
 impl Failure {
-    /// Without positions.
+    /// Returns the reason without positions.
     fn text(&self) -> String {
         match self {
-            Self::NotFine(text) | Self::Usage(text) => text.clone(),
-            Self::Problems(problems) => format!("the config has {}", tally(problems)),
+            Self::Failed(text) | Self::NotFound(text) | Self::Usage(text) => text.clone(),
+            Self::Problems(problems) => format!("the configuration has {}", tally(problems)),
         }
     }
 }
 
-/// What a command waits with.
+/// Creates the async runtime of a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::NotFine(format!("cannot start: {error}")))
+    runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
 }
 
 /// Runs the program.
@@ -151,7 +153,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::NotFine(message)) => {
+        Err(Failure::Failed(message) | Failure::NotFound(message)) => {
             complain(&message);
             ExitCode::from(1)
         }
@@ -172,7 +174,7 @@ fn complain(message: &str) {
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
 
-/// Shows problems on standard error.
+/// Prints problems to standard error.
 fn report(problems: &[Problem]) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     for text in render_all(problems, colour) {
@@ -180,7 +182,7 @@ fn report(problems: &[Problem]) {
     }
 }
 
-/// `2 errors and 1 warning`.
+/// Counts problems: `2 errors and 1 warning`.
 fn tally(problems: &[Problem]) -> String {
     let count = |severity: Severity| problems.iter().filter(|problem| problem.severity == severity).count();
     let words = |n: usize, word: &str| (n > 0).then(|| plural(n, word));

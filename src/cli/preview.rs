@@ -1,4 +1,4 @@
-//! `hookbell preview`: the page in which templates are edited and seen.
+//! `hookbell preview`: serve the page for editing and previewing templates.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use tokio::net::TcpListener;
 use super::Failure;
 use super::print::{errln, outln};
 use crate::config::{self, Live, Secrets};
-use crate::server::admin::{Gate, is_built, token_path};
+use crate::server::admin::{Authorizer, is_built, token_path};
 use crate::server::serve_admin;
 use crate::store::StoreError;
 use crate::store::sqlite::{self, SqliteStore};
 
-/// `hookbell preview`
+/// Arguments of `hookbell preview`.
 #[derive(Args)]
 pub(super) struct Preview {
-    /// Where the page is served, if no Hookbell runs that serves it; any free port by itself.
+    /// Address of the page if the service is not running; port 0 is any free port
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }
@@ -27,21 +27,21 @@ pub(super) struct Preview {
 impl Preview {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         if !is_built() {
-            let built = "the preview page was left out of this build; with Node 20 or newer:\n  \
+            let built = "this build does not contain the preview page; with Node 20 or newer, run:\n  \
                          cd preview && npm ci && npm run build && cd .. && cargo build";
-            return Err(Failure::NotFine(built.to_owned()));
+            return Err(Failure::Failed(built.to_owned()));
         }
         if !self.listen.ip().is_loopback() {
-            let other = format!("`{}` is not of this machine alone; use 127.0.0.1 and a tunnel", self.listen);
+            let other = format!("`{}` is not a loopback address; use 127.0.0.1 and a tunnel", self.listen);
             return Err(Failure::Usage(other));
         }
         let loaded = config::load(config, Secrets::Leave);
         let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
         if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
             let token = crate::text_file::read_text(&token_path(&settings.store), crate::text_file::MAX_SECRET);
-            let token = token.map_err(|error| Failure::NotFine(format!("cannot read the admin token: {error}")))?;
+            let token = token.map_err(|error| Failure::Failed(format!("cannot read the admin token: {error}")))?;
             outln!("{}", url(&address, token.trim()));
-            errln!("the Hookbell that runs serves it; whoever has this address may change templates");
+            errln!("served by the running instance; anyone with this URL can change templates");
             return Ok(());
         }
         let store = Store::open(&settings.store)?;
@@ -50,21 +50,21 @@ impl Preview {
     }
 
     async fn serve(&self, live: Live, store: Store) -> Result<(), Failure> {
-        let cannot = |error: std::io::Error| Failure::NotFine(format!("cannot listen on {}: {error}", self.listen));
+        let cannot = |error: std::io::Error| Failure::Failed(format!("cannot listen on {}: {error}", self.listen));
         let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let token = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
         outln!("{}", url(&address.to_string(), token.expose_secret()));
-        errln!("open it in a browser; Ctrl-C ends");
+        errln!("open the URL in a browser; press Ctrl-C to stop");
         let stop = async {
             let _ = tokio::signal::ctrl_c().await;
         };
-        serve_admin(listener, live.clone(), store.store.clone(), Gate::new(live, token), stop).await;
+        serve_admin(listener, live.clone(), store.store.clone(), Authorizer::new(live, token), stop).await;
         Ok(())
     }
 }
 
-/// The page's address. The token is behind the `#`: browsers send that to nobody.
+/// Returns the URL of the page. The token is in the fragment, which browsers do not send.
 fn url(address: &str, token: &str) -> String {
     format!("http://{address}/preview#token={token}")
 }
@@ -73,7 +73,7 @@ fn is_in_use(store: &Path) -> bool {
     store.exists() && matches!(SqliteStore::open(store), Err(StoreError::InUse { .. }))
 }
 
-/// The store that stored events come from: the config's, or an empty one for as long as it takes.
+/// Store for the events of the preview: the configured one, or a temporary empty one.
 struct Store {
     store: Arc<dyn crate::store::Store>,
     made: Option<PathBuf>,
@@ -81,13 +81,13 @@ struct Store {
 
 impl Store {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: StoreError| Failure::NotFine(error.to_string());
+        let failed = |error: StoreError| Failure::Failed(error.to_string());
         if path.exists() {
             return Ok(Self { store: Arc::new(SqliteStore::open(path).map_err(failed)?), made: None });
         }
         let made = std::env::temp_dir().join(format!("hookbell-preview-{}", ulid::Ulid::generate()));
         std::fs::create_dir(&made)
-            .map_err(|error| Failure::NotFine(format!("cannot make `{}`: {error}", made.display())))?;
+            .map_err(|error| Failure::Failed(format!("cannot create `{}`: {error}", made.display())))?;
         let store = SqliteStore::open(&made.join("hookbell.db")).map_err(failed)?;
         Ok(Self { store: Arc::new(store), made: Some(made) })
     }

@@ -1,10 +1,10 @@
-//! Printing for people and pipes. Unlike std's macros, these do not panic where the reader is gone.
+//! Output macros that do not panic on a closed pipe, unlike those of std.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
-/// Writes to standard output. A reader that has seen enough (`| head`) ends the command; an output that fails, with an
-/// error.
+/// Writes to standard output. A closed pipe (`| head`) ends the command with success; any other write error is a
+/// failure.
 pub(super) fn out(text: Arguments<'_>) {
     if let Err(error) = anstream::stdout().write_fmt(text) {
         if error.kind() == ErrorKind::BrokenPipe {
@@ -15,7 +15,7 @@ pub(super) fn out(text: Arguments<'_>) {
     }
 }
 
-/// Writes to standard error; where that fails, there is nobody to tell.
+/// Writes to standard error. A write error is ignored: it cannot be reported.
 pub(super) fn err(text: Arguments<'_>) {
     let _ = anstream::stderr().write_fmt(text);
 }

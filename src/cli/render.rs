@@ -1,4 +1,4 @@
-//! `hookbell render`.
+//! `hookbell render`: render the message for an event.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -18,35 +18,35 @@ use crate::problem::Severity;
 use crate::server::admin::EventAnswer;
 use crate::template::{Context, Library};
 
-/// What `--chat` takes for all chats at once.
+/// Value of `--chat` for all chats.
 const ALL: &str = "all";
 
-/// How long nothing must have changed before it is drawn again.
+/// Time without a change before the message is rendered again.
 const QUIET: Duration = Duration::from_millis(60);
 
-/// `hookbell render …`
+/// Arguments of `hookbell render`.
 #[derive(Args)]
 pub(super) struct Render {
-    /// A sample's name, the file of a webhook's body, or the id of a stored event (`evt_…`).
+    /// Name of a sample, file with a webhook payload, or id of a stored event (`evt_…`)
     #[arg(value_name = "SAMPLE|PAYLOAD|ID")]
     payload: String,
-    /// The chat to draw for: the exact body of the request, one a line; `console` as the terminal shows it; `all`: the
-    /// terminal's, then each chat's body.
+    /// Chat kind: the output is the exact request body, one per line; for `console`, the terminal output; for `all`,
+    /// the terminal output and then the body for each chat
     #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name).chain([ALL])))]
     chat: String,
-    /// How much of the message: `full` or `line`, as a channel's or a route's `style` would.
+    /// Message style, like `style` of a channel or a route
     #[arg(long, default_value = "full", value_parser = PossibleValuesParser::new(["full", "line"]))]
     style: String,
-    /// What the host calls it, for a file: `repo:push`.
+    /// Event key of the host, for a file: `repo:push`
     #[arg(long, value_name = "KEY")]
     event: Option<String>,
-    /// The kind of source that it comes from [default: bitbucket-cloud].
+    /// Source kind [default: bitbucket-cloud]
     #[arg(long, value_name = "KIND")]
     source: Option<String>,
-    /// The template to use first, as a route's `template` would.
+    /// Template to try first, like `template` of a route
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
-    /// Draw it again whenever a template, the config or the payload is saved.
+    /// Continuous rendering whenever a template, the configuration or the payload is saved
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -62,7 +62,7 @@ impl Render {
         self.watch(config, contexts)
     }
 
-    /// What there is to draw.
+    /// Returns the events to render.
     fn contexts(&self, config: &Path) -> Result<Vec<Context>, Failure> {
         if self.payload.starts_with("evt_") {
             let path = format!("/api/v1/events/{}", super::events::segment(&self.payload));
@@ -72,7 +72,7 @@ impl Render {
         let provider = named_provider(self.source.as_deref())?;
         let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;
         if let Some(note) = parsed.note {
-            errln!("nothing to tell of `{}`: {note}", self.payload);
+            errln!("nothing to post for `{}`: {note}", self.payload);
         }
         Ok(parsed.events.iter().map(Context::as_of_now).collect())
     }
@@ -81,7 +81,7 @@ impl Render {
         let library = library(config)?;
         if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
             let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(Failure::Usage(format!("there is no template `{name}`{near}")));
+            return Err(Failure::Usage(format!("unknown template `{name}`{near}")));
         }
         let style = Style::parse(&self.style).unwrap_or_default();
         for context in contexts {
@@ -89,10 +89,10 @@ impl Render {
                 let of_chat = Some(chat).filter(|_| style == Style::Full);
                 let rendered = library.render_for(context, self.template.as_deref(), of_chat);
                 for failure in &rendered.failures {
-                    errln!("template failed, used `{}` instead: {failure}", rendered.template);
+                    errln!("template failed, fell back to `{}`: {failure}", rendered.template);
                 }
                 if let Some(why) = rendered.skip {
-                    errln!("nothing to tell of `{}`: {why}", self.payload);
+                    errln!("nothing to post for `{}`: {why}", self.payload);
                     continue;
                 }
                 let message = style.of(rendered.message);
@@ -108,7 +108,7 @@ impl Render {
         Ok(())
     }
 
-    /// The chats to draw for; the terminal first.
+    /// Returns the chats to render for, the console first.
     fn chats(&self) -> Vec<&'static Kind> {
         let is_asked = |kind: &&Kind| self.chat == ALL || self.chat == kind.name;
         let (first, rest): (Vec<_>, Vec<_>) =
@@ -116,9 +116,9 @@ impl Render {
         first.into_iter().chain(rest).collect()
     }
 
-    /// Draws now, and whenever something is saved, until it is interrupted.
+    /// Renders now and after each change, until interrupted.
     fn watch(&self, config: &Path, mut contexts: Vec<Context>) -> Result<(), Failure> {
-        let cannot = |error: notify::Error| Failure::NotFine(format!("cannot watch files: {error}"));
+        let cannot = |error: notify::Error| Failure::Failed(format!("cannot watch files: {error}"));
         let (tell, changes) = mpsc::channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let is_ours = |path: &PathBuf| {
@@ -136,24 +136,24 @@ impl Render {
             watcher.watch(&directory, RecursiveMode::NonRecursive).map_err(cannot)?;
         }
         loop {
-            // To the top of an empty screen, on a terminal.
+            // Clears the terminal.
             super::print::out(format_args!("\u{1b}[2J\u{1b}[H"));
             match self.draw(config, &contexts) {
                 Ok(()) => {}
                 Err(Failure::Problems(problems)) => report(&problems),
                 Err(failure) => super::complain(&failure.text()),
             }
-            errln!("\nwaiting for a change; Ctrl-C ends");
+            errln!("\nwaiting for changes; press Ctrl-C to stop");
             if changes.recv().is_err() {
                 return Ok(());
             }
             while changes.recv_timeout(QUIET).is_ok() {}
-            // A payload that is broken for now stays what it was.
+            // If the payload is invalid at present, the previous one stays in use.
             contexts = self.contexts(config).unwrap_or(contexts);
         }
     }
 
-    /// Where something may be saved.
+    /// Returns the directories to watch.
     fn directories(&self, config: &Path) -> Vec<PathBuf> {
         let templates = config::templates_directory(config).ok().flatten();
         let templates = templates.iter().flat_map(|directory| Library::directories(directory));
@@ -167,7 +167,7 @@ impl Render {
     }
 }
 
-/// The config's templates, or the built-in ones where there is no config file.
+/// Loads the configured templates, or the built-in ones if there is no config file.
 fn library(config: &Path) -> Result<Library, Failure> {
     if !config.exists() {
         return Ok(Library::built_in());
@@ -175,7 +175,7 @@ fn library(config: &Path) -> Result<Library, Failure> {
     let (library, problems) = config::templates(config);
     report(&problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Failure::NotFine("the templates, or who is pinged by them, have errors".to_owned()));
+        return Err(Failure::Failed("the templates or the people mapping have errors".to_owned()));
     }
     Ok(library)
 }

@@ -1,4 +1,4 @@
-//! `hookbell replay` and `hookbell drop`.
+//! `hookbell replay` and `hookbell drop`: send messages again, or drop queued ones.
 
 use std::path::Path;
 
@@ -9,31 +9,31 @@ use super::Failure;
 use super::caller::Server;
 use super::plural;
 use super::print::{errln, outln};
-use super::shown::{harmless_lines, since, states};
-use crate::server::admin::{DropAnswer, Left, ReplayAnswer};
+use super::shown::{sanitized_lines, since, states};
+use crate::server::admin::{DropAnswer, LeftOut, ReplayAnswer};
 
-/// Which deliveries.
+/// Options that select deliveries.
 #[derive(Args)]
 struct Which {
-    /// These: ids of deliveries or events, a pull request's link, or `last` for the newest request.
+    /// Ids of deliveries or events, the URL of a pull request, or `last` for the most recent request
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// Those to this channel.
+    /// Name of the channel
     #[arg(long, value_name = "NAME")]
     channel: Option<String>,
-    /// Those in this state.
+    /// State of the deliveries
     #[arg(long, value_name = "STATE", value_parser = states())]
     state: Option<String>,
-    /// Those of this repository: `workspace/slug`.
+    /// Repository: `workspace/slug`
     #[arg(long, value_name = "NAME")]
     repo: Option<String>,
-    /// Those since then: `2h` ago, `22:00`, `yesterday`, a date, or a date and a time.
+    /// Earliest time: `2h` (ago), `22:00`, `yesterday`, a date, or a date and a time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// At most so many, the oldest.
+    /// Maximum number of deliveries, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Only say what would be done.
+    /// Preview of the result, without changes
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -41,10 +41,10 @@ struct Which {
 }
 
 impl Which {
-    /// As the API wants it.
+    /// Returns the selection as a request body.
     fn asked(&self) -> Result<Value, Failure> {
         if self.ids.is_empty() && self.state.is_none() {
-            return Err(Failure::Usage("say which: ids, or a `--state`, as in `--state dead --since 2h`".to_owned()));
+            return Err(Failure::Usage("missing ids or state: pass ids, or `--state dead --since 2h`".to_owned()));
         }
         let mut asked = json!({ "dry_run": self.dry_run });
         let mut add = |name: &str, value: Option<Value>| {
@@ -61,30 +61,30 @@ impl Which {
         Ok(asked)
     }
 
-    /// Whether there is nothing more to ask for: the API does so many at once, the oldest first.
+    /// Returns true if no further request is needed: the API handles a limited number per request, the oldest first.
     fn is_last(&self, done: usize, more: bool) -> bool {
         !more || done == 0 || self.dry_run || self.limit.is_some() || !self.ids.is_empty()
     }
 
-    /// Says what was done, or would be, and what was left and why.
-    fn ended(&self, count: usize, more: bool, done: [&str; 2], left: &[Left]) -> Result<(), Failure> {
+    /// Reports the number of selected messages, and those that were left unchanged with the reasons.
+    fn ended(&self, count: usize, more: bool, done: [&str; 2], left: &[LeftOut]) -> Result<(), Failure> {
         let more = if self.dry_run && more { ", and more" } else { "" };
         errln!("{}{more} {}", plural(count, "message"), done[usize::from(self.dry_run)]);
         if left.is_empty() {
             return Ok(());
         }
-        let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.why)).collect();
-        let message = format!("{} left alone\n{}", plural(left.len(), "message"), lines.join("\n"));
-        Err(Failure::NotFine(harmless_lines(&message)))
+        let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.reason)).collect();
+        let message = format!("{} left unchanged\n{}", plural(left.len(), "message"), lines.join("\n"));
+        Err(Failure::Failed(sanitized_lines(&message)))
     }
 }
 
-/// `hookbell replay …`
+/// Arguments of `hookbell replay`.
 #[derive(Args)]
 pub(super) struct Replay {
     #[command(flatten)]
     which: Which,
-    /// By the routes of now, in place of where they went then.
+    /// Current routes instead of the original channels
     #[arg(long)]
     reroute: bool,
 }
@@ -100,11 +100,11 @@ impl Replay {
             for replayed in &answer.replayed {
                 let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
                 let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
-                outln!("{what} to {}{new}", harmless_lines(replayed.channel.as_str()));
+                outln!("{what} to {}{new}", sanitized_lines(replayed.channel.as_str()));
             }
             let is_last = self.which.is_last(answer.replayed.len(), answer.more);
             count += answer.replayed.len();
-            left.extend(answer.left);
+            left.extend(answer.left_out);
             if is_last {
                 return self.which.ended(count, answer.more, ["sent again", "would be sent again"], &left);
             }
@@ -112,14 +112,14 @@ impl Replay {
     }
 }
 
-/// `hookbell drop …`
+/// Arguments of `hookbell drop`.
 #[derive(Args)]
-pub(super) struct Drop {
+pub(super) struct DropMessages {
     #[command(flatten)]
     which: Which,
 }
 
-impl Drop {
+impl DropMessages {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let asked = self.which.asked()?;
         let caller = self.which.server.caller(config)?;
@@ -129,9 +129,9 @@ impl Drop {
             answer.dropped.iter().for_each(|id| outln!("{id}"));
             let is_last = self.which.is_last(answer.dropped.len(), answer.more);
             count += answer.dropped.len();
-            left.extend(answer.left);
+            left.extend(answer.left_out);
             if is_last {
-                let done = ["given up; `hookbell replay` sends one again", "would be given up"];
+                let done = ["dropped; `hookbell replay` sends one again", "would be dropped"];
                 return self.which.ended(count, answer.more, done, &left);
             }
         }

@@ -1,4 +1,4 @@
-//! `hookbell sample list|show|send`.
+//! `hookbell sample list|show|send`: list, show or send built-in sample webhooks.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -18,21 +18,21 @@ use crate::config::{self, Secrets, Settings};
 use crate::http_client::last_cause;
 use crate::source::{Provider, Sample as Body};
 
-/// `hookbell sample …`
+/// Arguments of `hookbell sample`.
 #[derive(Subcommand)]
 pub(super) enum Sample {
-    /// List the samples.
+    /// List all samples
     List,
-    /// Show a sample's body.
+    /// Show the body of a sample
     Show {
-        /// Its name.
+        /// Name of the sample
         name: String,
     },
-    /// Send a sample to a running Hookbell, signed with the config's secret; before it what must have come before it.
+    /// Send a sample to a running instance, signed with the configured secret; samples that it requires are sent first
     Send {
-        /// Its name.
+        /// Name of the sample
         name: String,
-        /// Where to, if not to the source that the config describes.
+        /// Webhook URL; by default, the URL of the configured source
         #[arg(long, value_name = "URL")]
         to: Option<String>,
     },
@@ -74,18 +74,18 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         && !before.is_empty()
     {
         let names: Vec<_> = before.iter().map(|sample| format!("`{}`", sample.name)).collect();
-        outln!("`{}` follows {}, which is sent first", sample.name, names.join(" and "));
+        outln!("`{}` requires {}, which is sent first", sample.name, names.join(" and "));
     }
     for sample in story {
         let body = unique(&as_of_now(sample.body));
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
             let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
-            Failure::NotFine(format!("cannot send to {url}: {}{hint}", last_cause(&error)))
+            Failure::Failed(format!("cannot send to {url}: {}{hint}", last_cause(&error)))
         })?;
         let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
         if !(200..300).contains(&status) {
             let message = answer["error"].as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
-            return Err(Failure::NotFine(format!("{url} answered {status}: {message}")));
+            return Err(Failure::Failed(format!("{url} answered {status}: {message}")));
         }
         show(sample.name, status, &answer);
     }
@@ -98,27 +98,27 @@ fn show(name: &str, status: u16, answer: &Value) {
         outln!("  {}", told(event));
     }
     if let Some(note) = answer["note"].as_str() {
-        outln!("  nothing to tell: {note}");
+        outln!("  nothing to post: {note}");
     }
 }
 
-/// A body that was never sent before: the same body is the same event.
+/// Makes a body unique. A body that was sent before would be a duplicate.
 fn unique(body: &str) -> String {
     body.replacen('{', &format!("{{\"hookbell_sample\": \"{}\",", Ulid::generate()), 1)
 }
 
-/// A moment, as bodies write it.
+/// Timestamps in bodies.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static MOMENT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00").expect("a valid pattern"));
 
-/// A body all of which happens now, in the order in which it happened: Hookbell leaves aside what is older than what it
-/// has seen.
+/// Moves all timestamps of a body to the present and keeps their order. Hookbell ignores states that are older than the
+/// known ones.
 fn as_of_now(body: &str) -> String {
     let moments = MOMENT.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
     let (Some(last), now) = (moments.max(), Timestamp::now()) else { return body.to_owned() };
     let moved = |moment: &Captures<'_>| {
-        // A second becomes a microsecond.
+        // Differences are scaled: one second becomes one microsecond.
         let before = |moment: Timestamp| SignedDuration::from_micros(last.duration_since(moment).as_secs());
         let moved = moment[0].parse::<Timestamp>().and_then(|moment| now.checked_sub(before(moment)));
         moved.map_or_else(|_| moment[0].to_owned(), |moment| format!("{moment:.6}").replace('Z', "+00:00"))
@@ -126,7 +126,7 @@ fn as_of_now(body: &str) -> String {
     MOMENT.replace_all(body, moved).into_owned()
 }
 
-/// What the answer says of one event, in a line.
+/// Formats the routing of one event in a receipt.
 fn told(event: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = format!("{} ({})", text(&event["kind"]), text(&event["key"]));
@@ -135,21 +135,22 @@ fn told(event: &Value) -> String {
         (!channels.is_empty()).then(|| format!("{} by route `{}`", channels.join(", "), text(&route["route"])))
     });
     let sends: Vec<_> = sends.collect();
-    if let Some(why) = event["undecided"].as_str() {
-        return format!("{kind} → undecided: {why}");
+    if let Some(why) = event["pending_routing"].as_str() {
+        return format!("{kind} → pending routing: {why}");
     }
     let list = |key: &str| event[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let held =
-        list("held").iter().map(|held| format!("\n    channel `{}`: {}", text(&held["channel"]), text(&held["why"])));
+    let held = list("held")
+        .iter()
+        .map(|held| format!("\n    channel `{}`: {}", text(&held["channel"]), text(&held["reason"])));
     let held: String = held.collect();
-    if let Some(why) = event["silent"].as_str() {
-        return format!("{kind} → nowhere: {why}");
+    if let Some(why) = event["suppressed"].as_str() {
+        return format!("{kind} → not routed: {why}");
     }
     match (event["muted"].as_str(), sends.is_empty()) {
-        (Some(mute), _) => format!("{kind} → nowhere: muted by `{mute}`"),
+        (Some(mute), _) => format!("{kind} → not routed: muted by `{mute}`"),
         (None, false) => format!("{kind} → {}{held}", sends.join("; ")),
-        (None, true) => list("near").iter().fold(format!("{kind} → nowhere{held}"), |line, near| {
-            format!("{line}\n    route `{}`: {}", text(&near["route"]), text(&near["why"]))
+        (None, true) => list("near_misses").iter().fold(format!("{kind} → not routed{held}"), |line, near| {
+            format!("{line}\n    route `{}`: {}", text(&near["route"]), text(&near["reason"]))
         }),
     }
 }
@@ -159,15 +160,15 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
     let of_kind = || settings.sources.iter().filter(|(_, entry)| entry.provider.kind == provider.kind);
     let named = of_kind().find(|(name, _)| Some(name.as_str()) == wanted);
     let Some((name, entry)) = named.or_else(|| of_kind().next()) else {
-        return Err(Failure::Usage(format!("the config has no source of kind `{}`", provider.kind)));
+        return Err(Failure::Usage(format!("no source of kind `{}` is configured", provider.kind)));
     };
     let secret = match entry.secrets.first() {
         Some(secret) => secret.clone(),
-        // Whatever it is signed with, nobody looks.
+        // The signature is not verified.
         None if entry.unsigned => SecretString::from("unsigned"),
         None => {
-            let reason = format!("source `{name}` has no secret yet: start Hookbell once, it generates one");
-            return Err(Failure::NotFine(reason));
+            let reason = format!("source `{name}` has no secret yet: start Hookbell once to generate it");
+            return Err(Failure::Failed(reason));
         }
     };
     let url =
@@ -175,7 +176,7 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
     Ok((url, secret))
 }
 
-/// The URL of a webhook, where only the service's own was given.
+/// Adds the webhook path to a base URL.
 fn whole(url: String, source: &str) -> String {
     match url::Url::parse(&url) {
         Ok(parsed) if parsed.path() == "/" && parsed.query().is_none() => {
@@ -185,7 +186,7 @@ fn whole(url: String, source: &str) -> String {
     }
 }
 
-/// Who listens on every address is reached on the loopback.
+/// Returns the address of the service; the loopback address if it listens on all addresses.
 fn reachable(settings: &Settings) -> std::net::SocketAddr {
     let mut listen = settings.listen.address();
     if listen.ip().is_unspecified() {

@@ -1,4 +1,4 @@
-//! `hookbell schema`.
+//! `hookbell schema`: print JSON Schemas.
 
 use clap::Subcommand;
 
@@ -7,12 +7,12 @@ use super::print::outln;
 use crate::config::reference;
 use crate::event;
 
-/// `hookbell schema …`
+/// Arguments of `hookbell schema`.
 #[derive(Subcommand)]
 pub(super) enum Schema {
-    /// What a config file may hold. Save it beside the file, and name it in the file's first line: `#:schema FILE`.
+    /// Print the schema of the config file; save it next to that file, and name it in its first line: `#:schema FILE`
     Config,
-    /// What an event looks like: all that templates see.
+    /// Print the schema of an event, which is the input of templates
     Event,
 }
 

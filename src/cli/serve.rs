@@ -1,4 +1,4 @@
-//! `hookbell serve`.
+//! `hookbell serve`: run the service.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::print::errln;
 use super::{Failure, complain, report, tally};
 use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
-use crate::server::admin::{Gate, generate_token};
+use crate::server::admin::{Authorizer, generate_token};
 use crate::server::{self, Listeners};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
@@ -20,48 +20,48 @@ use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
     let runtime =
-        tokio::runtime::Runtime::new().map_err(|error| Failure::NotFine(format!("cannot start threads: {error}")))?;
-    // Before anything else: a signal that nobody listens to yet would end the process.
+        tokio::runtime::Runtime::new().map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    // First: a signal without a handler would end the process.
     let signals = {
         let _within = runtime.enter();
-        Signals::listen().map_err(|error| Failure::NotFine(format!("cannot listen to signals: {error}")))?
+        Signals::listen().map_err(|error| Failure::Failed(format!("cannot handle signals: {error}")))?
     };
     let log = telemetry::start();
     raise_file_limit();
     let loaded = config::load(config, Secrets::Generate);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     report(&loaded.problems);
-    if settings.is_undecided {
-        let told = format!(
-            "{}: {}\n  events are taken in and kept; they are routed as soon as this is mended, without a restart",
+    if settings.is_routing_invalid {
+        let text = format!(
+            "{}: {}\n  events are stored; they are routed once the configuration is fixed, without a restart",
             config.display(),
             tally(&loaded.problems)
         );
-        complain(&told);
+        complain(&text);
     }
     let result = runtime.block_on(serve(config, settings, loaded.files, signals));
-    // A console that nobody reads may block a thread for ever; what it was to show waits in the store.
+    // A console that is not read may block a thread forever; its messages stay queued in the store.
     runtime.shutdown_background();
     drop(log);
     result
 }
 
-/// Raises the limit on open files as far as the process may: each connection is one.
+/// Raises the limit of open files to the maximum for the process: each connection is a file.
 fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
-        tracing::debug!(current, "the limit on open files stays as it was");
+        tracing::debug!(current, "could not raise the limit of open files");
     }
 }
 
-/// Files that the process may have open.
+/// Returns the maximum number of open files of the process.
 fn file_limit() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
-/// The signals that the service answers to.
+/// Signals that the service handles.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
@@ -80,9 +80,9 @@ impl Signals {
 
 async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signals) -> Result<(), Failure> {
     let Signals { mut interrupt, mut terminate, mut hangup } = signals;
-    // Nothing is listened to before it can be served: a load balancer, or a client, would wait for answers.
+    // The store is opened before the listeners: clients and load balancers would otherwise wait for responses.
     let store = tokio::select! {
-        store = open(&settings.store) => store.map_err(|error| Failure::NotFine(error.to_string()))?,
+        store = open(&settings.store) => store.map_err(|error| Failure::Failed(error.to_string()))?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
@@ -91,10 +91,10 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
         Listen::Systemd => passed_in()?,
     };
     let admin = bind(settings.admin.listen, "admin_listen").await?;
-    let token = generate_token(&settings.store).map_err(Failure::NotFine)?;
+    let token = generate_token(&settings.store).map_err(Failure::Failed)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
     if let Err(error) = store.reached_at(&reached.to_string()) {
-        tracing::warn!(%error, "could not say where the admin listener is; commands need `--server`");
+        tracing::warn!(%error, "could not store the admin address; commands need `--server`");
     }
     let store: Arc<dyn Store> = Arc::new(store);
     let address = public.local_addr().unwrap_or(settings.listen.address());
@@ -109,7 +109,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
                 _ = terminate.recv() => "SIGTERM",
             };
             let Some(stop) = stop.take() else { std::process::exit(1) };
-            tracing::info!(signal, "stopping; a second signal stops at once");
+            tracing::info!(signal, "stopping; a second signal stops immediately");
             let _ = stop.send(());
         }
     });
@@ -124,11 +124,11 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
         }
     });
     let live = Live::new(settings);
-    let gate = Gate::new(live.clone(), token);
+    let authorizer = Authorizer::new(live.clone(), token);
     let config = server::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
     let served =
-        server::serve(Listeners { public, admin, open_files: file_limit() }, config, store, gate, stopping).await;
-    served.map_err(|error| Failure::NotFine(error.to_string()))?;
+        server::serve(Listeners { public, admin, open_files: file_limit() }, config, store, authorizer, stopping).await;
+    served.map_err(|error| Failure::Failed(error.to_string()))?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -136,10 +136,11 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
 /// Pause between two attempts to open a store that is in use.
 const AGAIN: Duration = Duration::from_millis(100);
 
-/// Time after which waiting for the store is reported: a command needs it for a moment only; and how often from then on.
+/// Time after which waiting for the store is first reported, and interval of further reports. A command uses the store
+/// only briefly.
 const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// Opens the store; where another Hookbell uses it, waits until that one has stopped, and says so.
+/// Opens the store. If another instance uses it, waits until that one has stopped and reports the wait.
 async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     let began = Instant::now();
     let mut report = REPORT.0;
@@ -149,7 +150,7 @@ async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
                 if began.elapsed() >= report {
                     report += REPORT.1;
                     let (store, seconds) = (path.display(), began.elapsed().as_secs());
-                    tracing::warn!(%store, seconds, "store in use by another Hookbell; waiting until it stops");
+                    tracing::warn!(%store, seconds, "store in use by another instance; waiting until it stops");
                 }
                 sleep(AGAIN).await;
             }
@@ -160,28 +161,27 @@ async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
-        Failure::NotFine(format!(
-            "cannot listen on {address}: {error}\n  change `{key}` in `[server]`, or stop what listens there"
+        Failure::Failed(format!(
+            "cannot listen on {address}: {error}\n  change `{key}` in `[server]`, or stop the process that uses it"
         ))
     })
 }
 
-/// The socket that whoever started us passed in: it outlives us, so a restart loses no request.
+/// Returns the socket that systemd passed. It outlives this process, so a restart loses no request.
 fn passed_in() -> Result<TcpListener, Failure> {
     let none = || {
-        Failure::NotFine(
-            "`listen = \"systemd\"`, and no socket was passed in\n  start Hookbell by a systemd socket unit, or set an address"
+        Failure::Failed(
+            "`listen` is `systemd`, but no socket was passed\n  use a systemd socket unit, or set an address"
                 .to_owned(),
         )
     };
-    let unusable =
-        |error: std::io::Error| Failure::NotFine(format!("the socket that was passed in is no use: {error}"));
+    let unusable = |error: std::io::Error| Failure::Failed(format!("cannot use the passed socket: {error}"));
     let listener = listenfd::ListenFd::from_env().take_tcp_listener(0).map_err(unusable)?.ok_or_else(none)?;
     listener.set_nonblocking(true).map_err(unusable)?;
     TcpListener::from_std(listener).map_err(unusable)
 }
 
-/// Says where webhooks go and how to try it.
+/// Prints the banner: the webhook URLs and a first command.
 fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketAddr) {
     use anstyle::Style;
     let (bold, dim) = (Style::new().bold(), Style::new().dimmed());
@@ -195,11 +195,11 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         }
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
-    let undecided = if settings.is_undecided { "  (nothing goes there until the config is mended)" } else { "" };
-    errln!("  channels  {}{undecided}", channels.join(", "));
+    let note = if settings.is_routing_invalid { "  (no messages until the configuration is fixed)" } else { "" };
+    errln!("  channels  {}{note}", channels.join(", "));
     errln!("  store     {}", settings.store.display());
     errln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
-    // Started through cargo, the program is on nobody's PATH.
+    // If started by cargo, the program is probably not in the PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
-    errln!("\n{dim}try it, in a second terminal:{dim:#} {program} sample send push\n");
+    errln!("\n{dim}to try it, run in a second terminal:{dim:#} {program} sample send push\n");
 }

@@ -1,4 +1,4 @@
-//! How commands show things.
+//! Output of commands: times, tables, JSON and sanitized text.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,23 +11,23 @@ use unicode_width::UnicodeWidthStr;
 
 use super::Failure;
 use super::print::{errln, outln};
-use crate::message::shield::{harmless, is_order};
+use crate::message::shield::{is_terminal_control, sanitized};
 use crate::store::{COUNTED, Millis, State, now};
 
-/// Whether times are shown in UTC; else in the system's time zone, which `TZ` sets.
+/// True if times are shown in UTC; otherwise, the system's time zone is used, which `TZ` sets.
 static IN_UTC: AtomicBool = AtomicBool::new(false);
 
-/// From now on, times are shown in UTC.
+/// Shows all further times in UTC.
 pub(super) fn show_utc() {
     IN_UTC.store(true, Ordering::Relaxed);
 }
 
-/// The time zone of times that are read and shown.
+/// Returns the time zone for input and output.
 fn zone() -> TimeZone {
     if IN_UTC.load(Ordering::Relaxed) { TimeZone::UTC } else { TimeZone::system() }
 }
 
-/// A moment, to the second, with its offset: `2026-11-24T09:00:00+01:00`.
+/// Formats a timestamp in seconds, with its offset: `2026-11-24T09:00:00+01:00`.
 pub(super) fn moment(at: Millis) -> String {
     moment_in(at, zone())
 }
@@ -39,7 +39,7 @@ fn moment_in(at: Millis, zone: TimeZone) -> String {
     jiff::fmt::strtime::format(format!("%Y-%m-%dT%H:%M:%S{offset}"), &zoned).unwrap_or_else(|_| second.to_string())
 }
 
-/// How long ago something was, in its largest unit.
+/// Formats an age in its largest unit: `2 h ago`.
 pub(super) fn ago(at: Millis) -> String {
     let seconds = now().saturating_sub(at).max(0) / 1000;
     match seconds {
@@ -50,13 +50,13 @@ pub(super) fn ago(at: Millis) -> String {
     }
 }
 
-/// Rows: a line of JSON each for programs, or as `line` has it for people.
+/// Prints rows, each as a JSON object on a line, or as formatted by `line`.
 pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl Fn(&T) -> String) {
     for row in rows {
         if json {
             outln!("{}", self::json(row));
         } else {
-            outln!("{}", harmless_lines(&line(row)));
+            outln!("{}", sanitized_lines(&line(row)));
         }
     }
     if rows.is_empty() && !json {
@@ -64,10 +64,10 @@ pub(super) fn rows<T: Serialize>(rows: &[T], json: bool, none: &str, line: impl 
     }
 }
 
-/// Columns beyond this width push what follows to the right.
-const WIDEST: usize = 44;
+/// Maximum width of a column; a longer cell shifts the rest of its row to the right.
+const MAX_WIDTH: usize = 44;
 
-/// Rows below a heading, in columns; a line of JSON each for programs.
+/// Prints rows in columns below a heading, or each as a JSON object on a line.
 pub(super) fn table<T: Serialize, const N: usize>(
     rows: &[T],
     json: bool,
@@ -81,7 +81,7 @@ pub(super) fn table<T: Serialize, const N: usize>(
     let cells: Vec<_> = rows.iter().map(|row| cells(row).map(|cell| in_line(&cell))).collect();
     let width = |n: usize| {
         let widths = cells.iter().map(|row| row[n].width()).chain([heading[n].width()]);
-        widths.map(|width| width.min(WIDEST)).max().unwrap_or(0)
+        widths.map(|width| width.min(MAX_WIDTH)).max().unwrap_or(0)
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |cells: [&str; N]| {
@@ -98,7 +98,7 @@ pub(super) fn table<T: Serialize, const N: usize>(
     }
 }
 
-/// Says how many are not listed: `20 of 39; --limit for more`.
+/// Prints the number of rows if some are not listed: `20 of 39; --limit N lists more`.
 pub(super) fn more(listed: usize, total: u64) {
     if total > listed as u64 {
         let total = if total > COUNTED { format!("more than {COUNTED}") } else { total.to_string() };
@@ -106,17 +106,17 @@ pub(super) fn more(listed: usize, total: u64) {
     }
 }
 
-/// A value as JSON in one line, in which no character is a control sequence of a terminal, or reorders its text.
+/// Formats a value as JSON on one line, with characters escaped that control a terminal or reorder its text.
 pub(super) fn json(value: &impl Serialize) -> String {
     escaped(&serde_json::to_string(value).unwrap_or_default())
 }
 
-/// JSON with such characters escaped; it says the same.
+/// Escapes characters in JSON that control a terminal or reorder its text. The value stays the same.
 pub(super) fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for c in json.chars() {
-        // Those of ASCII are escaped in strings already; a line end between two values stays.
-        if is_order(c) && (!c.is_ascii_control() || c == '\u{7f}') {
+        // In strings, ASCII control characters are escaped already; line breaks between values stay.
+        if is_terminal_control(c) && (!c.is_ascii_control() || c == '\u{7f}') {
             let mut units = [0; 2];
             text.extend(c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -126,27 +126,27 @@ pub(super) fn escaped(json: &str) -> String {
     text
 }
 
-/// Untrusted text for a line of its own: without line ends too.
+/// Sanitizes untrusted text for a single line: line breaks become spaces.
 pub(super) fn in_line(text: &str) -> String {
-    harmless(&text.replace(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'], " "))
+    sanitized(&text.replace(['\n', '\r', '\t', '\u{85}', '\u{2028}', '\u{2029}'], " "))
 }
 
-/// What others wrote, without what a terminal could take for orders; lines stay.
-pub(super) fn harmless_lines(text: &str) -> String {
-    text.lines().map(harmless).collect::<Vec<_>>().join("\n")
+/// Sanitizes untrusted text: removes control sequences, keeps lines.
+pub(super) fn sanitized_lines(text: &str) -> String {
+    text.lines().map(sanitized).collect::<Vec<_>>().join("\n")
 }
 
-/// What `--state` may say.
+/// Returns the parser for the values of `--state`.
 pub(super) fn states() -> PossibleValuesParser {
     PossibleValuesParser::new(State::ALL.map(State::as_str))
 }
 
-/// Since when: `2h`, `1d`, `30min` ago; `22:00`, `today`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, or with an offset,
-/// `2026-11-24T08:00:00Z`. Times without one are in the system's time zone.
+/// Parses a start time: `2h`, `1d`, `30min` (ago); `22:00`, `today`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, or
+/// with an offset, `2026-11-24T08:00:00Z`. Times without an offset are in the time zone of the output.
 pub(super) fn since(text: &str) -> Result<Millis, Failure> {
     since_at(text, Timestamp::now(), &zone()).ok_or_else(|| {
         let forms = "`2h`, `22:00`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, `2026-11-24T08:00:00Z`";
-        Failure::Usage(format!("`{text}` is not a valid time; write how long ago, or when: {forms}"))
+        Failure::Usage(format!("`{text}` is not a valid time; use an age or a time, as in {forms}"))
     })
 }
 
@@ -165,7 +165,7 @@ fn since_at(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Millis> {
         "yesterday" => at(today().yesterday().ok()?, midnight),
         _ => None,
     };
-    // A time of day is the last one: `22:00` in the morning means yesterday's.
+    // A time of day is the most recent one: in the morning, `22:00` is that of yesterday.
     let time_of_day = || {
         let time: Time = text.parse().ok().filter(|_| text.contains(':') && !text.contains('-'))?;
         let of_today = at(today(), time)?;
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn times_read_as_people_write_them() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
-        // 10:30 there.
+        // 10:30 in Berlin.
         let now: Timestamp = "2026-11-24T09:30:00Z".parse().unwrap();
         let at = |text: &str| {
             let instant = Timestamp::from_millisecond(since_at(text, now, &zone)?).unwrap();

@@ -1,4 +1,4 @@
-//! `hookbell templates`: which template serves what, and taking a built-in one over.
+//! `hookbell templates`: list, eject and compare templates.
 
 use std::path::{Path, PathBuf};
 
@@ -11,23 +11,23 @@ use crate::config;
 use crate::problem::{Severity, nearest};
 use crate::template::Library;
 
-/// `hookbell templates …`
+/// Arguments of `hookbell templates`.
 #[derive(Subcommand)]
 pub(super) enum Templates {
-    /// Which template serves each kind of event, where it is, and what else there is.
+    /// List the template for each event kind with its file, and all other templates
     List {
-        /// For programs: a line of JSON for each kind.
+        /// JSON output, one object per kind
         #[arg(long)]
         json: bool,
     },
-    /// Copy a built-in template into your templates directory, to be edited.
+    /// Copy a built-in template to your templates directory for editing
     Eject {
-        /// Its name: `pull_request.opened`.
+        /// Name of the template: `pull_request.opened`
         name: String,
     },
-    /// What your templates say otherwise than the built-in ones of their names.
+    /// Compare your templates with the built-in ones of the same name
     Diff {
-        /// This one alone.
+        /// Name of a single template
         name: Option<String>,
     },
 }
@@ -46,7 +46,7 @@ fn library(config: &Path) -> Result<Library, Failure> {
     let (library, problems) = config::templates(config);
     report(&problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Failure::NotFine("templates with errors serve nothing: mend them".to_owned()));
+        return Err(Failure::Failed("the templates have errors: fix them".to_owned()));
     }
     Ok(library)
 }
@@ -56,8 +56,8 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
     let serving = library.serving();
     if json {
         for one in &serving {
-            let told = serde_json::json!({ "kind": one.kind, "template": one.template, "file": one.file });
-            outln!("{told}");
+            let text = serde_json::json!({ "kind": one.kind, "template": one.template, "file": one.file });
+            outln!("{text}");
         }
         return Ok(());
     }
@@ -67,17 +67,17 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
         let kind = one.kind.as_str();
         let why = match one.template.as_str() {
             name if name == kind => String::new(),
-            name => format!("  {dim}as `{name}`, because nothing is called `{kind}`{dim:#}"),
+            name => format!("  {dim}uses `{name}`; there is no template `{kind}`{dim:#}"),
         };
         let place = one.file.as_deref().map_or_else(|| format!("{dim}built in{dim:#}"), ToOwned::to_owned);
         outln!("{kind:width$}  {place}{why}");
     }
     let by_route = library.overrides().filter(|(name, _, _)| !serving.iter().any(|one| one.template == *name));
     for (name, file, _) in by_route {
-        outln!("{name:width$}  {file}  {dim}for routes that ask for it: `template = \"{name}\"`{dim:#}");
+        outln!("{name:width$}  {file}  {dim}for routes with `template = \"{name}\"`{dim:#}");
     }
     for (chat, name, file) in library.of_chats() {
-        outln!("{name:width$}  {file}  {dim}on {chat}, before the portable one of this name{dim:#}");
+        outln!("{name:width$}  {file}  {dim}on {chat}, instead of the portable template{dim:#}");
     }
     Ok(())
 }
@@ -86,29 +86,28 @@ fn eject(config: &Path, name: &str) -> Result<(), Failure> {
     let text = Library::built_in_text(name).ok_or_else(|| {
         let library = Library::built_in();
         let near = nearest(name, library.names()).map(|near| format!("; did you mean `{near}`?"));
-        Failure::Usage(format!("there is no built-in template `{name}`{}", near.unwrap_or_default()))
+        Failure::Usage(format!("unknown built-in template `{name}`{}", near.unwrap_or_default()))
     })?;
     let directory = directory(config)?;
-    let cannot =
-        |error: std::io::Error| Failure::NotFine(format!("cannot write to `{}`: {error}", directory.display()));
+    let cannot = |error: std::io::Error| Failure::Failed(format!("cannot write to `{}`: {error}", directory.display()));
     std::fs::create_dir_all(&directory).map_err(cannot)?;
     let path = directory.join(format!("{name}.md.hbs"));
     if path.exists() {
-        return Err(Failure::NotFine(format!(
-            "`{}` is there already; `hookbell templates diff {name}`",
+        return Err(Failure::Failed(format!(
+            "`{}` already exists; compare it with `hookbell templates diff {name}`",
             path.display()
         )));
     }
     std::fs::write(&path, text).map_err(cannot)?;
     outln!("{}", path.display());
-    errln!("edit it, and look: hookbell render {name} --chat console --watch");
+    errln!("edit it, and preview it: hookbell render {name} --chat console --watch");
     Ok(())
 }
 
-/// The users' own directory of templates.
+/// Returns the user's templates directory.
 fn directory(config: &Path) -> Result<PathBuf, Failure> {
     config::templates_directory(config).map_err(Failure::Problems)?.ok_or_else(|| {
-        let none = format!("`{}` names no directory for templates: add `templates = \"templates\"`", config.display());
+        let none = format!("`{}` sets no templates directory: add `templates = \"templates\"`", config.display());
         Failure::Usage(none)
     })
 }
@@ -117,7 +116,7 @@ fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
     let library = library(config)?;
     let texts: Vec<_> = library.texts().filter(|(other, _)| name.is_none_or(|name| name == *other)).collect();
     if let (Some(name), true) = (name, texts.is_empty()) {
-        return Err(Failure::Usage(format!("you have no template `{name}`; `hookbell templates list` lists yours")));
+        return Err(Failure::Usage(format!("there is no user template `{name}`; `hookbell templates list` lists all")));
     }
     let mut differ = 0;
     for (name, text) in texts {
@@ -128,7 +127,7 @@ fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
         }
     }
     if differ == 0 {
-        errln!("no template of yours says anything else than the built-in one of its name");
+        errln!("none of your templates differs from its built-in version");
     }
     Ok(())
 }

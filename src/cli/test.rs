@@ -1,4 +1,4 @@
-//! `hookbell test`: what users expect of their routes and templates.
+//! `hookbell test`: run the user's tests of routes and messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::input::parsed;
 use super::print::outln;
-use super::shown::harmless_lines;
+use super::shown::sanitized_lines;
 use super::{Failure, plural};
 use crate::chat::console::{self, Layout};
 use crate::chat::{self, Style};
@@ -20,31 +20,31 @@ use crate::config::{self, Secrets, Settings};
 use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
 use crate::problem::{Place, Problem, SourceFile, nearest};
-use crate::routing::{Decision, Explanation, Send, Subject};
+use crate::routing::{Decision, Explanation, RouteTarget, Subject};
 use crate::store::{moment, now};
 use crate::template::Context;
 
-/// How files of tests end that are found by themselves.
+/// Suffix of test files that are found automatically.
 const ENDING: &str = ".test.toml";
 
-/// How wide messages are laid out: everywhere the same.
+/// Width of rendered messages in columns, independent of the terminal.
 const WIDTH: usize = 100;
 
-/// `hookbell test …`
+/// Arguments of `hookbell test`.
 #[derive(Args)]
 pub(super) struct Test {
-    /// Files of tests [default: all that end in `.test.toml` beside the config file].
+    /// Test files [default: all files `*.test.toml` next to the config file]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Write down the messages as they are now, where a test names a channel's message.
+    /// Update of the expected messages in the test files with the actual ones
     #[arg(long)]
     update: bool,
-    /// For programs: a line of JSON for each test.
+    /// JSON output, one object per test
     #[arg(long)]
     json: bool,
 }
 
-/// A file of tests.
+/// A test file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -52,41 +52,41 @@ struct File {
     tests: Vec<Expectation>,
 }
 
-/// `[[tests]]`: an event, and what must come of it.
+/// `[[tests]]`: an event with its expected routing and messages.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Expectation {
     name: Option<String>,
-    /// A built-in sample; or else `file`, with the host's word for it.
+    /// Name of a built-in sample; the alternative is `file` with its event key in `event`.
     sample: Option<Spanned<String>>,
     file: Option<Spanned<String>>,
     event: Option<String>,
-    /// The source that it comes through; the first of its kind, where nothing is said.
+    /// Source of the event; the first configured one by default.
     source: Option<Spanned<String>>,
-    /// What is other than in the payload, by the paths that templates use.
+    /// Values to change in the event, by their paths in templates.
     #[serde(default)]
     set: BTreeMap<String, Spanned<toml::Value>>,
-    /// What it lacks that the payload has, likewise.
+    /// Paths of values to set to null in the event.
     #[serde(default)]
     unset: Vec<Spanned<String>>,
-    /// The channels that must hear of it, and no others.
+    /// Exact list of channels that the event must be routed to.
     channels: Option<Vec<String>>,
-    /// The mute that must silence it.
+    /// Name of the mute that must suppress the event.
     muted: Option<String>,
-    /// What the message must say, by channel.
+    /// Expected message, by channel.
     #[serde(default)]
     message: BTreeMap<String, String>,
 }
 
-/// What is wrong with what came of a test, and its messages.
-type Tried = (Vec<String>, BTreeMap<String, String>);
-
-/// What came of one test.
+/// Result of one test. The test passes if it has no differences of either sort.
+#[derive(Default)]
 struct Outcome {
     name: String,
-    /// What is other than expected; nothing, if it is fine.
+    /// Differences from the expectations, except for messages.
     wrong: Vec<String>,
-    /// The messages that it names, as they are.
+    /// Differences between messages, which `--update` accepts.
+    changed: Vec<String>,
+    /// Actual messages by channel, for the channels that the test names.
     messages: BTreeMap<String, String>,
 }
 
@@ -108,7 +108,7 @@ impl Test {
                     Trial { settings: &settings, directory: path.parent().unwrap_or(Path::new("")), file: &source };
                 let mut outcome = trial.run(test, n);
                 if self.update {
-                    outcome.wrong.retain(|wrong| !wrong.starts_with(MESSAGE));
+                    outcome.changed.clear();
                 }
                 self.show(&path, &outcome);
                 outcomes.push(outcome);
@@ -116,15 +116,15 @@ impl Test {
             if self.update {
                 update(&path, &source.text, &outcomes)?;
             }
-            let fine = outcomes.iter().filter(|outcome| outcome.wrong.is_empty()).count();
+            let fine = outcomes.iter().filter(|outcome| outcome.differences().next().is_none()).count();
             (passed, failed) = (passed + fine, failed + outcomes.len() - fine);
         }
-        let told = format!("{}: {passed} passed, {failed} failed", plural(passed + failed, "test"));
+        let text = format!("{}: {passed} passed, {failed} failed", plural(passed + failed, "test"));
         if failed > 0 {
-            return Err(Failure::NotFine(told));
+            return Err(Failure::Failed(text));
         }
         if !self.json {
-            outln!("{told}");
+            outln!("{text}");
         }
         Ok(())
     }
@@ -141,18 +141,19 @@ impl Test {
         let mut found: Vec<_> = names.filter(|name| name.ends_with(ENDING)).map(|name| directory.join(name)).collect();
         found.sort();
         if found.is_empty() {
-            let none = format!("there is no file that ends in `{ENDING}` beside `{}`; name one", config.display());
+            let none = format!("no `*{ENDING}` file next to `{}`; pass a test file", config.display());
             return Err(Failure::Usage(none));
         }
         Ok(found)
     }
 
     fn show(&self, path: &Path, outcome: &Outcome) {
-        let is_fine = outcome.wrong.is_empty();
+        let differences: Vec<_> = outcome.differences().collect();
+        let is_fine = differences.is_empty();
         if self.json {
             let file = path.display().to_string();
-            let told = json!({ "file": file, "name": outcome.name, "passed": is_fine, "wrong": outcome.wrong });
-            outln!("{told}");
+            let text = json!({ "file": file, "name": outcome.name, "passed": is_fine, "wrong": differences });
+            outln!("{text}");
             return;
         }
         let (style, word) = if is_fine {
@@ -160,15 +161,18 @@ impl Test {
         } else {
             (anstyle::AnsiColor::Red.on_default().bold(), "FAIL")
         };
-        outln!("{style}{word}{style:#}  {}", harmless_lines(&outcome.name));
-        for wrong in &outcome.wrong {
-            outln!("      {}", harmless_lines(wrong).replace('\n', "\n      "));
+        outln!("{style}{word}{style:#}  {}", sanitized_lines(&outcome.name));
+        for difference in differences {
+            outln!("      {}", sanitized_lines(difference).replace('\n', "\n      "));
         }
     }
 }
 
-/// How a word about a message begins.
-const MESSAGE: &str = "the message to ";
+impl Outcome {
+    fn differences(&self) -> impl Iterator<Item = &str> {
+        self.wrong.iter().chain(&self.changed).map(String::as_str)
+    }
+}
 
 fn read(source: &Arc<SourceFile>) -> Result<Vec<Expectation>, Failure> {
     let file: File = toml::from_str(&source.text).map_err(|error| {
@@ -178,10 +182,10 @@ fn read(source: &Arc<SourceFile>) -> Result<Vec<Expectation>, Failure> {
     Ok(file.tests)
 }
 
-/// What a test is run with.
+/// Context of a test.
 struct Trial<'a> {
     settings: &'a Settings,
-    /// What the payloads' files are relative to.
+    /// Directory that paths of payload files are relative to.
     directory: &'a Path,
     file: &'a Arc<SourceFile>,
 }
@@ -191,30 +195,30 @@ impl Trial<'_> {
         Problem::error(message, Place::Span(self.file.clone(), at)).help(help)
     }
 
-    /// What comes of a test; one that makes no sense fails.
+    /// Runs a test. An invalid test fails.
     fn run(&self, test: &Expectation, n: usize) -> Outcome {
         let name = test.name.clone().or_else(|| test.sample.as_ref().map(|sample| sample.get_ref().clone()));
         let name = name.unwrap_or_else(|| format!("test {}", n + 1));
         let nonsense = |problem: Problem| {
             let at = problem.place.line().map(|line| format!("{line}: ")).unwrap_or_default();
             let help = problem.help.map(|help| format!("\n{help}")).unwrap_or_default();
-            (vec![format!("{at}{}{help}", problem.message)], BTreeMap::new())
+            Outcome { wrong: vec![format!("{at}{}{help}", problem.message)], ..Outcome::default() }
         };
-        let (wrong, messages) = self.tried(test).unwrap_or_else(nonsense);
-        Outcome { name, wrong, messages }
+        let outcome = self.tried(test).unwrap_or_else(nonsense);
+        Outcome { name, ..outcome }
     }
 
-    fn tried(&self, test: &Expectation) -> Result<Tried, Problem> {
+    fn tried(&self, test: &Expectation) -> Result<Outcome, Problem> {
         if test.channels.is_none() && test.muted.is_none() && test.message.is_empty() {
             let at = test.sample.as_ref().or(test.file.as_ref()).map_or(0..0, Spanned::span);
             return Err(self.wrong(
                 at,
-                "this test expects nothing".to_owned(),
-                "add `channels = [\"…\"]`; `[]` for nobody",
+                "the test has no expectations".to_owned(),
+                "add `channels = [\"…\"]`, or `channels = []` for no channel",
             ));
         }
         let (source, events) = self.events(test)?;
-        let mut wrong = self.unknown(test);
+        let (mut wrong, mut changed) = (self.unknown(test), vec![]);
         let (mut sends, mut muted, mut messages) = (vec![], None, BTreeMap::new());
         let mut reasons = vec![];
         for event in events {
@@ -225,7 +229,7 @@ impl Trial<'_> {
             for send in decision.sends.iter().filter(|send| test.message.contains_key(send.channel.as_str())) {
                 let text = self.text(&event, send);
                 let messages = messages.entry(send.channel.to_string());
-                // One after the other, where a payload is several events.
+                // The messages of several events of a payload are concatenated.
                 messages
                     .and_modify(|before: &mut String| *before = format!("{}\n\n{text}", before.trim_end()))
                     .or_insert(text);
@@ -240,25 +244,25 @@ impl Trial<'_> {
             let mut wanted = channels.clone();
             wanted.sort();
             if wanted != sends {
-                wrong.push(format!("it must go to {}, and goes to {}", list(&wanted), list(&sends)));
+                wrong.push(format!("expected channels: {}; actual channels: {}", list(&wanted), list(&sends)));
                 wrong.append(&mut reasons);
             }
         }
         if test.muted.is_some() && test.muted != muted {
             let by = |mute: &Option<String>| mute.as_ref().map_or("none".to_owned(), |mute| format!("`{mute}`"));
-            wrong.push(format!("mute {} must silence it, and {} does", by(&test.muted), by(&muted)));
+            wrong.push(format!("expected mute: {}; actual mute: {}", by(&test.muted), by(&muted)));
         }
         for (channel, wanted) in &test.message {
             match messages.get(channel) {
-                None => wrong.push(format!("it must say something in {channel}, and does not go there")),
+                None => wrong.push(format!("expected a message to {channel}, but the event is not routed there")),
                 Some(text) if text.trim() == wanted.trim() => {}
-                Some(text) => wrong.push(difference(channel, wanted.trim(), text.trim())),
+                Some(text) => changed.push(difference(channel, wanted.trim(), text.trim())),
             }
         }
-        Ok((wrong, messages))
+        Ok(Outcome { name: String::new(), wrong, changed, messages })
     }
 
-    /// The names in a test that the config does not have.
+    /// Returns an error for each channel or mute that is not configured.
     fn unknown(&self, test: &Expectation) -> Vec<String> {
         let known: Vec<_> = self.settings.lanes.keys().map(ChannelName::as_str).collect();
         let named: BTreeSet<&str> =
@@ -270,35 +274,35 @@ impl Trial<'_> {
         channels.chain(mute.map(|name| not_there("mute", name, mutes()))).collect()
     }
 
-    /// Why an event would not be let in.
+    /// Returns the reason why the source would reject the event.
     fn foreign(&self, source: &SourceName, event: &Event) -> Option<String> {
         let (entry, place) = (self.settings.sources.get(source)?, event.place()?);
-        (!entry.repo.matches(&place)).then(|| format!("source `{source}` may not speak for `{place}`: it is refused"))
+        (!entry.repo.matches(&place)).then(|| format!("`{place}` is not allowed by `repo` of source `{source}`"))
     }
 
-    /// Why an event goes where it should not, and does not go where it should.
+    /// Returns the reasons for unexpected and for missing channels.
     fn reasons(&self, test: &Expectation, decision: &Decision, said: &Explanation) -> Vec<String> {
         let wanted = |channel: &ChannelName| test.channels.iter().flatten().any(|name| name == channel.as_str());
-        let muted = decision.muted.iter().map(|mute| format!("mute `{mute}` silences it"));
+        let muted = decision.muted.iter().map(|mute| format!("muted by `{mute}`"));
         let too_many = decision.sends.iter().filter(|send| !wanted(&send.channel));
-        let too_many = too_many.map(|send| format!("route `{}` sends it to {}", send.route, send.channel));
+        let too_many = too_many.map(|send| format!("route `{}` sends to {}", send.route, send.channel));
         let held = decision.held.iter().filter(|held| wanted(&held.channel));
-        let held = held.map(|held| format!("not to {}: {}", held.channel, held.why));
+        let held = held.map(|held| format!("not sent to {}: {}", held.channel, held.reason));
         let missing = self.settings.router.routes().iter().zip(&said.routes);
         let missing = missing.filter(|(route, _)| route.to.iter().any(wanted));
         let missing =
-            missing.filter_map(|(route, said)| Some(format!("route `{}`: {}", route.name, said.why.as_ref()?)));
+            missing.filter_map(|(route, said)| Some(format!("route `{}`: {}", route.name, said.reason.as_ref()?)));
         muted.chain(too_many).chain(held).chain(missing).collect()
     }
 
-    /// The source that it comes through, and what happened.
+    /// Returns the source of the test, and the events of its payload.
     fn events(&self, test: &Expectation) -> Result<(SourceName, Vec<Event>), Problem> {
         let (payload, at) = match (&test.sample, &test.file) {
             (Some(sample), None) => (sample.get_ref().clone(), sample.span()),
             (None, Some(file)) => (self.directory.join(file.get_ref()).display().to_string(), file.span()),
             _ => {
-                let message = "a test needs a `sample`, or a `file` and the host's word for its `event`".to_owned();
-                return Err(self.wrong(0..0, message, "`hookbell sample list` names samples"));
+                let message = "a test needs `sample`, or `file` with its event key in `event`".to_owned();
+                return Err(self.wrong(0..0, message, "`hookbell sample list` lists samples"));
             }
         };
         let sources = &self.settings.sources;
@@ -308,14 +312,14 @@ impl Trial<'_> {
         };
         let Some((name, entry)) = entry else {
             let at = test.source.as_ref().map_or(at, Spanned::span);
-            return Err(self.wrong(at, "the config has no such source".to_owned(), "see its `[sources.NAME]`"));
+            return Err(self.wrong(at, "unknown source".to_owned(), "sources are configured in `[sources.NAME]`"));
         };
         let parsed = parsed(entry.provider, Some(entry.source.as_ref()), &payload, test.event.as_deref());
         let parsed = parsed.map_err(|failure| self.wrong(at, failure.text(), "see `hookbell sample list`"))?;
         Ok((name.clone(), parsed.events))
     }
 
-    /// The event with what the test changes of it.
+    /// Applies the changes of the test to an event.
     fn changed(&self, test: &Expectation, event: Event) -> Result<Event, Problem> {
         if test.set.is_empty() && test.unset.is_empty() {
             return Ok(event);
@@ -331,22 +335,22 @@ impl Trial<'_> {
         for (path, at, value) in changes {
             let pointer = format!("/{}", path.replace('.', "/"));
             let Some(slot) = json.pointer_mut(&pointer) else {
-                let message = format!("this event has no `{path}`");
-                return Err(self.wrong(at, message, "`hookbell schema event` says what there is"));
+                let message = format!("the event has no field `{path}`");
+                return Err(self.wrong(at, message, "`hookbell schema event` lists the fields"));
             };
             *slot = value;
         }
         serde_json::from_value(json).map_err(|error| {
             self.wrong(
                 at,
-                format!("what is set makes no event: {error}"),
-                "`hookbell schema event` says what may stand where",
+                format!("the changed event is invalid: {error}"),
+                "`hookbell schema event` shows the types of the fields",
             )
         })
     }
 
-    /// The message that an event becomes in a channel, as plain text.
-    fn text(&self, event: &Event, send: &Send) -> String {
+    /// Renders the message for a channel as plain text.
+    fn text(&self, event: &Event, send: &RouteTarget) -> String {
         let context = Context::of(event);
         let channel = self.settings.channels.get(&send.channel);
         let style = send.style.or(channel.map(|channel| channel.style)).unwrap_or_default();
@@ -363,7 +367,7 @@ impl Trial<'_> {
     }
 }
 
-/// A message as plain text, without the bar that the console draws beside it.
+/// Formats a message as plain text, without the bar at the left of console messages.
 fn plain(message: &Message) -> String {
     let drawn = console::draw(message, Layout::new(WIDTH, false));
     let lines: Vec<_> =
@@ -373,23 +377,27 @@ fn plain(message: &Message) -> String {
 
 fn not_there<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    format!("the config has no {what} `{name}`{near}")
+    format!("unknown {what} `{name}`{near}")
 }
 
 fn list(channels: &[String]) -> String {
-    if channels.is_empty() { "nobody".to_owned() } else { channels.join(", ") }
+    if channels.is_empty() { "none".to_owned() } else { channels.join(", ") }
 }
 
 fn difference(channel: &str, wanted: &str, text: &str) -> String {
     let lines = |text: &str, mark: &str| text.lines().map(|line| format!("\n  {mark} {line}")).collect::<String>();
     let is_new = wanted.is_empty();
-    let wanted = if is_new { String::new() } else { format!(" must say{}\nand says", lines(wanted, "-")) };
-    format!("{MESSAGE}{channel}{wanted}{}\n`hookbell test --update` writes it down", lines(text, "+"))
+    let wanted = if is_new {
+        " is new; actual:".to_owned()
+    } else {
+        format!(" differs; expected:{}\nactual:", lines(wanted, "-"))
+    };
+    format!("the message to {channel}{wanted}{}\n`hookbell test --update` writes the actual message", lines(text, "+"))
 }
 
-/// Writes the messages into a file, and leaves all else as it is.
+/// Updates the expected messages in a test file. The rest of the file is unchanged.
 fn update(path: &Path, text: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
-    let cannot = |error: String| Failure::NotFine(format!("cannot update `{}`: {error}", path.display()));
+    let cannot = |error: String| Failure::Failed(format!("cannot update `{}`: {error}", path.display()));
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
     // `[[tests]]`, or `tests = [{ … }]`.
     let tests: Vec<&mut dyn TableLike> = match document.get_mut("tests") {

@@ -1,4 +1,4 @@
-//! A config file as typed: its values by figment (the file, overridden by the environment), and where each stands.
+//! A configuration file: its values from figment (the file, overridden by the environment) and their positions.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -17,30 +17,30 @@ use toml::de::{DeTable, DeValue};
 use crate::problem::{Place, Problem, SourceFile};
 use crate::routing::Key;
 
-/// What the names of environment variables that override the file begin with. Two underscores: Kubernetes sets
-/// `HOOKBELL_PORT` and the like for a service of that name.
+/// Prefix of environment variables that override the file. It has two underscores because Kubernetes sets
+/// `HOOKBELL_PORT` and similar variables for a service named `hookbell`.
 const PREFIX: &str = "HOOKBELL__";
 
-/// A file, read; the main one with the environment over it.
+/// A parsed file. Environment variables override the values of the main file.
 pub(super) struct Document {
-    /// What paths in it are relative to.
+    /// Base directory for relative paths in the file.
     pub(super) directory: PathBuf,
-    /// Others than its owner and its group may read it.
+    /// True if users other than its owner and group can read the file.
     pub(super) is_public: bool,
-    /// Another file includes it.
+    /// True if another file includes this one.
     pub(super) is_included: bool,
     file: Arc<SourceFile>,
     spans: HashMap<String, Spans>,
     figment: Figment,
 }
 
-/// Where a value stands, and its key, if it has one.
+/// Position of a value, and of its key if it has one.
 struct Spans {
     key: Option<Range<usize>>,
     value: Range<usize>,
 }
 
-/// A step on the way to a value.
+/// One step in the path to a value.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Key(String),
@@ -58,10 +58,10 @@ impl Provider for Variable {
         Metadata::named("environment variable")
     }
 
-    /// No value of the config is a number: a secret of digits, or a name, is text.
+    /// Parses the variable. The configuration has no numeric values, so a secret or a name made of digits stays text.
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
         let Ok(read) = self.text.parse();
-        // A text may begin like a list or a table; it is one only if it is written as in the file.
+        // Text may start like a list or a table; it is one only if it is valid TOML.
         let is_text = match &read {
             Value::Num(..) => true,
             Value::Array(..) | Value::Dict(..) => !is_toml(&self.text),
@@ -72,7 +72,7 @@ impl Provider for Variable {
     }
 }
 
-/// Whether a text is a list of strings or a table, as TOML has them.
+/// Returns true if the text is a list of strings or a table in TOML syntax.
 fn is_toml(text: &str) -> bool {
     let table: Option<toml::Table> = toml::from_str(&format!("value = {text}")).ok();
     match table.as_ref().and_then(|table| table.get("value")) {
@@ -82,7 +82,7 @@ fn is_toml(text: &str) -> bool {
     }
 }
 
-/// Whether the environment may override a file.
+/// Environment overrides, allowed or not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overrides {
     Yes,
@@ -95,12 +95,12 @@ impl Document {
             Ok(root) => {
                 let shown = masked(text, &secrets(root.get_ref()));
                 let file = Arc::new(SourceFile { path, text: shown });
-                // What the grammar allows may still be no value: a number that is too large.
+                // Valid syntax can still hold an invalid value, such as a number that is too large.
                 if let Err(error) = toml::from_str::<toml::Table>(text) {
                     let place = Place::Span(file, error.span().unwrap_or(0..0));
-                    // Its words tell the value, which may be a secret.
-                    let problem = Problem::error("this is no value that can be read", place);
-                    return Err(problem.help("a number may have 18 digits; a longer one goes between quotes"));
+                    // The parser's message contains the value, which may be a secret.
+                    let problem = Problem::error("this value cannot be read", place);
+                    return Err(problem.help("a number has at most 18 digits; put a longer one in quotes"));
                 }
                 let mut spans = HashMap::new();
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
@@ -122,7 +122,7 @@ impl Document {
         }
     }
 
-    /// Values that stood in files once.
+    /// A document made of rules from the store, which have no file.
     pub(super) fn kept(values: &serde_json::Value) -> Self {
         let file = Arc::new(SourceFile { path: "kept".to_owned(), text: String::new() });
         let figment = Figment::from(Serialized::defaults(values));
@@ -130,7 +130,7 @@ impl Document {
         Self { directory: PathBuf::new(), is_public: false, is_included: true, file, spans, figment }
     }
 
-    /// The file's path, as the user would write it.
+    /// Path of the file, as shown to the user.
     pub(super) fn path(&self) -> &str {
         &self.file.path
     }
@@ -138,12 +138,12 @@ impl Document {
     /// All values.
     pub(super) fn values(&self) -> Result<Dict, Problem> {
         let data = self.figment.data().map_err(|error| {
-            Problem::error(format!("cannot read the config: {error}"), Place::Named(self.file.path.clone()))
+            Problem::error(format!("cannot read the configuration: {error}"), Place::Named(self.file.path.clone()))
         })?;
         Ok(data.into_iter().next().map(|(_, values)| values).unwrap_or_default())
     }
 
-    /// Where a value stands: in the file, or in a variable.
+    /// Position of a value: in the file, or an environment variable.
     pub(super) fn place(&self, path: &[Step], tag: Tag, what: What) -> Place {
         let from_file = self.figment.get_metadata(tag).is_none_or(|metadata| !metadata.name.contains("environment"));
         if from_file {
@@ -153,7 +153,7 @@ impl Document {
         Place::Named(format!("environment variable {PREFIX}{}", names.join("__").to_uppercase()))
     }
 
-    /// The bytes of the file that hold a value or its key; of the nearest table around it where there is none.
+    /// Byte range of a value or its key. If it is not in the file, the range of the nearest enclosing table.
     fn span(&self, path: &[Step], what: What) -> Range<usize> {
         let mut name = String::new();
         let mut names = vec![];
@@ -169,20 +169,20 @@ impl Document {
     }
 }
 
-/// What to do about a file that is not valid TOML, where that is known.
+/// Help for common TOML errors.
 fn help(text: &str, error: &toml::de::Error) -> Option<String> {
     let headers = |header: &str| text.lines().filter(|line| line.trim().starts_with(header)).count();
     let single = ["routes", "mutes"].into_iter().find(|list| headers(&format!("[{list}]")) > 0);
     if let Some(list) = single.filter(|_| error.message().contains("duplicate")) {
-        return Some(format!("write `[[{list}]]` with two brackets each time: every one is an entry of a list"));
+        return Some(format!("write `[[{list}]]` with double brackets each time: each one is an entry of a list"));
     }
     if error.message().contains("duplicate") {
-        return Some("each table and each key of a table may be there once; give each a name of its own".to_owned());
+        return Some("each table, and each key in a table, must be unique: rename or remove one".to_owned());
     }
     None
 }
 
-/// Writes down where every value of a table stands.
+/// Records the position of every value in a table.
 fn note_spans(table: &DeTable<'_>, path: &mut String, spans: &mut HashMap<String, Spans>) {
     for (key, value) in table {
         let step = Step::Key(key.get_ref().to_string());
@@ -212,16 +212,16 @@ fn note_value(
     path.truncate(length);
 }
 
-/// No key holds a control character that is not escaped.
+/// Appends a step. The separator is safe: no key contains an unescaped control character.
 fn append(path: &mut String, step: &Step) {
     let _ = write!(path, "\u{1f}{step}");
 }
 
-/// The tables in which no value is a secret. In all others one may be: somebody may have misspelt the table, or the key.
+/// Tables without secrets. Values in all other tables may be secrets, because a table or a key may be misspelled.
 const WITHOUT_SECRETS: &[&str] = &["server", "store", "delivery", "routes", "mutes", "templates", "include", "people"];
 
-/// The keys in the others whose values are none.
-const HARMLESS: &[&str] = &[
+/// Keys in all other tables whose values are not secrets.
+const NOT_SECRET: &[&str] = &[
     "kind",
     "repo",
     "bots",
@@ -245,19 +245,19 @@ const HARMLESS: &[&str] = &[
 static SETS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"^\s*["']?([\w-]+)["']?\s*=(.*)$"#).expect("a valid pattern"));
 
-/// A line that is empty, a comment, or begins a table.
+/// A line that is empty, a comment, or a table header.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static PLAIN: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"^\s*(#.*|\[{1,2}[\w."' -]*\]{0,2}\s*(#.*)?)?$"#).expect("a valid pattern"));
 
-/// What of a text that is no TOML may be a secret: all but the keys, and what stands beside those that hold none.
+/// Byte ranges that may be secrets in text that is not valid TOML: everything except keys and values known to be safe.
 fn perhaps_secrets(text: &str) -> Vec<Range<usize>> {
     let mut spans = vec![];
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let bare = line.trim_end();
         let hidden = match SETS.captures(bare).and_then(|found| Some((found.get(1)?, found.get(2)?))) {
-            Some((key, value)) if is_harmless(key.as_str()) && !value.as_str().contains(ADDRESS) => None,
+            Some((key, value)) if is_sanitized(key.as_str()) && !value.as_str().contains(ADDRESS) => None,
             Some((_, value)) => Some(value.range()),
             None if PLAIN.is_match(bare) => None,
             None => Some(0..bare.len()),
@@ -268,29 +268,29 @@ fn perhaps_secrets(text: &str) -> Vec<Range<usize>> {
     spans
 }
 
-fn is_harmless(key: &str) -> bool {
-    HARMLESS.contains(&key)
+fn is_sanitized(key: &str) -> bool {
+    NOT_SECRET.contains(&key)
         || Key::ALL.iter().any(|known| known.as_str() == key)
         || ["to", "include", "listen", "templates"].contains(&key)
 }
 
-/// What is in an address, which may be a secret wherever it stands.
+/// Marker of a URL, which may be a secret in any position.
 const ADDRESS: &str = "://";
 
-/// Where values are that may be secrets.
+/// Byte ranges of values that may be secrets.
 fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
-    fn walk(value: &Spanned<DeValue<'_>>, is_harmless: bool, spans: &mut Vec<Range<usize>>) {
+    fn walk(value: &Spanned<DeValue<'_>>, is_sanitized: bool, spans: &mut Vec<Range<usize>>) {
         match value.get_ref() {
             DeValue::Table(table) => {
                 for (key, value) in table {
-                    walk(value, is_harmless || HARMLESS.contains(&key.get_ref().as_ref()), spans);
+                    walk(value, is_sanitized || NOT_SECRET.contains(&key.get_ref().as_ref()), spans);
                 }
             }
-            DeValue::Array(items) => items.iter().for_each(|item| walk(item, is_harmless, spans)),
+            DeValue::Array(items) => items.iter().for_each(|item| walk(item, is_sanitized, spans)),
             DeValue::Boolean(_) => {}
-            DeValue::String(text) if is_harmless && !text.contains(ADDRESS) => {}
+            DeValue::String(text) if is_sanitized && !text.contains(ADDRESS) => {}
             DeValue::String(_) => spans.push(value.span()),
-            _ if is_harmless => {}
+            _ if is_sanitized => {}
             _ => spans.push(value.span()),
         }
     }
@@ -301,13 +301,13 @@ fn secrets(table: &DeTable<'_>) -> Vec<Range<usize>> {
     spans
 }
 
-/// The comment that stands behind a secret: it may hold another, such as the one before.
+/// The comment after a secret on the same line: it may contain another one, such as the previous secret.
 fn behind(text: &str, end: usize) -> Option<Range<usize>> {
     let line = text.get(end..)?.split('\n').next()?;
     line.find('#').map(|at| end + at + 1..end + line.len())
 }
 
-/// The text with these bytes made illegible; all others stay where they are.
+/// The text with these byte ranges masked. All other bytes keep their positions.
 fn masked(text: &str, spans: &[Range<usize>]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let spans = spans.iter().cloned();
@@ -317,14 +317,14 @@ fn masked(text: &str, spans: &[Range<usize>]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What to point at.
+/// Part of an entry that a problem points at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     Key,
     Value,
 }
 
-/// A whole table is too much to point at; its first line is enough.
+/// Limits a range to its first line, because a whole table is too much to point at.
 fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     let end = text.get(span.clone()).and_then(|part| part.find('\n')).map_or(span.end, |at| span.start + at);
     span.start..end

@@ -1,4 +1,4 @@
-//! The files that make up a config: the main one, and those that it includes.
+//! The files of a configuration: the main file and the files it includes.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,30 +12,31 @@ use super::section::{Notes, Section};
 use crate::problem::{Place, Problem};
 use crate::text_file;
 
-/// What a config is read from.
+/// The files of a configuration.
 pub(super) struct Files {
     pub(super) main: Document,
-    /// In the order of their names.
+    /// The included files, sorted by name.
     pub(super) included: Vec<Document>,
-    /// What is wrong with what is included.
+    /// Problems with included files.
     pub(super) problems: Vec<Problem>,
-    /// All of it, and what is read beside it.
+    /// All of these files, and the other files that the configuration refers to.
     pub(super) watched: RefCell<Watched>,
 }
 
-/// What a config was read from, and what may come to belong to it; each as it was just before it was read.
+/// Files and directories that the configuration depends on, including directories where files may appear later. Each
+/// has the state it had just before it was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Watched {
-    /// These files, or whatever stands there.
+    /// Single files; a path may be missing or a link.
     files: BTreeMap<PathBuf, Look>,
-    /// Any file in these directories.
+    /// Directories whose files all count.
     directories: BTreeMap<PathBuf, Look>,
-    /// How names end that `include` asks for, beside the usual.
+    /// File extensions from `include`, in addition to `toml` and `hbs`.
     extensions: BTreeSet<String>,
 }
 
-/// How something looked: when it was changed last, its size, and which one it was, for two that stood there in turn may
-/// have been changed at the same tick of the clock. `None` of what was not there.
+/// State of a file: modification time, size and inode. The inode tells a replaced file from the old one if both were
+/// changed in the same clock tick. `None` if the file does not exist.
 type Look = Option<(SystemTime, u64, u64)>;
 
 fn look(path: &Path) -> Look {
@@ -44,13 +45,13 @@ fn look(path: &Path) -> Look {
 }
 
 impl Watched {
-    /// Adds a file or a directory, before it is read.
+    /// Adds a file or a directory. Call this before reading it.
     pub(super) fn add(&mut self, path: PathBuf) {
         if !path.is_dir() {
             self.files.entry(path).or_insert_with_key(|path| look(path));
             return;
         }
-        // A link in a directory may lead to a file elsewhere.
+        // A link in a directory may point to a file elsewhere.
         let within = std::fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path());
         for path in within.filter(|path| path.is_symlink()) {
             self.files.entry(path).or_insert_with_key(|path| look(path));
@@ -58,14 +59,14 @@ impl Watched {
         self.directories.entry(path).or_insert_with_key(|path| look(path));
     }
 
-    /// A file was changed by ourselves.
+    /// Updates the state of a file that Hookbell itself changed.
     pub(super) fn look_again(&mut self, path: &Path) {
         if let Some(seen) = self.files.get_mut(path) {
             *seen = look(path);
         }
     }
 
-    /// Whether a file of this name belongs to the config, if it is in one of the directories.
+    /// Returns true if the configuration uses files with this extension. Applies to files in one of the directories.
     pub fn is_ours(&self, path: &Path) -> bool {
         let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
         extension.is_some_and(|extension| {
@@ -73,30 +74,30 @@ impl Watched {
         })
     }
 
-    /// The files.
+    /// The watched files.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.files.keys().map(PathBuf::as_path)
     }
 
-    /// The directories.
+    /// The watched directories.
     pub fn directories(&self) -> impl Iterator<Item = &Path> {
         self.directories.keys().map(PathBuf::as_path)
     }
 
-    /// Whether anything looks other than it did.
+    /// Returns true if the state of any file or directory changed.
     pub fn is_changed(&self) -> bool {
         self.files.iter().chain(&self.directories).any(|(path, seen)| look(path) != *seen)
     }
 }
 
-/// Reads the main file and what it includes. An error is one of the main file.
+/// Reads the main file and the files it includes. An error means that the main file cannot be read.
 pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     let mut watched = Watched::default();
     watched.add(path.to_owned());
     let shown = path.display().to_string();
     let text = text_file::read_text(path, text_file::MAX_FILE).map_err(|error| {
         let message = format!("cannot read the config file: {error}");
-        let help = "name another with `--config FILE`, or start from the `config.toml` that comes with Hookbell";
+        let help = "pass another file with `--config FILE`, or start from the `config.toml` that ships with Hookbell";
         vec![Problem::error(message, Place::Named(shown.clone())).help(help)]
     })?;
     let mut main = Document::parse(shown, &text, Overrides::Yes).map_err(|problem| vec![problem])?;
@@ -104,7 +105,7 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     main.is_public = is_public(path);
     let (mut included, mut problems) = (vec![], vec![]);
     let found = named(&main, &mut watched, &mut problems);
-    // A pattern may mean the config itself.
+    // A pattern may match the main file itself.
     for path in found.into_iter().filter(|found| !is_same(found, path)) {
         watched.add(path.clone());
         match read_included(&path) {
@@ -120,20 +121,20 @@ fn is_same(one: &Path, other: &Path) -> bool {
     one == other || real(one).is_some_and(|one| Some(one) == real(other))
 }
 
-/// The files that `include` names, in the order of their names.
+/// The files that `include` matches, sorted by name.
 fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) -> BTreeSet<PathBuf> {
     let notes = Notes::default();
-    // What is wrong with the values as a whole is told by whoever builds of them; here, the includes alone count.
+    // The builder reports errors in the values. Here, only `include` matters.
     let mut root = Section::root(&notes, main, main.values().unwrap_or_default());
     let mut all = BTreeSet::new();
     for pattern in root.strings("include").unwrap_or_default() {
         let is_pattern = pattern.value.contains(WILD);
         match find(&main.directory, &pattern.value, watched) {
             Ok(found) if found.is_empty() => {
-                // A directory may be empty for now.
+                // A pattern may match nothing yet.
                 let problem = if is_pattern { Problem::warning } else { Problem::error };
-                let problem = problem(format!("there is no file `{}`", pattern.value), pattern.place);
-                problems.push(problem.help("names are relative to the config file; `*` stands for any"));
+                let problem = problem(format!("no file matches `{}`", pattern.value), pattern.place);
+                problems.push(problem.help("paths are relative to the config file; `*` matches any text"));
             }
             Ok(found) => all.extend(found),
             Err((message, help)) => problems.push(Problem::error(message, pattern.place).help(help)),
@@ -142,44 +143,44 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
     all
 }
 
-/// What stands for something else in a pattern of files.
+/// Wildcard characters in a file pattern.
 const WILD: [char; 3] = ['*', '?', '['];
 
-/// The files that a pattern means; the directory in which they may come to be is watched.
-fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, Wrong> {
+/// The files that a pattern matches. The directories where matching files may appear are watched.
+fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, IncludeError> {
     let pattern = Path::new(pattern);
     let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILD);
     let plain: PathBuf = pattern.components().take_while(is_plain).collect();
     watched.add(here(directory.join(plain)));
     let extension = pattern.extension().map(|extension| extension.to_string_lossy().into_owned());
     watched.extensions.extend(extension);
-    // Files may come to be in every directory that is meant, also in one that itself has yet to.
+    // Files may appear in every matching directory, including directories that do not exist yet.
     for parent in pattern.ancestors().skip(1) {
         globbed(directory, parent)?.into_iter().filter(|path| path.is_dir()).for_each(|path| watched.add(here(path)));
     }
     Ok(globbed(directory, pattern)?.into_iter().filter(|path| path.is_file()).collect())
 }
 
-/// What is wrong, and the way out.
-type Wrong = (String, &'static str);
+/// Error message and help.
+type IncludeError = (String, &'static str);
 
-/// What a pattern means. What cannot be looked into may hold some of it.
-fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, Wrong> {
+/// The paths that a pattern matches. An unreadable directory is an error, because it may contain matching files.
+fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, IncludeError> {
     let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
     let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
-        (format!("`{}` is no pattern of files: {}", pattern.display(), error.msg), "write `routes.d/*.toml`")
+        (format!("`{}` is not a valid file pattern: {}", pattern.display(), error.msg), "write `routes.d/*.toml`")
     })?;
     let is_there = |path: &Result<PathBuf, glob::GlobError>| {
         path.as_ref().err().is_none_or(|error| error.error().kind() != std::io::ErrorKind::NotFound)
     };
     let paths = paths.filter(is_there).collect::<Result<_, _>>();
     paths.map_err(|error| {
-        let message = format!("cannot look into `{}`: {}", error.path().display(), error.error());
-        (message, "let the user that Hookbell runs as read it")
+        let message = format!("cannot read `{}`: {}", error.path().display(), error.error());
+        (message, "make it readable for the user that runs Hookbell")
     })
 }
 
-/// No path at all is where we are.
+/// Replaces an empty path by `.`, the current directory.
 fn here(path: PathBuf) -> PathBuf {
     if path.as_os_str().is_empty() { PathBuf::from(".") } else { path }
 }

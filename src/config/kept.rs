@@ -1,20 +1,20 @@
-//! The rules of a config, as they are kept in the store: so that what they decided can be explained when they have changed.
+//! The rules of a configuration as kept in the store, so that their decisions can be explained after they change.
 
 use figment::value::{Dict, Value};
 use serde_json::{Map, json};
 use sha2::{Digest, Sha256};
 
-/// Routes, mutes, and what channels accept: all that decides where an event goes. No secret is in there.
+/// Routes, mutes and the channels' `accept` guards: everything that decides where an event goes. Contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Names it: decisions are stored with this.
+    /// Identifier of the rules, stored with each decision: 12 hex digits of a SHA-256.
     pub hash: String,
-    /// As JSON.
+    /// The rules as JSON.
     pub text: String,
 }
 
 impl Kept {
-    /// Of files, in the order in which they are read.
+    /// Extracts the rules of the files, in reading order.
     pub(super) fn new<'a>(files: impl Iterator<Item = &'a Dict> + Clone) -> Self {
         let rules = |key: &'static str, what: &str| {
             let all = files.clone().filter_map(move |file| file.get(key)?.as_array()).flatten();
@@ -43,7 +43,7 @@ fn json(value: &Value) -> serde_json::Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-/// What a rule without a name is called, by its place among all.
+/// Name of a rule without `name`, from its position among all rules: `route 3`.
 pub(super) fn unnamed(what: &str, n: usize) -> String {
     format!("{what} {}", n + 1)
 }

@@ -1,4 +1,4 @@
-//! The settings of now.
+//! The current settings.
 
 use std::sync::Arc;
 
@@ -6,30 +6,30 @@ use tokio::sync::watch;
 
 use super::Settings;
 
-/// The settings that are in use; a reload replaces them whole. Whoever works on something asks once, and ends with what
-/// it began with.
+/// The settings in use. A reload replaces them atomically. A task calls [`now`](Self::now) once and finishes with these
+/// settings.
 #[derive(Clone)]
 pub struct Live(watch::Sender<Arc<Settings>>);
 
 impl Live {
-    /// These, until they are replaced.
+    /// Wraps the initial settings.
     pub fn new(settings: Settings) -> Self {
         Self(watch::Sender::new(Arc::new(settings)))
     }
 
-    /// The settings of now.
+    /// The current settings.
     pub fn now(&self) -> Arc<Settings> {
         self.0.borrow().clone()
     }
 
-    /// Puts others in their place.
+    /// Replaces the current settings.
     pub fn replace(&self, settings: Arc<Settings>) {
         self.0.send_replace(settings);
     }
 
-    /// Waits until others are in their place.
+    /// Waits until the settings are replaced.
     pub async fn replaced(&self) {
-        // It ends with an error where nobody can replace them any more, which `self` can.
+        // `changed` fails only if every sender is dropped, and `self` holds one.
         let _ = self.0.subscribe().changed().await;
     }
 }

@@ -1,8 +1,8 @@
-//! What the config file says, checked and compiled into [`Settings`]; every problem with its position.
+//! Validates the config file and compiles it into [`Settings`]. Every problem has a position.
 //!
-//! Parse low, build high: `files` reads the config and what it includes, `document` knows where each value stands,
-//! `section` takes values out of tables and notes what is wrong or unknown, `build` makes of them what runs. Nothing
-//! outside this folder knows figment.
+//! Layers: `files` reads the config file and the files it includes, `document` stores the position of each value,
+//! `section` takes values out of tables and records errors and unknown keys, `build` builds the settings. No module
+//! outside this folder uses figment.
 
 mod build;
 mod document;
@@ -39,19 +39,19 @@ pub use kept::Kept;
 pub use live::Live;
 pub use outline::Outline;
 
-/// All that runs, compiled. Immutable: a changed config makes a new one.
+/// The compiled configuration. It is immutable: a changed config file results in a new value.
 pub struct Settings {
-    /// Where webhooks and health checks come in.
+    /// Listener for webhooks and health checks.
     pub listen: Listen,
-    /// Where those who look after the service come in.
+    /// The admin listener.
     pub admin: Admin,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Networks of proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The SQLite file.
+    /// Path of the SQLite file.
     pub store: PathBuf,
-    /// How long what is in it is kept.
+    /// Retention periods of the store.
     pub keep: Keep,
-    /// What becomes of messages that do not arrive.
+    /// Retries and alerts.
     pub delivery: DeliverySettings,
     /// `[sources.NAME]`.
     pub sources: BTreeMap<SourceName, SourceEntry>,
@@ -59,35 +59,36 @@ pub struct Settings {
     pub channels: BTreeMap<ChannelName, Channel>,
     /// The lane of each channel.
     pub lanes: BTreeMap<ChannelName, Lane>,
-    /// `[[routes]]`, `[[mutes]]` and what channels accept.
+    /// `[[routes]]`, `[[mutes]]` and the channels' `accept` guards.
     pub router: Router,
-    /// What says where events go has mistakes: nothing of it is used, and events wait until it is mended.
-    pub is_undecided: bool,
+    /// True if the routing configuration is invalid. Then `router` is empty, and events are pending routing until the
+    /// configuration is fixed.
+    pub is_routing_invalid: bool,
     /// The templates.
     pub templates: Library,
-    /// Where users' own are, if the config says so.
+    /// Directory of the user's templates, if configured.
     pub templates_directory: Option<PathBuf>,
-    /// The one client for all outgoing requests; none where its settings have mistakes.
+    /// The shared client for all outgoing requests; `None` if its settings are invalid.
     pub http: Option<Http>,
-    /// Published lists of addresses that sources rely on.
+    /// Published lists of IP addresses that sources use.
     pub address_lists: Vec<Arc<List>>,
-    /// The rules as they are kept in the store.
+    /// The rules in the form kept in the store.
     pub kept: Kept,
-    /// What it consists of.
+    /// Parts of the configuration with their fingerprints.
     pub outline: Outline,
 }
 
-/// Where to listen.
+/// Listener address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// On an address of our own.
+    /// A socket that Hookbell binds to this address.
     Address(SocketAddr),
-    /// On the socket that systemd passes in, which outlives restarts.
+    /// The socket that systemd passes in, which stays open across restarts.
     Systemd,
 }
 
 impl Listen {
-    /// The address; of a socket that is passed in, the usual one.
+    /// The address; for a socket from systemd, the default address.
     pub fn address(self) -> SocketAddr {
         match self {
             Self::Address(address) => address,
@@ -96,51 +97,51 @@ impl Listen {
     }
 }
 
-/// The listener for those who look after the service.
+/// The admin listener: `[admin]` and `admin_listen`.
 pub struct Admin {
-    /// Where.
+    /// Address to listen on.
     pub listen: SocketAddr,
-    /// Names that it may be called by, beside addresses and `localhost`.
+    /// Names allowed in the `Host` header, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// `[[admin.tokens]]`, beside the one that is made next to the store.
+    /// `[[admin.tokens]]`. The token generated next to the store is not included.
     pub tokens: Vec<AdminToken>,
 }
 
 /// One `[[admin.tokens]]`.
 pub struct AdminToken {
-    /// Whose it is.
+    /// Name of the token, usually of its owner.
     pub name: String,
-    /// The token.
+    /// The secret value.
     pub token: SecretString,
-    /// What it is good for.
+    /// Permissions of the token.
     pub role: Role,
 }
 
-/// What a token is good for.
+/// Permissions of an admin token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// Looking.
+    /// Read access.
     Read,
-    /// Looking and changing.
+    /// Read and write access.
     Operate,
 }
 
 /// `[delivery]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliverySettings {
-    /// For how long a message is tried again.
+    /// Maximum time to retry a message.
     pub max_age: Duration,
-    /// The channels that are told of what needs somebody.
+    /// Channels that get alerts.
     pub alerts: Vec<ChannelName>,
 }
 
 /// One `[channels.NAME]`.
 pub struct Channel {
-    /// Draws and sends.
+    /// Renders and sends messages.
     pub chat: Box<dyn Chat>,
-    /// How much of a message it wants, where a route says nothing.
+    /// Default style; a route can override it.
     pub style: Style,
-    /// Its kind, for listings.
+    /// Name of its kind, for listings: `slack`.
     pub kind: &'static str,
 }
 
@@ -150,62 +151,62 @@ pub struct SourceEntry {
     pub provider: &'static Provider,
     /// Verifies and parses its requests.
     pub source: Box<dyn Source>,
-    /// The repositories that it may speak for.
+    /// Repositories that the source may send events for.
     pub repo: Patterns,
-    /// Its secrets, for signing samples.
+    /// Secrets, used to sign samples.
     pub secrets: Vec<SecretString>,
-    /// Where each is, for people: `in bitbucket.secret`.
+    /// Location of each secret as text: `in bitbucket.secret`.
     pub secret_origins: Vec<String>,
-    /// It takes requests without a signature.
+    /// True if requests need no signature.
     pub unsigned: bool,
-    /// The addresses that its requests may come from, if not from any.
+    /// IP addresses that requests may come from; `None` allows all.
     pub allow_from: Option<Allowed>,
 }
 
 impl SourceEntry {
-    /// Whether it may speak for every repository, also for one without a name.
+    /// Returns true if the source may send events for every repository, including one without a name.
     pub fn speaks_for_all(&self) -> bool {
         self.repo.matches("")
     }
 }
 
-/// What reading a config gave.
+/// Result of reading a configuration.
 pub struct Loaded {
-    /// What runs; none where a mistake makes the service as a whole useless. Where one makes useless what says where events
-    /// go, they are undecided.
+    /// The settings; `None` if an error prevents the service from starting. If only the routing configuration is
+    /// invalid, [`Settings::is_routing_invalid`] is true.
     pub settings: Option<Settings>,
-    /// What is wrong; warnings too.
+    /// Errors and warnings.
     pub problems: Vec<Problem>,
-    /// What it was read from.
+    /// Files and directories to watch for changes.
     pub files: Watched,
 }
 
 impl Loaded {
-    /// The settings, if nothing is wrong with them; else what is.
+    /// Returns the settings if there is no error, otherwise the problems.
     pub fn sound(self) -> Result<Settings, Vec<Problem>> {
         let Self { settings, problems, .. } = self;
         settings.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)).ok_or(problems)
     }
 }
 
-/// What to do where a secret is to be generated and is not there yet.
+/// Handling of secrets that are missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
-    /// Generate it.
+    /// Generates a secret that has `generate = true`.
     Generate,
-    /// Leave it: somebody is only looking.
+    /// Leaves out a secret with `generate = true` that does not exist yet.
     Leave,
-    /// Do without any that is missing: nothing is received or sent.
+    /// Leaves out any missing secret, for commands that receive and send nothing.
     Optional,
 }
 
-/// Reads the config file and what it names: templates, secrets, included files.
+/// Reads the config file and the files it refers to: templates, secrets, included files.
 pub fn load(path: &Path, secrets: Secrets) -> Loaded {
     read(path, secrets, None)
 }
 
-/// The same, while `before` is in use: its published lists of addresses are known already, and a secret that was there
-/// and is not any more is a mistake, for the webhooks have it.
+/// Reads the configuration again while `before` is in use. The published address lists of `before` are reused. A
+/// generated secret whose file no longer exists is an error, because webhooks are signed with it.
 pub fn reload(path: &Path, before: &Settings) -> Loaded {
     read(path, Secrets::Generate, Some(before))
 }
@@ -224,7 +225,7 @@ fn read(path: &Path, secrets: Secrets, before: Option<&Settings>) -> Loaded {
     }
 }
 
-/// Reads of the config what templates need, whatever is wrong with the rest.
+/// Reads only the part of the configuration that templates need. Errors elsewhere are ignored.
 pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
     match files::read(path) {
         Ok(files) => build::templates(&files),
@@ -232,17 +233,17 @@ pub fn templates(path: &Path) -> (Library, Vec<Problem>) {
     }
 }
 
-/// Reads of the config where users' templates are, whatever is wrong with the rest; none where it names no directory.
+/// Reads only the directory of the user's templates; `None` if not configured. Errors elsewhere are ignored.
 pub fn templates_directory(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>> {
     build::templates_directory(&files::read(path)?)
 }
 
-/// Reads of the config where the store is, whatever is wrong with the rest.
+/// Reads only the path of the store. Errors elsewhere are ignored.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
     build::store(&files::read(path)?)
 }
 
-/// The rules that [`Kept`] holds; none where they cannot be read any more.
+/// Compiles the rules in [`Kept::text`]; `None` if this version cannot read them.
 pub fn kept_router(text: &str) -> Option<Router> {
     build::kept_router(&serde_json::from_str(text).ok()?)
 }
@@ -251,14 +252,14 @@ pub fn kept_router(text: &str) -> Option<Router> {
 pub(crate) mod testing {
     use super::*;
 
-    /// A file that only its owner may read: secrets may stand in it.
+    /// Writes a file that only its owner can read, because it may contain secrets.
     pub(crate) fn write(path: &Path, text: &str) {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(path, text).unwrap();
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    /// The settings that a config without mistakes gives.
+    /// Loads a configuration that must have no error.
     pub(crate) fn settings(directory: &Path, text: &str) -> Settings {
         let path = directory.join("config.toml");
         write(&path, text);

@@ -1,4 +1,4 @@
-//! What a config consists of, each part with a fingerprint: so that a reload can say what changed.
+//! The parts of a configuration, each with a fingerprint, so that a reload can report what changed.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -9,12 +9,12 @@ use figment::value::{Dict, Value};
 use super::kept::unnamed;
 use crate::template::Library;
 
-/// The parts of a config by name: route `x`, channel `y`, secret file `z`. Fingerprints never leave the process.
+/// Parts of a configuration by name: route `x`, channel `y`, secret file `z`. Fingerprints never leave the process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline(BTreeMap<String, u64>);
 
 impl Outline {
-    /// The files' tables, in the order in which they are read.
+    /// Adds the tables of the files, in reading order.
     pub(super) fn add_files<'a>(&mut self, files: impl Iterator<Item = &'a Dict>) {
         let mut rules: BTreeMap<&str, Vec<&'a Value>> = BTreeMap::new();
         for (key, value) in files.flatten() {
@@ -40,7 +40,7 @@ impl Outline {
         let mut names = vec![];
         for (n, rule) in rules.iter().enumerate() {
             let name = rule.as_dict().and_then(|rule| rule.get("name")?.as_str());
-            // By its number among all, as everything else calls it.
+            // Number among all rules of the type, the same name as everywhere else.
             let name = name.map_or_else(|| unnamed(what, n), ToOwned::to_owned);
             self.add(format!("{what} `{name}`"), rule);
             names.push(name);
@@ -48,17 +48,17 @@ impl Outline {
         self.0.insert(order_of(what), fingerprint(&names));
     }
 
-    /// What is in a file beside the config.
+    /// Adds a file that the configuration refers to.
     pub(super) fn add_file(&mut self, what: &str, path: &Path, holds: &impl Hash) {
         self.0.insert(file(what, path), fingerprint(holds));
     }
 
-    /// Whether that file was read.
+    /// Returns true if this file was read.
     pub(super) fn has_file(&self, what: &str, path: &Path) -> bool {
         self.0.contains_key(&file(what, path))
     }
 
-    /// The users' templates.
+    /// Adds the user's templates.
     pub(super) fn add_templates(&mut self, templates: &Library) {
         for (name, text) in templates.texts() {
             self.0.insert(format!("template `{name}`"), fingerprint(&text));
@@ -69,14 +69,14 @@ impl Outline {
         self.0.insert(name, fingerprint(&serde_json::to_string(value).unwrap_or_default()));
     }
 
-    /// What is different in a newer one: `added route …`.
+    /// Lists the differences in a newer outline: `added route …`.
     pub fn changes(&self, newer: &Self) -> Vec<String> {
         let added = newer.0.keys().filter(|name| !self.0.contains_key(*name)).map(|name| ("added", name));
         let removed = self.0.keys().filter(|name| !newer.0.contains_key(*name)).map(|name| ("removed", name));
         let changed = newer.0.iter().filter(|(name, new)| self.0.get(*name).is_some_and(|old| old != *new));
         let mut changes: Vec<_> = added.chain(removed).chain(changed.map(|(name, _)| ("changed", name))).collect();
         for what in ["route", "mute"] {
-            // A rule that comes or goes is said as that.
+            // An added or removed rule is listed as such; the changed order is not listed in addition.
             let of_rule = |(how, name): &(&str, &String)| *how != "changed" && name.starts_with(&format!("{what} `"));
             if changes.iter().any(of_rule) {
                 changes.retain(|(_, name)| **name != order_of(what));

@@ -1,5 +1,5 @@
-//! Every key of the config, with what it may be, its default and its meaning: for the JSON Schema that editors use, and for
-//! the page of the documentation. A test holds it to what the program asks for.
+//! Reference of all configuration keys: type, default and meaning. It generates the JSON Schema for editors and the
+//! documentation page. A test compares it with the keys that the program reads.
 
 use serde_json::{Map, Value, json};
 
@@ -8,68 +8,70 @@ use crate::event::Kind;
 use crate::routing::{Key, SETS};
 use crate::source::PROVIDERS;
 
-/// A sort of table.
+/// A type of table.
 pub struct Table {
-    /// How the config writes it: `server`, `channels.NAME`, `routes`; empty for the top.
+    /// Name in the config file: `server`, `channels.NAME`, `routes`; empty for the top level.
     pub name: &'static str,
-    /// Whether there may be many, as `[[routes]]`.
+    /// True for a list of tables, such as `[[routes]]`.
     pub is_list: bool,
-    /// What it is for.
+    /// Purpose of the table, in full sentences.
     pub about: &'static str,
-    /// Its keys.
+    /// Keys of the table.
     pub keys: Vec<Entry>,
 }
 
 /// A key of a table.
 pub struct Entry {
-    /// The key.
+    /// Name of the key.
     pub key: &'static str,
-    /// What it may be.
+    /// Type of the value.
     pub shape: Shape,
-    /// What it is where nothing is said; empty where it must be said, or there is nothing then.
+    /// Default value as text; empty if the key is required or has no default.
     pub default: &'static str,
-    /// What it means.
+    /// Meaning of the key.
     pub about: &'static str,
+    /// The table is invalid without the key.
+    pub is_required: bool,
 }
 
-/// What a value may be.
+/// Type of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// Text.
+    /// A string.
     Text,
-    /// A text, or a list of texts.
+    /// A string or a list of strings.
     Texts,
     /// `true` or `false`.
     Flag,
-    /// One of these.
+    /// One of these strings.
     OneOf(fn() -> Vec<&'static str>),
     /// A number of days, hours or minutes: `30d`.
     Duration,
-    /// So many within a time: `5/s`.
+    /// A number per time unit: `5/s`.
     Pace,
     /// A date or a time.
     Moment,
-    /// A secret: a text, or where it is.
+    /// A secret: a string, or a table with its location.
     Secret,
-    /// A secret or a list of them.
+    /// A secret or a list of secrets.
     Secrets,
     /// Patterns of a matcher.
     Patterns,
     /// A table of matchers.
     Matchers,
-    /// The same, with an `unless` of its own.
+    /// A table of matchers that can have an `unless` table.
     Accept,
 }
 
 impl Shape {
-    /// In words, for a table of the documentation.
+    /// The type in words, for the documentation.
     pub fn words(self) -> String {
         match self {
-            Self::Text => "text".to_owned(),
-            Self::Texts => "text or list of texts".to_owned(),
+            Self::Text => "string".to_owned(),
+            Self::Texts => "string or list of strings".to_owned(),
             Self::Flag => "`true` or `false`".to_owned(),
             Self::OneOf(all) => all().iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", "),
-            Self::Duration => "time: `30d`, `12h`, `90min`".to_owned(),
+            Self::Duration => "duration: `30d`, `12h`, `90min`".to_owned(),
             Self::Pace => "pace: `5/s`, `30/min`".to_owned(),
             Self::Moment => "date or time".to_owned(),
             Self::Secret => "secret".to_owned(),
@@ -90,7 +92,7 @@ impl Shape {
             Self::OneOf(all) => json!({ "enum": all() }),
             Self::Duration => json!({ "type": "string", "pattern": "^\\s*[0-9]+\\s*(d|h|min)$" }),
             Self::Pace => json!({ "type": "string", "pattern": "^\\s*[0-9]+\\s*/\\s*(s|m|min|h)\\s*$" }),
-            // TOML's own dates come as texts, or as whatever a validator makes of them.
+            // Validators represent TOML dates as strings or in other ways.
             Self::Moment => json!({}),
             Self::Secret => json!({ "$ref": "#/$defs/secret" }),
             Self::Secrets => list_of(json!({ "$ref": "#/$defs/secret" })),
@@ -102,37 +104,41 @@ impl Shape {
 }
 
 fn entry(key: &'static str, shape: Shape, default: &'static str, about: &'static str) -> Entry {
-    Entry { key, shape, default, about }
+    Entry { key, shape, default, about, is_required: false }
+}
+
+fn required(key: &'static str, shape: Shape, about: &'static str) -> Entry {
+    Entry { is_required: true, ..entry(key, shape, "", about) }
 }
 
 fn matcher(key: Key) -> Entry {
     let about = match key {
-        Key::Source => "the source's name in this config",
-        Key::Repo => "`workspace/slug`; case is ignored, `*` stays between slashes, `**` crosses them",
-        Key::Workspace => "the repository's owner",
-        Key::Project => "the project's key",
-        Key::Visibility => "`public`, `private`",
-        Key::Fork => "whether the repository is a fork",
-        Key::Event => {
-            "what happened: a kind (`pull_request.*`), a host's own word (`pullrequest:created`), a set (`@calm`)"
+        Key::Source => "name of the source in this configuration",
+        Key::Repo => "`workspace/slug`, case-insensitive; `*` stops at `/`, `**` crosses it",
+        Key::Workspace => "owner of the repository",
+        Key::Project => "key of the project",
+        Key::Visibility => "`public` or `private`",
+        Key::Fork => "`true` if the repository is a fork",
+        Key::Event => "event kind (`pull_request.*`), set (`@calm`), or the host's event key (`pullrequest:created`)",
+        Key::Branch => {
+            "branch of a push or a build, or target branch of a pull request; case-sensitive; `*` stops at `/`"
         }
-        Key::Branch => "the ref of a push, a pull request's target, what a build is for; case matters, `/` separates",
-        Key::SourceBranch => "where a pull request comes from",
-        Key::TargetBranch => "where a pull request goes",
-        Key::Tag => "the tag's name",
-        Key::Actor => "who did it: name, nickname or id",
-        Key::ActorKind => "`user`, `bot`, `app`, `team`; see a source's `bots`",
-        Key::Author => "who wrote the pull request, the issue, or the newest commit",
-        Key::Reviewer => "anyone who was asked for a review",
-        Key::Title => "the pull request's or the issue's",
-        Key::Label => "any label, from hosts that have labels",
+        Key::SourceBranch => "source branch of a pull request",
+        Key::TargetBranch => "target branch of a pull request",
+        Key::Tag => "name of the tag",
+        Key::Actor => "account that caused the event: name, nickname or id",
+        Key::ActorKind => "`user`, `bot`, `app` or `team`; see `bots` of a source",
+        Key::Author => "author of the pull request, the issue or the newest commit",
+        Key::Reviewer => "any requested reviewer",
+        Key::Title => "title of the pull request or the issue",
+        Key::Label => "any label; only from hosts that have labels",
         Key::State => {
-            "of a pull request `open`, `merged`, `declined`, `superseded`; of a build `failed` and its like; of an issue the host's word"
+            "pull request: `open`, `merged`, `declined`, `superseded`; build: such as `failed`; issue: the host's state"
         }
-        Key::Draft => "whether the pull request is a draft",
-        Key::Forced => "whether a push rewrote history",
-        Key::Via => "`pull_request`: a push that merges or closes one",
-        Key::Path => "any file that a push changes, from hosts that send them",
+        Key::Draft => "`true` if the pull request is a draft",
+        Key::Forced => "`true` if a push rewrote history",
+        Key::Via => "`pull_request` for a push that merges or closes a pull request",
+        Key::Path => "any file changed by a push; only from hosts that send paths",
     };
     entry(key.as_str(), Shape::Patterns, "", about)
 }
@@ -141,221 +147,218 @@ fn matchers() -> Vec<Entry> {
     Key::ALL.iter().map(|key| matcher(*key)).collect()
 }
 
-const ENABLED: (&str, Shape, &str, &str) = ("enabled", Shape::Flag, "true", "`false`: it is checked, and not read");
+const ENABLED: (&str, Shape, &str, &str) =
+    ("enabled", Shape::Flag, "true", "`false` disables the rule; it is still validated");
 
-/// Every table, in the order in which the documentation has them.
+/// All tables, in the order of the documentation.
 pub fn tables() -> Vec<Table> {
     use Shape::{Accept, Duration, Flag, Matchers, Moment, OneOf, Pace, Secret, Secrets, Text, Texts};
     let enabled = || entry(ENABLED.0, ENABLED.1, ENABLED.2, ENABLED.3);
     let table = |name, about, keys| Table { name, is_list: false, about, keys };
     let list = |name, about, keys| Table { name, is_list: true, about, keys };
     let with_matchers = |own: Vec<Entry>| {
-        let unless = entry("unless", Matchers, "", "leaves out what fits all of these matchers");
+        let unless = entry("unless", Matchers, "", "excludes events that match all of these matchers");
         own.into_iter().chain(matchers()).chain([unless]).collect()
     };
     vec![
         table(
             "",
-            "At the top of the file, before any table.",
+            "Keys at the top of the file, before any table.",
             vec![
                 entry(
                     "include",
                     Texts,
                     "",
-                    "files of routes, mutes and channels, `routes.d/*.toml`; read before this file's own",
+                    "more files with routes, mutes and channels, `routes.d/*.toml`; read before this file's rules",
                 ),
                 entry(
                     "templates",
                     Text,
-                    "the built-in ones",
-                    "the directory of your templates; built-in ones serve where a file is missing",
+                    "the built-in templates",
+                    "directory with your templates; built-in templates are used for missing files",
                 ),
             ],
         ),
         table(
             "server",
-            "Where the service listens.",
+            "Listeners of the service.",
             vec![
                 entry(
                     "listen",
                     Text,
                     "127.0.0.1:8080",
-                    "where webhooks and `/healthz` come in; `systemd`: the socket that systemd passes in",
+                    "address for webhooks and `/healthz`; `systemd` selects the socket that systemd passes in",
                 ),
                 entry(
                     "admin_listen",
                     Text,
                     "127.0.0.1:8081",
-                    "where you look after it: `/api/v1`, `/metrics`, `/readyz`, `/-/reload`",
+                    "address for `/api/v1`, `/metrics`, `/readyz` and `/-/reload`",
                 ),
                 entry(
                     "trusted_proxies",
                     Texts,
                     "none",
-                    "networks whose `X-Forwarded-For` is believed, from its right end",
+                    "networks of proxies whose `X-Forwarded-For` header is trusted; it is read from its right end",
                 ),
             ],
         ),
         table(
             "store",
-            "Where events and messages are kept.",
+            "The database for events and messages.",
             vec![
                 entry(
                     "url",
                     Text,
                     "sqlite:hookbell.db",
-                    "the store's file, made if it is not there, readable for you alone",
+                    "the SQLite file; created if missing, readable only by its owner",
                 ),
                 entry(
                     "keep",
                     Duration,
                     "30d",
-                    "how long events, deliveries and attempts are kept; what still waits is kept",
+                    "retention of events, deliveries and attempts; queued messages are always kept",
                 ),
-                entry("keep_raw", Duration, "7d", "how long untouched bodies are kept; they hold e-mail addresses"),
+                entry(
+                    "keep_raw",
+                    Duration,
+                    "7d",
+                    "retention of original request bodies, which contain e-mail addresses",
+                ),
             ],
         ),
         table(
             "sources.NAME",
-            "A code host: its webhooks post to `/hooks/NAME`.",
+            "A code host. Its webhooks post to `/hooks/NAME`.",
             vec![
-                entry("kind", OneOf(source_kinds), "", "required: the host"),
+                required("kind", OneOf(source_kinds), "the code host"),
                 entry(
                     "secret",
                     Secrets,
                     "",
-                    "required unless `unsigned`: what webhooks are signed with; while you change it, a list with the new one first",
+                    "required unless `unsigned`: signs webhooks; to rotate it, use a list with the new secret first",
                 ),
                 entry(
                     "unsigned",
                     Flag,
                     "false",
-                    "instead of a secret: whoever knows the address can then make up events",
+                    "accepts requests without a secret; anyone who knows the URL can then forge events",
                 ),
-                entry("repo", Texts, "**", "the repositories that this secret may speak for, as patterns"),
+                entry("repo", Texts, "**", "patterns of the repositories that this source may send events for"),
                 entry(
                     "allow_from",
                     Texts,
                     "anywhere",
-                    "networks that requests may come from, beside the secret; `atlassian`: the host's own list",
+                    "allowed networks, in addition to the secret; `atlassian` is the host's published list",
                 ),
                 entry(
                     "bots",
                     Texts,
                     "none",
-                    "accounts that are machines, as patterns over name and nickname: `actor_kind = \"bot\"`",
+                    "patterns of names and nicknames of bots; events of these accounts have `actor_kind = \"bot\"`",
                 ),
             ],
         ),
         table(
             "channels.NAME",
-            "Where messages go.",
+            "A destination for messages.",
             vec![
-                entry(
-                    "kind",
-                    OneOf(channel_kinds),
-                    "",
-                    "required: the chat; `webhook` is a program that gets each event as JSON",
-                ),
-                entry("webhook_url", Secret, "", "required but for the console: the address that the chat gave you"),
+                required("kind", OneOf(channel_kinds), "the chat; `webhook` posts each event as JSON to a program"),
+                entry("webhook_url", Secret, "", "required unless `kind` is `console`: the webhook URL from the chat"),
                 entry(
                     "secret",
                     Secret,
                     "",
-                    "required for `webhook`: what requests are signed with, as Standard Webhooks says",
+                    "required for `webhook`: signs the requests, as defined by Standard Webhooks",
                 ),
-                entry("style", OneOf(styles), "full", "`line`: one line a message"),
-                entry("pace", Pace, "the chat's own limits", "how fast messages may follow each other"),
-                entry("insecure", Flag, "false", "`http://` is fine: the network is yours"),
-                entry("accept", Accept, "everything", "a guard: what the channel accepts, whatever the routes say"),
+                entry("style", OneOf(styles), "full", "style of messages; `line` is one line per message"),
+                entry("pace", Pace, "the chat's own limits", "maximum rate of messages"),
+                entry("insecure", Flag, "false", "allows `http://`; use it only on a network that you trust"),
+                entry(
+                    "accept",
+                    Accept,
+                    "everything",
+                    "guard: the channel blocks events that do not match, regardless of the routes",
+                ),
             ],
         ),
         list(
             "mutes",
-            "What nobody is to hear of; looked at before all routes.",
+            "Events that are not posted. Mutes are checked before all routes.",
             with_matchers(vec![
-                entry("name", Text, "its number", "what answers and `explain` call it"),
-                entry("channels", Texts, "all", "the channels in which it silences; in others the event is told"),
-                entry(
-                    "until",
-                    Moment,
-                    "for ever",
-                    "a day (from its begin, in UTC) or a time from which it silences nothing any more",
-                ),
+                entry("name", Text, "its number", "name in responses and in `explain`"),
+                entry("channels", Texts, "all", "channels to mute; other channels still get the event"),
+                entry("until", Moment, "never", "end of the mute: a date (00:00 UTC), or a time with a UTC offset"),
                 enabled(),
             ]),
         ),
         list(
             "routes",
-            "Who hears of what; read in order, and each that matches adds its channels.",
+            "Rules that send events to channels. They are read in order; each route that matches adds its channels.",
             with_matchers(vec![
-                entry("name", Text, "its number", "what answers and `explain` call it"),
-                entry(
-                    "to",
-                    Texts,
-                    "",
-                    "required: the channels; each gets an event once, by the first route that names it",
-                ),
-                entry("template", Text, "by kind", "the template to use first"),
-                entry("style", OneOf(styles), "the channel's", "how much of the message"),
-                entry("final", Flag, "false", "nothing below is read once it matched"),
-                entry("otherwise", Flag, "false", "only for what no route above sent anywhere"),
+                entry("name", Text, "its number", "name in responses and in `explain`"),
+                required("to", Texts, "the channels; each gets an event once, through the first route that names it"),
+                entry("template", Text, "by event kind", "the template to try first"),
+                entry("style", OneOf(styles), "the channel's", "style of this route's messages"),
+                entry("final", Flag, "false", "if this route matches, later routes are not read"),
+                entry("otherwise", Flag, "false", "matches only if no route above sent the event anywhere"),
                 enabled(),
             ]),
         ),
         table(
             "delivery",
-            "What becomes of messages that do not arrive.",
+            "Retries and alerts.",
             vec![
-                entry("max_age", Duration, "7d", "for how long a message is tried again"),
+                entry("max_age", Duration, "7d", "maximum time to retry a message"),
                 entry(
                     "alerts",
                     Texts,
                     "none",
-                    "the channels that get alerts: closed channels, lost messages, a rejected configuration",
+                    "channels that get alerts about closed channels, lost messages and a rejected configuration",
                 ),
             ],
         ),
         table(
             "http",
-            "How requests to chats go out.",
+            "Outgoing requests to chats.",
             vec![
-                entry("proxy", Text, "none", "the proxy that they go through: `http://proxy.example:3128`"),
-                entry("ca", Texts, "none", "files of certificates (PEM) that are trusted beside the system's"),
+                entry("proxy", Text, "none", "URL of the proxy: `http://proxy.example:3128`"),
+                entry("ca", Texts, "none", "PEM files with certificates to trust in addition to the system's"),
             ],
         ),
         table(
             "admin",
-            "Who may look after the service, beside whoever can read the token next to the store.",
+            "Access to the admin listener. Anyone who can read the generated token next to the store has full access.",
             vec![entry(
                 "hosts",
                 Texts,
                 "none",
-                "names that `admin_listen` may be called by, beside addresses and `localhost`",
+                "names allowed in the `Host` header on `admin_listen`, in addition to IP addresses and `localhost`",
             )],
         ),
         table(
             "people.NAME",
-            "Who somebody is in the chats: `{{mention …}}` pings them. NAME is the account's id, nickname or name on the host, as \
-             `hookbell events ID --json` shows them; only an id cannot be taken by somebody else. Whoever made the event is never pinged.",
+            "A person's chat accounts, for pings with `{{mention …}}`. NAME is the id, nickname or name of the account \
+             on the code host, as shown by `hookbell events ID --json`. Prefer the id: another account can take a \
+             nickname or a name. The actor of an event is never pinged.",
             vec![
-                entry("slack", Text, "none", "the member's ID, `U024BE7LH`, or a user group's, `S0614TZR7`"),
+                entry("slack", Text, "none", "member ID, `U024BE7LH`, or user group ID, `S0614TZR7`"),
                 entry(
                     "teams",
                     Text,
                     "none",
-                    "the user's principal name, or the object's ID in Entra; a flow posts nothing at all if there is no such user",
+                    "user principal name, or Entra object ID; if the user does not exist, the flow posts nothing",
                 ),
-                entry("discord", Text, "none", "the user's ID, `80351110224678912`, or behind `&` a role's"),
+                entry("discord", Text, "none", "user ID, `80351110224678912`, or a role ID with `&` before it"),
             ],
         ),
         list(
             "admin.tokens",
             "A token for the admin listener.",
             vec![
-                entry("name", Text, "its number", "whose it is"),
-                entry("token", Secret, "", "required"),
-                entry("role", OneOf(roles), "read", "`read` looks, `operate` changes too"),
+                entry("name", Text, "its number", "owner of the token"),
+                required("token", Secret, "the secret value"),
+                entry("role", OneOf(roles), "read", "`read` allows viewing; `operate` also allows changes"),
             ],
         ),
     ]
@@ -377,7 +380,7 @@ fn roles() -> Vec<&'static str> {
     vec!["read", "operate"]
 }
 
-/// The JSON Schema of a config file, for editors: put `#:schema hookbell.schema.json` into its first line.
+/// The JSON Schema of the config file, for editors. The first line of the file must be `#:schema hookbell.schema.json`.
 pub fn schema() -> Value {
     let tables = tables();
     let mut properties = Map::new();
@@ -410,7 +413,7 @@ pub fn schema() -> Value {
         in_table("env", json!({})),
         in_table("file", json!({ "generate": { "type": "boolean" } })),
     ] });
-    let mut matchers = object(&matchers(), "All of these must fit.");
+    let mut matchers = object(&matchers(), "All of these must match.");
     let kinds: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str().to_owned()).collect();
     let sets = SETS.iter().map(|set| format!("@{}", set.name));
     matchers["properties"]["event"]["examples"] = sets.chain(kinds).collect();
@@ -418,7 +421,7 @@ pub fn schema() -> Value {
     accept["properties"]["unless"] = json!({ "$ref": "#/$defs/matchers" });
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "Hookbell's config",
+        "title": "Hookbell configuration",
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
@@ -440,9 +443,7 @@ fn keys(entries: &[Entry]) -> Map<String, Value> {
 }
 
 fn object(entries: &[Entry], about: &str) -> Value {
-    let required =
-        entries.iter().filter(|entry| entry.about.split(':').next() == Some(REQUIRED)).map(|entry| entry.key);
-    let required: Vec<_> = required.collect();
+    let required: Vec<_> = entries.iter().filter(|entry| entry.is_required).map(|entry| entry.key).collect();
     json!({
         "type": "object",
         "description": about,
@@ -452,9 +453,6 @@ fn object(entries: &[Entry], about: &str) -> Value {
     })
 }
 
-/// What the words on a key say, or begin with before a colon, that must be there.
-const REQUIRED: &str = "required";
-
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -462,7 +460,7 @@ mod tests {
     use super::*;
     use crate::config::build;
 
-    /// What the program asks for, sort of table by sort of table, is what is written here.
+    /// For each type of table, the reference has exactly the keys that the program reads.
     #[test]
     fn the_reference_is_what_the_program_asks_for() {
         let asked = build::asked_keys();
@@ -470,7 +468,7 @@ mod tests {
         for table in tables() {
             written.entry(table.name.to_owned()).or_default().extend(table.keys.iter().map(|entry| entry.key));
         }
-        // Tables within tables are asked for as keys.
+        // The program reads a nested table as a key of the outer one.
         let top: Vec<_> = written.keys().filter(|name| !name.is_empty()).cloned().collect();
         let matchers: BTreeSet<&str> = Key::ALL.iter().map(|key| key.as_str()).collect();
         for name in ["channels.NAME.accept", "channels.NAME.accept.unless", "routes.unless", "mutes.unless"] {

@@ -1,4 +1,4 @@
-//! Secrets: written out, in an environment variable, or in a file that may be generated.
+//! Secrets: inline, in an environment variable, or in a file, which can be generated.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,37 +12,37 @@ use super::section::Taken;
 use crate::problem::{Place, Problem};
 use crate::text_file;
 
-/// What a secret may be, for whoever wrote something else.
+/// Help text: the forms of a secret.
 const FORMS: &str =
     "write `{ file = \"name.secret\", generate = true }`, `{ file = \"…\" }`, `{ env = \"NAME\" }` or a string";
 
-/// Where a secret is.
+/// Location of a secret.
 pub(super) enum Origin {
-    /// In the config itself.
+    /// In the config file itself.
     Inline(String),
-    /// In this environment variable.
+    /// In an environment variable with this name.
     Env(String),
-    /// In this file, which is made where it is missing and `generate` says so.
+    /// In this file. If it is missing and `generate` is true, it is created.
     File { path: PathBuf, generate: bool },
 }
 
 impl Origin {
-    /// For a person who is to use the secret elsewhere.
+    /// The location as text, for an operator who needs the secret elsewhere.
     pub(super) fn shown(&self, directory: &Path) -> String {
         match self {
-            Self::Inline(_) => "in the config itself".to_owned(),
+            Self::Inline(_) => "in the config file".to_owned(),
             Self::Env(name) => format!("in the environment variable {name}"),
             Self::File { path, .. } => format!("in {}", directory.join(path).display()),
         }
     }
 }
 
-/// Minimum length of a secret, a token or an address, in characters.
+/// Minimum length of a secret, a token or a URL, in characters.
 const MIN_LENGTH: usize = 6;
 
-type Wrong = (String, &'static str);
+type SecretProblem = (String, &'static str);
 
-/// Where a secret is, or each of a list of them. No text of a problem holds a secret.
+/// Parses the location of a secret, or of each secret in a list. Problem texts never contain a secret.
 pub(super) fn forms(taken: &Taken<Value>) -> Vec<Result<Origin, Problem>> {
     let items = match &taken.value {
         Value::Array(_, items) => items.as_slice(),
@@ -80,25 +80,25 @@ fn in_table(table: &Dict) -> Result<Origin, String> {
             let generate = table.get("generate").and_then(Value::to_bool).unwrap_or(false);
             Ok(Origin::File { path: path.into(), generate })
         }
-        _ => Err("a secret is either in a `file` or in an `env` variable".to_owned()),
+        _ => Err("a secret must have either `file` or `env`".to_owned()),
     }
 }
 
-/// Why a secret cannot be read.
+/// Reason why a secret cannot be read.
 pub(super) enum Unreadable {
-    /// It is not there: the variable is not set, the file does not exist.
-    Missing(Wrong),
-    /// It is there, and cannot be used.
-    Wrong(Wrong),
+    /// It is missing or inaccessible: the variable is not set, or the file does not exist or cannot be opened.
+    Missing(SecretProblem),
+    /// It exists but cannot be used.
+    Wrong(SecretProblem),
 }
 
-impl From<Wrong> for Unreadable {
-    fn from(wrong: Wrong) -> Self {
+impl From<SecretProblem> for Unreadable {
+    fn from(wrong: SecretProblem) -> Self {
         Self::Wrong(wrong)
     }
 }
 
-/// Reads a secret. One that is to be generated and not there yet is left out where `secrets` says so.
+/// Reads a secret. Returns `None` if it is not generated yet and `secrets` does not allow generating it.
 pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, Unreadable> {
     let text = match origin {
         Origin::Inline(text) => text.clone(),
@@ -113,20 +113,20 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
     };
     let trimmed = bare(&text);
     if trimmed.contains(['\n', '\r']) {
-        return Err(("the secret has more than one line".to_owned(), "it must be the secret alone, in one line").into());
+        return Err(("the secret has more than one line".to_owned(), "keep only the secret, on one line").into());
     }
     match trimmed {
-        "" => Err(("the secret is empty, and an empty secret protects nothing".to_owned(), FORMS).into()),
+        "" => Err(("the secret is empty".to_owned(), FORMS).into()),
         short if short.chars().count() < MIN_LENGTH => Err((
-            format!("the secret has fewer than {MIN_LENGTH} characters, and can be guessed"),
-            "make up a long one: `openssl rand -hex 32`, or `{ file = \"name.secret\", generate = true }` for a source",
+            format!("the secret has fewer than {MIN_LENGTH} characters and can be guessed"),
+            "generate one: `openssl rand -hex 32`, or `{ file = \"name.secret\", generate = true }` for a source",
         )
             .into()),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
 }
 
-/// A secret without what editors and shells put around it: a mark at its beginning, spaces, line ends, quotes.
+/// Removes what editors and shells add around a secret: a byte order mark, whitespace, line ends, quotes.
 fn bare(text: &str) -> &str {
     let text = text.trim_start_matches('\u{feff}').trim();
     let quoted = ['"', '\''].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote));
@@ -146,9 +146,9 @@ fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> R
         },
         Err(error) => {
             let help = match error.kind() {
-                std::io::ErrorKind::NotFound => "create it; a source's secret can be made up: `generate = true`",
-                std::io::ErrorKind::PermissionDenied => "let the user who runs Hookbell read it",
-                _ => "it must be a file that holds the secret alone, as text",
+                std::io::ErrorKind::NotFound => "create it, or, for a source, generate it with `generate = true`",
+                std::io::ErrorKind::PermissionDenied => "make it readable for the user that runs Hookbell",
+                _ => "use a regular text file that contains only the secret",
             };
             let wrong = (format!("cannot read the secret file `{shown}`: {error}"), help);
             let is_missing =
@@ -158,7 +158,7 @@ fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> R
     }
 }
 
-/// What to say of a secret that others on the machine can read.
+/// Message and help for a secret that other users of the machine can read; `None` if it is protected.
 pub(super) fn exposed(
     origin: &Origin,
     directory: &Path,
@@ -167,24 +167,24 @@ pub(super) fn exposed(
 ) -> Option<(String, String)> {
     match (origin, place) {
         (Origin::Inline(_), Place::Span(file, _)) if document.is_public => {
-            let message = "a secret stands in plain text in a file that others can read".to_owned();
+            let message = "a secret is in plain text in a file that other users can read".to_owned();
             Some((message, format!("run `chmod o-r {}`, or move it: `{{ file = \"name.secret\" }}`", file.path)))
         }
         (Origin::File { path, .. }, _) if is_public(&directory.join(path)) => {
             let path = path.display();
-            Some((format!("others can read the secret file `{path}`"), format!("run `chmod o-r {path}`")))
+            Some((format!("other users can read the secret file `{path}`"), format!("run `chmod o-r {path}`")))
         }
         _ => None,
     }
 }
 
-/// Whether others than a file's owner and its group may read it.
+/// Returns true if users other than the file's owner and group can read it.
 pub(super) fn is_public(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
-/// A new secret of 256 bits, in a file that only its owner may read.
+/// Generates a secret of 256 bits and writes it to a new file that only its owner can read.
 pub(crate) fn generated(path: &Path) -> std::io::Result<String> {
     let secret = hex::encode(rand::random::<[u8; 32]>());
     let mut options = std::fs::OpenOptions::new();
@@ -211,9 +211,9 @@ mod tests {
         let read = |text: &str| read(&Origin::Inline(text.to_owned()), Path::new(""), Secrets::Leave);
         let wrong = |text: &str| match read(text) {
             Err(Unreadable::Wrong((message, _))) => message,
-            _ => panic!("{text:?} is not wrong"),
+            _ => panic!("{text:?} is accepted"),
         };
         assert_eq!(wrong("the first\nthe second"), "the secret has more than one line");
-        assert_eq!(wrong("\"\""), "the secret is empty, and an empty secret protects nothing");
+        assert_eq!(wrong("\"\""), "the secret is empty");
     }
 }

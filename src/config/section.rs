@@ -1,5 +1,5 @@
-//! A table of the config, whose values are taken out one by one. What is wrong is noted, and the rest goes on;
-//! what is left in the end is unknown.
+//! A table of the configuration. Its values are taken one by one. Errors are recorded without stopping, and the keys
+//! that remain at the end are unknown.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,28 +8,28 @@ use figment::value::{Dict, Tag, Value};
 use super::document::{Document, Step, What};
 use crate::problem::{Place, Problem, Severity, nearest};
 
-/// What a mistake makes useless.
+/// Part of the program that an error makes unusable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Part {
-    /// The service as a whole: it does not start.
+    /// The whole service: it does not start.
     #[default]
     Service,
-    /// What says where events go: they come in and wait until it is mended.
+    /// The routing configuration: events are stored as pending routing until it is fixed.
     Routing,
 }
 
-/// What is wrong so far.
+/// Problems found so far.
 #[derive(Default)]
 pub(super) struct Notes {
     part: Cell<Part>,
     problems: RefCell<Vec<Problem>>,
     broken: Cell<Broken>,
-    /// The keys that each sort of table was asked for.
+    /// The keys that were read from each type of table.
     #[cfg(test)]
     pub(super) asked: RefCell<std::collections::BTreeMap<String, Vec<&'static str>>>,
 }
 
-/// What cannot be used.
+/// Parts that cannot be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Broken {
     pub(super) service: bool,
@@ -37,7 +37,7 @@ pub(super) struct Broken {
 }
 
 impl Notes {
-    /// What is noted from now on is about this part.
+    /// Assigns the problems added from here on to this part.
     pub(super) fn begin(&self, part: Part) {
         self.part.set(part);
     }
@@ -66,11 +66,11 @@ impl Notes {
     }
 }
 
-/// A table.
+/// A table and the values that were not taken yet.
 pub(super) struct Section<'a> {
     pub(super) document: &'a Document,
     notes: &'a Notes,
-    /// What sort of table it is: `channels.NAME`, `routes`.
+    /// Type of the table: `channels.NAME`, `routes`.
     sort: String,
     path: Vec<Step>,
     tag: Tag,
@@ -78,7 +78,7 @@ pub(super) struct Section<'a> {
     asked: Vec<&'static str>,
 }
 
-/// A value that was taken out, with its place.
+/// A value with its position.
 pub(super) struct Taken<T> {
     pub(super) value: T,
     pub(super) place: Place,
@@ -89,39 +89,39 @@ impl<'a> Section<'a> {
         Self { document, notes, sort: String::new(), path: vec![], tag: Tag::Default, values, asked: vec![] }
     }
 
-    /// The table's own place.
+    /// The table's position.
     pub(super) fn place(&self) -> Place {
         self.document.place(&self.path, self.tag, What::Value)
     }
 
-    /// Where the value of a key stands that was not taken yet, if there is one.
+    /// Position of a value that was not taken yet; `None` if the key is missing.
     pub(super) fn placed(&self, key: &str) -> Option<Place> {
         let tag = self.values.get(key)?.tag();
         Some(self.document.place(&extend(&self.path, Step::Key(key.to_owned())), tag, What::Value))
     }
 
-    /// The same; the table's where there is none.
+    /// Position of a value that was not taken yet, or of the table if the key is missing.
     pub(super) fn place_of(&self, key: &str) -> Place {
         self.placed(key).unwrap_or_else(|| self.place())
     }
 
-    /// Where the value stood that was taken from under a key.
+    /// Position of a value that was already taken.
     pub(super) fn place_of_taken(&self, key: &str) -> Place {
         let path = extend(&self.path, Step::Key(key.to_owned()));
         self.document.place(&path, self.tag, What::Value)
     }
 
-    /// A string, left where it is.
+    /// Returns a string without taking it.
     pub(super) fn peek(&self, key: &str) -> Option<&str> {
         self.values.get(key).and_then(Value::as_str)
     }
 
-    /// Whether there are keys that nobody asked for so far.
+    /// Returns true if keys remain that were not taken.
     pub(super) fn has_more(&self) -> bool {
         !self.values.is_empty()
     }
 
-    /// Whether anything is of no use so far, here or elsewhere.
+    /// Returns true if an error was recorded, in this table or elsewhere.
     pub(super) fn is_broken(&self) -> bool {
         self.notes.broken() != Broken::default()
     }
@@ -142,22 +142,22 @@ impl<'a> Section<'a> {
         self.scalar(key, "`true` or `false`", Value::to_bool).map_or(default, |taken| taken.value)
     }
 
-    /// A date or a time, as it is written.
+    /// A date or a time, as written in the file.
     pub(super) fn moment(&mut self, key: &'static str) -> Option<Taken<String>> {
         self.scalar(key, "a date or a time", |value| match value {
-            // TOML's own dates come so from figment.
+            // figment represents TOML dates as this dictionary.
             Value::Dict(_, date) => date.get("$__toml_private_datetime")?.as_str().map(ToOwned::to_owned),
             value => value.as_str().map(ToOwned::to_owned),
         })
     }
 
-    /// A table under this key, if there is one.
+    /// The table under this key; `None` if the key is missing.
     pub(super) fn optional(&mut self, key: &'static str) -> Option<Section<'a>> {
         let (value, path) = self.take(key)?;
         Some(self.section(key, path, value, ""))
     }
 
-    /// A string, or a list of strings; each with its place.
+    /// A string or a list of strings, each with its position.
     pub(super) fn strings(&mut self, key: &'static str) -> Option<Vec<Taken<String>>> {
         let (value, path) = self.take(key)?;
         let items = match value {
@@ -166,7 +166,7 @@ impl<'a> Section<'a> {
         };
         let texts = items.into_iter().filter_map(|(path, item)| {
             let place = self.document.place(&path, item.tag(), What::Value);
-            // A flag (`draft = true`) is as good as its text.
+            // A boolean (`draft = true`) is accepted as its text.
             let text = item.as_str().map(ToOwned::to_owned).or_else(|| item.to_bool().map(|flag| flag.to_string()));
             if text.is_none() {
                 self.wrong(key, "a string or a list of strings", &item, place.clone());
@@ -176,14 +176,14 @@ impl<'a> Section<'a> {
         Some(texts.collect())
     }
 
-    /// A value of any sort, for those that may be of several.
+    /// A value of any type, for keys that accept several types.
     pub(super) fn any(&mut self, key: &'static str) -> Option<Taken<Value>> {
         let (value, path) = self.take(key)?;
         let place = self.document.place(&path, value.tag(), What::Value);
         Some(Taken { value, place })
     }
 
-    /// A table under this key; an empty one where there is none.
+    /// The table under this key; an empty one if the key is missing.
     pub(super) fn table(&mut self, key: &'static str) -> Section<'a> {
         let taken = self.take(key);
         let path =
@@ -221,40 +221,38 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Leaves out what was not taken, because of a mistake that is noted it cannot be known what it means; but for misspelt
-    /// keys.
+    /// Discards the keys that were not taken, except misspelled ones: after a recorded error their meaning is unclear.
     pub(super) fn discard(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         self.values.retain(|key, _| nearest(key, asked.iter().copied()).is_some());
         self.asked = asked;
     }
 
-    /// Notes every key that nobody asked for.
+    /// Records an error for every key that was not taken.
     pub(super) fn finish(self) {
         #[cfg(test)]
         self.notes.asked.borrow_mut().entry(self.sort.clone()).or_default().extend(&self.asked);
         for (key, value) in &self.values {
             let path = extend(&self.path, Step::Key(key.clone()));
             let place = self.document.place(&path, value.tag(), What::Key);
-            let near = nearest(key, self.asked.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            let known = format!("known here: {}", self.asked.join(", "));
+            let near = nearest(key, self.asked.iter().copied());
+            let known = format!("valid keys: {}", self.asked.join(", "));
             let within = match self.path.as_slice() {
                 [] if self.document.is_included => "an included file".to_owned(),
-                [] => "the config".to_owned(),
+                [] => "the configuration".to_owned(),
                 steps => format!("`{}`", names(steps)),
             };
             let problem = Problem::error(format!("unknown key `{key}` in {within}"), place);
-            // TOML reads what stands below a table's header as part of the table.
+            // In TOML, every key below a table header belongs to that table.
             let is_misplaced = !self.path.is_empty() && AT_THE_TOP.contains(&key.as_str());
             let problem = if is_misplaced {
                 problem.help(format!("move `{key}` to the top of the file, above the first `[table]`"))
             } else {
-                problem.help(near.clone().unwrap_or(known))
+                problem.help(near.map_or(known, |near| format!("did you mean `{near}`?")))
             };
-            let is_of_service = |near: String| OF_SERVICE.iter().any(|table| near.contains(&format!("`{table}`")));
             match self.path.as_slice() {
-                // A table of its own that nobody knows: it may have been meant to be one of these.
-                [] if near.is_some_and(is_of_service) => self.notes.add_to(Part::Service, problem),
+                // An unknown table may be a misspelled one of these.
+                [] if near.is_some_and(|near| OF_SERVICE.contains(&near)) => self.notes.add_to(Part::Service, problem),
                 [] => self.notes.add_to(Part::Routing, problem),
                 _ => self.notes.add(problem),
             }
@@ -305,19 +303,19 @@ impl<'a> Section<'a> {
             Value::Array(..) => "a list",
         };
         let help = match (expected, found) {
-            ("a table", _) => Some(format!("write `[{key}]` on a line of its own, and what belongs there below it")),
-            ("a string", "a number" | "`true` or `false`") => Some("put it between quotes".to_owned()),
-            ("`true` or `false`", "a string") => Some("leave the quotes out".to_owned()),
+            ("a table", _) => Some(format!("write `[{key}]` on its own line, with its keys below it")),
+            ("a string", "a number" | "`true` or `false`") => Some("put it in quotes".to_owned()),
+            ("`true` or `false`", "a string") => Some("remove the quotes".to_owned()),
             _ => None,
         };
         self.notes.add(Problem::error(format!("`{key}` must be {expected}, not {found}"), place).maybe_help(help));
     }
 }
 
-/// Keys of the file itself, which stand above all tables.
+/// Top-level keys, which must be above all tables.
 const AT_THE_TOP: &[&str] = &["templates", "include"];
 
-/// The tables without which the service does not start.
+/// Tables whose errors prevent the service from starting.
 const OF_SERVICE: &[&str] = &["server", "store", "sources", "admin"];
 
 fn extend(path: &[Step], step: Step) -> Vec<Step> {
@@ -328,7 +326,7 @@ fn step(path: &[Step], n: usize) -> Vec<Step> {
     extend(path, Step::Index(n))
 }
 
-/// `routes[2]`, `channels.screen`.
+/// A path as text: `routes[2]`, `channels.screen`.
 fn names(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {

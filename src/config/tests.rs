@@ -1,6 +1,6 @@
 use super::*;
 
-/// Loads a config file of its own.
+/// Loads a configuration from a temporary file.
 fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
@@ -9,7 +9,7 @@ fn load_text(text: &str) -> (tempfile::TempDir, Loaded) {
     (directory, loaded)
 }
 
-/// What is said of a config, with its path as a user would write it.
+/// The problems of a configuration as text, with relative paths.
 fn said(text: &str) -> String {
     let (directory, loaded) = load_text(text);
     let problems: Vec<_> = loaded.problems.iter().map(|problem| problem.render(false)).collect();
@@ -74,7 +74,7 @@ fn a_secret_is_generated_once_for_its_owner_alone() {
     assert_eq!(mode & 0o777, 0o600);
 }
 
-/// One config for each mistake, in a file that is named after it, and beside it what is said.
+/// Each file in `tests/config` has errors or warnings and is named after them; its snapshot has the expected output.
 #[test]
 fn mistakes_are_told_where_they_are() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
@@ -87,7 +87,7 @@ fn mistakes_are_told_where_they_are() {
     let files = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "toml"));
     for path in files {
         let said = said(&std::fs::read_to_string(path).unwrap());
-        assert_ne!(said, "", "{} is fine", path.display());
+        assert_ne!(said, "", "{} has no problem", path.display());
         settings.bind(|| insta::assert_snapshot!(path.file_stem().unwrap().to_str().unwrap(), said));
     }
 }
@@ -145,10 +145,10 @@ fn no_problem_tells_a_secret() {
     }
     let inline = "sources = { b = { kind = \"x\", secret = \"s3cret\" } }";
     let text = said(inline);
-    assert!(text.contains("is no kind of source") && !text.contains("s3cret"), "{text}");
+    assert!(text.contains("is not a valid source kind") && !text.contains("s3cret"), "{text}");
 }
 
-/// A config in a directory with other files beside it: what is said of it, with paths as a user would write them.
+/// The problems of a configuration with other files in its directory, with relative paths.
 fn said_with(files: &[(&str, &str, u32)]) -> (tempfile::TempDir, Loaded, String) {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
@@ -236,7 +236,7 @@ fn without_its_secrets_a_config_can_be_looked_at_and_tried() {
     assert!(said.iter().any(|(_, message)| message.starts_with("cannot read the secret file `no.secret`")), "{said:?}");
     let settings = loaded.sound().unwrap();
     assert_eq!(settings.channels.len(), 3);
-    // Where something is sent, they are needed.
+    // Sending requires the secrets.
     assert!(load(&path, Secrets::Leave).sound().is_err());
 }
 
@@ -249,7 +249,7 @@ fn what_is_wrong_with_an_included_file_is_told_there_and_leaves_the_service_runn
     let (_directory, loaded, said) = said_with(&files);
     insta::assert_snapshot!("included_files", said);
     let settings = loaded.settings.unwrap();
-    assert!(settings.is_undecided && settings.router.routes().is_empty());
+    assert!(settings.is_routing_invalid && settings.router.routes().is_empty());
     assert_eq!(settings.sources.len(), 1);
     assert!(kept_router(&settings.kept.text).is_none());
 }
@@ -287,7 +287,7 @@ fn what_makes_the_service_useless_stops_it_and_what_makes_routing_useless_does_n
         ("[channels", "[delivery]\nmax_age = 3\n[channels"),
         ("[channels", "[http]\nca = \"nowhere\"\n[channels"),
     ] {
-        assert!(settings(from, to).unwrap().is_undecided, "{to}");
+        assert!(settings(from, to).unwrap().is_routing_invalid, "{to}");
     }
 }
 

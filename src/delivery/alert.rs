@@ -1,7 +1,8 @@
-//! Alerts: what needs an operator goes to the log always, and to the channels that `[delivery] alerts` names.
+//! Alerts. A problem that needs an operator is always logged, and is also posted to the channels in `[delivery]
+//! alerts`.
 //!
-//! An alert is stored and delivered like any event, of a source of our own. A cause is reported once, by the same
-//! mechanism that finds a host's duplicates. An outage is remembered, so that its end is reported too.
+//! An alert is stored and delivered like any event, with Hookbell's own source. The detection of duplicate requests
+//! ensures that a cause is reported once. An outage is stored, so that its end is reported too.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Bells;
+use super::LaneWakers;
 use crate::chat::Failure;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
@@ -18,42 +19,42 @@ use crate::store::{
     Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store, StoreError, moment,
 };
 
-/// The source that alerts come from; no config can name it, because a source's name has no space.
+/// Source of alerts. No configured source can have this name, because it contains a space.
 const SOURCE: &str = "hookbell itself";
 
-/// The template that draws them, and their kind.
+/// Name of the template for alerts, and their kind and key.
 const ALERT: &str = "alert";
 
-/// A day, in milliseconds.
+/// Length of a day in milliseconds.
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
-/// Something that needs an operator, as templates see it.
+/// A problem that needs an operator, or its end, as templates see it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Alert {
-    /// What happened, in a sentence.
+    /// Summary in one sentence.
     title: String,
-    /// What the chat answered, or the error.
-    said: String,
-    /// What to do about it; empty where there is nothing to do.
-    remedy: String,
-    /// The channel that it is about.
+    /// Response of the chat, or the error.
+    detail: String,
+    /// Instructions for the operator; empty if there is nothing to do.
+    help: String,
+    /// Channel that the alert is about.
     channel: Option<ChannelName>,
-    /// The message that it is about.
+    /// Message that the alert is about.
     message: Option<About>,
-    /// The end of what was reported before.
+    /// True if the alert reports the end of an outage.
     is_recovery: bool,
-    /// What tells this cause from others.
+    /// Identifies the cause, so that it is not reported repeatedly.
     #[serde(skip)]
     cause: Cause,
-    /// The outage that begins, or ends, with this.
+    /// Outage that begins or ends with this alert.
     #[serde(skip)]
     outage: Option<Outage>,
-    /// The lane of the channel takes messages: the alert may go there too.
+    /// True if the channel's lane accepts messages, so that the alert can be posted there too.
     #[serde(skip)]
     is_open: bool,
 }
 
-/// The message that an alert is about.
+/// Message that an alert is about.
 #[derive(Clone, Debug, Serialize)]
 struct About {
     delivery: DeliveryId,
@@ -72,17 +73,17 @@ enum Cause {
     Daily(String),
 }
 
-/// What is down until it recovers.
+/// A failure with a start and an end, both of which are reported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outage {
-    /// A channel: its messages do not arrive.
+    /// Messages to a channel do not arrive.
     Channel(ChannelName),
-    /// The configuration: changes to it do not take effect.
+    /// Changes to the configuration do not take effect.
     Config,
 }
 
 impl Outage {
-    /// The subject that it is remembered by.
+    /// Returns the subject under which the outage is stored.
     fn subject(&self) -> String {
         match self {
             Self::Channel(name) => format!("{SOURCE}:channel:{name}"),
@@ -92,7 +93,7 @@ impl Outage {
 }
 
 impl Alert {
-    fn of(delivery: &Delivery, title: String, said: &str, remedy: String, cause: Cause) -> Self {
+    fn of(delivery: &Delivery, title: String, response: &str, help: String, cause: Cause) -> Self {
         let text = |pointer: &str| delivery.event.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
         let about = About {
             delivery: delivery.id.clone(),
@@ -103,8 +104,8 @@ impl Alert {
         };
         Self {
             title,
-            said: said.to_owned(),
-            remedy,
+            detail: response.to_owned(),
+            help,
             channel: Some(delivery.channel.clone()),
             message: Some(about),
             is_recovery: false,
@@ -118,55 +119,54 @@ impl Alert {
         Self { outage: Some(Outage::Channel(delivery.channel.clone())), ..self }
     }
 
-    /// The chat says that a channel's destination is gone.
+    /// Alert: the chat reports that a channel's destination does not accept messages.
     pub(super) fn closed(delivery: &Delivery, failure: &Failure) -> Self {
         let Delivery { id, channel, attempts, .. } = delivery;
-        let remedy = failure.remedy.map(|remedy| format!("{remedy}; then: ")).unwrap_or_default();
+        let help = failure.help.map(|help| format!("{help}; then ")).unwrap_or_default();
         let title = format!("Channel {channel} is closed: its messages stay queued");
-        let remedy = format!("{remedy}hookbell channels reopen {channel}");
-        // Reopened in vain, it is reported again.
+        let help = format!("{help}run: hookbell channels reopen {channel}");
+        // If the channel is reopened and closes again, that is reported again.
         let cause = Cause::Once(format!("closed {id} {attempts}"));
-        Self::of(delivery, title, &failure.said, remedy, cause).beginning_outage(delivery)
+        Self::of(delivery, title, &failure.response, help, cause).beginning_outage(delivery)
     }
 
-    /// Something on the way to a channel answers in its chat's place.
+    /// Alert: a proxy, gateway or filter responds instead of a channel's chat.
     pub(super) fn blocked(delivery: &Delivery, failure: &Failure) -> Self {
         let channel = &delivery.channel;
-        let title = format!("Channel {channel} cannot be reached: its messages stay queued and are tried again");
-        let remedy = failure.remedy.unwrap_or("check the proxies and filters between Hookbell and the chat").to_owned();
+        let title = format!("Channel {channel} cannot be reached: its messages stay queued and are retried");
+        let help = failure.help.unwrap_or("check the proxies and firewalls between Hookbell and the chat").to_owned();
         let cause = Cause::Daily(format!("not the chat {channel}"));
-        Self::of(delivery, title, &failure.said, remedy, cause).beginning_outage(delivery)
+        Self::of(delivery, title, &failure.response, help, cause).beginning_outage(delivery)
     }
 
-    /// A message ended without being delivered, for this reason.
-    pub(super) fn ended(delivery: &Delivery, reason: &str, said: &str, advice: Option<&str>) -> Self {
+    /// Alert: a message was not delivered, for this reason, and will not be retried.
+    pub(super) fn ended(delivery: &Delivery, reason: &str, response: &str, advice: Option<&str>) -> Self {
         let channel = &delivery.channel;
         let title = format!("A message to channel {channel} was not delivered");
-        let advice = advice.map(|advice| format!("{advice}; then: ")).unwrap_or_default();
-        let remedy = format!("{advice}hookbell replay {}", delivery.id);
-        Self::of(delivery, title, said, remedy, Cause::Daily(format!("{reason} {channel}")))
+        let advice = advice.map(|advice| format!("{advice}; then ")).unwrap_or_default();
+        let help = format!("{advice}run: hookbell replay {}", delivery.id);
+        Self::of(delivery, title, response, help, Cause::Daily(format!("{reason} {channel}")))
     }
 
-    /// A message was given up because its channel failed for too long.
-    pub(super) fn expired(delivery: &Delivery, said: &str) -> Self {
-        let advice = Some("hookbell doctor says how the channel is");
-        Self::ended(delivery, "max_age", said, advice).beginning_outage(delivery)
+    /// Alert: a message was dropped because its channel failed for too long.
+    pub(super) fn expired(delivery: &Delivery, response: &str) -> Self {
+        let advice = Some("check the channel with: hookbell doctor");
+        Self::ended(delivery, "max_age", response, advice).beginning_outage(delivery)
     }
 
-    /// A template failed, and the next one made the message.
-    pub(super) fn template_failed(delivery: &Delivery, path: &str, said: &str) -> Self {
-        let title = format!("A template failed for channel {}: another one made the message", delivery.channel);
-        let remedy =
-            "hookbell check tries all templates on all samples; an edit takes effect when it is saved".to_owned();
-        let alert = Self::of(delivery, title, said, remedy, Cause::Daily(format!("template {path}")));
+    /// Alert: a template failed, and the next one rendered the message.
+    pub(super) fn template_failed(delivery: &Delivery, path: &str, response: &str) -> Self {
+        let title = format!("A template failed for channel {}: another template was used", delivery.channel);
+        let help = "to test all templates, run: hookbell check; a saved fix takes effect at once".to_owned();
+        let alert = Self::of(delivery, title, response, help, Cause::Daily(format!("template {path}")));
         Self { is_open: true, ..alert }
     }
 
-    fn general(title: String, said: String, remedy: &str, cause: Cause) -> Self {
+    fn general(title: String, detail: String, help: &str, cause: Cause) -> Self {
         Self {
             title,
-            said,
-            remedy: remedy.to_owned(),
+            detail,
+            help: help.to_owned(),
             channel: None,
             message: None,
             is_recovery: false,
@@ -176,44 +176,45 @@ impl Alert {
         }
     }
 
-    /// A lane's task panicked, and is restarted.
+    /// Alert: a lane's task panicked and was restarted.
     pub(super) fn panicked(channel: &ChannelName) -> Self {
         let title = format!("A bug in Hookbell interrupted channel {channel}: its task was restarted");
-        let remedy = "report it, with the lines of the log around `panicked`";
+        let help = "report the bug with the log lines around `panicked`";
         let alert =
-            Self::general(title, "the task panicked".to_owned(), remedy, Cause::Daily(format!("panic {channel}")));
+            Self::general(title, "the task panicked".to_owned(), help, Cause::Daily(format!("panic {channel}")));
         Self { channel: Some(channel.clone()), ..alert }
     }
 
-    /// A channel delivers again, after so long.
+    /// Alert: a channel delivers again.
     fn channel_recovered(channel: &ChannelName, since: Millis, now: Millis) -> Self {
-        let said = format!("messages arrive again, after {}", duration(now.saturating_sub(since)));
+        let response = format!("messages are delivered again after {}", duration(now.saturating_sub(since)));
         let cause = Cause::Once(format!("recovered {channel} {since}"));
-        let alert = Self::general(format!("Channel {channel} has recovered"), said, "", cause);
+        let alert = Self::general(format!("Channel {channel} has recovered"), response, "", cause);
         let outage = Some(Outage::Channel(channel.clone()));
         Self { channel: Some(channel.clone()), is_recovery: true, outage, ..alert }
     }
 
-    /// A changed configuration was rejected, for these errors with their places; it has errors since then.
+    /// Alert: a changed configuration was rejected. `errors` lists the errors with their places; `since` is the time of
+    /// the first rejected change.
     pub(crate) fn config_rejected(errors: &str, in_use: &str, since: Millis) -> Self {
         let title = format!("The changed configuration was rejected: {in_use}");
-        let remedy = "fix the file, it is read again when it is saved; hookbell check shows all errors";
-        let said = format!("{errors}\nsince {}", moment(since));
-        // Each outage is reported, and each change of the errors in it.
+        let help = "to list all errors, run: hookbell check; fix and save the file to reload it";
+        let response = format!("{errors}\nsince {}", moment(since));
+        // Report each outage, and each change of the errors during an outage.
         let cause = Cause::Once(format!("config {since} {errors}"));
-        let alert = Self::general(title, said, remedy, cause);
+        let alert = Self::general(title, response, help, cause);
         Self { outage: Some(Outage::Config), ..alert }
     }
 
-    /// The configuration is valid again, after so long.
+    /// Alert: the configuration is valid again.
     fn config_recovered(since: Millis, now: Millis) -> Self {
-        let said = format!("it was rejected for {}", duration(now.saturating_sub(since)));
+        let response = format!("the configuration was rejected for {}", duration(now.saturating_sub(since)));
         let cause = Cause::Once(format!("config recovered {since}"));
-        let alert = Self::general("The configuration is valid again".to_owned(), said, "", cause);
+        let alert = Self::general("The configuration is valid again".to_owned(), response, "", cause);
         Self { is_recovery: true, outage: Some(Outage::Config), ..alert }
     }
 
-    /// Whether this reports an outage whose end is to be reported too.
+    /// Returns true if the alert reports the start of an outage.
     pub(super) const fn begins_outage(&self) -> bool {
         self.outage.is_some() && !self.is_recovery
     }
@@ -226,7 +227,7 @@ impl Alert {
     }
 }
 
-/// A duration in its two largest units.
+/// Formats a duration in its two largest units.
 fn duration(millis: Millis) -> String {
     let minutes = millis.max(0) / 60_000;
     match (minutes / 60, minutes % 60) {
@@ -237,16 +238,17 @@ fn duration(millis: Millis) -> String {
     }
 }
 
-/// Stores alerts for the channels that want them.
+/// Stores alerts for the channels in `[delivery] alerts`.
 #[derive(Clone)]
 pub(crate) struct Alerts {
     pub(super) live: Live,
-    pub(super) bells: Bells,
+    pub(super) wakers: LaneWakers,
     pub(super) store: Arc<dyn Store>,
 }
 
 impl Alerts {
-    /// Sends an alert to all channels that want it, but for those whose lane it is about, if that does not take messages.
+    /// Sends an alert to all channels in `[delivery] alerts`, except channels of the `failing` lane if that lane does
+    /// not accept messages.
     pub(crate) async fn send(&self, alert: Alert, failing: Option<&Lane>, now: Millis) {
         let settings = self.live.now();
         let alerted = settings.delivery.alerts.iter().filter_map(|name| settings.lanes.get_key_value(name));
@@ -273,20 +275,20 @@ impl Alerts {
             move |memory: &Memory| decided(&json, &to, remembered(subject.as_deref(), is_recovery, memory, now));
         match self.store.accept(Arc::new(request), Box::new(decide)).await {
             Ok(Accepted::Stored { lanes, .. }) => {
-                lanes.iter().for_each(|lane| self.bells.arrival(lane));
+                lanes.iter().for_each(|lane| self.wakers.wake(lane));
             }
             Ok(Accepted::Duplicate { .. }) => {}
             Err(error) => tracing::error!(%error, "alert not stored"),
         }
     }
 
-    /// When an outage began that was reported and did not end yet.
+    /// Returns the start of an outage that was reported and has not ended.
     pub(crate) async fn outage_since(&self, outage: &Outage) -> Result<Option<Millis>, StoreError> {
         let state = self.store.remembered(&outage.subject()).await?;
         Ok(state.and_then(|state| state["since"].as_i64()))
     }
 
-    /// Reports the end of an outage that began then.
+    /// Reports the end of an outage that began at `since`.
     pub(crate) async fn recovered(&self, outage: &Outage, since: Millis, now: Millis) {
         let alert = match outage {
             Outage::Channel(channel) => Alert::channel_recovered(channel, since, now),
@@ -296,7 +298,7 @@ impl Alerts {
     }
 }
 
-/// The state of an outage after an alert about it: since when it is, or nothing after its end.
+/// Returns the state of an outage after an alert about it: its start, or null after its end.
 fn remembered(subject: Option<&str>, is_recovery: bool, memory: &Memory, now: Millis) -> Memory {
     let Some(subject) = subject else { return Memory::new() };
     let before = memory.get(subject).and_then(|state| state["since"].as_i64());
@@ -319,7 +321,7 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         also: vec![],
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
-    let told: Vec<_> = sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel })).collect();
+    let targets: Vec<_> = sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel })).collect();
     let event = NewEvent {
         id: event,
         kind: ALERT,
@@ -327,8 +329,8 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         subject: None,
         json: json.to_owned(),
         same: None,
-        decision: json!({ "sends": told }).to_string(),
-        is_undecided: false,
+        decision: json!({ "targets": targets }).to_string(),
+        is_pending_routing: false,
     };
     Decided { receipt: "{}".to_owned(), events: vec![event], deliveries: sends, memory, duplicate_of: None }
 }

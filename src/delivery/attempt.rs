@@ -1,4 +1,4 @@
-//! One attempt: rendering a delivery's event, sending it, and what follows from the chat's answer.
+//! One attempt: renders a delivery's event, sends it, and evaluates the chat's response.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,73 +15,74 @@ use crate::event::DeliveryId;
 use crate::store::{Attempt, Delivery, Finished, Millis, Next};
 use crate::template::{Context, Library, REFS, RenderFailure};
 
-/// The shortest wait that a chat's own word is taken for.
-const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+/// Minimum wait that is accepted from a chat. Below it, the lane uses its own backoff.
+const MIN_WAIT: Duration = Duration::from_secs(1);
 
-/// What an attempt gave.
-pub(super) struct Tried {
+/// Result of an attempt.
+pub(super) struct Attempted {
     pub(super) delivery: Delivery,
     pub(super) finished: Finished,
     pub(super) then: Then,
     pub(super) alert: Option<Alert>,
 }
 
-/// What the lane does after an attempt.
+/// Next step of the lane after an attempt.
 pub(super) enum Then {
-    /// The next message, after a pause that the chat may have asked for.
+    /// Send the next message, after a pause if the chat asked for one.
     Next { pause: Duration },
-    /// The same one again, after a wait that the chat may have asked for.
+    /// Retry the message after a wait. `is_asked` is true if the chat asked for the wait.
     Again { wait: Duration, is_asked: bool },
-    /// Nothing: the destination is gone.
-    Close { reason: String, remedy: Option<&'static str> },
+    /// Close the destination, because it accepts no messages.
+    Close { reason: String, help: Option<&'static str> },
 }
 
-impl Tried {
-    /// Whether the chat took the message.
+impl Attempted {
+    /// Returns true if the chat accepted the message.
     pub(super) fn passed(&self) -> bool {
         matches!(self.finished.next, Next::Delivered { .. } | Next::Accepted)
     }
 }
 
 impl Finished {
-    /// What became of a delivery without an attempt.
+    /// Creates the result of a delivery that ends without an attempt.
     pub(super) fn untried(delivery: &DeliveryId, next: Next) -> Self {
         Self { delivery: delivery.clone(), attempt: None, next, template_error: None }
     }
 }
 
-/// Renders a delivery's event, now, so that a template that was mended since it was stored serves it; and sends it.
+/// Renders a delivery's event and sends it. Rendering happens at each attempt, so that a fixed template applies to
+/// events that were stored before the fix.
 pub(super) async fn attempt(
     settings: &Arc<Settings>,
     channel: &Channel,
     delivery: Delivery,
     failures: u32,
     clock: fn() -> Millis,
-) -> Tried {
+) -> Attempted {
     let (delivery, drawn) = drawn(settings, channel, delivery).await;
     let (body, template_error) = match drawn {
-        Drawn::Body { body, template_error } => (body, template_error),
-        Drawn::Nothing { why } => {
-            tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "skipped");
+        Rendered::Body { body, template_error } => (body, template_error),
+        Rendered::Nothing { why } => {
+            tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery skipped");
             let finished = Finished::untried(&delivery.id, Next::Skipped { why });
-            return Tried { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
+            return Attempted { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
         }
-        Drawn::Broken { why } => {
-            tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
+        Rendered::Broken { why } => {
+            tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery dead");
             let alert = Some(Alert::ended(&delivery, "broken", &why, None));
             let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why) });
-            return Tried { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert };
+            return Attempted { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert };
         }
     };
     let (at, began) = (clock(), Instant::now());
     let mut sent = channel.chat.send(&delivery.id, &body).await;
     if let Outcome::Rejected(failure) = &sent.outcome
         && failure.reason == Reason::InvalidMessage
-        && let Some(again) = built_in(&settings.templates, channel, &delivery, &body, &failure.said).await
+        && let Some(again) = built_in(&settings.templates, channel, &delivery, &body, &failure.response).await
     {
         sent = again;
     }
-    let took = millis(began.elapsed());
+    let duration_ms = millis(began.elapsed());
     let body = match &sent.outcome {
         Outcome::Delivered(Receipt { instead: Some(instead), .. }) => instead.body.clone(),
         _ => body,
@@ -94,31 +95,37 @@ pub(super) async fn attempt(
     )
     .increment(1);
     if matches!(meaning.next, Next::Delivered { .. } | Next::Accepted) {
-        tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, took, outcome = meaning.outcome, "sent");
+        tracing::debug!(
+            delivery = %delivery.id,
+            channel = %delivery.channel,
+            duration_ms,
+            outcome = meaning.outcome,
+            "message sent"
+        );
         let waited = clock().saturating_sub(delivery.created_at).max(0);
         metrics::histogram!("hookbell_delivery_seconds", "channel" => delivery.channel.to_string())
             .record(Duration::from_millis(waited.unsigned_abs()));
     }
-    let Meaning { outcome, said, next, then, mut alert } = meaning;
+    let Meaning { outcome, response, next, then, mut alert } = meaning;
     if let Some(failure) = &template_error {
         metrics::counter!("hookbell_template_errors_total", "channel" => delivery.channel.to_string()).increment(1);
         let failed = || Alert::template_failed(&delivery, &failure.path, &failure.to_string());
         alert = Some(alert.unwrap_or_else(failed));
     }
     let template_error = template_error.map(|failure| failure.to_string());
-    let attempt = Some(Attempt { at, took, outcome, status: sent.status, said, body: body.0 });
+    let attempt = Some(Attempt { at, duration_ms, outcome, status: sent.status, response, body: body.0 });
     let finished = Finished { delivery: delivery.id.clone(), attempt, next, template_error };
-    Tried { delivery, finished, then, alert }
+    Attempted { delivery, finished, then, alert }
 }
 
-/// The last resort where a chat refuses the form of a message: the built-in template makes it once more. `None` where that
-/// does not help.
+/// Last resort if a chat rejects the format of a message: renders it with the built-in template and sends it once more.
+/// Returns `None` if that does not help.
 async fn built_in(
     templates: &Library,
     channel: &Channel,
     delivery: &Delivery,
     refused: &Body,
-    said: &str,
+    response: &str,
 ) -> Option<Sent> {
     let body = {
         let event = Context::new(delivery.event.clone());
@@ -132,7 +139,9 @@ async fn built_in(
         Outcome::Rejected(_) => None,
         Outcome::Delivered(receipt) => {
             let instead = receipt.instead.map_or(body, |instead| instead.body);
-            let why = format!("sent by the built-in template, because the chat refused what yours made ({said})");
+            let why = format!(
+                "sent with the built-in template because the chat rejected the message of your template ({response})"
+            );
             let instead = Some(Instead { body: instead, why });
             Some(Sent { outcome: Outcome::Delivered(Receipt { instead, ..receipt }), ..sent })
         }
@@ -140,16 +149,16 @@ async fn built_in(
     }
 }
 
-/// Size of an event's JSON from which on drawing takes so long that it is done on a thread of its own, in bytes.
+/// Minimum size of an event's JSON, in bytes, that is rendered on a separate thread, because rendering takes long.
 const LARGE: usize = 16 * 1024;
 
-/// Draws a delivery.
-async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Drawn) {
+/// Renders a delivery.
+async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Rendered) {
     let draw_it = |settings: &Settings, channel: &Channel, mut delivery: Delivery| {
         let event = Context::new(std::mem::take(&mut delivery.event));
-        // A panic is this message's alone; the lane is everybody's.
+        // A panic must affect only this message, not the lane.
         let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
-        let broken = |_| Drawn::Broken { why: "drawing it panicked: this is a defect of Hookbell".to_owned() };
+        let broken = |_| Rendered::Broken { why: "rendering panicked: this is a bug in Hookbell".to_owned() };
         delivery.event = event.into_event();
         (delivery, drawn.unwrap_or_else(broken))
     };
@@ -162,47 +171,47 @@ async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delive
         let channel = settings.channels.get(&job.channel)?;
         Some(draw_it(&settings, channel, job))
     });
-    let failed = || (delivery, Drawn::Broken { why: "drawing it failed: this is a defect of Hookbell".to_owned() });
+    let failed = || (delivery, Rendered::Broken { why: "rendering failed: this is a bug in Hookbell".to_owned() });
     work.await.ok().flatten().unwrap_or_else(failed)
 }
 
-/// What there is to send.
-enum Drawn {
+/// Result of rendering a delivery.
+enum Rendered {
     Body { body: Body, template_error: Option<RenderFailure> },
     Nothing { why: String },
     Broken { why: String },
 }
 
-/// The style of a delivery: its route's, or else its channel's.
+/// Returns the style of a delivery: the route's if it sets one, otherwise the channel's.
 fn style(channel: &Channel, delivery: &Delivery) -> Style {
     delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style)
 }
 
-fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Drawn {
+fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Rendered {
     if let Some(body) = channel.chat.encode_event(event.event()) {
-        return Drawn::Body { body, template_error: None };
+        return Rendered::Body { body, template_error: None };
     }
     let style = style(channel, delivery);
-    // A line is a line in every chat.
+    // Chat-native templates render the full style only.
     let chat = chat::kind(channel.kind).filter(|_| style == Style::Full);
     let has_refs = event.event()["refs"].as_array().is_some_and(|refs| !refs.is_empty());
     let template = if has_refs { Some(REFS) } else { delivery.template.as_deref() };
     let rendered = settings.templates.render_for(event, template, chat);
     for failure in &rendered.failures {
-        tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "a template failed");
+        tracing::warn!(delivery = %delivery.id, used = rendered.template, %failure, "template failed");
     }
     if let Some(why) = rendered.skip {
-        return Drawn::Nothing { why };
+        return Rendered::Nothing { why };
     }
     let template_error = rendered.failures.into_iter().next();
     let body = rendered.body.map_or_else(|| channel.chat.encode(&style.of(rendered.message)), Body);
-    Drawn::Body { body, template_error }
+    Rendered::Body { body, template_error }
 }
 
-/// What a chat's answer means for a delivery and its lane.
+/// Consequences of a chat's response for a delivery and its lane.
 struct Meaning {
     outcome: &'static str,
-    said: Option<String>,
+    response: Option<String>,
     next: Next,
     then: Then,
     alert: Option<Alert>,
@@ -210,54 +219,59 @@ struct Meaning {
 
 fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
     let (id, channel) = (&delivery.id, &delivery.channel);
-    let on =
-        |outcome, said, next| Meaning { outcome, said, next, then: Then::Next { pause: Duration::ZERO }, alert: None };
+    let on = |outcome, response, next| Meaning {
+        outcome,
+        response,
+        next,
+        then: Then::Next { pause: Duration::ZERO },
+        alert: None,
+    };
     let again = |outcome, failure: Failure, asked: Option<Duration>| {
         let own = backoff(failures + 1, rand::random());
-        // A chat that asks for no wait at all gets ours: nobody is helped by asking again at once, for ever.
-        let asked = asked.filter(|asked| *asked >= SHORTEST_WAIT);
+        // If the chat asks for no wait, use the backoff: endless immediate retries help no one.
+        let asked = asked.filter(|asked| *asked >= MIN_WAIT);
         let (wait, is_asked) = (asked.unwrap_or(own), asked.is_some());
-        // What is wrong on the way says nothing of the message.
+        // A failure on the way to the chat is not the message's fault.
         let on_the_way = [Reason::RateLimited, Reason::Network, Reason::Timeout, Reason::NotTheChat];
         let strike = !on_the_way.contains(&failure.reason);
-        let next = Next::Waits { strike };
-        Meaning { outcome, said: Some(failure.said), next, then: Then::Again { wait, is_asked }, alert: None }
+        let next = Next::Queued { strike };
+        Meaning { outcome, response: Some(failure.response), next, then: Then::Again { wait, is_asked }, alert: None }
     };
     match outcome {
         Outcome::Delivered(Receipt { message_id, pause, instead }) => {
             let note = instead.map(|instead| instead.why);
             if let Some(note) = &note {
-                tracing::warn!(delivery = %id, %channel, note, "delivered, but not as drawn");
+                tracing::warn!(delivery = %id, %channel, note, "delivered with a fallback");
             }
             let then = Then::Next { pause: pause.unwrap_or_default() };
             Meaning { then, ..on("delivered", note, Next::Delivered { message_id }) }
         }
         Outcome::Accepted => on("accepted", None, Next::Accepted),
         Outcome::Retry { failure, after } => {
-            tell(&failure, delivery, "will try again");
+            tell(&failure, delivery, "delivery failed; will retry");
             let alert = (failure.reason == Reason::NotTheChat).then(|| Alert::blocked(delivery, &failure));
             Meaning { alert, ..again(failure.reason.as_str(), failure, after) }
         }
         Outcome::Unknown(failure) => {
-            tell(&failure, delivery, "no answer, so it may be there; will try again");
+            tell(&failure, delivery, "delivery outcome unknown; will retry, so the message may arrive twice");
             again("unknown", failure, None)
         }
         Outcome::Rejected(failure) => {
-            tell(&failure, delivery, "the chat will never take this message; it is dead");
-            let alert = Some(Alert::ended(delivery, failure.reason.as_str(), &failure.said, failure.remedy));
-            Meaning { alert, ..on("rejected", Some(failure.said), Next::Dead { why: None }) }
+            tell(&failure, delivery, "message rejected by the chat; delivery dead");
+            let alert = Some(Alert::ended(delivery, failure.reason.as_str(), &failure.response, failure.help));
+            Meaning { alert, ..on("rejected", Some(failure.response), Next::Dead { why: None }) }
         }
         Outcome::Closed(failure) => {
-            tell(&failure, delivery, "the destination is closed; its messages wait");
+            tell(&failure, delivery, "channel closed; its messages stay queued");
             let alert = Some(Alert::closed(delivery, &failure));
-            let then = Then::Close { reason: failure.said.clone(), remedy: failure.remedy };
-            Meaning { alert, then, ..on("closed", Some(failure.said), Next::Waits { strike: false }) }
+            let then = Then::Close { reason: failure.response.clone(), help: failure.help };
+            Meaning { alert, then, ..on("closed", Some(failure.response), Next::Queued { strike: false }) }
         }
     }
 }
 
 fn tell(failure: &Failure, delivery: &Delivery, what: &str) {
     let (id, channel, reason) = (&delivery.id, &delivery.channel, failure.reason.as_str());
-    let remedy = failure.remedy.unwrap_or("none known");
-    tracing::warn!(delivery = %id, %channel, reason, said = failure.said, remedy, "{what}");
+    let help = failure.help.unwrap_or("none");
+    tracing::warn!(delivery = %id, %channel, reason, response = failure.response, help, "{what}");
 }

@@ -1,17 +1,17 @@
-//! When to try again.
+//! Wait between attempts.
 
 use std::time::Duration;
 
-/// The wait after the first failure.
-const FIRST: Duration = Duration::from_secs(1);
+/// Wait after the first failure.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// The longest wait.
-const LONGEST: Duration = Duration::from_secs(300);
+/// Maximum wait.
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// How long to wait after so many failed attempts: doubling from a second to five minutes, with jitter, so that
-/// lanes that failed together do not come back together. `jitter` is between 0 and 1.
+/// Returns the wait after this number of failed attempts. It doubles from one second to five minutes, with jitter, so
+/// that lanes that failed together do not retry together. `jitter` is between 0 and 1.
 pub fn backoff(failures: u32, jitter: f64) -> Duration {
-    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST);
+    let doubled = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(MAX_WAIT);
     doubled.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0)
 }
 

@@ -1,4 +1,4 @@
-//! One lane at work.
+//! The task of one lane.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::alert::{Alert, Alerts, Outage};
-use super::attempt::{self, Then, Tried};
+use super::attempt::{self, Attempted, Then};
 use super::signals::Signals;
 use crate::chat::Pacer;
 use crate::clock::SteadyClock;
@@ -16,23 +16,23 @@ use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
 use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Millis, Next, Store, StoreError, Turn};
 
-/// How many heads are read ahead.
+/// Number of queued messages that are read ahead.
 const BATCH: usize = 32;
 
-/// How long a lease lasts; a lane renews it when half of that is over.
+/// Duration of a lease; a lane renews it after half of this time.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// The wait after the store failed.
+/// Wait after a failure of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
-/// After so many failures that may lie in a message, the one behind it is tried too.
+/// Number of failures that may be a message's fault, after which the next message is tried too.
 const STRIKES: u32 = 5;
 
-/// What works on one lane. After a panic, a copy of it as it was at the start goes on.
+/// Worker of one lane. After a panic, a copy of its initial state continues.
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) lane: Lane,
-    /// This run of the program.
+    /// Id of this run of the program.
     pub(super) owner: String,
     pub(super) live: Live,
     pub(super) store: Arc<dyn Store>,
@@ -41,37 +41,38 @@ pub(super) struct Worker {
     pub(super) pacer: Pacer,
     pub(super) alerts: Alerts,
     pub(super) clock: fn() -> Millis,
-    /// For ages: the clock may be set.
+    /// Clock for the age of messages, because the system's clock may be changed.
     pub(super) steady: SteadyClock,
-    /// Since when the lane is ours, if it is.
+    /// Time at which the lane was leased, if it is.
     pub(super) leased: Option<Instant>,
-    /// Whether its last attempt failed.
+    /// True if the last attempt failed.
     pub(super) failing: bool,
-    /// Failed attempts in a row, of this run of the program.
+    /// Consecutive failed attempts during this run of the program.
     pub(super) failures: u32,
-    /// The next attempt need not wait, unless the chat asked for it: the lane was started, or the configuration reloaded.
+    /// True after the start of the lane or a reload of the configuration: the next attempt does not wait, unless the
+    /// chat asked for the wait.
     pub(super) probe: bool,
-    /// Outages of its channels that were reported, and since when; `None` while not known.
+    /// Reported outages of the lane's channels, with their start; `None` until they are read from the store.
     pub(super) outages: Option<BTreeMap<ChannelName, Millis>>,
-    /// The message that failed when the one behind it passed.
+    /// Message that failed before the next one was delivered.
     pub(super) suspect: Option<DeliveryId>,
 }
 
-/// What became of a message.
-enum Sent {
-    /// It is not this lane's concern any more.
+/// Result of an attempt for the lane.
+enum LaneStep {
+    /// The message is finished.
     Over,
-    /// It is still queued, and the lane waits; the failure may lie in it.
+    /// The message is still queued and the lane waits. `strike` is true if the message may be at fault.
     Waits { strike: bool, delivery: Box<Delivery> },
 }
 
-/// Why a turn ends early.
+/// Reason to end a turn early.
 enum Leave {
-    /// The service stops.
+    /// The service or the lane is stopping.
     Stop,
-    /// Somebody changed something about the lane, or it is not ours any more: look again.
+    /// The lane changed or has another owner: lease it again.
     Look,
-    /// The store fails.
+    /// The store failed.
     Store(StoreError),
 }
 
@@ -97,22 +98,22 @@ impl Worker {
             }
         }
         if let Err(error) = self.store.release(&self.lane, &self.owner).await {
-            tracing::warn!(%error, lane = self.lane.0, "could not give a lane back");
+            tracing::warn!(%error, lane = self.lane.0, "lane not released");
         }
     }
 
-    /// After a panic: alerts, and marks the message that it was at as perhaps sent.
+    /// Recovers from a panic: sends an alert, and records an unknown outcome for the current message.
     pub(super) async fn recover(mut self) {
         let settings = self.live.now();
         if let Some((channel, _)) = settings.lanes.iter().find(|(_, lane)| **lane == self.lane) {
             self.alert(Alert::panicked(channel)).await;
         }
         if let Err(error) = self.store.reclaim(&self.lane, &self.owner, (self.clock)()).await {
-            tracing::error!(%error, lane = self.lane.0, "cannot reclaim a lane");
+            tracing::error!(%error, lane = self.lane.0, "lane not reclaimed");
         }
     }
 
-    /// Takes the lane, waits as long as it is to wait, and sends what was read ahead, until something fails.
+    /// Leases the lane, waits as long as required, and sends the messages that it read ahead, until one fails.
     async fn turn(&mut self) -> Result<(), Leave> {
         self.probe |= self.signals.take_probe();
         let wait = match self.lease().await? {
@@ -132,19 +133,19 @@ impl Worker {
             return self.until_arrival().await;
         }
         while let Some(head) = heads.next() {
-            // While its chat fails, what is too old is given up without asking again.
+            // While the chat fails, messages that are too old are dropped without another attempt.
             if self.failing && self.is_too_old(&head) {
-                self.bury(&head).await?;
+                self.expire(&head).await?;
                 continue;
             }
             let tried = self.attempt(head).await?;
             match self.finish(tried).await? {
-                Sent::Over => {}
-                Sent::Waits { strike, delivery } => {
+                LaneStep::Over => {}
+                LaneStep::Waits { strike, delivery } => {
                     if strike && delivery.strikes >= STRIKES {
-                        self.doubt(&delivery, heads.next()).await?;
+                        self.mark_unknown(&delivery, heads.next()).await?;
                     }
-                    // How long the lane waits, its next lease says.
+                    // The next lease contains the wait.
                     self.leased = None;
                     return Ok(());
                 }
@@ -166,13 +167,14 @@ impl Worker {
         Ok(lease)
     }
 
-    /// A message has failed again and again, just now once more. If the chat takes the one behind it, and then still not
-    /// this one, the fault is in this one. (Tried in this order, a chat that comes back gets them as they were stored.)
-    async fn doubt(&mut self, failing: &Delivery, next: Option<Delivery>) -> Result<(), Leave> {
+    /// Handles a message that failed repeatedly, just now again. If the chat accepts the next message and then still
+    /// not this one, this one is at fault and is marked as suspect. The failing message is always tried first, so that
+    /// a chat that recovers gets the messages in the order in which they were stored.
+    async fn mark_unknown(&mut self, failing: &Delivery, next: Option<Delivery>) -> Result<(), Leave> {
         let Delivery { id, channel, strikes, .. } = failing;
         if self.suspect.as_ref() == Some(id) {
-            let why = format!("it failed {} times, and the message behind it did not", strikes + 1);
-            tracing::error!(delivery = %id, %channel, why, "buried as suspect");
+            let why = format!("failed {} times while the next message was delivered", strikes + 1);
+            tracing::error!(delivery = %id, %channel, why, "delivery marked as suspect");
             self.alert(Alert::ended(failing, "suspect", &why, None)).await;
             self.suspect = None;
             let finished = vec![Finished::untried(id, Next::Suspect { why })];
@@ -180,7 +182,7 @@ impl Worker {
             return self.write_down(Turn { finished, ..Turn::default() }).await;
         }
         if let Some(next) = next {
-            tracing::warn!(delivery = %id, %channel, "trying the message behind one that keeps failing");
+            tracing::warn!(delivery = %id, %channel, "message keeps failing; trying the next one");
             let tried = self.attempt(next).await?;
             self.suspect = tried.passed().then(|| id.clone());
             self.finish(tried).await?;
@@ -188,20 +190,20 @@ impl Worker {
         Ok(())
     }
 
-    /// Gives a message up that is too old.
-    async fn bury(&mut self, delivery: &Delivery) -> Result<(), Leave> {
-        let why = "older than `max_age`, and its chat still fails";
-        tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "dead");
+    /// Drops a message that is too old.
+    async fn expire(&mut self, delivery: &Delivery) -> Result<(), Leave> {
+        let why = "older than `max_age` while the channel is failing";
+        tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery dead");
         self.alert(Alert::expired(delivery, why)).await;
         let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why.to_owned()) });
-        // The lane goes on failing.
+        // The lane is still failing.
         self.write_down(Turn { finished: vec![finished], pause: millis(STORE_PAUSE), ..Turn::default() }).await
     }
 
-    async fn attempt(&mut self, delivery: Delivery) -> Result<Tried, Leave> {
+    async fn attempt(&mut self, delivery: Delivery) -> Result<Attempted, Leave> {
         self.pause(self.pacer.ready_at().saturating_duration_since(Instant::now())).await?;
         let settings = self.live.now();
-        // What was read ahead may have moved to another lane, or be parked, since the settings changed.
+        // After a change of the settings, a message that was read ahead may belong to another lane or be parked.
         let is_here = settings.lanes.get(&delivery.channel) == Some(&self.lane);
         let channel = settings.channels.get(&delivery.channel).filter(|_| is_here).ok_or(Leave::Look)?;
         if self.failing {
@@ -215,14 +217,14 @@ impl Worker {
         Ok(tried)
     }
 
-    /// Writes down what was tried.
-    async fn finish(&mut self, tried: Tried) -> Result<Sent, Leave> {
+    /// Stores the result of an attempt.
+    async fn finish(&mut self, tried: Attempted) -> Result<LaneStep, Leave> {
         let has_passed = tried.passed();
-        // Before it is written down: an alert that comes twice is noticed, one that never comes is not.
+        // Send the alert before the result is stored: a repeated alert is better than a lost one.
         if let Some(alert) = tried.alert {
             self.alert(alert).await;
         }
-        let strike = matches!(tried.finished.next, Next::Waits { strike: true });
+        let strike = matches!(tried.finished.next, Next::Queued { strike: true });
         let mut turn = Turn { finished: vec![tried.finished], ..Turn::default() };
         match &tried.then {
             Then::Next { .. } => self.failures = 0,
@@ -230,9 +232,9 @@ impl Worker {
                 self.failures = self.failures.saturating_add(1);
                 (turn.pause, turn.is_asked) = (millis(*wait), *is_asked);
             }
-            Then::Close { reason, remedy } => {
-                let (reason, remedy) = (reason.clone(), remedy.map(str::to_owned));
-                turn.close = Some(LaneState::Closed { reason, remedy });
+            Then::Close { reason, help } => {
+                let (reason, help) = (reason.clone(), help.map(str::to_owned));
+                turn.close = Some(LaneState::Closed { reason, help });
             }
         }
         self.failing = turn.pause > 0;
@@ -243,19 +245,19 @@ impl Worker {
         match tried.then {
             Then::Next { pause } => {
                 self.pacer.pause(pause);
-                Ok(Sent::Over)
+                Ok(LaneStep::Over)
             }
-            Then::Again { .. } => Ok(Sent::Waits { strike, delivery: Box::new(tried.delivery) }),
+            Then::Again { .. } => Ok(LaneStep::Waits { strike, delivery: Box::new(tried.delivery) }),
             Then::Close { .. } => Err(Leave::Look),
         }
     }
 
-    /// Reports the end of outages of the lane's channels: a message passed.
+    /// Reports the end of outages of the lane's channels, because a message was delivered.
     async fn report_recovery(&mut self) {
         if self.outages.is_none() {
             match self.known_outages().await {
                 Ok(outages) => self.outages = Some(outages),
-                Err(error) => tracing::warn!(%error, lane = self.lane.0, "cannot read the lane's outages"),
+                Err(error) => tracing::warn!(%error, lane = self.lane.0, "outages of the lane not read"),
             }
         }
         for (channel, since) in self.outages.as_mut().map(std::mem::take).unwrap_or_default() {
@@ -273,19 +275,22 @@ impl Worker {
         Ok(outages)
     }
 
-    /// Messages are out; that must not be forgotten, or they are sent again.
+    /// Stores the results of a turn. Retries until they are stored, because messages without a result are sent again.
     async fn write_down(&mut self, turn: Turn) -> Result<(), Leave> {
         loop {
             match self.store.finish(&self.lane, &self.owner, turn.clone(), (self.clock)()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
-                    // Whoever took it over has marked what was sent.
-                    tracing::warn!(lane = self.lane.0, "the lane was taken away while a message was on its way");
+                    // The new owner has recorded the attempt.
+                    tracing::warn!(
+                        lane = self.lane.0,
+                        "lane taken over by another owner while a message was being sent"
+                    );
                     return Err(Leave::Look);
                 }
-                // Also when the service stops: until its grace is over, and then the lane is not given back.
+                // Retry even when the service stops, until its grace period ends; the lane is not released then.
                 Err(error) => {
-                    tracing::error!(%error, lane = self.lane.0, "what was sent cannot be written down yet");
+                    tracing::error!(%error, lane = self.lane.0, "result of an attempt not stored; retrying");
                     sleep(STORE_PAUSE).await;
                 }
             }
@@ -304,7 +309,7 @@ impl Worker {
         now.saturating_sub(delivery.created_at) > millis(self.live.now().delivery.max_age)
     }
 
-    /// Waits until something waits in the lane, or somebody changed something.
+    /// Waits until a message is queued in the lane, or the lane changes.
     async fn until_arrival(&mut self) -> Result<(), Leave> {
         tokio::select! {
             () = self.signals.arrived() => Ok(()),
@@ -313,7 +318,7 @@ impl Worker {
         }
     }
 
-    /// Waits until somebody changed something, or for so long.
+    /// Waits until the lane changes, but at most `longest`.
     async fn until_changed(&mut self, longest: Duration) -> Result<(), Leave> {
         tokio::select! {
             () = self.signals.changed() => Err(Leave::Look),
@@ -322,7 +327,7 @@ impl Worker {
         }
     }
 
-    /// Waits, unless the service stops, or somebody changes something, before or meanwhile.
+    /// Waits, unless the service stops or the lane changes, before or during the wait.
     async fn pause(&mut self, time: Duration) -> Result<(), Leave> {
         if *self.stopped.borrow() {
             return Err(Leave::Stop);
@@ -335,7 +340,7 @@ impl Worker {
 
     /// Waits for the store, unless the service stops.
     async fn rest(&mut self, error: &StoreError) -> Result<(), Leave> {
-        tracing::error!(%error, lane = self.lane.0, "a lane waits for the store");
+        tracing::error!(%error, lane = self.lane.0, "store failing; lane waits");
         tokio::select! {
             () = sleep(STORE_PAUSE) => Ok(()),
             _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave::Stop),

@@ -1,5 +1,5 @@
-//! The way out: each lane is worked on by one task, which takes what waits there in order, renders it, sends it,
-//! and finishes it before the next. A lane that waits for its chat delays no other.
+//! Delivery. One task per lane takes the queued messages in order: it renders a message, sends it, and finishes it
+//! before the next one. A lane that waits for its chat does not delay other lanes.
 
 mod alert;
 mod attempt;
@@ -20,47 +20,47 @@ use crate::clock::SteadyClock;
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::health::{Health, supervise};
-use crate::store::{Change, Lane, Millis, Settle, Store, StoreError, now};
+use crate::store::{Change, Lane, Millis, RouteLater, Store, StoreError, now};
 use signals::Signals;
 
 pub(crate) use alert::{Alert, Alerts, Outage};
 pub use backoff::backoff;
 
-/// All lanes at work.
+/// Runs one task for each lane.
 pub struct Dispatcher {
     live: Live,
     store: Arc<dyn Store>,
     clock: fn() -> Millis,
     steady: SteadyClock,
-    /// This run of the program.
+    /// Id of this run of the program.
     owner: String,
-    bells: Bells,
+    wakers: LaneWakers,
     running: BTreeMap<Lane, Running>,
     health: Health,
 }
 
-/// A lane's task.
+/// A running task of a lane.
 struct Running {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
-/// The way to tell lanes' tasks what happened.
+/// Notifies the tasks of lanes.
 #[derive(Clone, Default)]
-pub struct Bells(Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>);
+pub struct LaneWakers(Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>);
 
-impl Bells {
-    /// Something waits in a lane now.
-    pub fn arrival(&self, lane: &Lane) {
+impl LaneWakers {
+    /// Notifies a lane that a message was queued.
+    pub fn wake(&self, lane: &Lane) {
         if let Some(signals) = self.of(lane) {
-            signals.ring_arrival();
+            signals.wake();
         }
     }
 
-    /// Somebody paused or reopened a lane, or gave up what waits there.
+    /// Notifies a lane that an operator paused or reopened it, or dropped messages from it.
     pub fn change(&self, lane: &Lane) {
         if let Some(signals) = self.of(lane) {
-            signals.ring_change();
+            signals.notify_change();
         }
     }
 
@@ -68,8 +68,8 @@ impl Bells {
         self.0.read().unwrap_or_else(PoisonError::into_inner).get(lane).cloned()
     }
 
-    /// The bells of a lane; new ones where it had none.
-    fn hang(&self, lane: &Lane) -> Arc<Signals> {
+    /// Returns the signals of a lane; creates them if it has none.
+    fn register(&self, lane: &Lane) -> Arc<Signals> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).entry(lane.clone()).or_default().clone()
     }
 
@@ -78,14 +78,14 @@ impl Bells {
     }
 }
 
-/// Names this run of the program, for leases and attempts: the host, and what tells this run from others there.
+/// Returns a name of this run of the program, for leases and attempts: the machine's host name and a ULID.
 fn node() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("node");
     format!("{host}/{}", Ulid::generate().to_string().to_ascii_lowercase())
 }
 
-/// The lanes, each with what its task must be started anew for if it changes: its channels, and how fast they may send.
+/// Returns the lanes, each with the settings whose change restarts its task: its channels and their rate limits.
 fn outline(settings: &Settings) -> BTreeMap<Lane, (BTreeSet<ChannelName>, Pace)> {
     let mut lanes: BTreeMap<Lane, (BTreeSet<ChannelName>, Pace)> = BTreeMap::new();
     for (name, lane) in &settings.lanes {
@@ -98,63 +98,67 @@ fn outline(settings: &Settings) -> BTreeMap<Lane, (BTreeSet<ChannelName>, Pace)>
 }
 
 impl Dispatcher {
-    /// Starts a task for each destination; what waits from before is taken up at once, and what was undecided is routed
-    /// first, if it can be by now.
+    /// Starts a task for each destination. With `route_pending`, first routes the events that are pending routing. Then
+    /// the tasks send what is queued.
     pub async fn start(
         live: Live,
         store: Arc<dyn Store>,
-        settle: Option<Settle>,
+        route_pending: Option<RouteLater>,
         health: Health,
     ) -> Result<Self, StoreError> {
-        Self::start_at(live, store, settle, health, now).await
+        Self::start_at(live, store, route_pending, health, now).await
     }
 
-    /// The same, by a clock of one's own.
+    /// Starts the tasks with another clock; see [`Self::start`].
     pub async fn start_at(
         live: Live,
         store: Arc<dyn Store>,
-        settle: Option<Settle>,
+        route_pending: Option<RouteLater>,
         health: Health,
         clock: fn() -> Millis,
     ) -> Result<Self, StoreError> {
-        let bells = Bells::default();
+        let wakers = LaneWakers::default();
         let steady = SteadyClock::start(clock());
         let mut dispatcher =
-            Self { live, store, clock, steady, owner: node(), bells, running: BTreeMap::new(), health };
+            Self { live, store, clock, steady, owner: node(), wakers, running: BTreeMap::new(), health };
         let settings = dispatcher.live.now();
-        dispatcher.store.assign(settings.lanes.clone(), Change { settle, then: None }).await?;
+        dispatcher.store.assign(settings.lanes.clone(), Change { route_pending, then: None }).await?;
         dispatcher.work(BTreeMap::new());
         Ok(dispatcher)
     }
 
-    /// Goes over to other settings, whole or not at all. Lanes whose channels or pace are others finish the message that
-    /// they are at, and start anew; all others go on.
-    pub async fn change(&mut self, settings: Arc<Settings>, settle: Option<Settle>) -> Result<(), StoreError> {
+    /// Replaces the settings atomically. Lanes whose channels or rate limits change finish their current message and
+    /// restart; all others continue.
+    pub async fn change(
+        &mut self,
+        settings: Arc<Settings>,
+        route_pending: Option<RouteLater>,
+    ) -> Result<(), StoreError> {
         let (old, new) = (outline(&self.live.now()), outline(&settings));
         let other: Vec<_> = self.running.keys().filter(|lane| old.get(*lane) != new.get(*lane)).cloned().collect();
         let stopped = self.halt(other).await;
         let live = self.live.clone();
         let (lanes, next) = (settings.lanes.clone(), settings);
-        let change = Change { settle, then: Some(Box::new(move || live.replace(next))) };
+        let change = Change { route_pending, then: Some(Box::new(move || live.replace(next))) };
         let changed = self.store.assign(lanes, change).await;
         self.work(stopped);
-        // What waited elsewhere may wait here now.
-        self.running.keys().for_each(|lane| self.bells.arrival(lane));
+        // Messages may have moved here from other lanes.
+        self.running.keys().for_each(|lane| self.wakers.wake(lane));
         self.probe();
         changed
     }
 
-    /// Has every lane that waits after a failure try again at once, unless its chat asked for the wait.
+    /// Makes every lane that waits after a failure retry at once, unless its chat asked for the wait.
     pub fn probe(&self) {
-        self.running.keys().filter_map(|lane| self.bells.of(lane)).for_each(|signals| signals.ring_probe());
+        self.running.keys().filter_map(|lane| self.wakers.of(lane)).for_each(|signals| signals.notify_probe());
     }
 
-    /// The way to send alerts.
+    /// Returns a handle that sends alerts.
     pub(crate) fn alerts(&self) -> Alerts {
-        Alerts { live: self.live.clone(), bells: self.bells.clone(), store: self.store.clone() }
+        Alerts { live: self.live.clone(), wakers: self.wakers.clone(), store: self.store.clone() }
     }
 
-    /// Stops lanes' tasks. Those that are not done in time are returned: whoever works there next waits for them.
+    /// Stops the tasks of lanes. Returns those that do not end in time; the next task of the lane waits for them.
     async fn halt(&mut self, lanes: Vec<Lane>) -> BTreeMap<Lane, JoinHandle<()>> {
         let running: Vec<_> = lanes.into_iter().filter_map(|lane| self.running.remove_entry(&lane)).collect();
         for (_, running) in &running {
@@ -164,7 +168,7 @@ impl Dispatcher {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         for (lane, Running { mut task, .. }) in running {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
-                tracing::warn!(lane = lane.0, "a lane is still at a message, which may be sent twice");
+                tracing::warn!(lane = lane.0, "lane did not stop in time; its current message may be sent twice");
                 late.insert(lane, task);
             }
         }
@@ -174,7 +178,7 @@ impl Dispatcher {
     /// Starts a task for each lane that has none.
     fn work(&mut self, mut late: BTreeMap<Lane, JoinHandle<()>>) {
         let outline = outline(&self.live.now());
-        self.bells.keep(&outline.keys().cloned().collect());
+        self.wakers.keep(&outline.keys().cloned().collect());
         for (lane, (_, pace)) in outline {
             if self.running.contains_key(&lane) {
                 continue;
@@ -185,7 +189,7 @@ impl Dispatcher {
                 owner: self.owner.clone(),
                 live: self.live.clone(),
                 store: self.store.clone(),
-                signals: self.bells.hang(&lane),
+                signals: self.wakers.register(&lane),
                 stopped,
                 pacer: Pacer::new(&pace),
                 alerts: self.alerts(),
@@ -209,12 +213,12 @@ impl Dispatcher {
         }
     }
 
-    /// The way to tell the tasks what happened.
-    pub fn bells(&self) -> Bells {
-        self.bells.clone()
+    /// Returns a handle that notifies the tasks.
+    pub fn wakers(&self) -> LaneWakers {
+        self.wakers.clone()
     }
 
-    /// Lets each lane finish the message that it is at, and stops. What still waits, waits in the store.
+    /// Stops after each lane has finished its current message, or after `grace`. Queued messages stay in the store.
     pub async fn stop(self, grace: Duration) {
         for running in self.running.values() {
             running.stop.send_replace(true);
@@ -230,18 +234,18 @@ impl Dispatcher {
         if late > 0 {
             tracing::warn!(
                 lanes = late,
-                "some lanes did not finish in time; what they had sent is marked as perhaps repeated"
+                "lanes did not finish in time; their current messages have an unknown outcome and may be sent twice"
             );
         }
     }
 }
 
-/// The name of a lane's task, for [`Health`].
+/// Returns the name of a lane's task in [`Health`].
 pub fn task_name(lane: &Lane) -> String {
     format!("the lane `{}`", lane.0)
 }
 
-/// How long lanes may take to finish their messages when their channels change: longer than any chat is waited for.
+/// Maximum time for lanes to finish their messages when their channels change. Longer than the timeout of a request.
 const PATIENCE: Duration = Duration::from_secs(25);
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What a lane's task is told from outside.
+//! Signals from other tasks to a lane's task.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-/// A lane's bells. Each is heard once, also if it rang before anybody listened.
+/// Signals to a lane. Each is received once, even if it was sent before the lane waited for it.
 #[derive(Default)]
 pub(super) struct Signals {
     arrival: Notify,
@@ -14,24 +14,24 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Something waits in the lane now.
-    pub(super) fn ring_arrival(&self) {
+    /// Signals that a message was queued in the lane.
+    pub(super) fn wake(&self) {
         self.arrival.notify_one();
     }
 
-    /// Somebody paused or reopened the lane, or gave up what waits there.
-    pub(super) fn ring_change(&self) {
+    /// Signals that an operator paused or reopened the lane, or dropped messages from it.
+    pub(super) fn notify_change(&self) {
         self.is_changed.store(true, Ordering::Release);
         self.change.notify_one();
     }
 
-    /// The configuration was reloaded: a chat that failed is to be tried again at once.
-    pub(super) fn ring_probe(&self) {
+    /// Signals that the configuration was reloaded, so that a lane that failed retries at once.
+    pub(super) fn notify_probe(&self) {
         self.probe.store(true, Ordering::Release);
-        self.ring_change();
+        self.notify_change();
     }
 
-    /// Whether that was asked for since the last call.
+    /// Returns true if a probe was requested since the last call.
     pub(super) fn take_probe(&self) -> bool {
         self.probe.swap(false, Ordering::AcqRel)
     }
@@ -46,7 +46,7 @@ impl Signals {
         }
     }
 
-    /// Whether there was a change that nobody has taken note of.
+    /// Returns true if there was a change since the last call.
     pub(super) fn take_change(&self) -> bool {
         self.is_changed.swap(false, Ordering::AcqRel)
     }

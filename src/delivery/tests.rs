@@ -1,5 +1,5 @@
-//! Lanes at work on the real store, with chats that are objects here, so that the clock can be ours: an hour passes in
-//! no time.
+//! Lanes with the real store and fake chats in the same process, so that tests control the clock: an hour passes at
+//! once.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock};
@@ -17,7 +17,7 @@ use crate::message::{Message, plain_text};
 use crate::store::sqlite::SqliteStore;
 use crate::store::*;
 
-/// A chat that says what it is told to, and remembers what came and when.
+/// A chat with scripted outcomes, which records the messages that it receives.
 #[derive(Clone)]
 struct Fake {
     name: &'static str,
@@ -27,16 +27,16 @@ struct Fake {
 
 #[derive(Default)]
 struct FakeState {
-    /// What came: when, and its number.
+    /// Received messages, with the time.
     came: Vec<(Instant, String)>,
-    /// What was shown.
+    /// Messages that were accepted.
     shown: Vec<String>,
-    /// What to say of the next messages; then `always`.
+    /// Outcomes of the next messages; after them, `always` applies.
     script: VecDeque<Outcome>,
     always: Option<Outcome>,
-    /// How often sending is still to panic.
+    /// Number of further sends that panic.
     panics: usize,
-    /// What to say of the message with this text, always.
+    /// Outcomes of all messages that contain a text.
     of: Vec<(String, Outcome)>,
 }
 
@@ -62,12 +62,12 @@ impl Fake {
         self.state.lock().unwrap().came.clone()
     }
 
-    /// Waits until so many are shown.
+    /// Waits until `count` messages are accepted.
     async fn wait_for(&self, count: usize) -> Vec<String> {
-        // By the clock on the wall: what is to happen must, and a failure must not hang.
+        // The deadline uses the real clock, so that a failing test does not hang.
         let deadline = std::time::Instant::now() + Duration::from_secs(300);
         while self.state.lock().unwrap().shown.len() < count {
-            assert!(std::time::Instant::now() < deadline, "{} of {count} were shown", self.shown().len());
+            assert!(std::time::Instant::now() < deadline, "{} of {count} messages were accepted", self.shown().len());
             sleep(Duration::from_millis(20)).await;
         }
         self.shown()
@@ -93,7 +93,7 @@ impl Chat for Fake {
         if state.panics > 0 {
             state.panics -= 1;
             drop(state);
-            panic!("a defect");
+            panic!("a bug");
         }
         state.came.push((Instant::now(), body.0.clone()));
         let of = state.of.iter().find(|(text, _)| body.0.contains(text)).map(|(_, outcome)| outcome.clone());
@@ -111,7 +111,7 @@ fn retry(reason: Reason, after: Option<u64>) -> Outcome {
     Outcome::Retry { failure: Failure::new(reason, "not now"), after }
 }
 
-/// The store, with a thread that waits for each of its answers: a paused clock must not run on while the disk works.
+/// The store, with a thread that waits for each result, so that the paused clock does not advance during disk access.
 struct Patient(Arc<SqliteStore>);
 
 macro_rules! wait_for {
@@ -129,8 +129,8 @@ impl Store for Patient {
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
         wait_for!(self.assign(lanes, change))
     }
-    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError> {
-        wait_for!(self.settle(settle, limit))
+    async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
+        wait_for!(self.route_pending(route_pending, limit))
     }
     async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
         let (hash, text) = (hash.to_owned(), text.to_owned());
@@ -187,11 +187,11 @@ impl Store for Patient {
     async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
         wait_for!(self.forget(keep, now))
     }
-    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError> {
+    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
         wait_for!(self.refuse(refused))
     }
-    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
-        wait_for!(self.refusals(limit))
+    async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
+        wait_for!(self.rejected(limit))
     }
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
         wait_for!(self.count_events(filter))
@@ -225,14 +225,14 @@ impl Store for Patient {
     }
 }
 
-/// The time of day, by the runtime's clock.
+/// Returns the current time, which advances with the runtime's clock.
 fn clock() -> Millis {
     static START: OnceLock<(Instant, Millis)> = OnceLock::new();
     let (start, at) = START.get_or_init(|| (Instant::now(), now()));
     at + Millis::try_from((Instant::now() - *start).as_millis()).unwrap()
 }
 
-/// Lanes at work.
+/// Running lanes.
 struct Fixture {
     store: Arc<dyn Store>,
     live: Live,
@@ -242,7 +242,7 @@ struct Fixture {
     fakes: Vec<Fake>,
 }
 
-/// When a message counts as too old here.
+/// Age at which messages are too old in these tests.
 const MAX_AGE: Duration = Duration::from_secs(3 * 60 * 60);
 
 impl Fixture {
@@ -266,7 +266,7 @@ impl Fixture {
         Self { store, live, dispatcher, health, directory, fakes: fakes.to_vec() }
     }
 
-    /// Stops the lanes and starts them anew, on the same store.
+    /// Stops the lanes and starts them again with the same store.
     async fn restart(self) -> Self {
         let Self { store, dispatcher, directory, fakes, live, health: _ } = self;
         dispatcher.stop(Duration::from_secs(5)).await;
@@ -274,12 +274,12 @@ impl Fixture {
         Self::open(directory, &fakes).await
     }
 
-    /// An event with this text for a channel, as a request would bring it.
+    /// Stores an event with this text for a channel, like a request.
     async fn tell(&self, channel: &str, text: &str) -> DeliveryId {
         self.tell_all(channel, &[text.to_owned()]).await.remove(0)
     }
 
-    /// The same of several at once.
+    /// Stores several events at once.
     async fn tell_all(&self, channel: &str, texts: &[String]) -> Vec<DeliveryId> {
         let lane = Lane(channel.to_owned());
         let mut decided = Decided::default();
@@ -293,7 +293,7 @@ impl Fixture {
                 json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
                 same: None,
                 decision: "{}".to_owned(),
-                is_undecided: false,
+                is_pending_routing: false,
             });
             decided.deliveries.push(NewDelivery {
                 id: DeliveryId::fresh(),
@@ -320,22 +320,22 @@ impl Fixture {
             subjects: vec![],
         };
         self.store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
-        self.dispatcher.bells().arrival(&lane);
+        self.dispatcher.wakers().wake(&lane);
         ids
     }
 
     async fn state(&self, id: &DeliveryId) -> (State, Option<String>) {
         let whole = self.store.delivery(id).await.unwrap().unwrap();
-        (whole.delivery.state, whole.delivery.why)
+        (whole.delivery.state, whole.delivery.reason)
     }
 
     async fn outcomes(&self, id: &DeliveryId) -> Vec<String> {
-        let tries = self.store.delivery(id).await.unwrap().unwrap().tries;
-        tries.into_iter().map(|attempt| attempt.outcome).collect()
+        let attempt_log = self.store.delivery(id).await.unwrap().unwrap().attempt_log;
+        attempt_log.into_iter().map(|attempt| attempt.outcome).collect()
     }
 }
 
-/// The numbers in texts like `event 17`, in order.
+/// Returns the numbers in texts like `event 17`, in order.
 fn numbers(texts: &[String]) -> Vec<usize> {
     texts
         .iter()
@@ -343,7 +343,7 @@ fn numbers(texts: &[String]) -> Vec<usize> {
         .collect()
 }
 
-/// Waits until `holds` does.
+/// Waits until `holds` returns true.
 async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
     let deadline = std::time::Instant::now() + Duration::from_secs(60);
     while !holds().await {
@@ -359,7 +359,7 @@ async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_o
     slow.set(|state| state.always = Some(retry(Reason::ServerError, None)));
     let other = Fake::new("other");
     let f = Fixture::new(&[&slow, &other]).await;
-    // What an event for the other lane takes, without and with the outage beside it, by the clock of the lanes.
+    // Latency of an event for the other lane, without and during the outage, by the clock of the lanes.
     let latency = async |from: usize| {
         let mut worst = Duration::ZERO;
         for n in from..from + 20 {
@@ -381,7 +381,7 @@ async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_o
     let asked = slow.came().len() - asked;
     assert!(
         (20..=42).contains(&asked),
-        "asked {asked} times in 50 minutes: twice every five at the longest, less jitter"
+        "{asked} attempts in 50 minutes; expected two for each wait of 2.5 to 5 minutes"
     );
     let late = latency(40).await;
     assert!(
@@ -393,10 +393,13 @@ async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_o
     slow.set(|state| state.always = None);
     let back = Instant::now();
     let shown = slow.wait_for(WAITING).await;
-    assert_eq!(numbers(&shown), (0..WAITING).collect::<Vec<_>>(), "in order, each once");
-    let took = Instant::now() - back;
+    assert_eq!(numbers(&shown), (0..WAITING).collect::<Vec<_>>(), "in order, without duplicates");
+    let duration_ms = Instant::now() - back;
     let at_pace = Duration::from_secs(WAITING as u64 / 10);
-    assert!(took >= at_pace - Duration::from_secs(1) && took < at_pace + Duration::from_secs(320), "{took:?}");
+    assert!(
+        duration_ms >= at_pace - Duration::from_secs(1) && duration_ms < at_pace + Duration::from_secs(320),
+        "{duration_ms:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,7 +407,7 @@ async fn what_the_chat_asks_for_is_waited_in_full_also_over_a_restart() {
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(600))].into());
     let f = Fixture::new(&[&fake]).await;
     f.tell("a", "event 0").await;
-    until("one attempt", async || fake.came().len() == 1).await;
+    until("one attempt is made", async || fake.came().len() == 1).await;
     sleep(Duration::from_secs(100)).await;
     let f = f.restart().await;
     f.tell("a", "event 1").await;
@@ -423,7 +426,7 @@ async fn a_restart_or_a_reload_tries_at_once_and_waits_as_after_the_first_failur
         let before = fake.came().len();
         let began = Instant::now();
         f = f.restart().await;
-        until("two more attempts", async || fake.came().len() >= before + 2).await;
+        until("two more attempts are made", async || fake.came().len() >= before + 2).await;
         let (first, second) = (fake.came()[before].0 - began, fake.came()[before + 1].0 - began);
         assert!(first < Duration::from_secs(1) && second < Duration::from_secs(4), "{restarts}: {first:?}, {second:?}");
     }
@@ -440,7 +443,7 @@ async fn a_restart_or_a_reload_tries_at_once_and_waits_as_after_the_first_failur
 async fn marks_of_unknown_outcome_do_not_lengthen_the_wait() {
     let mut f = Fixture::new(&[]).await;
     let id = f.tell("a", "event 0").await;
-    // Ten runs of the program that each ended while the message was on its way.
+    // Ten runs of the program that each ended while the message was being sent.
     for run in 0..10 {
         let (lane, owner) = (Lane("a".to_owned()), format!("run {run}"));
         let held = f.store.lease(&lane, &owner, clock() + 60_000, clock()).await.unwrap();
@@ -458,48 +461,48 @@ async fn marks_of_unknown_outcome_do_not_lengthen_the_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_reported_with_its_end_also_over_a_restart() {
-    let gone = Failure::with_remedy(Reason::Gone, "channel_is_archived", "unarchive the channel");
+    let gone = Failure::with_help(Reason::Gone, "channel_is_archived", "unarchive the channel");
     let fake = Fake::new("a").with(|state| state.script = [Outcome::Closed(gone)].into());
-    let told = Fake::new("b");
-    let f = Fixture::new(&[&fake, &told]).await;
+    let other = Fake::new("b");
+    let f = Fixture::new(&[&fake, &other]).await;
     let id = f.tell("a", "event 0").await;
-    assert_eq!(told.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
+    assert_eq!(other.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
     let filter = Filter { kinds: vec!["alert".to_owned()], limit: 9, ..Filter::default() };
     let event = f.store.events(filter).await.unwrap().remove(0);
     let alert = f.store.event_json(&event.id).await.unwrap().unwrap()["alert"].take();
-    assert_eq!(alert["remedy"], "unarchive the channel; then: hookbell channels reopen a");
+    assert_eq!(alert["help"], "unarchive the channel; then run: hookbell channels reopen a");
     assert_eq!((&alert["message"]["delivery"], &alert["message"]["kind"]), (&json!(id.as_str()), &json!("other")));
     sleep(Duration::from_secs(2 * 60 * 60)).await;
     let f = f.restart().await;
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     f.tell("a", "event 1").await;
-    let alerts = told.wait_for(2).await;
+    let alerts = other.wait_for(2).await;
     assert_eq!(alerts[1], "Hookbell: Channel a has recovered");
-    // It is open again, so it is told there too.
+    // The channel is open again, so it gets the alert too.
     until("the end is reported in the channel itself", async || fake.shown().len() == 3).await;
     f.tell("a", "event 2").await;
     fake.wait_for(4).await;
-    assert_eq!(told.shown().len(), 2, "an outage ends once");
+    assert_eq!(other.shown().len(), 2, "an outage ends once");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() {
     let poisoned = ("event 0".to_owned(), retry(Reason::ServerError, None));
     let fake = Fake::new("a").with(|state| state.of = vec![poisoned]);
-    let told = Fake::new("b");
-    let f = Fixture::new(&[&fake, &told]).await;
+    let other = Fake::new("b");
+    let f = Fixture::new(&[&fake, &other]).await;
     let first = f.tell("a", "event 0").await;
-    until("five attempts", async || fake.came().len() >= 5).await;
-    assert_eq!(f.state(&first).await.0, State::Waiting, "alone, it is tried on");
+    until("five attempts are made", async || fake.came().len() >= 5).await;
+    assert_eq!(f.state(&first).await.0, State::Queued, "a single message is retried");
     for n in 1..4 {
         f.tell("a", &format!("event {n}")).await;
     }
     assert_eq!(numbers(&fake.wait_for(3).await), [1, 2, 3], "the others pass, in order");
     let (state, why) = f.state(&first).await;
     assert_eq!(state, State::Suspect);
-    assert!(why.unwrap().ends_with("and the message behind it did not"));
-    let alert = told.wait_for(1).await;
+    assert!(why.unwrap().ends_with(" times while the next message was delivered"));
+    let alert = other.wait_for(1).await;
     assert_eq!(alert, ["Hookbell: A message to channel a was not delivered"]);
 }
 
@@ -512,9 +515,9 @@ async fn while_all_fail_none_is_buried_and_order_is_kept() {
     }
     sleep(Duration::from_secs(30 * 60)).await;
     let mut asked = numbers(&fake.came().into_iter().map(|(_, text)| text).collect::<Vec<_>>());
-    assert!(asked.contains(&1), "the one behind is tried: {asked:?}");
+    assert!(asked.contains(&1), "the next message is tried: {asked:?}");
     asked.dedup();
-    assert!(!asked.contains(&2), "and no other: {asked:?}");
+    assert!(!asked.contains(&2), "no other message is tried: {asked:?}");
     fake.set(|state| state.always = None);
     assert_eq!(numbers(&fake.wait_for(3).await), [0, 1, 2]);
 }
@@ -536,8 +539,8 @@ async fn a_way_that_fails_buries_nothing_however_often() {
 #[tokio::test(start_paused = true)]
 async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
-    let told = Fake::new("b");
-    let f = Fixture::new(&[&fake, &told]).await;
+    let other = Fake::new("b");
+    let f = Fixture::new(&[&fake, &other]).await;
     let mut old = vec![];
     for n in 0..3 {
         old.push(f.tell("a", &format!("event {n}")).await);
@@ -547,14 +550,14 @@ async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
     sleep(Duration::from_secs(20 * 60)).await;
     for id in &old {
         let (state, why) = f.state(id).await;
-        assert_eq!((state, why.as_deref()), (State::Dead, Some("older than `max_age`, and its chat still fails")));
+        assert_eq!((state, why.as_deref()), (State::Dead, Some("older than `max_age` while the channel is failing")));
     }
-    assert_eq!(f.state(&young).await.0, State::Waiting);
+    assert_eq!(f.state(&young).await.0, State::Queued);
     fake.set(|state| state.always = None);
     assert_eq!(numbers(&fake.wait_for(1).await), [3]);
-    let alerts = told.wait_for(2).await;
+    let alerts = other.wait_for(2).await;
     let expected = ["Hookbell: A message to channel a was not delivered", "Hookbell: Channel a has recovered"];
-    assert_eq!(alerts, expected, "one alert for one cause, and its end");
+    assert_eq!(alerts, expected, "one alert for the cause, and one for its end");
 }
 
 #[tokio::test(start_paused = true)]
@@ -562,36 +565,36 @@ async fn what_waited_while_nobody_ran_is_sent_however_old() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let f = Fixture::new(&[&fake]).await;
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Paused { reason: None }).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     f.tell("a", "event 0").await;
     sleep(MAX_AGE * 3).await;
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(1).await), [0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once() {
-    let gone = || Outcome::Closed(Failure::with_remedy(Reason::Gone, "gone", "make a new one"));
+    let gone = || Outcome::Closed(Failure::with_help(Reason::Gone, "gone", "create a new one"));
     let fake = Fake::new("a").with(|state| state.always = Some(gone()));
-    let told = Fake::new("b");
-    let f = Fixture::new(&[&fake, &told]).await;
+    let other = Fake::new("b");
+    let f = Fixture::new(&[&fake, &other]).await;
     let id = f.tell("a", "event 0").await;
     f.tell("a", "event 1").await;
-    assert_eq!(told.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
+    assert_eq!(other.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
     sleep(MAX_AGE * 2).await;
-    assert_eq!((fake.came().len(), told.shown().len()), (1, 1));
-    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Waiting, vec!["closed".to_owned()]));
+    assert_eq!((fake.came().len(), other.shown().len()), (1, 1));
+    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Queued, vec!["closed".to_owned()]));
     let f = f.restart().await;
     sleep(MAX_AGE).await;
-    assert_eq!(fake.came().len(), 1, "a restart opens nothing");
+    assert_eq!(fake.came().len(), 1, "a restart does not reopen the channel");
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
-    assert_eq!(told.wait_for(2).await.len(), 2, "who opens it in vain is told again");
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
+    assert_eq!(other.wait_for(2).await.len(), 2, "a failed reopening is reported again");
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
 }
 
@@ -615,10 +618,10 @@ async fn opening_a_lane_that_waits_tries_at_once() {
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(3_600))].into());
     let f = Fixture::new(&[&fake]).await;
     f.tell("a", "event 0").await;
-    until("one attempt", async || fake.came().len() == 1).await;
+    until("one attempt is made", async || fake.came().len() == 1).await;
     let began = Instant::now();
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     fake.wait_for(1).await;
     assert!(Instant::now() - began < Duration::from_secs(1));
 }
@@ -632,10 +635,10 @@ async fn what_is_given_up_is_not_sent_though_it_was_read_ahead() {
         ids.push(f.tell("a", &format!("event {n}")).await);
     }
     fake.wait_for(1).await;
-    f.store.give_up(vec![ids[1].clone(), ids[2].clone()], "by hand").await.unwrap();
-    f.dispatcher.bells().change(&Lane("a".to_owned()));
+    f.store.give_up(vec![ids[1].clone(), ids[2].clone()], "by an operator").await.unwrap();
+    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 3]);
-    assert_eq!(f.state(&ids[1]).await, (State::Dead, Some("by hand".to_owned())));
+    assert_eq!(f.state(&ids[1]).await, (State::Dead, Some("by an operator".to_owned())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -649,7 +652,7 @@ async fn a_rejected_message_is_dead_with_the_chats_words_and_the_lane_goes_on() 
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 2]);
     let whole = f.store.delivery(&id).await.unwrap().unwrap();
     assert_eq!(whole.delivery.state, State::Dead);
-    assert_eq!(whole.delivery.said.as_deref(), Some("status 400: invalid_blocks"));
+    assert_eq!(whole.delivery.response.as_deref(), Some("status 400: invalid_blocks"));
     assert!(whole.sent.unwrap().contains("event 1"));
 }
 
@@ -684,8 +687,8 @@ async fn a_lane_that_panics_is_restarted_marked_counted_and_alerted() {
     let id = f.tell("broken", "event 1").await;
     let shown = broken.wait_for(2).await;
     assert!(shown.iter().any(|text| text.contains("event 1")), "{shown:?}");
-    until("the end is written down", || async { f.state(&id).await.0 == State::Delivered }).await;
-    // Whether the message was out when its task panicked, nobody knows.
+    until("the result is stored", || async { f.state(&id).await.0 == State::Delivered }).await;
+    // The message may have been sent before the task panicked.
     assert_eq!(f.outcomes(&id).await, ["unknown", "unknown", "delivered"]);
     assert_eq!(f.health.panics(&task_name(&Lane("broken".to_owned()))), 2);
     assert!(f.health.problems()[0].starts_with("the lane `broken` panicked 2 times"), "{:?}", f.health.problems());

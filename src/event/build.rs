@@ -1,4 +1,4 @@
-//! Builds and pipelines: what machines say of a commit.
+//! Builds and pipeline runs.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -6,35 +6,37 @@ use serde::{Deserialize, Serialize};
 
 use super::{Commit, RefKind};
 
-/// What a build says of a commit. Any system may report one: the host's own pipelines, Jenkins, a script.
+/// Build status of a commit, reported by the host's own pipelines or by any other system, such as Jenkins or a script.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
-    /// What the reporting system calls this sort of build; one commit has one state for each key.
+    /// Key of the build in the reporting system; a commit has one state per key.
     pub key: Option<String>,
-    /// The name to show: `Pipeline #311`.
+    /// Display name: `Pipeline #311`.
     pub name: Option<String>,
-    /// How it stands; `null` for a word that Hookbell does not know.
+    /// State of the build; `null` if Hookbell does not know the host's value.
     pub state: Option<BuildState>,
-    /// What the reporting system says of it.
+    /// Description from the reporting system.
     pub description: Option<String>,
-    /// Its page, or its log.
+    /// URL of the build's page or log.
     pub url: Option<String>,
-    /// The branch that it is for: as the host says, else that of the push or pull request that brought the commit.
+    /// Branch of the build: as reported by the host, else the branch of the push or pull request that contains the
+    /// commit.
     pub branch: Option<String>,
-    /// The commit that was built.
+    /// Commit that was built.
     pub commit: Option<Commit>,
-    /// How often in a row it failed on this branch: with this failure, or before it was fixed.
+    /// Number of consecutive failures on this branch: including this one for `build.failed`, before the fix for
+    /// `build.fixed`.
     pub failures: Option<u64>,
-    /// When it was first reported.
+    /// Time of the first report.
     #[schemars(with = "Option<String>")]
     pub created: Option<Timestamp>,
-    /// When it last changed.
+    /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }
 
 impl Build {
-    /// Takes the branch out of the name (`Pipeline #4 for main`): it is shown beside it.
+    /// Removes the branch from the name (`Pipeline #4 for main`), because messages show the branch separately.
     pub fn shorten_name(&mut self) {
         if let (Some(name), Some(branch)) = (&mut self.name, &self.branch)
             && let Some(bare) = name.strip_suffix(branch.as_str()).and_then(|bare| bare.strip_suffix(" for "))
@@ -45,22 +47,22 @@ impl Build {
     }
 }
 
-/// How a build or a pipeline stands.
+/// State of a build or a pipeline run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BuildState {
-    /// Under way.
+    /// In progress.
     Running,
     /// Passed.
     Succeeded,
-    /// Failed.
+    /// Finished with a failure.
     Failed,
-    /// Stopped before its end.
+    /// Stopped before it finished.
     Stopped,
 }
 
 impl BuildState {
-    /// The text form that rules use.
+    /// Returns the text form that rules use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -71,35 +73,35 @@ impl BuildState {
     }
 }
 
-/// A run of a pipeline of the host's own.
+/// Run of one of the host's own pipelines.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pipeline {
-    /// The host's lasting identity for the run.
+    /// Permanent id of the run on the host.
     pub id: Option<String>,
-    /// The number that its page shows.
+    /// Number of the run, as shown on its page.
     pub number: Option<u64>,
-    /// How it ended; `null` for a word that Hookbell does not know.
+    /// Result of the run; `null` if Hookbell does not know the host's value.
     pub state: Option<BuildState>,
-    /// How it ended, in the host's word.
+    /// Result of the run in the host's terms.
     pub result: Option<String>,
-    /// Its page.
+    /// URL of the run's page.
     pub url: Option<String>,
-    /// Whether it ran for a branch or a tag.
+    /// Kind of the ref that the run is for: `branch` or `tag`.
     pub ref_kind: Option<RefKind>,
-    /// The branch that it ran for.
+    /// Branch that the run is for; `null` for a tag.
     pub branch: Option<String>,
-    /// The tag that it ran for.
+    /// Tag that the run is for; `null` for a branch.
     pub tag: Option<String>,
-    /// What set it off, in lower case: `push`, `manual`, `schedule`.
+    /// Trigger of the run, in lower case: `push`, `manual`, `schedule`.
     pub trigger: Option<String>,
-    /// When it began.
+    /// Start time.
     #[schemars(with = "Option<String>")]
     pub started: Option<Timestamp>,
-    /// When it ended.
+    /// End time.
     #[schemars(with = "Option<String>")]
     pub finished: Option<Timestamp>,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: Option<u64>,
-    /// The same for reading: `4 min 25 s`.
-    pub took: Option<String>,
+    /// Duration as text: `4 min 25 s`.
+    pub duration: Option<String>,
 }

@@ -6,35 +6,35 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A comment.
+/// Comment on a pull request, a commit or an issue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Comment {
-    /// The host's number for it.
+    /// Number of the comment on the host.
     pub id: Option<u64>,
-    /// What it says: Markdown, as its author wrote it; `null` once it is deleted.
+    /// Text in Markdown, as written by the author; `null` if the comment was deleted.
     pub text: Option<String>,
-    /// Who wrote it; may differ from the event's actor.
+    /// Author of the comment; may differ from the event's `actor`.
     pub author: Option<Account>,
-    /// Its page.
+    /// URL of the comment.
     pub url: Option<String>,
-    /// The file that it is on, for a comment on code.
+    /// Path of the file, for a comment on code.
     pub path: Option<String>,
-    /// The line that it is on: of the new file, or of the old one for a removed line.
+    /// Line number: in the new file, or in the old file for a removed line.
     pub line: Option<u64>,
-    /// Whether that line was removed; `null` for a comment on no line.
+    /// `true` if the line was removed; `null` if the comment is not on a line.
     pub removed_line: Option<bool>,
-    /// Whether the code that it is on has changed since.
+    /// `true` if the code has changed since the comment was written.
     pub outdated: Option<bool>,
-    /// The comment that it answers.
+    /// Number of the comment that this one replies to.
     pub reply_to: Option<u64>,
-    /// Whether its thread is resolved.
+    /// `true` if the comment's thread is resolved.
     pub resolved: bool,
-    /// Who resolved it.
+    /// Account that resolved the thread.
     pub resolved_by: Option<Account>,
-    /// When it was written.
+    /// Creation time.
     #[schemars(with = "Option<String>")]
     pub created: Option<Timestamp>,
-    /// When it last changed.
+    /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! Names and ids that must not be mixed up.
+//! Typed names and ids.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ macro_rules! newtypes {
         pub struct $name(String);
 
         impl $name {
-            /// The text form.
+            /// Returns the text form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -41,22 +41,22 @@ macro_rules! newtypes {
 }
 
 newtypes! {
-    /// The id of one request from a host: `req_…`.
+    /// Id of a request from a host: a ULID with the prefix `req_`.
     RequestId
-    /// The id of one event: `evt_…`.
+    /// Id of an event: a ULID with the prefix `evt_`.
     EventId
-    /// The id of one delivery, an event on its way to a channel: `dlv_…`.
+    /// Id of a delivery, which sends an event to a channel: a ULID with the prefix `dlv_`.
     DeliveryId
-    /// A channel's name in the config: `[channels.NAME]`.
+    /// Name of a channel in the configuration: `[channels.NAME]`.
     ChannelName
-    /// A source's name in the config: `[sources.NAME]`, and in its URL, `/hooks/NAME`.
+    /// Name of a source in the configuration, `[sources.NAME]`, and in its URL, `/hooks/NAME`.
     SourceName
 }
 
 macro_rules! fresh {
     ($($name:ident $prefix:literal)*) => {$(
         impl $name {
-            /// A new id. It names, it does not order.
+            /// Generates a new id. Ids identify; their order has no meaning.
             pub fn fresh() -> Self {
                 Self(format!(concat!($prefix, "{}"), Ulid::generate().to_string().to_ascii_lowercase()))
             }

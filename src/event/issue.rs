@@ -6,39 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// An issue, as it was when the host sent it.
+/// Issue, in the state that the host sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Issue {
-    /// Its number within the repository.
+    /// Number within the repository.
     pub id: Option<u64>,
-    /// Its title.
+    /// Title of the issue.
     pub title: Option<String>,
-    /// What it says: Markdown, as its author wrote it.
+    /// Description in Markdown, as written by the author.
     pub text: Option<String>,
-    /// Its page.
+    /// URL of the issue's page.
     pub url: Option<String>,
-    /// Where it is in its life, in the host's word: `new`, `open`, `resolved`, …
+    /// State in the host's terms: `new`, `open`, `resolved`, …
     pub state: Option<String>,
-    /// What sort it is, in the host's word: `bug`, `enhancement`, `proposal`, `task`.
+    /// Type in the host's terms: `bug`, `enhancement`, `proposal`, `task`.
     pub kind: Option<String>,
-    /// How pressing it is, in the host's word: `trivial` to `blocker`.
+    /// Priority in the host's terms, from `trivial` to `blocker`.
     pub priority: Option<String>,
-    /// Its labels; `null` where the host has none to give.
+    /// Labels; `null` if the host does not send them.
     pub labels: Option<Vec<String>>,
-    /// Who reported it.
+    /// Account that reported the issue.
     pub author: Option<Account>,
-    /// Who is to see to it.
+    /// Account that the issue is assigned to.
     pub assignee: Option<Account>,
-    /// The part of the whole that it is about.
+    /// Component that the issue is about.
     pub component: Option<String>,
-    /// The milestone that it belongs to.
+    /// Milestone that the issue belongs to.
     pub milestone: Option<String>,
-    /// The version that it is about.
+    /// Version that the issue is about.
     pub version: Option<String>,
-    /// When it was opened.
+    /// Creation time.
     #[schemars(with = "Option<String>")]
     pub created: Option<Timestamp>,
-    /// When it last changed.
+    /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! The kinds of events: the words that `event = "…"` in a rule and a template's file name speak.
+//! Kinds of events: the names that `event = "…"` in rules and template file names use.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! kinds {
     ($($variant:ident = $name:literal, $meaning:literal;)*) => {
-        /// What happened, in host-neutral words; the text form is what rules and template names use.
+        /// Kind of an event, in host-neutral terms. Rules and template names use its text form.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         pub enum Kind {
             $(#[doc = $meaning] #[serde(rename = $name)] $variant,)*
         }
 
         impl Kind {
-            /// Every kind, in the order in which documents list them.
+            /// All kinds, in the order in which documents list them.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The text form: `pull_request.opened`.
+            /// Returns the text form: `pull_request.opened`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// What it means, in a sentence.
+            /// Returns a short description.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)* }
             }
@@ -31,59 +31,59 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Push = "push", "Commits arrived on a branch that was there before.";
-    BranchCreated = "branch.created", "A new branch, with or without commits.";
-    BranchDeleted = "branch.deleted", "A branch is gone.";
-    TagCreated = "tag.created", "A new tag, or one that was moved (then `forced`).";
-    TagDeleted = "tag.deleted", "A tag is gone.";
+    Push = "push", "Commits were pushed to an existing branch.";
+    BranchCreated = "branch.created", "A branch was created, with or without new commits.";
+    BranchDeleted = "branch.deleted", "A branch was deleted.";
+    TagCreated = "tag.created", "A tag was created, or moved to another commit (then `forced` is `true`).";
+    TagDeleted = "tag.deleted", "A tag was deleted.";
     PullRequestOpened = "pull_request.opened", "A pull request was opened.";
-    PullRequestReady = "pull_request.ready", "A draft became ready for review.";
-    PullRequestUpdated = "pull_request.updated", "Something about a pull request changed, and the host does not say what.";
-    PullRequestCommitsAdded = "pull_request.commits_added", "New commits on the source branch.";
-    PullRequestRetargeted = "pull_request.retargeted", "It now wants to go into another branch.";
-    PullRequestEdited = "pull_request.edited", "Title or description changed.";
-    PullRequestReviewersChanged = "pull_request.reviewers_changed", "Somebody was asked for a review, or no longer is.";
-    PullRequestApproved = "pull_request.approved", "Somebody approved.";
-    PullRequestApprovalWithdrawn = "pull_request.approval_withdrawn", "Somebody took an approval back.";
-    PullRequestChangesRequested = "pull_request.changes_requested", "Somebody asked for changes.";
-    PullRequestChangesWithdrawn = "pull_request.changes_withdrawn", "Somebody took a request for changes back.";
-    PullRequestMerged = "pull_request.merged", "Merged.";
-    PullRequestDeclined = "pull_request.declined", "Closed without a merge.";
-    PullRequestCommentAdded = "pull_request.comment_added", "A new comment.";
-    PullRequestCommentEdited = "pull_request.comment_edited", "A comment was edited.";
-    PullRequestCommentDeleted = "pull_request.comment_deleted", "A comment was deleted.";
-    PullRequestCommentResolved = "pull_request.comment_resolved", "A thread was resolved.";
-    PullRequestCommentReopened = "pull_request.comment_reopened", "A resolved thread was opened again.";
-    CommitCommentAdded = "commit.comment_added", "A comment on a commit.";
-    BuildStarted = "build.started", "A build began.";
+    PullRequestReady = "pull_request.ready", "A draft pull request was marked as ready for review.";
+    PullRequestUpdated = "pull_request.updated", "Something else about a pull request changed.";
+    PullRequestCommitsAdded = "pull_request.commits_added", "Commits were added to a pull request.";
+    PullRequestRetargeted = "pull_request.retargeted", "The target branch of a pull request changed.";
+    PullRequestEdited = "pull_request.edited", "The title or description of a pull request changed.";
+    PullRequestReviewersChanged = "pull_request.reviewers_changed", "The reviewers of a pull request changed.";
+    PullRequestApproved = "pull_request.approved", "A pull request was approved.";
+    PullRequestApprovalWithdrawn = "pull_request.approval_withdrawn", "An approval was withdrawn.";
+    PullRequestChangesRequested = "pull_request.changes_requested", "Changes were requested on a pull request.";
+    PullRequestChangesWithdrawn = "pull_request.changes_withdrawn", "A request for changes was withdrawn.";
+    PullRequestMerged = "pull_request.merged", "A pull request was merged.";
+    PullRequestDeclined = "pull_request.declined", "A pull request was closed without a merge.";
+    PullRequestCommentAdded = "pull_request.comment_added", "A comment was added to a pull request.";
+    PullRequestCommentEdited = "pull_request.comment_edited", "A comment on a pull request was edited.";
+    PullRequestCommentDeleted = "pull_request.comment_deleted", "A comment on a pull request was deleted.";
+    PullRequestCommentResolved = "pull_request.comment_resolved", "A comment thread on a pull request was resolved.";
+    PullRequestCommentReopened = "pull_request.comment_reopened", "A resolved thread on a pull request was reopened.";
+    CommitCommentAdded = "commit.comment_added", "A comment was added to a commit.";
+    BuildStarted = "build.started", "A build started.";
     BuildSucceeded = "build.succeeded", "A build passed.";
-    BuildFixed = "build.fixed", "A build passed after one or more that failed.";
+    BuildFixed = "build.fixed", "A build passed after one or more failures.";
     BuildFailed = "build.failed", "A build failed.";
-    BuildStopped = "build.stopped", "A build was stopped by somebody.";
+    BuildStopped = "build.stopped", "A build was stopped before it finished.";
     PipelineSucceeded = "pipeline.succeeded", "A pipeline run passed.";
     PipelineFailed = "pipeline.failed", "A pipeline run failed.";
-    PipelineStopped = "pipeline.stopped", "A pipeline run was stopped.";
-    IssueOpened = "issue.opened", "A new issue.";
+    PipelineStopped = "pipeline.stopped", "A pipeline run was stopped before it finished.";
+    IssueOpened = "issue.opened", "An issue was opened.";
     IssueUpdated = "issue.updated", "An issue changed.";
-    IssueCommentAdded = "issue.comment_added", "A comment on an issue.";
-    RepositoryCreated = "repository.created", "A new repository.";
+    IssueCommentAdded = "issue.comment_added", "A comment was added to an issue.";
+    RepositoryCreated = "repository.created", "A repository was created.";
     RepositoryForked = "repository.forked", "A repository was forked.";
-    RepositoryUpdated = "repository.updated", "A repository's settings changed.";
-    RepositoryTransferred = "repository.transferred", "A repository has a new owner.";
+    RepositoryUpdated = "repository.updated", "The settings of a repository changed.";
+    RepositoryTransferred = "repository.transferred", "A repository was transferred to a new owner.";
     RepositoryImported = "repository.imported", "A repository was imported.";
-    RepositoryDeleted = "repository.deleted", "A repository is gone.";
-    ProjectUpdated = "project.updated", "A project's settings changed.";
-    Other = "other", "A host's event that Hookbell has no word for: stored, routable, told plainly.";
+    RepositoryDeleted = "repository.deleted", "A repository was deleted.";
+    ProjectUpdated = "project.updated", "The settings of a project changed.";
+    Other = "other", "An event that Hookbell does not recognize: stored, routable, and posted in a generic form.";
 }
 
 impl Kind {
-    /// The kind of this text form, if there is one.
+    /// Returns the kind with this text form.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 
-    /// The parts that events of this kind may hold beside those that all do: `actor`, `repository`, `project`, `changes`.
-    /// Of `other`, nothing is known: it may hold any.
+    /// Returns the optional parts that events of this kind may have, in addition to the parts that any event may have:
+    /// `actor`, `repository`, `project`, `changes`. `other` may have any part.
     pub fn parts(self) -> &'static [&'static str] {
         match (self, self.family()) {
             (Self::CommitCommentAdded, _) => &["commit", "comment"],
@@ -111,7 +111,7 @@ impl Kind {
         }
     }
 
-    /// The part before the dot: `pull_request`, or the whole where there is no dot.
+    /// Returns the part before the dot, `pull_request`, or the full name if there is no dot.
     pub fn family(self) -> &'static str {
         let name = self.as_str();
         name.split_once('.').map_or(name, |(family, _)| family)
@@ -119,7 +119,7 @@ impl Kind {
 }
 
 impl Kind {
-    /// Whether it is about a ref: one push may bring many of these.
+    /// Returns `true` if the kind is about a branch or tag. One push may contain many such events.
     pub fn is_of_ref(self) -> bool {
         matches!(self.family(), "push" | "branch" | "tag")
     }

@@ -1,9 +1,9 @@
-//! The vocabulary that routes and templates share: what happened on a code host, in the host-neutral words
-//! of [`Kind`], [`Account`], [`Repository`], [`Push`], [`PullRequest`], [`Build`], [`Issue`] and their like.
+//! Event model shared by routes and templates: host-neutral types such as [`Kind`], [`Account`], [`Repository`],
+//! [`Push`], [`PullRequest`], [`Build`] and [`Issue`].
 //!
-//! This is ground floor: it knows no provider, no chat, no store. A [`Source`](crate::source::Source) makes
-//! events; routing reads them through [`Event::branch`] and its like; templates see the JSON that an event
-//! serialises to, in which **every** field is present, `null` where it is empty.
+//! Base layer: it depends on no provider, chat or store. A [`Source`](crate::source::Source) creates events. Routing
+//! reads them through accessors such as [`Event::branch`]. Templates see the JSON that an event serializes to, in which
+//! **every** field is present; an empty field is `null`.
 
 mod build;
 mod comment;
@@ -33,79 +33,80 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The version of the JSON shape that [`Event`] serialises to; it is stored beside every event.
+/// Version of the JSON shape that [`Event`] serializes to. It is stored with every event.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One thing that happened on a code host.
+/// An event on a code host.
 ///
-/// A request may hold several (a push of three refs is three events). Which of the optional parts are there
-/// depends on [`kind`](Self::kind): `push` for pushes, branches and tags, `pull_request` for pull requests,
-/// `comment` beside what was commented on, and so on.
+/// One request may contain several events: a push of three refs is three events. The optional parts depend on `kind`:
+/// `push` for pushes, branches and tags, `pull_request` for pull requests, `comment` in addition to the object that was
+/// commented on, and so on. Every field is present; an empty field is `null`. Times are RFC 3339 strings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// What happened, in our words: `pull_request.opened`.
+    /// Kind of the event in Hookbell's terms: `pull_request.opened`.
     pub kind: Kind,
-    /// What happened, in the host's: `pullrequest:created`.
+    /// Event key in the host's terms: `pullrequest:created`.
     pub key: String,
-    /// When it happened, by the host's clock where the payload says so, else when it came in.
+    /// Time of the event: the host's timestamp if the payload has one, else the time at which the request was received.
     #[schemars(with = "Option<String>")]
     pub time: Option<Timestamp>,
-    /// Who did it. `null` where the host names nobody (a pipeline's run).
+    /// Account that triggered the event; `null` if the host names none, as for pipeline runs.
     pub actor: Option<Arc<Account>>,
-    /// Where it happened. `null` for what happens above repositories.
+    /// Repository of the event; `null` for events above the repository level, such as `project.updated`.
     pub repository: Option<Arc<Repository>>,
-    /// The project that this is about, where it is about a whole project.
+    /// Project that the event is about, for events about a whole project.
     pub project: Option<Project>,
-    /// The ref that moved, and its commits.
+    /// Branch or tag that changed, with its commits.
     pub push: Option<Push>,
-    /// All refs that the message is about, where one push moved several in the same way; `push` is the first of them.
+    /// All branches or tags in the message, if one push changed several in the same way; `push` is the first of them.
+    /// Empty otherwise.
     #[serde(default)]
     pub refs: Vec<Ref>,
-    /// The commit that was commented on.
+    /// Commit that was commented on, for `commit.comment_added`.
     pub commit: Option<Commit>,
-    /// The pull request that this is about, as it was when the host sent it.
+    /// Pull request that the event is about, in the state that the host sent.
     pub pull_request: Option<PullRequest>,
-    /// The comment that this is about.
+    /// Comment that the event is about.
     pub comment: Option<Comment>,
-    /// The build that this is about.
+    /// Build that the event is about.
     pub build: Option<Build>,
-    /// The pipeline's run that this is about.
+    /// Pipeline run that the event is about.
     pub pipeline: Option<Pipeline>,
-    /// The issue that this is about, as it was when the host sent it.
+    /// Issue that the event is about, in the state that the host sent.
     pub issue: Option<Issue>,
-    /// The new fork, for `repository.forked`; `repository` is what was forked.
+    /// New fork, for `repository.forked`; `repository` is the original.
     pub forked_to: Option<Repository>,
-    /// Whose the repository was before, for `repository.transferred`.
+    /// Previous owner of the repository, for `repository.transferred`.
     pub previous_owner: Option<Account>,
-    /// What changed, for what was updated: as the host says, or by comparison with what was seen before.
+    /// Changed fields, for updates: as reported by the host, or found by comparison with the last known state.
     pub changes: Vec<Change>,
 }
 
-/// The JSON Schema of [`Event`].
+/// Returns the JSON Schema of [`Event`].
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Event)
 }
 
-/// One thing that changed.
+/// A change of one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
-    /// What: `title`, `state`, `assignee`, `target`, …
+    /// Name of the changed field: `title`, `state`, `assignee`, `target`, …
     pub what: String,
-    /// What it was; `null` if it was nothing, or a text too long to tell.
+    /// Previous value; `null` if there was none, or if the text is too long to show.
     pub old: Option<String>,
-    /// What it is now; `null` likewise.
+    /// New value; `null` if there is none, or if the text is too long to show.
     pub new: Option<String>,
 }
 
 impl Change {
-    /// A change of this from one thing to another.
+    /// Creates a change of `what` from `old` to `new`.
     pub fn new(what: impl Into<String>, old: Option<String>, new: Option<String>) -> Self {
         Self { what: what.into(), old, new }
     }
 }
 
 impl Event {
-    /// An event of this kind with nothing else known of it.
+    /// Creates an event of this kind in which everything else is empty.
     pub fn new(kind: Kind, key: impl Into<String>) -> Self {
         Self {
             kind,
@@ -128,7 +129,8 @@ impl Event {
         }
     }
 
-    /// The branch that rules call `branch`: the ref of a push, the target of a pull request, what a build is for.
+    /// Returns the branch that rules match as `branch`: the branch of a push, the target of a pull request, or the
+    /// branch of a build or pipeline run.
     pub fn branch(&self) -> Option<&str> {
         if let Some(push) = &self.push {
             return push.branch.as_deref();
@@ -140,25 +142,25 @@ impl Event {
         build.or_else(|| self.pipeline.as_ref()?.branch.as_deref())
     }
 
-    /// The workspace, organisation or group in which it happened.
+    /// Returns the workspace, organization or group of the event.
     pub fn workspace(&self) -> Option<&str> {
         let of_repository = self.repository.as_ref().and_then(|repository| repository.workspace.as_deref());
         of_repository.or_else(|| self.project.as_ref()?.workspace.as_deref())
     }
 
-    /// Where it happened, as a source's `repo` must allow it: `workspace/slug`, or `workspace/` for what is about a whole
-    /// workspace. `None` for what names neither.
+    /// Returns the place that a source's `repo` setting must allow: `workspace/slug`, or `workspace/` for an event
+    /// about a whole workspace. Returns `None` if the event names neither.
     pub fn place(&self) -> Option<String> {
         let repository = self.repository.as_ref();
         match repository.and_then(|repository| repository.full_name.clone()) {
             Some(name) => Some(name),
-            // Named by its id alone.
+            // The event names the repository only by its id.
             None if repository.is_some_and(|repository| repository.id.is_some()) => None,
             None => self.workspace().map(|workspace| format!("{workspace}/")),
         }
     }
 
-    /// What the event is about, as a key that stays the same over the life of the thing:
+    /// Returns a key for the object that the event is about. The key is stable for the lifetime of the object:
     /// `pr:<repository id>:<number>`, `ref:<repository id>:<branch or tag>`, `issue:…`, `build:…`, `commit:…`.
     pub fn subject(&self) -> Option<String> {
         let Some(repository) = self.repository.as_deref().and_then(Repository::identity) else {

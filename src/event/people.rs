@@ -1,54 +1,54 @@
-//! People and machines.
+//! Accounts of people and machines.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Somebody, or something, with an account on a code host.
+/// Account on a code host: a person, a bot, an app or a team.
 ///
-/// Hosts leave out nearly anything (deleted accounts, apps without a nickname), so only `name` can be relied on:
-/// the source falls back to "Someone".
+/// Hosts may omit nearly every field (deleted accounts, apps without a nickname). Only `name` is always set: the source
+/// falls back to "Someone".
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
-    /// The host's lasting identity for the account; two accounts are the same if these are.
+    /// Permanent id of the account on the host. Two accounts with the same id are the same account.
     pub id: Option<String>,
-    /// The name to show. Not unique, and not an identity.
+    /// Display name. Not unique: use `id` to identify an account.
     pub name: String,
-    /// A short name, where the host has one. Not unique either.
+    /// Short name, if the host has one. Not unique.
     pub nickname: Option<String>,
-    /// What sort of account it is.
+    /// Kind of the account: `user`, `bot`, `app` or `team`.
     pub kind: AccountKind,
-    /// The account's page.
+    /// URL of the account's page.
     pub url: Option<String>,
-    /// Its picture.
+    /// URL of the account's avatar image.
     pub avatar: Option<String>,
 }
 
 impl Account {
-    /// The name of somebody whom the host does not name.
+    /// Display name of an account that the host does not name.
     pub const UNKNOWN: &'static str = "Someone";
 
-    /// Whether the host says who this is.
+    /// Returns `true` if the host identifies the account.
     pub fn is_known(&self) -> bool {
         self.id.is_some() || self.nickname.is_some() || self.name != Self::UNKNOWN
     }
 }
 
-/// What sort of account it is: what rules call `actor_kind`.
+/// Kind of an account, matched by `actor_kind` in rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AccountKind {
     /// A person.
     User,
-    /// An account that the source's `bots` setting names as a machine.
+    /// A machine account, listed in the source's `bots` setting.
     Bot,
     /// An app or an access token.
     App,
-    /// A team or workspace acting as a whole.
+    /// A team or a workspace.
     Team,
 }
 
 impl AccountKind {
-    /// The text form that rules use.
+    /// Returns the text form that rules use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",

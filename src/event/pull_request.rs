@@ -6,85 +6,85 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// A pull request, as it was when the host sent it.
+/// Pull request, in the state that the host sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequest {
-    /// Its number within the repository.
+    /// Number within the repository.
     pub id: Option<u64>,
-    /// Its title.
+    /// Title of the pull request.
     pub title: Option<String>,
-    /// Its description: Markdown, as its author wrote it; `null` where the host does not send it.
+    /// Description in Markdown, as written by the author; `null` if the host does not send it.
     pub description: Option<String>,
-    /// Its page.
+    /// URL of the pull request's page.
     pub url: Option<String>,
-    /// The address in the host's API of all that it changes, for programs.
+    /// API URL of the full diff, for programs.
     pub diff_url: Option<String>,
-    /// Where it is in its life.
+    /// State of the pull request.
     pub state: Option<PullRequestState>,
-    /// Whether it is a draft; `null` where the host does not say.
+    /// `true` if the pull request is a draft; `null` if the host does not report it.
     pub draft: Option<bool>,
-    /// Whether it waits in the merge queue; `null` where the host does not say.
+    /// `true` if the pull request is in the merge queue; `null` if the host does not report it.
     pub queued: Option<bool>,
-    /// Who opened it.
+    /// Account that opened the pull request.
     pub author: Option<Account>,
-    /// Where the changes come from.
+    /// Branch that contains the changes.
     pub source: Endpoint,
-    /// Where they go.
+    /// Branch that the changes are merged into.
     pub target: Endpoint,
-    /// Who was asked for a review, and their votes; `null` where the host does not say.
+    /// Requested reviewers and their votes; `null` if the host does not report them.
     pub reviewers: Option<Vec<Reviewer>>,
-    /// How many of `reviewers` there are.
+    /// Number of requested reviewers.
     pub reviewer_count: usize,
-    /// How many of `reviewers` approved.
+    /// Number of requested reviewers who approved.
     pub approvals: usize,
-    /// How many of `reviewers` asked for changes.
+    /// Number of requested reviewers who requested changes.
     pub changes_requested: usize,
-    /// Who was asked for a review just now, as far as Hookbell knew the pull request before.
+    /// Reviewers added by this update, compared with the last known state.
     pub reviewers_added: Vec<Reviewer>,
-    /// Who was taken off the review just now.
+    /// Reviewers removed by this update, compared with the last known state.
     pub reviewers_removed: Vec<Reviewer>,
-    /// Whether it comes from a fork; `null` where an end is gone.
+    /// `true` if the source branch is in a fork; `null` if one of the repositories no longer exists.
     pub from_fork: Option<bool>,
-    /// Its labels; `null` where the host has none to give.
+    /// Labels; `null` if the host does not send them.
     pub labels: Option<Vec<String>>,
-    /// Tasks that are still open.
+    /// Number of open tasks.
     pub tasks: Option<u64>,
-    /// Comments so far.
+    /// Number of comments.
     pub comments: Option<u64>,
-    /// Why it was declined, if somebody said.
+    /// Reason for declining the pull request, if one was given.
     pub reason: Option<String>,
-    /// Who merged or declined it.
+    /// Account that merged or declined the pull request.
     pub closed_by: Option<Account>,
-    /// Whether merging it deletes the source branch.
+    /// `true` if the merge deletes the source branch.
     pub closes_source: Option<bool>,
-    /// The hash of the merge commit, once merged.
+    /// Hash of the merge commit, once merged.
     pub merge_commit: Option<String>,
-    /// The merge commit's page.
+    /// URL of the merge commit's page.
     pub merge_commit_url: Option<String>,
-    /// When it was opened.
+    /// Creation time.
     #[schemars(with = "Option<String>")]
     pub created: Option<Timestamp>,
-    /// When it last changed.
+    /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
 }
 
-/// Where a pull request stands in its life.
+/// State of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PullRequestState {
     /// Open for review.
     Open,
-    /// Merged.
+    /// Merged into the target branch.
     Merged,
     /// Closed without a merge.
     Declined,
-    /// Replaced by another one.
+    /// Replaced by another pull request.
     Superseded,
 }
 
 impl PullRequestState {
-    /// The text form that rules use.
+    /// Returns the text form that rules use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
@@ -95,36 +95,36 @@ impl PullRequestState {
     }
 }
 
-/// One end of a pull request. Any part may be missing: the fork or the branch may be gone by now.
+/// Source or target of a pull request; any field is `null` if the fork or the branch no longer exists.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Endpoint {
-    /// The branch.
+    /// Name of the branch.
     pub branch: Option<String>,
-    /// The commit at its tip; 12 characters where the host shortens it.
+    /// Hash of the latest commit of the branch; 12 characters if the host shortens it.
     pub commit: Option<String>,
-    /// The repository that the branch is in: `workspace/slug`.
+    /// Repository of the branch: `workspace/slug`.
     pub repository: Option<String>,
 }
 
-/// Somebody who was asked for a review.
+/// Requested reviewer of a pull request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reviewer {
-    /// The host's lasting identity for the account.
+    /// Permanent id of the account on the host.
     pub id: Option<String>,
-    /// The name to show.
+    /// Display name.
     pub name: String,
-    /// A short name, where the host has one.
+    /// Short name, if the host has one.
     pub nickname: Option<String>,
-    /// What they said so far; `null` if nothing.
+    /// Current vote; `null` if there is none.
     pub vote: Option<Vote>,
 }
 
-/// A reviewer's word.
+/// Vote of a reviewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Vote {
-    /// Fine as it is.
+    /// Approved the changes.
     Approved,
-    /// Not yet.
+    /// Requested changes.
     ChangesRequested,
 }

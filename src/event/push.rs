@@ -1,4 +1,4 @@
-//! Refs that moved.
+//! Branches and tags that were created, moved or deleted.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -6,83 +6,84 @@ use serde::{Deserialize, Serialize};
 
 use super::Account;
 
-/// One ref that was created, moved or deleted.
+/// Branch or tag that was created, moved or deleted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Push {
-    /// Whether it is a branch or a tag.
+    /// Kind of the ref: `branch` or `tag`.
     pub ref_kind: RefKind,
-    /// The branch's name, if it is one.
+    /// Name of the branch; `null` for a tag.
     pub branch: Option<String>,
-    /// The tag's name, if it is one.
+    /// Name of the tag; `null` for a branch.
     pub tag: Option<String>,
-    /// The full hash that the ref pointed at before; `null` if it is new.
+    /// Full hash that the ref pointed to before; `null` if the ref is new.
     pub old: Option<String>,
-    /// The full hash that it points at now; `null` if it was deleted.
+    /// Full hash that the ref points to now; `null` if the ref was deleted.
     pub new: Option<String>,
-    /// The ref is new.
+    /// `true` if the ref is new.
     pub created: bool,
-    /// The ref is gone.
+    /// `true` if the ref was deleted.
     pub deleted: bool,
-    /// History was rewritten: the new commit does not follow from the old one.
+    /// `true` if history was rewritten (the new commit does not descend from the old one) or the tag was moved.
     pub forced: bool,
-    /// The host sent only the newest commits, and there are more.
+    /// `true` if the host sent only the newest commits and there are more.
     pub truncated: bool,
-    /// What moved the ref, if not somebody's own push; known where the pull request was seen before.
+    /// `pull_request` if the merge of a pull request moved the ref and Hookbell knows that pull request; otherwise
+    /// `null`.
     pub via: Option<Via>,
-    /// The number of the pull request that this merges or closes.
+    /// Number of the pull request that this push merges or closes.
     pub pull_request: Option<u64>,
-    /// The commits that the host sent, newest first.
+    /// Commits in the payload, newest first.
     pub commits: Vec<Commit>,
-    /// The files that it changes; `null` where the host does not say.
+    /// Changed files; `null` if the host does not report them.
     pub paths: Option<Vec<String>>,
-    /// How many commits: exact as it stands, or "at least" where `truncated`.
+    /// Number of commits; a lower bound if `truncated` is `true`.
     pub count: usize,
-    /// What the ref points at now, or pointed at before it was deleted.
+    /// Commit that the ref points to, or pointed to before it was deleted.
     pub head: Option<Commit>,
-    /// The page of the ref.
+    /// URL of the ref's page.
     pub url: Option<String>,
-    /// The page that compares old and new.
+    /// URL of the page that compares the old and the new commit.
     pub compare_url: Option<String>,
-    /// The address in the host's API of all that changed, for programs; `null` for new branches and rewritten history.
+    /// API URL of the full diff, for programs; `null` for new branches and rewritten history.
     pub diff_url: Option<String>,
-    /// The page that lists the commits.
+    /// URL of the page that lists the commits.
     pub commits_url: Option<String>,
-    /// An annotated tag's own message.
+    /// Message of an annotated tag.
     pub message: Option<String>,
 }
 
 impl Push {
-    /// The ref's name, of either kind.
+    /// Returns the name of the branch or tag.
     pub fn name(&self) -> Option<&str> {
         self.branch.as_deref().or(self.tag.as_deref())
     }
 }
 
-/// One of several refs that moved in one push, in short.
+/// Summary of one of several branches or tags that one push changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ref {
-    /// Its name.
+    /// Name of the branch or tag.
     pub name: String,
-    /// Its page.
+    /// URL of the ref's page.
     pub url: Option<String>,
-    /// It is new.
+    /// `true` if the ref is new.
     pub created: bool,
-    /// It is gone.
+    /// `true` if the ref was deleted.
     pub deleted: bool,
-    /// Its history was rewritten, or the tag was moved.
+    /// `true` if history was rewritten or the tag was moved.
     pub forced: bool,
-    /// How many commits: exact as it stands, or "at least" where `truncated`.
+    /// Number of commits; a lower bound if `truncated` is `true`.
     pub count: usize,
-    /// The host sent only the newest commits, and there are more.
+    /// `true` if the host sent only the newest commits and there are more.
     pub truncated: bool,
-    /// The short hash of what it points at now, or pointed at before it was deleted.
+    /// Short hash of the commit that the ref points to, or pointed to before it was deleted.
     pub short: Option<String>,
-    /// The first line of that commit's message.
+    /// First line of that commit's message.
     pub subject: Option<String>,
 }
 
 impl Ref {
-    /// The ref of a push, from the JSON of the event.
+    /// Reads the ref of a push from the JSON of an event.
     pub fn of_event_json(json: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct WithPush {
@@ -103,16 +104,16 @@ impl Ref {
     }
 }
 
-/// What moves a ref beside somebody's own push.
+/// Origin of a push other than a direct push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Via {
-    /// The merge of a pull request.
+    /// Merge of a pull request.
     PullRequest,
 }
 
 impl Via {
-    /// The text form that rules use.
+    /// Returns the text form that rules use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PullRequest => "pull_request",
@@ -120,7 +121,7 @@ impl Via {
     }
 }
 
-/// The kind of a ref.
+/// Kind of a ref.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RefKind {
@@ -130,26 +131,26 @@ pub enum RefKind {
     Tag,
 }
 
-/// A commit.
+/// Commit, as sent by the host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Commit {
-    /// The full hash; 12 characters where the host shortens it.
+    /// Full hash; 12 characters if the host shortens it.
     pub hash: String,
-    /// Its first seven characters.
+    /// First seven characters of the hash.
     pub short: String,
-    /// The whole message.
+    /// Full commit message.
     pub message: String,
-    /// The message's first line.
+    /// First line of the message.
     pub subject: String,
-    /// Who wrote it. Never an e-mail address.
+    /// Author of the commit. Never an e-mail address.
     pub author: Option<Account>,
-    /// The author's name, if it is another than who pushed.
+    /// Name of the author, if the author is not the event's `actor`.
     pub by: Option<String>,
-    /// The commit's page.
+    /// URL of the commit's page.
     pub url: Option<String>,
-    /// The hashes of the commits before it: two or more for a merge; empty where the host does not say.
+    /// Hashes of the parent commits: two or more for a merge; empty if the host does not send them.
     pub parents: Vec<String>,
-    /// When it was written.
+    /// Time of the commit.
     #[schemars(with = "Option<String>")]
     pub time: Option<Timestamp>,
 }

@@ -1,67 +1,67 @@
-//! Where things happen.
+//! Repositories and projects.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A repository on a code host.
+/// Repository on a code host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Repository {
-    /// The host's lasting identity; it survives renames.
+    /// Permanent id on the host; a rename does not change it.
     pub id: Option<String>,
-    /// The name people gave it; may hold spaces.
+    /// Display name; may contain spaces.
     pub name: Option<String>,
-    /// `workspace/slug`: what rules call `repo`.
+    /// Full name: `workspace/slug`. Rules match it as `repo`.
     pub full_name: Option<String>,
-    /// The workspace, organisation or group that owns it.
+    /// Workspace, organization or group that owns the repository.
     pub workspace: Option<String>,
-    /// The project that it belongs to, on hosts that have projects.
+    /// Project of the repository, if the host has projects.
     pub project: Option<Project>,
-    /// Its page.
+    /// URL of the repository's page.
     pub url: Option<String>,
-    /// Who may read it.
+    /// Visibility: `public` or `private`.
     pub visibility: Option<Visibility>,
-    /// Whether it is a fork of another.
+    /// `true` if the repository is a fork.
     pub fork: Option<bool>,
-    /// The repository that it is a fork of: `workspace/slug`.
+    /// Repository that this one was forked from: `workspace/slug`.
     pub parent: Option<String>,
-    /// What it is for, as its owners say; `null` where the host does not send it.
+    /// Description of the repository; `null` if the host does not send it.
     pub description: Option<String>,
 }
 
 impl Repository {
-    /// What tells this repository from all others: its id, else its full name.
+    /// Returns a unique key of the repository: its id, else its full name.
     pub fn identity(&self) -> Option<&str> {
         self.id.as_deref().or(self.full_name.as_deref())
     }
 }
 
-/// A group of repositories within a workspace.
+/// Group of repositories within a workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Project {
-    /// The host's lasting identity; it survives renames.
+    /// Permanent id on the host; a rename does not change it.
     pub id: Option<String>,
-    /// The short key: `PLAT`.
+    /// Short key: `PLAT`.
     pub key: Option<String>,
-    /// The name to show.
+    /// Display name.
     pub name: Option<String>,
-    /// The workspace that it belongs to.
+    /// Workspace of the project.
     pub workspace: Option<String>,
-    /// Its page.
+    /// URL of the project's page.
     pub url: Option<String>,
 }
 
-/// Who may read a repository.
+/// Visibility of a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Visibility {
-    /// Anybody.
+    /// Readable by anyone.
     Public,
-    /// Members only.
+    /// Readable by members only.
     Private,
 }
 
 impl Visibility {
-    /// The text form that rules use.
+    /// Returns the text form that rules use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",

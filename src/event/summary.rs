@@ -1,17 +1,17 @@
-//! An event in a line: for lists and alerts.
+//! One-line summaries of events, for lists and alerts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What an event is about, who did it, and its page.
+/// Title, actor and URL of an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
-    /// What the event is about: `#12 Add rate limits`, a branch, a tag, a build.
+    /// Object that the event is about: `#12 Add rate limits`, or the name of a branch, tag or build.
     pub title: Option<String>,
-    /// The name of the account that did it.
+    /// Name of the account that triggered the event.
     pub actor: Option<String>,
-    /// The page to open.
+    /// URL of the event's page on the host.
     pub url: Option<String>,
 }
 

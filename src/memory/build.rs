@@ -1,4 +1,4 @@
-//! Builds: which were told before, and how often in a row they failed.
+//! Builds: reported states, and the number of consecutive failures.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -9,56 +9,56 @@ use serde::{Deserialize, Serialize};
 use super::{Millis, Recall, bounded, commit, is_too_large};
 use crate::event::{Build, BuildState, Event, Kind};
 
-/// Branches and commits of a build of which something is kept; the longest untouched are forgotten first.
+/// Maximum number of stored branches and commits of a build; those that changed longest ago are deleted first.
 const KEPT: usize = 32;
 
-/// Failures in a row that are kept one by one; of those before, only the number is kept.
+/// Maximum number of consecutive failures that are stored individually; earlier ones are only counted.
 const FAILURES: usize = 8;
 
-/// What is remembered of one sort of build, over all commits.
+/// Stored state of a build series, over all commits.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-struct Known {
-    /// By the branch; of a build whose branch nobody knows, by the commit.
+struct BuildMemory {
+    /// Runs by branch; for a build whose branch is unknown, by commit.
     branches: BTreeMap<String, Runs>,
-    /// The last state by commit and key.
+    /// Last state by commit and key.
     last: BTreeMap<String, Last>,
 }
 
-/// When a run began, and when it got to where it is: slow ones end after quick ones that began later, and what is run
-/// once more for the same commit began when it did for the first time.
+/// Start time of a run and time of its state. Slow runs end after fast ones that started later. A run that is repeated
+/// for the same commit keeps its first start time.
 type Moment = (Millis, Millis);
 
-/// The runs on a branch.
+/// Runs on a branch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Runs {
-    /// The newest that passed.
+    /// Newest run that passed.
     passed: Option<Moment>,
-    /// The last ones that failed since.
+    /// Latest failures since then.
     failed: Vec<Failure>,
-    /// Those that failed before them.
+    /// Number of failures before those in `failed`.
     earlier: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Last {
     state: BuildState,
-    /// A hash: it may be long, and is only compared.
+    /// Hash: the URL may be long, and is only compared.
     url: Option<String>,
     at: Millis,
 }
 
-/// A run that failed.
+/// Run that failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Failure {
     at: Moment,
-    /// Hashes that tell which commit it was of, under which key, and which run.
+    /// Hashes of the commit, of the key, and of the run.
     commit: String,
     key: String,
     run: String,
 }
 
-/// A run that ended.
+/// Run that ended.
 struct Ended {
     at: Moment,
     commit: String,
@@ -71,7 +71,7 @@ impl Runs {
         self.passed.max(failed).unwrap_or_default()
     }
 
-    /// Takes note of a failure: how many there are in a row with it. `None` where a newer run passed before.
+    /// Stores a failure. Returns the number of consecutive failures up to it, or `None` if a newer run passed.
     fn fail(&mut self, ended: Ended, run: String) -> Option<u64> {
         let Ended { at, commit, key } = ended;
         if self.passed.is_some_and(|passed| passed >= at) {
@@ -88,10 +88,11 @@ impl Runs {
         Some(self.earlier + self.failed.len() as u64)
     }
 
-    /// Takes note of a run that passed: how many failures it ends. `None` where it ends none, or a newer one failed.
+    /// Stores a run that passed. Returns the number of failures that it ends, or `None` if it ends none or a newer run
+    /// failed.
     fn pass(&mut self, ended: &Ended) -> Option<u64> {
         let before = self.earlier + self.failed.len() as u64;
-        // Parts of one build run side by side for the same commit: one that passes says nothing of another that failed.
+        // Parts of one build run in parallel for the same commit: a part that passes does not fix another that failed.
         let goes_on = |failed: &Failure| {
             let beside = failed.commit == ended.commit && failed.key != ended.key && failed.at.1 > ended.at.0;
             failed.at > ended.at || beside
@@ -105,15 +106,15 @@ impl Runs {
     }
 }
 
-/// What changes from one run to the next: a number or a UUID at the end of a key or a name.
+/// Part of a key or name that differs between runs: a number or a UUID at its end.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static RUN: LazyLock<Regex> = LazyLock::new(|| {
     let uuid = r"\{?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}\}?";
     Regex::new(&format!(r"(?i)(?:^|[\s/#:_.-]+)(?:#?[0-9]+|{uuid})$")).expect("a valid pattern")
 });
 
-/// What stays the same over the runs of one sort of build: its key without the run's number; or if nothing is left of that,
-/// its name without it.
+/// Returns the name that all runs of a build share: its key without the run's number, or, if nothing is left of it, its
+/// name without the number.
 fn series(build: &Build) -> Option<String> {
     let key = build.key.as_deref()?;
     let bare = RUN.replace(key, "");
@@ -135,7 +136,7 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     subjects.extend(event.build.as_ref().and_then(|build| subject(build, repository)));
 }
 
-/// Completes a build's branch, folds what was told before, and tells what is fixed from what passes.
+/// Completes a build's branch, suppresses repeated states, and distinguishes fixed builds from passed ones.
 pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_>) -> Option<&'static str> {
     let build = event.build.as_mut()?;
     let subject = subject(build, repository);
@@ -145,7 +146,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     }
     build.shorten_name();
     let (hash, state, subject) = (hash?, build.state?, subject?);
-    let mut known: Known = memory.get(&subject).unwrap_or_default();
+    let mut known: BuildMemory = memory.get(&subject).unwrap_or_default();
     let millis = |time: Option<jiff::Timestamp>| time.map_or(memory.now, jiff::Timestamp::as_millisecond);
     let (began, at) = (millis(build.created.or(build.updated)), millis(build.updated.or(build.created)));
 
@@ -154,10 +155,10 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let this = super::hash(&format!("{of_commit}:{}", build.key.as_deref().unwrap_or_default()));
     if let Some(last) = known.last.get(&this) {
         if last.at > at {
-            return Some("a later state of this build was told before");
+            return Some("a later state of this build was already reported");
         }
         if last.state == state && (state == BuildState::Running || last.url == url) {
-            return Some("this state of the build was told before");
+            return Some("this state of the build was already reported");
         }
     }
     let place = build.branch.as_deref().map_or_else(|| format!("@{hash}"), |branch| bounded(branch).into_owned());
@@ -178,7 +179,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     known.last.insert(this, Last { state, url, at });
     forget(&mut known.branches, Runs::newest);
     forget(&mut known.last, |last| last.at);
-    // A series on very many branches keeps those that were built last.
+    // A series with very many branches keeps those with the latest runs.
     while known.branches.len() > 1 && is_too_large(&known) {
         forget_oldest(&mut known.branches, Runs::newest);
         forget_oldest(&mut known.last, |last| last.at);
@@ -187,7 +188,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     None
 }
 
-/// Drops what was untouched for longest, down to [`KEPT`].
+/// Deletes the oldest entries, down to [`KEPT`].
 fn forget<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
     while states.len() > KEPT {
         forget_oldest(states, &at);

@@ -1,43 +1,44 @@
-//! Commits: the branch that brought one, and the pull requests that it is the tip or the merge of.
+//! Commits: the branch of a commit, and the pull requests of which it is the tip or the merge.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Recall, pull_request};
 use crate::event::{Event, PullRequest, PullRequestState, Push, Via};
 
-/// Of how many pull requests one commit is remembered to be the tip.
+/// Maximum number of pull requests that are stored for one tip.
 const TIPS: usize = 8;
 
-/// What is remembered of a commit.
+/// Stored state of a commit.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct Known {
-    /// The branch that it came on.
+struct CommitMemory {
+    /// Branch to which the commit was pushed.
     branch: Option<String>,
-    /// The pull requests that it is the tip of.
+    /// Pull requests of which the commit is the tip.
     tips: Vec<Ends>,
-    /// The pull request that was merged as it.
+    /// Pull request that was merged as this commit.
     merge: Option<Ends>,
 }
 
-/// A pull request, as its commits know it.
+/// Pull request, as stored with its commits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Ends {
     id: u64,
-    /// Its branch, if that is one of this repository.
+    /// Source branch, if it is in this repository.
     source: Option<String>,
     target: Option<String>,
-    /// It is merged, or merging it deletes its branch.
+    /// `true` if the pull request is merged, or if its merge deletes the source branch.
     closes_source: bool,
 }
 
-/// Hashes are shortened to twelve characters in pull requests, so they are here.
+/// Returns the subject of a commit. Pull requests contain hashes of twelve characters, so all hashes are shortened to
+/// that length.
 pub(super) fn subject(repository: &str, hash: &str) -> String {
     let short = hash.char_indices().nth(12).map_or(hash, |(end, _)| &hash[..end]);
     format!("commit:{repository}:{short}")
 }
 
-/// The commits that a push, a pull request or a build is about.
+/// Adds the commits of a push, a pull request or a build.
 pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<String>) {
     let mut add = |hash: &str| subjects.push(subject(repository, hash));
     if let Some(push) = &event.push {
@@ -53,17 +54,17 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     }
 }
 
-/// The commits that a merge joins; of what is no merge, none.
+/// Returns the commits that a merge joins; none for another commit.
 fn parents(push: &Push) -> impl Iterator<Item = &String> {
     let merge = push.head.as_ref().filter(|head| head.parents.len() > 1 && !push.deleted);
     merge.into_iter().flat_map(|head| &head.parents)
 }
 
-/// Says whether a push is the merge of a pull request, and remembers the branch of its commits.
+/// Determines whether a push is the merge of a pull request, and stores the branch of its commits.
 pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Recall<'_>) {
     let Some(push) = &mut event.push else { return };
     let claimed = push.pull_request.take();
-    // Nobody merges by force, or by creating a branch.
+    // A merge neither rewrites history nor creates a branch.
     if !push.forced && !push.created {
         push.pull_request = merged(push, repository, memory);
         if push.pull_request.is_none()
@@ -77,9 +78,9 @@ pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Reca
     let hashes = push.new.iter().chain(push.commits.iter().map(|commit| &commit.hash));
     for (n, hash) in hashes.enumerate() {
         let subject = subject(repository, hash);
-        let mut known: Known = memory.get(&subject).unwrap_or_default();
-        // The tip of a branch that moved is that branch's now. What a new branch lists, and what is below the tip, may
-        // have been on another before, and stays there.
+        let mut known: CommitMemory = memory.get(&subject).unwrap_or_default();
+        // The tip of a moved branch belongs to that branch. Commits below the tip, and those that a new branch lists,
+        // may already belong to another branch, and stay there.
         if known.branch.is_none() || (n == 0 && !push.created) {
             known.branch = Some(branch.clone());
             memory.set(&subject, &known);
@@ -87,9 +88,9 @@ pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Reca
     }
 }
 
-/// The pull request that a push merges, or whose branch it deletes because of that.
+/// Returns the pull request that a push merges, or whose merge deletes the branch.
 fn merged(push: &Push, repository: &str, memory: &Recall<'_>) -> Option<u64> {
-    let known = |hash: &str| memory.get::<Known>(&subject(repository, hash)).unwrap_or_default();
+    let known = |hash: &str| memory.get::<CommitMemory>(&subject(repository, hash)).unwrap_or_default();
     let branch = push.branch.as_ref()?;
     if push.deleted {
         let tips = known(push.old.as_deref()?).tips;
@@ -100,18 +101,18 @@ fn merged(push: &Push, repository: &str, memory: &Recall<'_>) -> Option<u64> {
     if let Some(merge) = head.merge.as_ref().filter(goes_here) {
         return Some(merge.id);
     }
-    // The tip itself, moved forward, or joined by a merge.
+    // A fast-forward to the tip, or a merge commit with the tip as a parent.
     let of_parents = parents(push).flat_map(|hash| known(hash).tips);
     head.tips.into_iter().chain(of_parents).find(|tip| goes_here(&tip)).map(|tip| tip.id)
 }
 
-/// Remembers the commits of a pull request; `before` is the tip that it had.
+/// Stores the commits of a pull request; `before` is its previous tip.
 pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: &str, memory: &mut Recall<'_>) {
     let Some(id) = pr.id else { return };
-    // A branch of a fork has a name there, and none here.
+    // A branch of a fork does not exist in this repository.
     let source = pr.source.branch.clone().filter(|_| pr.from_fork == Some(false));
     if let Some(before) = before.filter(|before| Some(*before) != pr.source.commit.as_deref()) {
-        memory.set(&subject(repository, before), &Known { branch: source.clone(), ..Known::default() });
+        memory.set(&subject(repository, before), &CommitMemory { branch: source.clone(), ..CommitMemory::default() });
     }
     let merged = pr.state == Some(PullRequestState::Merged);
     let ends =
@@ -119,7 +120,7 @@ pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: 
     let open = matches!(pr.state, None | Some(PullRequestState::Open));
     if let Some(hash) = &pr.source.commit {
         let subject = subject(repository, hash);
-        let mut known: Known = memory.get(&subject).unwrap_or_default();
+        let mut known: CommitMemory = memory.get(&subject).unwrap_or_default();
         known.tips.retain(|tip| tip.id != id);
         known.tips.extend((open || merged).then(|| ends.clone()));
         known.tips.sort_by_key(|tip| tip.id);
@@ -129,13 +130,13 @@ pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: 
     }
     if let Some(hash) = pr.merge_commit.as_ref().filter(|_| merged) {
         let subject = subject(repository, hash);
-        let known: Known = memory.get(&subject).unwrap_or_default();
-        memory.set(&subject, &Known { merge: Some(ends), ..known });
+        let known: CommitMemory = memory.get(&subject).unwrap_or_default();
+        memory.set(&subject, &CommitMemory { merge: Some(ends), ..known });
     }
 }
 
-/// The branch that brought a commit, or on which it is to be reviewed.
+/// Returns the branch to which a commit was pushed, or the source branch of its pull request.
 pub(super) fn branch(hash: &str, repository: &str, memory: &Recall<'_>) -> Option<String> {
-    let known: Known = memory.get(&subject(repository, hash))?;
+    let known: CommitMemory = memory.get(&subject(repository, hash))?;
     known.branch.or_else(|| known.tips.into_iter().find_map(|tip| tip.source))
 }

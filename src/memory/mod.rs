@@ -1,11 +1,12 @@
-//! What is remembered of pull requests, commits, builds and repositories, and how events are named by it.
+//! Memory: the last known state of pull requests, commits, builds and repositories, which determines the kinds of
+//! events.
 //!
-//! Hosts do not say what changed about a pull request, nor whether the last build failed. So the last seen state of
-//! each is kept with the store, and an event is named by the difference. All of it runs within the transaction that
-//! takes a request in: it is pure, and knows no provider.
+//! Hosts report neither what changed in a pull request nor whether the last build failed. So the store keeps the last
+//! known state of each, and the difference determines the kind of an event. All of this runs in the transaction that
+//! accepts a request: it is pure, and knows no provider.
 //!
-//! Requests may come twice, and in any order. What is older than what is remembered changes nothing, so that any
-//! order leads to the same memory.
+//! Requests may arrive twice and in any order. A state that is older than the stored one changes nothing, so that any
+//! order results in the same memory.
 
 mod build;
 mod commit;
@@ -25,14 +26,14 @@ use sha2::{Digest, Sha256};
 use crate::event::{Event, Repository, SourceName};
 pub use seen::{Seen, seen, subject_of_body};
 
-/// The last seen state of subjects, by the subject.
+/// Last known states, by subject.
 pub type Memory = BTreeMap<String, Value>;
 
-/// A moment: milliseconds since 1970.
+/// Time in milliseconds since 1970.
 type Millis = i64;
 
-/// What must be remembered to name these events. Each source has a memory of its own: what one says changes nothing of
-/// what another is told.
+/// Returns the subjects whose states determine the kinds of these events. Each source has its own memory: the requests
+/// of one source do not affect the events of another.
 pub fn subjects(source: &SourceName, events: &[Event]) -> Vec<String> {
     let mut subjects = vec![];
     for event in events {
@@ -48,17 +49,18 @@ pub fn subjects(source: &SourceName, events: &[Event]) -> Vec<String> {
     subjects.into_iter().map(|subject| scoped(source, &subject)).collect()
 }
 
-/// Maximum length of a subject in bytes; of a longer one, a hash is remembered.
+/// Maximum length of a subject in bytes; a longer one is replaced by a hash.
 const MAX_SUBJECT: usize = 256;
 
-/// Maximum size of a remembered state in bytes, as JSON; a larger one is not remembered.
+/// Maximum size of a state in bytes, as JSON; a larger one is not stored.
 const MAX_STATE: usize = 16 * 1024;
 
 fn scoped(source: &SourceName, subject: &str) -> String {
     format!("{source}/{}", bounded(subject))
 }
 
-/// A text of untrusted length as a key: itself, or if it is long its beginning and its hash.
+/// Converts a text of untrusted length to a key: a short text is unchanged, a long one becomes its beginning and its
+/// hash.
 fn bounded(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_SUBJECT {
         return text.into();
@@ -67,17 +69,17 @@ fn bounded(text: &str) -> Cow<'_, str> {
     format!("{beginning}…{}", hash(text)).into()
 }
 
-/// Whether a state takes more than [`MAX_STATE`].
+/// Returns `true` if a state is larger than [`MAX_STATE`].
 fn is_too_large(state: &impl Serialize) -> bool {
     serde_json::to_vec(state).is_ok_and(|state| state.len() > MAX_STATE)
 }
 
-/// A short name for a text: 16 hex digits.
+/// Returns a short hash of a text: 16 hex digits.
 fn hash(text: &str) -> String {
     hex::encode(&Sha256::digest(text.as_bytes())[..8])
 }
 
-/// Names events by what is remembered of what they are about, and remembers what they say.
+/// Determines the kinds of events from the stored states, and collects the new states.
 pub struct Recall<'a> {
     source: &'a SourceName,
     before: &'a Memory,
@@ -86,45 +88,45 @@ pub struct Recall<'a> {
 }
 
 impl<'a> Recall<'a> {
-    /// Begins with what the store remembers.
+    /// Starts with the states from the store.
     pub fn new(source: &'a SourceName, before: &'a Memory, now: Millis) -> Self {
         Self { source, before, after: Memory::new(), now }
     }
 
-    /// Gives a repository that is named by its id alone its name back.
+    /// Restores the name of a repository that the event identifies only by its id.
     pub fn identify(&self, event: &mut Event) {
         repository::identify(event, self);
     }
 
-    /// Names an event and completes it. The result is why nobody need hear of it, if that is so.
+    /// Determines the kind of an event and completes it. Returns the reason if the event is suppressed.
     pub fn name(&mut self, event: &mut Event) -> Option<&'static str> {
         self.identify(event);
         repository::remember(event, self);
         let repository = event.repository.as_ref()?.identity()?.to_owned();
         commit::recall_push(event, &repository, self);
         reference::remember(event, &repository, self);
-        let silent = pull_request::recall(event, &repository, self);
-        silent.or_else(|| build::recall(event, &repository, self))
+        let suppressed = pull_request::recall(event, &repository, self);
+        suppressed.or_else(|| build::recall(event, &repository, self))
     }
 
-    /// What is to be remembered from now on.
+    /// Returns the new states.
     pub fn into_memory(self) -> Memory {
         self.after
     }
 
-    /// What is remembered of a subject. A state of a shape that is known no more is as good as none.
+    /// Returns the state of a subject. A state of an unknown shape counts as missing.
     fn get<T: DeserializeOwned>(&self, subject: &str) -> Option<T> {
         let subject = scoped(self.source, subject);
         let state = self.after.get(&subject).or_else(|| self.before.get(&subject))?;
         T::deserialize(state).ok()
     }
 
-    /// Remembers a state, if it is a new one.
+    /// Stores a state, if it is new.
     fn set(&mut self, subject: &str, state: &impl Serialize) {
         let subject = scoped(self.source, subject);
         let Ok(mut state) = serde_json::to_value(state) else { return };
         if is_too_large(&state) {
-            // What was remembered before would be wrong now.
+            // The previous state is no longer correct.
             state = Value::Null;
         }
         if self.before.get(&subject) != Some(&state) || self.after.contains_key(&subject) {

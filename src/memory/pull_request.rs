@@ -1,4 +1,4 @@
-//! Pull requests: what changed since they were seen last.
+//! Pull requests: the changes since the last known state.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,40 +9,40 @@ use std::collections::HashSet;
 use super::{Recall, commit};
 use crate::event::{Change, Event, Kind, PullRequest, PullRequestState, Reviewer};
 
-/// Size of the reviewers that are remembered, in bytes.
+/// Maximum size of the stored reviewers in bytes.
 const MAX_REVIEWERS: usize = 10 * 1024;
 
-/// Why an event is not told.
-const TOLD_BEFORE: &str = "this state of the pull request was told before";
+/// Suppression reason for a repeated state.
+const TOLD_BEFORE: &str = "this state of the pull request was already reported";
 
-/// Why an update is not told.
-const NOTHING_CHANGED: &str = "nothing that Hookbell knows of has changed since the pull request was last seen";
+/// Suppression reason for an update without a known change.
+const NOTHING_CHANGED: &str = "no field that Hookbell tracks has changed since the last update of the pull request";
 
-/// What is remembered of a pull request.
+/// Stored state of a pull request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Known {
+struct PullRequestMemory {
     state: Option<PullRequestState>,
     draft: Option<bool>,
     queued: Option<bool>,
     title: Option<String>,
-    /// A hash: the text may be long, and what it was is not told.
+    /// Hash: the text may be long, and messages do not show the old text.
     description: Option<String>,
     commit: Option<String>,
     target: Option<String>,
     reviewers: Option<Vec<Reviewer>>,
     updated: Option<Timestamp>,
-    /// It was not only seen beside a vote or a comment.
+    /// `true` if the state was reported, not only received with a vote or a comment.
     told: bool,
-    /// The commit as which its merge was pushed.
+    /// Commit that was pushed as the merge of the pull request.
     landed: Option<String>,
 }
 
-impl Known {
+impl PullRequestMemory {
     fn of(pr: &PullRequest, told: bool, landed: Option<String>) -> Self {
         let of_reviewers = |reviewers: &Vec<Reviewer>| -> Vec<Reviewer> {
             reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect()
         };
-        // Of very many, or of long names, none are remembered: then nobody knows who was asked since.
+        // Reviewers are not stored if there are too many or their names are too long; then added reviewers are unknown.
         let bytes = |reviewer: &Reviewer| {
             let parts = [reviewer.id.as_deref(), Some(reviewer.name.as_str()), reviewer.nickname.as_deref()];
             64 + parts.iter().flatten().map(|part| part.len()).sum::<usize>()
@@ -77,11 +77,12 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     subjects.extend(ids.into_iter().flatten().map(|id| subject(repository, id)));
 }
 
-/// Whether a push of `head` to `branch`, whose message says that it merges this pull request, may be believed: it is
-/// known, goes there, and has not landed as another commit before. If so, it has landed as this one.
+/// Returns `true` if a push of `head` to `branch` may be the merge of this pull request, as its message claims: the
+/// pull request is known, has this target, and was not merged as another commit before. Then stores the push as the
+/// merge.
 pub(super) fn lands(id: u64, branch: &str, head: &str, repository: &str, memory: &mut Recall<'_>) -> bool {
     let subject = subject(repository, id);
-    let Some(mut known) = memory.get::<Known>(&subject) else { return false };
+    let Some(mut known) = memory.get::<PullRequestMemory>(&subject) else { return false };
     let may_land = matches!(known.state, None | Some(PullRequestState::Open | PullRequestState::Merged))
         && known.target.as_deref() == Some(branch)
         && known.landed.as_deref().is_none_or(|landed| landed == head);
@@ -92,12 +93,12 @@ pub(super) fn lands(id: u64, branch: &str, head: &str, repository: &str, memory:
     may_land
 }
 
-/// Names an update by what changed.
+/// Determines the kind of an update from what changed.
 pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_>) -> Option<&'static str> {
     let pr = event.pull_request.as_mut()?;
     let subject = subject(repository, pr.id?);
-    let before: Option<Known> = memory.get(&subject);
-    // Votes and comments come beside the updates that they overtake; what those are about to tell stays untold.
+    let before: Option<PullRequestMemory> = memory.get(&subject);
+    // Votes and comments may overtake the update that they include; the update must still be reported.
     let tells_state = matches!(
         event.kind,
         Kind::PullRequestOpened
@@ -108,31 +109,35 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     );
     let Some(before) = before else {
         commit::remember_tips(pr, None, repository, memory);
-        memory.set(&subject, &Known::of(pr, tells_state, None));
+        memory.set(&subject, &PullRequestMemory::of(pr, tells_state, None));
         return None;
     };
-    let now = Known::of(pr, true, before.landed.clone());
+    let now = PullRequestMemory::of(pr, true, before.landed.clone());
     let overtaken = before.updated.zip(now.updated).is_some_and(|(before, now)| now < before);
     if !tells_state || overtaken {
         return None;
     }
-    let mut silent = None;
+    let mut suppressed = None;
     if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
         let (kind, changes) = difference(&before, &now, pr);
         if changes.is_empty() && before.told {
             let same = before.updated.is_some() && before.updated == now.updated;
-            silent = Some(if same { TOLD_BEFORE } else { NOTHING_CHANGED });
+            suppressed = Some(if same { TOLD_BEFORE } else { NOTHING_CHANGED });
         }
         event.kind = kind.unwrap_or(event.kind);
         event.changes = changes;
     }
     commit::remember_tips(pr, before.commit.as_deref(), repository, memory);
     memory.set(&subject, &now);
-    silent
+    suppressed
 }
 
-/// All that changed, and the kind of what matters most of it.
-fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind>, Vec<Change>) {
+/// Returns all changes, and the kind of the most important one.
+fn difference(
+    before: &PullRequestMemory,
+    now: &PullRequestMemory,
+    pr: &mut PullRequest,
+) -> (Option<Kind>, Vec<Change>) {
     let (mut kinds, mut changes) = (vec![], vec![]);
     if (before.draft, now.draft) == (Some(true), Some(false)) {
         kinds.push(Kind::PullRequestReady);
@@ -157,7 +162,7 @@ fn difference(before: &Known, now: &Known, pr: &mut PullRequest) -> (Option<Kind
             other.iter().map(|known| &known.name).collect(),
         );
         let nameless: HashSet<_> = other.iter().filter(|known| known.id.is_none()).map(|known| &known.name).collect();
-        // Names are no identities, but all that some accounts have.
+        // Names are not unique, but some accounts have nothing else.
         let is_there = |reviewer: &Reviewer| match &reviewer.id {
             Some(id) => ids.contains(id) || nameless.contains(&reviewer.name),
             None => names.contains(&reviewer.name),

@@ -1,18 +1,18 @@
-//! Branches and tags: where they were last seen.
+//! Branches and tags: their last known commits.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Recall, hash};
 use crate::event::{Event, Push, RefKind};
 
-/// What is remembered of a ref.
+/// Stored state of a ref.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
-struct Known {
-    /// The commit, as a hash of its name; none of a ref that was deleted.
+struct RefMemory {
+    /// Hash of the commit's name; `None` if the ref was deleted.
     at: Option<String>,
 }
 
-impl Known {
+impl RefMemory {
     fn after(push: &Push) -> Self {
         Self { at: push.new.as_deref().map(hash) }
     }
@@ -30,17 +30,17 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     subjects.extend(event.push.as_ref().and_then(|push| subject(push, repository)));
 }
 
-/// Remembers where a push left its ref.
+/// Stores the commit to which a push moved its ref.
 pub(super) fn remember(event: &Event, repository: &str, memory: &mut Recall<'_>) {
     if let Some(push) = &event.push
         && let Some(subject) = subject(push, repository)
     {
-        memory.set(&subject, &Known::after(push));
+        memory.set(&subject, &RefMemory::after(push));
     }
 }
 
-/// Whether the ref of a push is still where the push left it.
+/// Returns `true` if the ref of a push is still at the commit to which the push moved it.
 pub(super) fn is_still_there(push: &Push, repository: &str, memory: &Recall<'_>) -> bool {
-    let known = subject(push, repository).and_then(|subject| memory.get::<Known>(&subject));
-    known.is_some_and(|known| known == Known::after(push))
+    let known = subject(push, repository).and_then(|subject| memory.get::<RefMemory>(&subject));
+    known.is_some_and(|known| known == RefMemory::after(push))
 }

@@ -1,4 +1,4 @@
-//! Repositories by their lasting identity: some requests name them by nothing else.
+//! Repositories by id: some requests identify a repository only by its id.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! A body that was seen before: sent by a second webhook, or sent again.
+//! Repeated bodies: sent by a second webhook, or sent again.
 //!
-//! Only the body is signed. The host's name for a request is not, so a recorded delivery could be sent again under a new
-//! one.
+//! Only the body is signed. The host's id of a request is not, so a recorded delivery could be sent again with another
+//! id.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,37 +9,38 @@ use sha2::{Digest, Sha256};
 use super::{Memory, Millis, Recall, reference};
 use crate::event::{Event, Repository, RequestId, SourceName};
 
-/// Time within which a second webhook sends the same event, in milliseconds.
+/// Maximum time between the deliveries of one event by two webhooks, in milliseconds.
 const TWO_WEBHOOKS: Millis = 60_000;
 
-/// The request that brought a body first.
+/// First request with a body.
 #[derive(Debug, Serialize, Deserialize)]
-struct Known {
+struct BodyMemory {
     hook: Option<String>,
     request: String,
     at: Millis,
 }
 
-/// Whether a body was seen before.
+/// Result of the check for a repeated body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// It was not, or what it says may well have happened once more.
+    /// The body is new, or its event may have happened again.
     New,
-    /// Another webhook sent it just before, as this request. If both a workspace and a repository have a webhook,
-    /// Bitbucket sends each event twice.
+    /// Another webhook sent the body shortly before, in this request. If both a workspace and a repository have a
+    /// webhook, Bitbucket sends each event twice.
     ByOtherHook(String),
-    /// It is the same event as this request's.
+    /// The event is the same as in this request.
     Before(String),
 }
 
-/// What must be remembered of a body. Bodies that say the same of different families of events are told apart: hosts send
-/// the same body under two keys.
+/// Returns the subject of a body. The same body has one subject per family of events, because hosts send the same body
+/// with two keys.
 pub fn subject_of_body(source: &SourceName, events: &[Event], body: &[u8]) -> String {
     let kind = events.first().map_or("none", |event| family(event));
     format!("body:{source}:{kind}:{}", hex::encode(&Sha256::digest(body)[..16]))
 }
 
-/// Under which of their keys the same comment or vote came makes no difference.
+/// Returns the family of an event. All events of a comment or a vote have the same family, whichever key they were sent
+/// with.
 fn family(event: &Event) -> &'static str {
     let is_vote = ["approv", "changes_"].iter().any(|part| event.kind.as_str().contains(part));
     match event.kind.family() {
@@ -49,17 +50,18 @@ fn family(event: &Event) -> &'static str {
     }
 }
 
-/// Whether a body was seen before; and what to remember of it.
+/// Checks whether a body is repeated, and stores it if it is new.
 ///
-/// A body that carries its event's own time cannot say two things. That of a push can: a branch may be created, deleted,
-/// and created again at the same commit. It is the same push as long as all of its refs are where it left them.
+/// A body that contains the time of its event can describe only one event. The body of a push can describe several: a
+/// branch may be created, deleted, and created again at the same commit. It is the same push as long as all of its refs
+/// are where the push moved them.
 pub fn seen(
     (subject, events): (&str, &[Event]),
     (hook, request, now): (Option<&str>, &RequestId, Millis),
     recall: &Recall<'_>,
     after: &mut Memory,
 ) -> Seen {
-    let known = recall.before.get(subject).and_then(|state| Known::deserialize(state).ok());
+    let known = recall.before.get(subject).and_then(|state| BodyMemory::deserialize(state).ok());
     let seen = match known {
         Some(known) if known.hook.as_deref() != hook && (now - known.at).abs() <= TWO_WEBHOOKS => {
             Seen::ByOtherHook(known.request)
@@ -70,13 +72,13 @@ pub fn seen(
         _ => Seen::New,
     };
     if seen == Seen::New {
-        let now = Known { hook: hook.map(ToOwned::to_owned), request: request.to_string(), at: now };
+        let now = BodyMemory { hook: hook.map(ToOwned::to_owned), request: request.to_string(), at: now };
         after.extend(serde_json::to_value(now).ok().map(|state| (subject.to_owned(), state)));
     }
     seen
 }
 
-/// Whether an event that a known body tells of is the one that it told of before.
+/// Returns `true` if an event of a known body is the event that was reported before.
 fn is_same(event: &Event, recall: &Recall<'_>) -> bool {
     match (&event.push, event.repository.as_deref().and_then(Repository::identity)) {
         (Some(push), Some(repository)) => reference::is_still_there(push, repository, recall),

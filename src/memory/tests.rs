@@ -10,7 +10,7 @@ fn source_name() -> SourceName {
     SourceName::from("bitbucket")
 }
 
-/// A host's requests, as they come in.
+/// A host that sends requests.
 struct Host {
     provider: &'static Provider,
     memory: Memory,
@@ -22,7 +22,7 @@ impl Host {
         Self { provider: provider("bitbucket-cloud").unwrap(), memory: Memory::new(), now: 1_795_000_000_000 }
     }
 
-    /// What becomes of a request: its first event, and why nobody need hear of it.
+    /// Processes a request. Returns its first event, and the reason if that is suppressed.
     fn take(&mut self, key: &str, body: &Value) -> (Event, Option<&'static str>) {
         let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
         let source = (self.provider.build)(settings);
@@ -39,9 +39,9 @@ impl Host {
         self.now += 1_000;
         let source = source_name();
         let mut recall = Recall::new(&source, &known, self.now);
-        let silent: Vec<_> = events.iter_mut().map(|event| recall.name(event)).collect();
+        let suppressed: Vec<_> = events.iter_mut().map(|event| recall.name(event)).collect();
         self.memory.extend(recall.into_memory());
-        (events.remove(0), silent[0])
+        (events.remove(0), suppressed[0])
     }
 
     fn sample(&self, name: &str) -> (&'static str, Value) {
@@ -49,7 +49,7 @@ impl Host {
         (sample.key, serde_json::from_str(sample.body).unwrap())
     }
 
-    /// A sample, changed.
+    /// Sends a changed sample.
     fn send(&mut self, name: &str, change: impl FnOnce(&mut Value)) -> (Event, Option<&'static str>) {
         let (key, mut body) = self.sample(name);
         change(&mut body);
@@ -61,7 +61,7 @@ impl Host {
     }
 }
 
-/// `pullrequest:updated`, so many minutes after four.
+/// Returns a body of `pullrequest:updated`, `minute` minutes after 16:00.
 fn update(minute: u32, change: impl Fn(&mut Value)) -> Value {
     let sample = provider("bitbucket-cloud").unwrap().sample("pull_request.updated").unwrap();
     let mut body: Value = serde_json::from_str(sample.body).unwrap();
@@ -77,8 +77,8 @@ fn an_update_is_named_by_what_changed() {
     let named = |change: &dyn Fn(&mut Value)| {
         let mut host = Host::new();
         host.send("pull_request.opened", |_| {});
-        let (event, silent) = host.take(UPDATED, &update(1, change));
-        assert_eq!(silent.is_some(), event.changes.is_empty());
+        let (event, suppressed) = host.take(UPDATED, &update(1, change));
+        assert_eq!(suppressed.is_some(), event.changes.is_empty());
         let changes: Vec<_> = event.changes.iter().map(|change| change.what.clone()).collect();
         (event.kind.as_str(), changes.join(" "))
     };
@@ -96,8 +96,8 @@ fn an_update_is_named_by_what_changed() {
         pr["destination"]["branch"]["name"] = "x".into();
         pr["reviewers"] = json!([]);
     };
-    assert_eq!(named(&all), is("pull_request.retargeted", "target reviewers title"), "the weightiest names it");
-    // What the host no longer sends is not a change.
+    assert_eq!(named(&all), is("pull_request.retargeted", "target reviewers title"), "the first determines the kind");
+    // A field that the host no longer sends is not a change.
     assert_eq!(named(&|pr| pr["source"]["commit"] = Value::Null), is("pull_request.updated", ""));
     for name in ["draft", "reviewers", "description", "title", "destination"] {
         let without = |pr: &mut Value| drop(pr.as_object_mut().unwrap().remove(name));
@@ -133,12 +133,8 @@ fn what_comes_again_or_too_late_changes_nothing() {
     assert_eq!(host.take(UPDATED, &third).0.kind, Kind::PullRequestEdited);
     let known = host.memory.clone();
     let (late, _) = host.take(UPDATED, &second);
-    assert_eq!(
-        (late.kind, late.changes.len()),
-        (Kind::PullRequestUpdated, 0),
-        "that difference would be the wrong way round"
-    );
-    assert!(host.take(UPDATED, &third).1.is_some(), "told before");
+    assert_eq!((late.kind, late.changes.len()), (Kind::PullRequestUpdated, 0), "the difference would be reversed");
+    assert!(host.take(UPDATED, &third).1.is_some(), "already reported");
     assert_eq!(host.memory, known);
 }
 
@@ -159,8 +155,8 @@ fn a_push_to_a_pull_request_is_told_once_whichever_key_says_so() {
         let mut host = Host::new();
         host.send("pull_request.opened", |_| {});
         let pushed = update(1, |pr| pr["source"]["commit"]["hash"] = "abc".into());
-        let (event, silent) = host.take(first, &pushed);
-        assert_eq!((event.kind, silent), (Kind::PullRequestCommitsAdded, None), "{first}");
+        let (event, suppressed) = host.take(first, &pushed);
+        assert_eq!((event.kind, suppressed), (Kind::PullRequestCommitsAdded, None), "{first}");
         assert!(host.take(second, &pushed).1.is_some(), "{second}");
     }
 }
@@ -172,7 +168,7 @@ fn build(state: &str, number: u32, change: impl FnOnce(&mut Value)) -> Value {
     status["state"] = state.into();
     status["name"] = format!("Pipeline #{number} for main").into();
     status["url"] = format!("https://bitbucket.org/acme/api/pipelines/{number}").into();
-    // Twelve digits must tell commits apart.
+    // The first twelve digits must distinguish commits.
     status["commit"]["hash"] = format!("{number:04x}").repeat(10).into();
     let began = format!("2026-11-20T{:02}:{:02}:00.000000+00:00", 10 + number / 60, number % 60);
     status["created_on"] = began.clone().into();
@@ -187,8 +183,8 @@ const STATUS: &str = "repo:commit_status_updated";
 fn a_build_that_passes_after_failures_is_fixed() {
     let mut host = Host::new();
     let mut state = |state: &str, number| {
-        let (event, silent) = host.take(STATUS, &build(state, number, |_| {}));
-        (event.kind.as_str(), event.build.unwrap().failures, silent.is_some())
+        let (event, suppressed) = host.take(STATUS, &build(state, number, |_| {}));
+        (event.kind.as_str(), event.build.unwrap().failures, suppressed.is_some())
     };
     assert_eq!(state("SUCCESSFUL", 1), ("build.succeeded", None, false));
     assert_eq!(state("FAILED", 2), ("build.failed", Some(1), false));
@@ -209,9 +205,9 @@ fn a_slow_build_of_an_older_commit_neither_breaks_nor_mends_a_branch() {
         (event.kind.as_str(), event.build.unwrap().failures)
     };
     assert_eq!(state("FAILED", 2, 5), ("build.failed", Some(1)));
-    assert_eq!(state("SUCCESSFUL", 1, 6), ("build.succeeded", None), "it began before the one that failed");
+    assert_eq!(state("SUCCESSFUL", 1, 6), ("build.succeeded", None), "it started before the run that failed");
     assert_eq!(state("SUCCESSFUL", 4, 12), ("build.fixed", Some(1)));
-    assert_eq!(state("FAILED", 3, 13), ("build.failed", None), "a newer one has passed");
+    assert_eq!(state("FAILED", 3, 13), ("build.failed", None), "a newer run has passed");
     assert_eq!(state("SUCCESSFUL", 5, 14), ("build.succeeded", None));
 }
 
@@ -225,10 +221,10 @@ fn a_builds_name_does_not_repeat_its_branch() {
     assert_eq!(
         name(&mut host, &|status| status["refname"] = Value::Null),
         "Pipeline #1 for main",
-        "not known to be it"
+        "the branch is not known"
     );
     assert_eq!(name(&mut host, &|status| status["name"] = " for main".into()), " for main");
-    // A fork's branch is not ours, whatever it is called.
+    // A branch of a fork is never a branch of this repository, even with the same name.
     let mut host = Host::new();
     host.send("pull_request.opened.fork", |body| body["pullrequest"]["source"]["branch"]["name"] = "main".into());
     let (_, opened) = host.sample("pull_request.opened.fork");
@@ -245,7 +241,7 @@ fn failures_of_another_branch_or_another_build_count_for_nothing() {
     host.take(STATUS, &build("FAILED", 1, |status| status["refname"] = "feature/x".into()));
     host.take(STATUS, &build("FAILED", 2, |status| status["key"] = "unit-tests".into()));
     assert_eq!(host.take(STATUS, &build("SUCCESSFUL", 3, |_| {})).0.kind, Kind::BuildSucceeded);
-    // Nobody knows the branch: then only the commit's own failures count.
+    // If the branch is unknown, only the failures of the same commit count.
     let nowhere = |status: &mut Value| status["refname"] = Value::Null;
     host.take(STATUS, &build("FAILED", 4, nowhere));
     assert_eq!(host.take(STATUS, &build("SUCCESSFUL", 5, nowhere)).0.kind, Kind::BuildSucceeded);
@@ -266,15 +262,15 @@ fn a_builds_states_are_told_once_and_in_order() {
     });
     let failed = build("FAILED", 1, |status| status["updated_on"] = "2026-11-20T10:05:00.000000+00:00".into());
     assert_eq!(host.take(STATUS, &running).1, None);
-    assert!(host.take(STATUS, &later).1.is_some(), "it still runs");
+    assert!(host.take(STATUS, &later).1.is_some(), "it is still running");
     assert_eq!(host.take(STATUS, &failed).1, None);
     assert!(host.take(STATUS, &failed).1.is_some(), "the same again");
-    assert!(host.take(STATUS, &running).1.is_some(), "that is over");
+    assert!(host.take(STATUS, &running).1.is_some(), "it has already failed");
     let again = build("FAILED", 1, |status| {
         status["url"] = "https://ci.example/2".into();
         status["updated_on"] = "2026-11-20T10:09:00.000000+00:00".into();
     });
-    assert_eq!(host.take(STATUS, &again).0.build.unwrap().failures, Some(2), "another run, which failed too");
+    assert_eq!(host.take(STATUS, &again).0.build.unwrap().failures, Some(2), "another run that failed");
 }
 
 #[test]
@@ -295,7 +291,7 @@ fn a_builds_branch_is_that_of_the_push_or_the_pull_request_that_brought_its_comm
     for n in 0..3 {
         assert_eq!(branch(&mut host, &commits[n]["hash"]).as_deref(), Some("main"), "commit {n}");
     }
-    // A new branch lists old commits too, which stay where they were.
+    // A new branch also lists old commits, which stay on their branch.
     host.send("branch.created", |body| body["push"]["changes"][0]["commits"] = commits.clone());
     assert_eq!(branch(&mut host, &commits[1]["hash"]).as_deref(), Some("main"));
     let (_, opened) = host.sample("pull_request.opened");
@@ -335,13 +331,13 @@ fn a_push_that_merges_a_pull_request_says_so() {
     assert_eq!(via(&pushed("main", &tip, &[&other], "Add rate limits")), Some(482), "fast forward");
     assert_eq!(via(&pushed("main", &"b".repeat(40), &[&other], squashed)), Some(482), "squashed");
     assert_eq!(via(&pushed("main", &"b".repeat(40), &[&other], squashed)), Some(482), "the same again");
-    assert_eq!(via(&pushed("main", &"9".repeat(40), &[&other], squashed)), None, "it has landed before");
+    assert_eq!(via(&pushed("main", &"9".repeat(40), &[&other], squashed)), None, "already merged");
     let mut forced = pushed("main", &tip, &[&other], "Add rate limits");
     forced["push"]["changes"][0]["forced"] = true.into();
-    assert_eq!(via(&forced), None, "nobody merges by force");
-    assert_eq!(via(&pushed("main", &"c".repeat(40), &[&other], "Fix a typo")), None, "somebody's own");
-    assert_eq!(via(&pushed("develop", &"d".repeat(40), &[&other], squashed)), None, "it does not go there");
-    assert_eq!(via(&pushed("main", &"e".repeat(40), &[&other], &squashed.replace("482", "7"))), None, "never seen");
+    assert_eq!(via(&forced), None, "a merge is never forced");
+    assert_eq!(via(&pushed("main", &"c".repeat(40), &[&other], "Fix a typo")), None, "a direct push");
+    assert_eq!(via(&pushed("develop", &"d".repeat(40), &[&other], squashed)), None, "another target");
+    assert_eq!(via(&pushed("main", &"e".repeat(40), &[&other], &squashed.replace("482", "7"))), None, "unknown");
     assert_eq!(via(&pushed("feature/limits", &tip, &[&other], "Add rate limits")), None, "its own branch");
 }
 
@@ -353,7 +349,7 @@ fn what_comes_after_a_merge_is_no_merge_of_it() {
     host.send("pull_request.merged", |body| body["pullrequest"]["merge_commit"]["hash"] = merge[..12].into());
     let mut via = |body: &Value| host.take("repo:push", body).0.push.unwrap().pull_request;
     let (other, own) = ("f".repeat(40), "e".repeat(40));
-    assert_eq!(via(&pushed("main", &own, &[&other, &merge], "Merge branch 'main'")), None, "main, pulled by somebody");
+    assert_eq!(via(&pushed("main", &own, &[&other, &merge], "Merge branch 'main'")), None, "`main` merged locally");
     assert_eq!(
         via(&pushed("main", &merge, &[&other], "whatever")),
         Some(482),
@@ -423,7 +419,7 @@ fn a_repository_that_is_named_by_its_id_alone_gets_its_name_back() {
     assert_eq!(repository.project.as_ref().unwrap().key.as_deref(), Some("PLAT"));
 }
 
-/// What is seen of a body that brings an event, first by one webhook and then again.
+/// Bodies received by several webhooks, with the memory of them.
 struct Bodies {
     source: SourceName,
     memory: Memory,
@@ -466,7 +462,7 @@ fn the_same_body_by_another_webhook_is_a_duplicate_and_so_is_one_that_carries_it
     assert_eq!(bodies.see(&event, "forged", 20 * 86_400_000), first(), "the webhook's id is not signed");
     let timeless = Event { time: None, ..event };
     assert_eq!(bodies.see(&timeless, "repository", 0), Seen::New);
-    assert_eq!(bodies.see(&timeless, "repository", 10), Seen::New, "another event that looks alike");
+    assert_eq!(bodies.see(&timeless, "repository", 10), Seen::New, "another event with the same body");
 }
 
 #[test]
@@ -491,7 +487,7 @@ fn bodies_are_told_apart_by_source_text_and_family() {
     let subject = subject_of_body(&source, &events, b"{}");
     assert_ne!(subject, subject_of_body(&source, &events, b"{} "));
     assert_ne!(subject, subject_of_body(&"other".into(), &events, b"{}"));
-    // Hosts may send one body under two keys, of which one says more.
+    // Hosts may send one body with two keys, one of which is more specific.
     let merged = Event { kind: Kind::PullRequestMerged, ..events[0].clone() };
     assert_ne!(subject, subject_of_body(&source, &[merged], b"{}"));
     let comment = |kind| Event { kind, ..sample_event("pull_request.comment_added") };
@@ -553,7 +549,7 @@ fn what_is_remembered_of_builds_has_an_end() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Hosts promise no order, and send again what they believe lost.
+    /// Hosts guarantee no order, and send requests again that they believe lost.
     #[test]
     fn any_order_of_the_same_requests_leads_to_the_same_memory(
         order in Just((0..10).collect::<Vec<usize>>()).prop_shuffle(),

@@ -1,8 +1,8 @@
-//! Fitting a message into what a chat takes: the least important goes first, and what was left out is said.
+//! Fitting of messages to the limits of a chat. The least important parts are cut first, and cuts are marked.
 //!
-//! A chat draws a message and says whether the drawing fits. If not, the longest texts are cut first, then lists from
-//! their end ("… and 27 more commits"), then blocks, then facts; what remains at last is the headline. So nothing is
-//! ever refused for its length, and nothing that matters is cut before something that matters less.
+//! A chat renders a message and reports whether the result fits. If it does not, the longest texts are cut first, then
+//! the ends of lists ("… and 27 more commits"), then blocks, then fields; at the end, only the headline remains. As a
+//! result, chats never reject a message for its length, and important parts are cut after less important ones.
 
 use std::fmt;
 
@@ -10,53 +10,53 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::{Block, Inline, Message, is_blank, plain_text};
 
-/// What a text is cut to before whole items and blocks have to go, in UTF-16 units.
-const SHORTEST: usize = 100;
+/// Length to which texts are cut before items and blocks are removed, in UTF-16 units.
+const MIN_LENGTH: usize = 100;
 
-/// The length that chats count: UTF-16 units. Where one counts characters, this is the larger number.
+/// Returns the length in UTF-16 units, the unit in which chats count. If a chat counts characters, its number is lower.
 pub fn units(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();
     }
-    // Each character's first byte is one, and one more where four bytes say what UTF-16 says in two units.
+    // One unit per first byte of a character, plus one for four-byte characters, which take two units in UTF-16.
     text.bytes().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(byte >= 0xF0)).sum()
 }
 
-/// Draws a message so that the drawing fits.
+/// Renders a message, cut so that the result fits.
 ///
-/// `fits` must hold for a headline of a hundred units with nothing else; every chat has room for that.
+/// `fits` must be true for a headline of 100 units without anything else. Every chat has room for that.
 pub fn fit<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> T {
     fitted(message, draw, fits).0
 }
 
-/// What a message loses that way, if it loses anything.
+/// Returns the parts that [`fit`] cuts from a message, if any.
 pub fn loss<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) -> bool) -> Option<Loss> {
     fitted(message, draw, fits).1
 }
 
-/// What had to go so that a message fits, the last of it: all that goes before it went too.
+/// Last kind of cut that was needed to fit a message. All earlier kinds were applied as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// What is behind so many UTF-16 units of a text.
+    /// Texts were cut to this many UTF-16 units.
     Texts(usize),
-    /// What is behind so many items of a list.
+    /// Lists were cut to this many items.
     Items(usize),
-    /// What is behind so many blocks of the body.
+    /// The body was cut to this many blocks.
     Blocks(usize),
-    /// What is behind so many fields, and the body.
+    /// The body was removed, and the fields were cut to this number.
     Fields(usize),
-    /// All but the headline.
+    /// Only the headline was kept.
     Rest,
 }
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Texts(units) => write!(f, "of each text what is behind {units} characters"),
-            Self::Items(items) => write!(f, "of each list what is behind item {items}, and long texts"),
-            Self::Blocks(blocks) => write!(f, "of the body what is behind block {blocks}, lists and long texts"),
-            Self::Fields(fields) => write!(f, "the body, and the fields behind number {fields}"),
-            Self::Rest => write!(f, "all but the headline"),
+            Self::Texts(units) => write!(f, "texts after {units} characters"),
+            Self::Items(items) => write!(f, "lists after {items} items, and long texts"),
+            Self::Blocks(blocks) => write!(f, "the body after {blocks} blocks, lists and long texts"),
+            Self::Fields(fields) => write!(f, "the body, and fields after the first {fields}"),
+            Self::Rest => write!(f, "everything except the headline"),
         }
     }
 }
@@ -71,10 +71,10 @@ fn fitted<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) 
         let drawn = draw(&cut.of(message));
         fits(&drawn).then_some((drawn, Some(loss)))
     };
-    if let Some(fitted) = largest(SHORTEST, cut.text, |text| try_with(Cut { text, ..cut }, Loss::Texts(text))) {
+    if let Some(fitted) = largest(MIN_LENGTH, cut.text, |text| try_with(Cut { text, ..cut }, Loss::Texts(text))) {
         return fitted;
     }
-    cut.text = SHORTEST;
+    cut.text = MIN_LENGTH;
     let items = longest_list(&message.body);
     if let Some(fitted) = largest(1, items, |items| try_with(Cut { items, ..cut }, Loss::Items(items))) {
         return fitted;
@@ -92,11 +92,11 @@ fn fitted<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) 
     (draw(&headline(message)), Some(Loss::Rest))
 }
 
-/// What is left of a message when there is room for nothing else.
+/// Returns the message reduced to its headline, for use if nothing else fits.
 fn headline(message: &Message) -> Message {
     Message {
-        line: cut_inlines(&super::without_links(&message.line), SHORTEST),
-        title: message.title.as_deref().map(|title| cut_text(title, SHORTEST)),
+        line: cut_inlines(&super::without_links(&message.line), MIN_LENGTH),
+        title: message.title.as_deref().map(|title| cut_text(title, MIN_LENGTH)),
         url: message.url.clone(),
         accent: message.accent,
         pings: message.pings.clone(),
@@ -104,7 +104,8 @@ fn headline(message: &Message) -> Message {
     }
 }
 
-/// The largest number between two for which there is a result; there is one for all smaller numbers too.
+/// Finds the result for the largest number in a range that has one, by binary search. If a number has a result, all
+/// smaller numbers must have one too.
 fn largest<T>(low: usize, high: usize, result: impl Fn(usize) -> Option<T>) -> Option<T> {
     let (mut low, mut high, mut best) = (low, high, None);
     while low <= high {
@@ -121,16 +122,16 @@ fn largest<T>(low: usize, high: usize, result: impl Fn(usize) -> Option<T>) -> O
     best
 }
 
-/// How much of a message is kept.
+/// Limits to which a message is cut.
 #[derive(Clone, Copy)]
 struct Cut {
-    /// The longest single text.
+    /// Maximum length of a text in UTF-16 units.
     text: usize,
-    /// The longest list.
+    /// Maximum number of items in a list.
     items: usize,
-    /// How many blocks of the body.
+    /// Maximum number of blocks in the body.
     blocks: usize,
-    /// How many facts.
+    /// Maximum number of fields.
     fields: usize,
 }
 
@@ -138,7 +139,7 @@ impl Cut {
     fn of(self, message: &Message) -> Message {
         let mut kept = message.clone();
         kept.line = cut_inlines(&message.line, self.text);
-        kept.title = message.title.as_deref().map(|title| cut_text(title, self.text.max(SHORTEST)));
+        kept.title = message.title.as_deref().map(|title| cut_text(title, self.text.max(MIN_LENGTH)));
         kept.author = message.author.as_deref().map(|author| cut_text(author, self.text));
         kept.footer = message.footer.as_deref().map(|footer| cut_text(footer, self.text));
         kept.body = self.blocks(&message.body[..self.blocks.min(message.body.len())], message);
@@ -183,7 +184,7 @@ impl Cut {
         }
     }
 
-    /// The first of several things, and how many were left out.
+    /// Returns the first elements, followed by a note with the number of elements left out.
     fn shortened<T: MoreItem>(self, all: &[T], message: &Message, cut: impl Fn(Self, &[T]) -> Vec<T>) -> Vec<T> {
         let mut kept = cut(self, &all[..self.items.min(all.len())]);
         let left_out = all.len() - kept.len();
@@ -195,7 +196,7 @@ impl Cut {
     }
 }
 
-/// What can stand at a list's end to say that there is more.
+/// Element that can note, at the end of a list, that there are more.
 trait MoreItem {
     fn more(inlines: Vec<Inline>) -> Self;
 }
@@ -212,7 +213,7 @@ impl MoreItem for Vec<Block> {
     }
 }
 
-/// A text that leads to where the whole can be read, if that is known.
+/// Links a text to the message's URL, where the rest can be read, if it has one.
 fn leading_on(text: String, message: &Message) -> Vec<Inline> {
     let text = vec![Inline::Text(text)];
     match &message.url {
@@ -250,11 +251,11 @@ fn longest_text(message: &Message) -> usize {
     let labels = message.buttons.iter().map(|button| units(&button.label));
     let small = [&message.title, &message.author, &message.footer].map(|text| text.as_deref().map_or(0, units));
     let rest = [of_blocks(&message.body), of_inlines(&message.line)];
-    fields.chain(labels).chain(rest).chain(small).max().unwrap_or(0).max(SHORTEST)
+    fields.chain(labels).chain(rest).chain(small).max().unwrap_or(0).max(MIN_LENGTH)
 }
 
-/// A text of at most so many UTF-16 units: cut between characters as readers count them, between words where one ends
-/// not too far back, with `…`.
+/// Shortens a text to at most `longest` UTF-16 units, including `…`. Cuts between graphemes, and between words if a
+/// word ends in the last third.
 pub fn cut_text(text: &str, longest: usize) -> String {
     if units(text) <= longest {
         return text.to_owned();
@@ -271,7 +272,7 @@ pub fn cut_text(text: &str, longest: usize) -> String {
     format!("{}…", kept[..word].trim_end())
 }
 
-/// Blocks of at most so many UTF-16 units of text; what comes after is left out, with `…`.
+/// Shortens blocks to at most `longest` UTF-16 units of text in total, with `…` at the cut.
 pub fn cut_blocks(blocks: Vec<Block>, longest: usize) -> Vec<Block> {
     let mut left = longest;
     cut_sequence(blocks, &mut left)
@@ -304,7 +305,7 @@ fn cut_sequence(blocks: Vec<Block>, left: &mut usize) -> Vec<Block> {
     kept
 }
 
-/// A run of at most so many UTF-16 units of text, cut as [`cut_text`] does.
+/// Shortens inlines to at most `longest` UTF-16 units of text, like [`cut_text`].
 pub fn cut_inlines(inlines: &[Inline], longest: usize) -> Vec<Inline> {
     let mut left = longest;
     let mut kept = cut_run(inlines, &mut left);
@@ -318,7 +319,7 @@ fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
     let mut kept: Vec<Inline> = vec![];
     for (n, inline) in inlines.iter().enumerate() {
         if *left == 0 {
-            // Cut between two pieces: that must be told too.
+            // A cut between two pieces needs a mark as well.
             if !kept.is_empty() && !is_blank(&inlines[n..]) && !plain_text(&kept).ends_with('…') {
                 mark_cut(&mut kept);
             }
@@ -348,7 +349,7 @@ fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
     kept
 }
 
-/// Puts `…` in the place of a run's end, which makes it no longer.
+/// Replaces the end of inlines by `…` without making them longer.
 fn mark_cut(run: &mut Vec<Inline>) {
     while let Some(last) = run.last_mut() {
         match last {
@@ -377,7 +378,7 @@ fn take(text: &str, left: &mut usize) -> String {
     taken
 }
 
-/// The longest cut of a plain text for which `fits` holds.
+/// Shortens a plain text as little as possible so that `fits` is true.
 pub fn text_that_fits(text: &str, fits: impl Fn(&str) -> bool) -> String {
     if fits(text) {
         return text.to_owned();
@@ -385,7 +386,7 @@ pub fn text_that_fits(text: &str, fits: impl Fn(&str) -> bool) -> String {
     largest(1, units(text), |longest| Some(cut_text(text, longest)).filter(|text| fits(text))).unwrap_or_default()
 }
 
-/// The longest cut of a run for which `fits` holds; without its links where those are what does not fit.
+/// Shortens inlines as little as possible so that `fits` is true. Removes links if their URLs take too much space.
 pub fn run_that_fits(inlines: &[Inline], fits: impl Fn(&[Inline]) -> bool) -> Vec<Inline> {
     if fits(inlines) {
         return inlines.to_vec();
@@ -394,9 +395,9 @@ pub fn run_that_fits(inlines: &[Inline], fits: impl Fn(&[Inline]) -> bool) -> Ve
     let cut = |inlines: &[Inline]| {
         largest(1, longest, |longest| Some(cut_inlines(inlines, longest)).filter(|inlines| fits(inlines)))
     };
-    // A few letters that lead somewhere are worth less than the text that would have room without the address.
+    // A few linked letters are worth less than the text that fits without the URL.
     match cut(inlines) {
-        Some(cut) if units(&super::plain_text(&cut)) >= SHORTEST.min(longest) => cut,
+        Some(cut) if units(&super::plain_text(&cut)) >= MIN_LENGTH.min(longest) => cut,
         _ => cut(&super::without_links(inlines)).unwrap_or_default(),
     }
 }

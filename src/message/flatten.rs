@@ -1,8 +1,8 @@
-//! Blocks as one run of text, for where there is no room for blocks.
+//! Conversion of blocks into inline text, for slots that cannot contain blocks.
 
 use super::{Block, Inline};
 
-/// Folds blocks into one run of text.
+/// Converts blocks into inline text.
 pub fn flatten(blocks: Vec<Block>) -> Vec<Inline> {
     let mut inlines: Vec<Inline> = vec![];
     for block in blocks {
@@ -45,7 +45,7 @@ pub(super) fn table_row(cells: Vec<Vec<Inline>>) -> Vec<Inline> {
     run
 }
 
-/// A run in one line: breaks become spaces.
+/// Replaces line breaks by spaces.
 pub(super) fn spaced(mut inlines: Vec<Inline>) -> Vec<Inline> {
     spaces_for_breaks(&mut inlines);
     inlines
@@ -63,7 +63,7 @@ fn spaces_for_breaks(inlines: &mut [Inline]) {
     }
 }
 
-/// A text in one line.
+/// Replaces line feeds and tabs by spaces.
 pub(super) fn one_line(text: String) -> String {
     if text.contains(['\n', '\t']) { text.replace(['\n', '\t'], " ") } else { text }
 }

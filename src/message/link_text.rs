@@ -1,9 +1,9 @@
-//! Whether the text of a link is an address, and a different one from the address that it leads to.
+//! Detection of misleading links: link texts that name a host other than the link's target.
 
 use super::WebUrl;
 
-/// Whether a word is a file's name, as in `shot.png`: by its ending, if no host ends so; else if the link leads to a file of
-/// that name.
+/// Returns true if a word is a file name, as in `shot.png`: either no host name has its extension, or the URL is that
+/// of a file with that name.
 fn is_file(word: &str, url: &WebUrl) -> bool {
     const ENDINGS: &[&str] = &[
         "png", "jpg", "jpeg", "gif", "svg", "webp", "bmp", "pdf", "txt", "json", "yaml", "yml", "toml", "xml", "html",
@@ -20,9 +20,9 @@ fn is_file(word: &str, url: &WebUrl) -> bool {
         || (!ending.is_empty() && path.rsplit('/').next() == Some(name) && path.matches('/').count() > 2)
 }
 
-/// Whether a link's text reads like an address, and one of another host than the link's.
+/// Returns true if a link's text looks like a URL of a host other than the link's.
 pub(super) fn names_another_host(shown: &str, url: &WebUrl) -> bool {
-    // Characters without width must not hide a name.
+    // Zero-width characters must not hide a host name.
     let address = url.as_str().to_lowercase();
     let visible = |c: &char| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}');
     shown.split_whitespace().any(|word| {
@@ -35,7 +35,7 @@ pub(super) fn names_another_host(shown: &str, url: &WebUrl) -> bool {
             let end = name.rsplit_once('.').map_or("", |(_, end)| end);
             end.chars().count() >= 2 && end.chars().all(char::is_alphabetic)
         });
-        // The first name of an address is its host; what looks like one behind it may be of its path.
+        // The first name in a URL is its host. Names after it may be part of the path.
         match hosts.next() {
             Some(host) => url.host().as_deref() != Some(host) || hosts.any(|name| !address.contains(name)),
             None => word.contains("://"),

@@ -1,9 +1,9 @@
-//! Markdown into the message's tree, with values back in its leaves.
+//! Markdown parser: builds the message tree and puts values back into its leaves.
 //!
-//! Two sorts of Markdown come here: what a template says, whose values are shielded, and what a host's users
-//! wrote (descriptions, comments), which a template passes on with the `markdown` helper. The first may say
-//! anything. Of the second, images become links, headings bold text, and a link whose text is another address
-//! shows both, so that nobody is led where they did not mean to go. Raw HTML is text in both.
+//! There are two kinds of Markdown: rendered templates, whose values are shielded, and text written by a host's users
+//! (descriptions, comments), which templates include with the `markdown` helper. The first kind is trusted. In the
+//! second, images become links, headings become bold text, and a link whose text is another URL shows both, so that it
+//! cannot mislead readers. Raw HTML is text in both.
 
 use pulldown_cmark::{Event, Options, Parser, Tag};
 
@@ -13,41 +13,41 @@ use super::shield::{self, Piece, Skeleton, is_dropped};
 use super::splice::Splice;
 use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
 
-/// Parses what a template's body rendered to.
+/// Parses the rendered body of a template.
 pub fn blocks(rendered: &str) -> Vec<Block> {
     Tree::parse(&Skeleton::of(rendered), Author::Template)
 }
 
-/// Parses what a host's user wrote.
-pub(super) fn of_stranger(markdown: &str) -> Vec<Block> {
-    Tree::parse(&Skeleton::of(markdown), Author::Stranger)
+/// Parses Markdown written by a host's user.
+pub(super) fn untrusted(markdown: &str) -> Vec<Block> {
+    Tree::parse(&Skeleton::of(markdown), Author::Untrusted)
 }
 
-/// Parses what one line of a template rendered to. Blocks fold into one run; line ends become spaces.
+/// Parses a rendered one-line slot. Blocks are flattened; line breaks become spaces.
 pub fn line(rendered: &str) -> Vec<Inline> {
     tidy(spaced(flatten(blocks(rendered.trim()))))
 }
 
-/// Parses what a template's inline slot, such as a field's value, rendered to. Line ends stay.
+/// Parses a rendered inline slot, such as a field's value. Blocks are flattened; line breaks are kept.
 pub fn inlines(rendered: &str) -> Vec<Inline> {
     tidy(flatten(blocks(rendered.trim())))
 }
 
-/// What a host's user wrote, as its reader sees it: in one line, without markup, and without what it quotes, if it says
-/// anything else.
+/// Returns Markdown written by a host's user as one line of plain text. Quotes are removed, unless there is nothing
+/// else.
 pub(crate) fn text_of(markdown: &str) -> String {
-    let blocks = of_stranger(markdown);
+    let blocks = untrusted(markdown);
     let (quotes, own): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| matches!(block, Block::Quote(_)));
     let shown = flatten(if own.is_empty() { quotes } else { own });
     plain_text(&spaced(shown)).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What a plain text slot rendered to: values, and helpers' markup reduced to its text, in one line.
+/// Returns a rendered plain text slot as one line: values, and helpers' markup reduced to its text.
 pub fn plain(rendered: &str) -> String {
     read(shield::pieces(rendered)).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// An address that a template wrote, with values in it.
+/// Returns a URL from a rendered template, with values encoded.
 pub(crate) fn address_of(rendered: &str) -> String {
     address(shield::pieces(rendered))
 }
@@ -60,7 +60,7 @@ fn address<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
     }))
 }
 
-/// Text that can hold no markup.
+/// Returns text in which markup has no meaning.
 fn read<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
     let mut text = String::new();
     for piece in pieces {
@@ -73,27 +73,27 @@ fn read<'a>(pieces: impl Iterator<Item = Piece<'a>>) -> String {
     text
 }
 
-/// Who wrote the Markdown.
+/// Author of the Markdown: a template, which is trusted, or a host's user, who is not.
 #[derive(Clone, Copy, PartialEq)]
 enum Author {
     Template,
-    Stranger,
+    Untrusted,
 }
 
-/// How deep blocks and runs may nest; what is nested deeper joins what it stands in. Nobody reads a seventeenth quote
-/// within quotes, and no text from outside may make the program's stack as deep as it likes.
-const DEEPEST: usize = 16;
+/// Maximum nesting depth of blocks and inlines. Deeper content joins its container. A seventeenth nested quote is not
+/// readable, and untrusted text must not determine the depth of the program's stack.
+const MAX_DEPTH: usize = 16;
 
-/// A tree in the making: a stack of open containers.
+/// Builder of a tree: a stack of open containers.
 struct Tree<'a> {
     author: Author,
     skeleton: &'a Skeleton<'a>,
     stack: Vec<Open>,
-    /// Containers within the last of the stack that were not opened, because they nest too deep.
+    /// Number of containers inside the last one on the stack that were not opened because they nest too deep.
     unopened: usize,
 }
 
-/// What an open container will become.
+/// Type of an open container.
 enum Container {
     Root,
     Paragraph,
@@ -110,7 +110,7 @@ enum Container {
     Emphasis,
     Strike,
     Link(Option<WebUrl>),
-    /// Something that has no form of its own here; what is in it stays.
+    /// Container without a form in the message; its content is kept.
     Other,
 }
 
@@ -128,7 +128,7 @@ impl Open {
         Self { container, blocks: vec![], inlines: vec![], items: vec![], rows: vec![], cells: vec![] }
     }
 
-    /// Text that stands in a container of blocks without a paragraph of its own (as in a tight list).
+    /// Wraps text that is directly in a container of blocks, as in a tight list, in a paragraph.
     fn close_loose_text(&mut self) {
         let mut inlines = tidy(std::mem::take(&mut self.inlines));
         while matches!(inlines.last(), Some(Inline::Break)) {
@@ -148,7 +148,7 @@ impl Open {
 impl<'a> Tree<'a> {
     fn parse(skeleton: &'a Skeleton<'a>, author: Author) -> Vec<Block> {
         let mut options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES;
-        if author == Author::Stranger {
+        if author == Author::Untrusted {
             options |= Options::ENABLE_TASKLISTS;
         }
         let mut tree = Self { author, skeleton, stack: vec![Open::new(Container::Root)], unopened: 0 };
@@ -164,9 +164,9 @@ impl<'a> Tree<'a> {
     fn take(&mut self, event: Event<'_>) {
         match event {
             Event::Start(tag) => {
-                // Items and cells stay what they are: their parents count on them.
+                // Items, rows and cells are always opened, because their parents depend on them.
                 let part = matches!(tag, Tag::Item | Tag::TableHead | Tag::TableRow | Tag::TableCell);
-                if self.unopened > 0 || (!part && self.stack.len() >= DEEPEST) {
+                if self.unopened > 0 || (!part && self.stack.len() >= MAX_DEPTH) {
                     self.unopened += 1;
                     self.separate();
                 } else {
@@ -176,7 +176,7 @@ impl<'a> Tree<'a> {
             }
             Event::End(_) if self.unopened > 0 => self.unopened -= 1,
             Event::End(_) => self.close(),
-            Event::InlineHtml(html) if self.author == Author::Stranger && is_comment(&html) => {}
+            Event::InlineHtml(html) if self.author == Author::Untrusted && is_comment(&html) => {}
             Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
             Event::Code(text) => {
                 let code = one_line(self.read(&text));
@@ -185,8 +185,8 @@ impl<'a> Tree<'a> {
             Event::InlineMath(text) | Event::DisplayMath(text) | Event::FootnoteReference(text) => self.text(&text),
             Event::SoftBreak => match self.author {
                 Author::Template => self.inline(Inline::Text(" ".into())),
-                // Hosts show a user's line ends as they are.
-                Author::Stranger => self.inline(Inline::Break),
+                // Hosts show the line breaks of a user's text.
+                Author::Untrusted => self.inline(Inline::Break),
             },
             Event::HardBreak => self.inline(Inline::Break),
             Event::Rule => self.block(Block::Rule),
@@ -211,20 +211,20 @@ impl<'a> Tree<'a> {
                 }
             }
         }
-        self.plain(self.harmless(text));
+        self.plain(self.sanitized(text));
     }
 
-    /// The text of a leaf that can hold no markup: code, an address.
+    /// Returns the text of a leaf in which markup has no meaning, such as code.
     fn read(&self, leaf: &str) -> String {
-        self.harmless(read(self.skeleton.pieces(leaf)))
+        self.sanitized(read(self.skeleton.pieces(leaf)))
     }
 
-    /// An address, in which values behind its beginning are encoded.
+    /// Returns a URL in which values after the start are encoded.
     fn address(&self, leaf: &str) -> String {
-        self.harmless(address(self.skeleton.pieces(leaf)))
+        self.sanitized(address(self.skeleton.pieces(leaf)))
     }
 
-    /// Text in which a line end means a line end.
+    /// Adds text in which line feeds are line breaks.
     fn plain(&mut self, text: String) {
         if !text.contains(['\n', '\t']) {
             if !text.is_empty() {
@@ -242,7 +242,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A helper's tree: as blocks where it stands alone, else folded into the text around it.
+    /// Adds a helper's tree: as blocks if it is alone in a paragraph or item, otherwise flattened into the text.
     fn splice(&mut self, tree: Vec<Block>) {
         match <[Block; 1]>::try_from(tree) {
             Ok([Block::Paragraph(inlines)]) => inlines.into_iter().for_each(|inline| self.inline(inline)),
@@ -262,8 +262,8 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// A stranger has a second way to write any character (`&#27;`), which leads past what shielding drops.
-    fn harmless(&self, text: String) -> String {
+    /// Removes unsafe characters from untrusted text. Character references such as `&#27;` bypass shielding.
+    fn sanitized(&self, text: String) -> String {
         let safe = self.author == Author::Template || !text.contains(is_dropped);
         if safe { text } else { text.replace(is_dropped, "") }
     }
@@ -276,7 +276,7 @@ impl<'a> Tree<'a> {
         &mut self.stack[last]
     }
 
-    /// Keeps what is not opened apart from what stands before it, where nothing else does.
+    /// Adds a space before the content of a container that is not opened, if nothing else separates it.
     fn separate(&mut self) {
         let ends_with_space = |inline: &Inline| match inline {
             Inline::Text(text) => text.ends_with(char::is_whitespace),
@@ -300,7 +300,7 @@ impl<'a> Tree<'a> {
     fn close(&mut self) {
         let Some(mut open) = self.stack.pop() else { return };
         match std::mem::replace(&mut open.container, Container::Other) {
-            // A paragraph gives way to blocks that a helper spliced into it.
+            // Blocks that a helper spliced into a paragraph replace the paragraph.
             Container::Paragraph | Container::Root => {
                 for block in open.into_blocks() {
                     self.block(block);
@@ -308,20 +308,20 @@ impl<'a> Tree<'a> {
             }
             Container::Heading => {
                 let inlines = tidy(open.inlines);
-                if self.author == Author::Stranger && is_blank(&inlines) {
+                if self.author == Author::Untrusted && is_blank(&inlines) {
                     return;
                 }
                 self.block(match self.author {
                     Author::Template => Block::Heading(inlines),
-                    Author::Stranger => Block::Paragraph(vec![Inline::Strong(inlines)]),
+                    Author::Untrusted => Block::Paragraph(vec![Inline::Strong(inlines)]),
                 });
             }
             Container::Item => {
                 let item = open.into_blocks();
                 self.top().items.push(item);
             }
-            // What is empty is not shown: an item, a list, a quote.
-            Container::List(_) if self.author == Author::Stranger && open.items.iter().all(Vec::is_empty) => {}
+            // Empty items, lists and quotes are not shown.
+            Container::List(_) if self.author == Author::Untrusted && open.items.iter().all(Vec::is_empty) => {}
             Container::List(start) => {
                 open.items.retain(|item| self.author == Author::Template || !item.is_empty());
                 self.block(Block::List { start, items: open.items });
@@ -345,7 +345,7 @@ impl<'a> Tree<'a> {
             Container::Strike => self.wrapped(open.inlines, Inline::Strike),
             Container::Link(target) => self.link(target, open.inlines),
             Container::Html => {
-                if self.author == Author::Stranger {
+                if self.author == Author::Untrusted {
                     open.inlines = without_comments(open.inlines);
                 }
                 open.into_blocks().into_iter().for_each(|block| self.block(block));
@@ -354,7 +354,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Gives what a container holds to its parent.
+    /// Moves the content of a container to its parent.
     fn join(&mut self, mut open: Open) {
         open.blocks.extend(std::mem::take(&mut open.items).into_iter().flatten());
         open.inlines.extend(std::mem::take(&mut open.rows).into_iter().flat_map(table_row));
@@ -380,7 +380,7 @@ impl<'a> Tree<'a> {
             text.into_iter().for_each(|inline| self.inline(inline));
             return;
         };
-        if self.author == Author::Stranger && names_another_host(&plain_text(&text), &url) {
+        if self.author == Author::Untrusted && names_another_host(&plain_text(&text), &url) {
             text.into_iter().for_each(|inline| self.inline(inline));
             self.inline(Inline::Text(format!(" ({url})")));
         } else if is_blank(&text) {
@@ -419,12 +419,12 @@ fn is_leaf(inline: &Inline) -> bool {
     matches!(inline, Inline::Text(_) | Inline::Code(_))
 }
 
-/// A comment in HTML is a note of its author to themselves (pull request templates are full of them).
+/// Returns true for an HTML comment. Comments are notes to the author; pull request templates contain many.
 fn is_comment(html: &str) -> bool {
     html.starts_with("<!--") && html.ends_with("-->")
 }
 
-/// What is left of a block of HTML without its comments; one that is not closed goes to the end.
+/// Removes the comments from a block of HTML. A comment that is not closed extends to the end.
 fn without_comments(inlines: Vec<Inline>) -> Vec<Inline> {
     let text = |inline: &Inline| match inline {
         Inline::Text(text) => text.clone(),
@@ -444,7 +444,7 @@ fn without_comments(inlines: Vec<Inline>) -> Vec<Inline> {
     lines.into_iter().flat_map(|line| [line, Inline::Break]).collect()
 }
 
-/// Joins neighbouring texts and drops what is empty.
+/// Joins adjacent texts and removes empty ones.
 fn tidy(inlines: Vec<Inline>) -> Vec<Inline> {
     let is_tidy = |pair: &[Inline]| !matches!(pair, [Inline::Text(_), Inline::Text(_)]);
     let holds = |inline: &Inline| match inline {

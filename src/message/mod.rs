@@ -1,7 +1,7 @@
-//! The chat-neutral message: what a template says, before a chat draws it.
+//! Chat-neutral message: output of a template, before a chat renders it.
 //!
-//! Text in the tree is plain: it holds no markup of any chat, no control character and no mark of shielding
-//! (see [`shield`]). Drawing it safely in a slot of its own format is each chat's job.
+//! Text in the tree is plain: it contains no chat markup, no control characters and no shielding marks (see
+//! [`shield`]). Each chat escapes it for the slots of its own format.
 
 pub mod fit;
 pub mod flatten;
@@ -19,45 +19,45 @@ use serde::{Deserialize, Serialize};
 pub use people::{People, Person, Ping};
 pub use web_url::WebUrl;
 
-/// A message, as every chat gets it.
+/// Message in the form that every chat receives.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Message {
-    /// The whole in one line: notifications, digests, and all there is where a channel wants lines.
+    /// The message in one line, for notifications, digests and channels with the style `line`.
     pub line: Vec<Inline>,
-    /// The headline, plain text.
+    /// Headline, plain text.
     pub title: Option<String>,
-    /// Where the headline leads.
+    /// Target of the headline's link.
     pub url: Option<WebUrl>,
-    /// What sort of news it is.
+    /// Type of news.
     pub accent: Accent,
-    /// Who or what it comes from, above the headline; plain text.
+    /// Person or system that the message comes from, above the headline; plain text.
     pub author: Option<String>,
-    /// Small print below; plain text.
+    /// Small print below the message; plain text.
     pub footer: Option<String>,
-    /// The text.
+    /// Main text.
     pub body: Vec<Block>,
-    /// Short facts beside the text.
+    /// Short facts next to the text.
     pub fields: Vec<Field>,
-    /// Links to act on.
+    /// Buttons with links.
     pub buttons: Vec<Button>,
-    /// A picture below the text.
+    /// Image below the text.
     pub image: Option<WebUrl>,
-    /// When it happened.
+    /// Time of the event.
     pub time: Option<Timestamp>,
-    /// What the items of the body's lists are called, for saying how many were left out: `commits`.
+    /// Noun for the items of lists in the body, such as `commits`, used in "… and 27 more commits".
     pub items: Option<String>,
-    /// Whom it pings, each once: who is mentioned in its line, its body or its facts.
+    /// People to ping, each once: those mentioned in the line, the body or the fields.
     pub pings: Vec<Ping>,
 }
 
 impl Message {
-    /// The message in one line alone, for channels and routes of that style.
+    /// Reduces the message to its line, for channels and routes with the style `line`.
     pub fn into_line(self) -> Self {
         let Self { line, accent, url, time, pings, .. } = self;
         Self { line, accent, url, time, pings, ..Self::default() }
     }
 
-    /// Whether there is more to it than its line.
+    /// Returns true if the message consists only of its line.
     pub fn is_line(&self) -> bool {
         self.title.is_none()
             && self.body.is_empty()
@@ -67,35 +67,35 @@ impl Message {
     }
 }
 
-/// A named fact.
+/// Named fact.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// Its name, plain text.
+    /// Name, plain text.
     pub name: String,
-    /// Its value.
+    /// Value.
     pub value: Vec<Inline>,
 }
 
-/// A link to act on.
+/// Button with a link.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Button {
-    /// What it says, plain text.
+    /// Label, plain text.
     pub label: String,
-    /// Where it leads.
+    /// Target of the link.
     pub url: WebUrl,
 }
 
-/// What sort of news a message is; chats show it as a colour.
+/// Type of news in a message; chats show it as a color.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Accent {
-    /// Something began or goes on.
+    /// Something started or continues.
     Info,
-    /// Something ended well.
+    /// Something succeeded.
     Success,
-    /// Somebody should look.
+    /// Something needs attention.
     Warning,
-    /// Something broke.
+    /// Something failed.
     Danger,
     /// None of these.
     #[default]
@@ -103,10 +103,10 @@ pub enum Accent {
 }
 
 impl Accent {
-    /// Every accent, in the order in which documents list them.
+    /// All accents, in the order used in the documentation.
     pub const ALL: &'static [Self] = &[Self::Info, Self::Success, Self::Warning, Self::Danger, Self::Neutral];
 
-    /// The text form that templates use.
+    /// Returns the name that templates use.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -117,61 +117,61 @@ impl Accent {
         }
     }
 
-    /// The accent of this text form.
+    /// Returns the accent with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|accent| accent.as_str() == name)
     }
 }
 
-/// A block of text.
+/// Block of text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Block {
     /// Running text.
     Paragraph(Vec<Inline>),
-    /// A heading within the text; chats draw all levels alike.
+    /// Heading; chats render all levels alike.
     Heading(Vec<Inline>),
-    /// A list; numbered from `start`, or with bullets.
+    /// List, numbered from `start` or with bullets.
     List {
-        /// The first number; bullets where there is none.
+        /// First number; `None` for bullets.
         start: Option<u64>,
-        /// The items.
+        /// List items.
         items: Vec<Vec<Block>>,
     },
-    /// Something quoted.
+    /// Quote.
     Quote(Vec<Block>),
-    /// Code, or anything whose spaces and line ends matter.
+    /// Code, or other preformatted text.
     Code(String),
-    /// Rows of cells; the first row is the head.
+    /// Rows of cells; the first row is the header.
     Table(Vec<Vec<Vec<Inline>>>),
-    /// A line across.
+    /// Horizontal rule.
     Rule,
 }
 
-/// A run of text within a block.
+/// Inline text within a block.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inline {
-    /// Plain text, without line ends.
+    /// Plain text without line breaks.
     Text(String),
-    /// Code within a line.
+    /// Inline code.
     Code(String),
-    /// Important text.
+    /// Strong text, usually bold.
     Strong(Vec<Inline>),
-    /// Stressed text.
+    /// Emphasized text, usually italic.
     Emphasis(Vec<Inline>),
-    /// Text that no longer holds.
+    /// Struck-through text.
     Strike(Vec<Inline>),
-    /// Text that leads somewhere.
+    /// Link.
     Link {
-        /// Where to: http or https.
+        /// Target, `http` or `https`.
         url: WebUrl,
-        /// The text.
+        /// Link text.
         text: Vec<Inline>,
     },
-    /// A line end.
+    /// Line break.
     Break,
 }
 
-/// The plain text of a run: what a reader reads, without any drawing. Line ends become spaces.
+/// Returns the plain text of inlines, without formatting. Line breaks become spaces.
 pub fn plain_text(inlines: &[Inline]) -> String {
     fn collect(inlines: &[Inline], text: &mut String) {
         for inline in inlines {
@@ -189,7 +189,7 @@ pub fn plain_text(inlines: &[Inline]) -> String {
     text
 }
 
-/// Whether a reader would see nothing.
+/// Returns true if the inlines contain nothing visible.
 pub fn is_blank(inlines: &[Inline]) -> bool {
     inlines.iter().all(|inline| match inline {
         Inline::Text(text) | Inline::Code(text) => text.chars().all(is_invisible),
@@ -200,13 +200,13 @@ pub fn is_blank(inlines: &[Inline]) -> bool {
     })
 }
 
-/// Whether a character leaves no mark.
+/// Returns true if a character is invisible.
 fn is_invisible(c: char) -> bool {
     c.is_whitespace()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{2800}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}')
 }
 
-/// The same run without links; their texts stay.
+/// Returns the inlines without links; link texts are kept.
 pub fn without_links(inlines: &[Inline]) -> Vec<Inline> {
     let mut flat = vec![];
     for inline in inlines {

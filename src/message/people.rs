@@ -1,39 +1,39 @@
-//! Who is who in the chats, and whom a message pings.
+//! People mapping: accounts of the host and their chat ids, and the people a message pings.
 //!
-//! A chat pings for the ids of its own users, which no host knows. They come from the config alone: nobody else can be
-//! pinged, whatever a stranger writes. Who an account is, its id says for certain, a nickname or a name as far as the host
-//! lets people choose theirs.
+//! A chat pings by the ids of its own users, which hosts do not know. The ids come only from the configuration, so
+//! untrusted text cannot ping anyone else. An account's id identifies a person reliably. Nicknames and names are only
+//! as reliable as the host's rules for choosing them.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-/// The most people whom one message pings in a chat. Discord takes a hundred
-/// (<https://discord.com/developers/docs/resources/message#allowed-mentions-object>); nobody means so many.
-pub const MOST_PINGS: usize = 50;
+/// Maximum number of people that one message pings in a chat. Discord's limit is 100
+/// (<https://discord.com/developers/docs/resources/message#allowed-mentions-object>); no message needs that many.
+pub const MAX_PINGS: usize = 50;
 
-/// Somebody's ids in the chats.
+/// Ids of a person in the chats.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
-    /// In Slack: a member, `U024BE7LH`, or a group of them, `S0614TZR7`.
+    /// Slack member id, `U024BE7LH`, or user group id, `S0614TZR7`.
     pub slack: Option<String>,
-    /// In Teams: the user's principal name, or the object's id in Entra.
+    /// Teams user principal name, or Entra object id.
     pub teams: Option<String>,
-    /// In Discord: a user, `80351110224678912`, or behind `&` a role.
+    /// Discord user id, `80351110224678912`, or a role id prefixed with `&`.
     pub discord: Option<String>,
 }
 
-/// Somebody whom a message pings.
+/// Person that a message pings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ping {
-    /// The name that the host shows, plain text.
+    /// Name as shown by the host, plain text.
     pub name: String,
-    /// Who that is in the chats.
+    /// Chat ids.
     pub person: Person,
 }
 
 impl Ping {
-    /// Whom one chat pings, with their ids there: each id once, so many at most.
+    /// Returns the pings for one chat with their ids there: each id once, at most [`MAX_PINGS`].
     pub fn of_chat(pings: &[Self], id: impl Fn(&Person) -> Option<&str>) -> Vec<(&Self, &str)> {
         let mut found: Vec<(&Self, &str)> = vec![];
         for ping in pings {
@@ -41,17 +41,17 @@ impl Ping {
                 found.push((ping, id));
             }
         }
-        found.truncate(MOST_PINGS);
+        found.truncate(MAX_PINGS);
         found
     }
 }
 
-/// People by what a host knows them by: an account's id, its nickname, or its name.
+/// People by host account: id, nickname or name.
 #[derive(Debug, Default)]
 pub struct People(HashMap<String, Person>);
 
 impl People {
-    /// Who an account of an event is, or one that is given by its name alone. A name that looks like an id is none.
+    /// Finds the person for an account of an event, or for a plain name. Ignores names that look like ids.
     pub fn find(&self, account: &Value) -> Option<&Person> {
         let names = [&account["nickname"], &account["name"], account].map(Value::as_str);
         let names = names.into_iter().flatten().filter(|name| !is_id(name));
@@ -61,18 +61,18 @@ impl People {
 
 impl FromIterator<(String, Person)> for People {
     fn from_iter<T: IntoIterator<Item = (String, Person)>>(people: T) -> Self {
-        // Bitbucket writes some ids in braces, of which events have none.
+        // Bitbucket shows some ids in braces. Ids in events have none.
         let key = |name: &str| name.trim().trim_start_matches('{').trim_end_matches('}').to_owned();
         Self(people.into_iter().map(|(name, person)| (key(&name), person)).collect())
     }
 }
 
-/// Whether a text has the form of a host's id for an account: a UUID, or what Atlassian has, with a colon.
+/// Returns true if a text has the form of an account id: a UUID, or an Atlassian id with a colon.
 fn is_id(text: &str) -> bool {
     text.contains(':') || is_uuid(text)
 }
 
-/// Whether a text is a UUID.
+/// Returns true if a text is a UUID.
 pub(crate) fn is_uuid(text: &str) -> bool {
     text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
@@ -111,6 +111,6 @@ mod tests {
         assert_eq!(Ping::of_chat(&pings, |person| person.teams.as_deref()).len(), 2);
         assert_eq!(Ping::of_chat(&pings, |person| person.discord.as_deref()).len(), 0);
         let many: Vec<_> = (0..60).map(|n| ping(&format!("U{n}"), "a@x.example")).collect();
-        assert_eq!(Ping::of_chat(&many, |person| person.slack.as_deref()).len(), MOST_PINGS);
+        assert_eq!(Ping::of_chat(&many, |person| person.slack.as_deref()).len(), MAX_PINGS);
     }
 }

@@ -1,12 +1,12 @@
-//! Shielding: the one mechanism that keeps every interpolated value out of every syntax.
+//! Shielding: the single mechanism that keeps interpolated values from being parsed as syntax.
 //!
-//! A value is *shielded* when a template writes it: it stands between two marks that no value can hold. Before the
-//! rendered text is parsed, each such piece gives way to a single private character, in which no Markdown or JSON
-//! parser sees syntax, not even white space: what a parser gets is a `Skeleton`, without a character of any value.
-//! The values come back in the leaves of what was parsed.
+//! A value is *shielded* when a template writes it: it is enclosed in two marks that no value can contain. Before the
+//! rendered text is parsed, each such piece is replaced by a single private-use character, which is neither syntax nor
+//! white space to a Markdown or JSON parser. The parser gets a `Skeleton`, without any character of a value. The values
+//! are put back into the leaves of the parsed tree.
 //!
-//! The marks and these characters are of planes 15 and 16, which hold nothing but private characters; what values have
-//! of them, control characters and bidirectional formatting are dropped. So no value can forge one.
+//! The marks and the replacement characters are from planes 15 and 16, which contain only private-use characters.
+//! These are dropped from values, as are control characters and bidirectional formatting. No value can forge a mark.
 //!
 //! ```
 //! use hookbell::message::shield::{shield, unshield};
@@ -17,34 +17,34 @@
 
 use std::borrow::Cow;
 
-/// Opens a value.
+/// Mark before a value.
 const OPEN: char = '\u{100001}';
-/// Closes it.
+/// Mark after a value.
 const CLOSE: char = '\u{100002}';
-/// Follows [`OPEN`] where a helper wrote markup.
+/// Mark after [`OPEN`] for markup written by a helper.
 pub(super) const SPLICE: char = '\u{100003}';
-/// Stands between the parts of such markup.
+/// Separator between the parts of a helper's markup.
 pub(super) const SEPARATOR: char = '\u{100004}';
-/// Stands for a line feed within a value: Handlebars indents the lines of partials, and these are none of theirs.
+/// Replacement for a line feed in a value, because Handlebars indents the lines of partials but must not indent values.
 const LINE_END: char = '\u{100005}';
-/// Stands for the first value in a skeleton, and those behind it for the others.
+/// Code point that replaces the first value in a skeleton. The next code points replace the other values.
 const FIRST: u32 = 0xF_0000;
-/// Characters of planes 15 and 16 begin with this byte or the next, and nothing else does but the end of plane 12 and
-/// planes 13 and 14.
+/// Lowest first byte, in UTF-8, of characters in planes 15 and 16. The only other characters from this byte on are in
+/// planes 12 to 14, which are rare.
 const PRIVATE: u8 = 0xF3;
 
-/// Puts a value between marks. A whole number, `true` and `false` stay as they are: they are values of JSON, and may number
-/// a list.
+/// Encloses a value in marks. Whole numbers, `true` and `false` are left unchanged: they are JSON values, and numbers
+/// can start list items.
 ///
-/// Carriage returns become line feeds; control characters, bidirectional formatting and private characters of
-/// planes 15 and 16 are dropped. An empty value leaves its marks, so that the syntax around it has something in it.
+/// Carriage returns become line feeds; control characters, bidirectional formatting and private-use characters of
+/// planes 15 and 16 are dropped. An empty value keeps its marks, so that the syntax around it is not empty.
 pub fn shield(value: &str) -> String {
     let mut shielded = String::with_capacity(value.len() + 8);
     shield_into(value, &mut shielded);
     shielded
 }
 
-/// The same, at the end of a text.
+/// Like [`shield`], but appends to a text.
 pub(crate) fn shield_into(value: &str, text: &mut String) {
     if is_bare(value) {
         text.push_str(value);
@@ -60,7 +60,7 @@ fn is_bare(value: &str) -> bool {
     (is_number && (value == "0" || !value.starts_with('0'))) || matches!(value, "true" | "false")
 }
 
-/// The same for a helper's markup: its sort, and its parts.
+/// Like [`shield`], for a helper's markup: its type character and its parts.
 pub(super) fn shield_splice(sort: char, parts: &[&str]) -> String {
     let mut shielded = String::from_iter([OPEN, SPLICE, sort]);
     for (n, part) in parts.iter().enumerate() {
@@ -73,9 +73,9 @@ pub(super) fn shield_splice(sort: char, parts: &[&str]) -> String {
     shielded
 }
 
-/// What a value may bring into a message.
+/// Appends the characters of a value that a message may contain.
 fn clean(value: &str, into: &mut String) {
-    // Without a way out of the loop, it is done for many bytes at once.
+    // A loop without an early exit is vectorized.
     let is_plain = value.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte));
     if is_plain {
         into.push_str(value);
@@ -92,25 +92,25 @@ fn clean(value: &str, into: &mut String) {
     }
 }
 
-/// A part of what a template rendered to.
+/// Part of rendered text.
 #[derive(Clone, Copy)]
 pub(super) enum Piece<'a> {
-    /// The template's own text.
+    /// Text of the template itself.
     Own(&'a str),
-    /// A value; [`text`] reads it.
+    /// Shielded value; [`text`] restores it.
     Value(&'a str),
-    /// A helper's markup: its sort, and its parts.
+    /// Markup from a helper: type character and parts.
     Splice(&'a str),
 }
 
 impl<'a> Piece<'a> {
-    /// What stood between two marks.
+    /// Creates a piece from the text between two marks.
     fn of(shielded: &'a str) -> Self {
         shielded.strip_prefix(SPLICE).map_or(Self::Value(shielded), Self::Splice)
     }
 }
 
-/// Tells a template's own text, values and helpers' markup apart.
+/// Splits rendered text into the template's own text, values and helpers' markup.
 pub(super) fn pieces(rendered: &str) -> impl Iterator<Item = Piece<'_>> {
     let (own, rest) = rendered.split_once(OPEN).map_or((rendered, None), |(own, rest)| (own, Some(rest)));
     let shielded = rest.into_iter().flat_map(|rest| rest.split(OPEN)).flat_map(|piece| {
@@ -120,12 +120,12 @@ pub(super) fn pieces(rendered: &str) -> impl Iterator<Item = Piece<'_>> {
     std::iter::once(Piece::Own(own)).chain(shielded)
 }
 
-/// A value, or a part of a helper's markup, as it was.
+/// Restores a value, or a part of a helper's markup.
 pub(super) fn text(shielded: &str) -> Cow<'_, str> {
     if shielded.bytes().any(|byte| byte >= PRIVATE) { shielded.replace(LINE_END, "\n").into() } else { shielded.into() }
 }
 
-/// What a template rendered to, for a reader: values without their marks, and nothing of helpers' markup.
+/// Returns rendered text for a reader: values without marks, and no helpers' markup.
 pub fn unshield(rendered: &str) -> String {
     let plain = pieces(rendered).map(|piece| match piece {
         Piece::Own(own) => own.into(),
@@ -135,14 +135,14 @@ pub fn unshield(rendered: &str) -> String {
     plain.collect()
 }
 
-/// What a parser gets to see of a rendered text: one private character for each value.
+/// Rendered text for a parser, with one private-use character in place of each value.
 pub(crate) struct Skeleton<'a> {
     text: String,
     values: Vec<&'a str>,
 }
 
 impl<'a> Skeleton<'a> {
-    /// Of a rendered text.
+    /// Creates a skeleton from rendered text.
     pub(crate) fn of(rendered: &'a str) -> Self {
         let mut skeleton = Self { text: String::with_capacity(rendered.len()), values: vec![] };
         let mut rest = rendered;
@@ -158,7 +158,7 @@ impl<'a> Skeleton<'a> {
         }
     }
 
-    /// A template's own text may not look like a value.
+    /// Appends the template's own text, without characters that would look like a value.
     fn own(&mut self, own: &str) {
         if own.bytes().any(|byte| byte >= PRIVATE) {
             self.text.extend(own.chars().filter(|c| u32::from(*c) < FIRST));
@@ -167,18 +167,19 @@ impl<'a> Skeleton<'a> {
         }
     }
 
-    /// What is to be parsed.
+    /// Returns the text to parse.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The value that a character stands for, without its marks; empty where there is none.
+    /// Returns the value that a character replaces, without its marks; an empty text if there is no such value, and
+    /// `None` for other characters.
     fn value(&self, c: char) -> Option<&'a str> {
         let place = usize::try_from(u32::from(c).checked_sub(FIRST)?).ok()?;
         Some(self.values.get(place).copied().unwrap_or_default())
     }
 
-    /// The pieces of a leaf of what was parsed.
+    /// Splits a leaf of the parsed tree into pieces.
     pub(super) fn pieces<'s>(&'s self, leaf: &'s str) -> impl Iterator<Item = Piece<'s>> {
         let mut rest = leaf;
         std::iter::from_fn(move || {
@@ -198,7 +199,7 @@ impl<'a> Skeleton<'a> {
         })
     }
 
-    /// A leaf as the template wrote it, with the marks around its values.
+    /// Restores a leaf as the template rendered it, with the marks around its values.
     pub(crate) fn rendered(&self, leaf: &str) -> String {
         let mut rendered = String::with_capacity(leaf.len());
         for c in leaf.chars() {
@@ -215,24 +216,24 @@ impl<'a> Skeleton<'a> {
     }
 }
 
-/// What a text from outside may never bring into a message.
+/// Returns true for characters that text from outside must not bring into a message.
 pub(super) fn is_dropped(c: char) -> bool {
     let formatting = matches!(c,
         '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' // bidirectional
-        | '\u{2028}' | '\u{2029}' // line ends that only some programs obey
+        | '\u{2028}' | '\u{2029}' // line breaks that only some programs support
         | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{FFFE}' | '\u{FFFF}');
     let control = c.is_control() && c != '\n' && c != '\t';
     let private = u32::from(c) >= FIRST;
     formatting || control || private
 }
 
-/// A text for a terminal's line: without control characters and their like, whoever wrote it.
-pub fn harmless(text: &str) -> String {
-    text.chars().filter(|c| !is_order(*c)).collect()
+/// Sanitizes a text for a line on a terminal: removes control characters and similar ones.
+pub fn sanitized(text: &str) -> String {
+    text.chars().filter(|c| !is_terminal_control(*c)).collect()
 }
 
-/// Whether a terminal could take a character for an order, or for one to the eye.
-pub fn is_order(c: char) -> bool {
+/// Returns true for characters that a terminal may interpret as a control sequence, or that can deceive the reader.
+pub fn is_terminal_control(c: char) -> bool {
     is_dropped(c) || c.is_control()
 }
 

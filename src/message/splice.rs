@@ -1,37 +1,38 @@
-//! Markup that helpers write into a template's text, and telling it, values and the template's own text apart.
+//! Markup that helpers write into the text of a template, and the split of rendered text into the template's own text,
+//! values and such markup.
 
 use super::fit::cut_blocks;
 use super::flatten::one_line;
-use super::markdown::of_stranger;
+use super::markdown::untrusted;
 use super::shield::{self, Piece, SEPARATOR, SPLICE, shield_splice};
 use super::{Block, Inline, Person, Ping, WebUrl};
 
-/// Markup that a helper writes, to be spliced in as a tree after parsing; no value can look like it.
+/// Markup from a helper, spliced in as a tree after parsing. No value can imitate it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Splice<'a> {
-    /// Code within a line.
+    /// Inline code.
     Code(&'a str),
-    /// A text that leads somewhere.
+    /// Link.
     Link {
-        /// Where to.
+        /// Target URL, not yet validated.
         url: &'a str,
-        /// The text.
+        /// Link text.
         text: &'a str,
     },
-    /// Markdown that a host's user wrote, of which so many UTF-16 units of text are shown.
+    /// Markdown written by a host's user, and the maximum length of the shown text in UTF-16 units.
     Markdown(&'a str, usize),
-    /// A name, and who is pinged by it.
+    /// Name, and the person to ping.
     Mention(&'a str, &'a Person),
 }
 
-/// The sorts of markup, as they are written.
+// Type characters of the markup in shielded text.
 const CODE: char = 'c';
 const LINK: char = 'l';
 const MARKDOWN: char = 'm';
 const MENTION: char = 'p';
 
 impl Splice<'_> {
-    /// The form in which a template's text holds it.
+    /// Returns the shielded form for the text of a template.
     pub fn shielded(self) -> String {
         match self {
             Self::Code(text) => shield_splice(CODE, &[text]),
@@ -44,7 +45,7 @@ impl Splice<'_> {
         }
     }
 
-    /// The tree of what stands between its marks.
+    /// Parses the text between the marks into a tree.
     pub(super) fn tree(inside: &str) -> Vec<Block> {
         let (sort, parts) = read(inside);
         let inline = match (sort, parts.as_slice()) {
@@ -56,7 +57,7 @@ impl Splice<'_> {
             }
             (Some(MENTION), [name, ..]) => Inline::Text(one_line(name.clone())),
             (Some(MARKDOWN), [markdown, longest]) => {
-                return cut_blocks(of_stranger(markdown), longest.parse().unwrap_or(usize::MAX));
+                return cut_blocks(untrusted(markdown), longest.parse().unwrap_or(usize::MAX));
             }
             _ => return vec![],
         };
@@ -64,26 +65,26 @@ impl Splice<'_> {
     }
 }
 
-/// A helper's markup: its sort, and its parts.
+/// Splits a helper's markup into its type character and its parts.
 fn read(inside: &str) -> (Option<char>, Vec<String>) {
     let mut chars = inside.chars();
     let sort = chars.next();
     (sort, chars.as_str().split(SEPARATOR).map(|part| shield::text(part).into_owned()).collect())
 }
 
-/// A part of what a chat-native template rendered to.
+/// Part of the output of a chat-native template.
 pub(crate) enum Run<'a> {
-    /// What the template itself says, and numbers, `true` and `false`.
+    /// Text of the template itself, and values that are numbers, `true` or `false`.
     Own(&'a str),
-    /// A value.
+    /// Value, unshielded.
     Value(String),
-    /// What a helper drew.
+    /// Markup from a helper.
     Tree(Vec<Block>),
-    /// Somebody who is pinged.
+    /// Person to ping.
     Mention(Ping),
 }
 
-/// Tells a template's own text, values and helpers' markup apart.
+/// Splits rendered text into the template's own text, values and helpers' markup.
 pub(crate) fn runs(rendered: &str) -> impl Iterator<Item = Run<'_>> {
     shield::pieces(rendered).map(|piece| match piece {
         Piece::Own(own) => Run::Own(own),
@@ -92,7 +93,7 @@ pub(crate) fn runs(rendered: &str) -> impl Iterator<Item = Run<'_>> {
     })
 }
 
-/// Whom a template's text mentions, in its order.
+/// Returns the people that rendered text mentions, in order of appearance.
 pub(crate) fn pings(rendered: &str) -> Vec<Ping> {
     if !rendered.contains(SPLICE) {
         return vec![];
@@ -104,7 +105,7 @@ pub(crate) fn pings(rendered: &str) -> Vec<Ping> {
     splices.collect()
 }
 
-/// Who is pinged by one helper's markup.
+/// Returns the person that a helper's markup mentions.
 fn ping(inside: &str) -> Option<Ping> {
     if !inside.starts_with(MENTION) {
         return None;

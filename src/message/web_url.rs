@@ -1,4 +1,4 @@
-//! Addresses that a message may link to.
+//! URLs that a message may link to.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,33 +7,34 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use url::Url;
 
-/// The longest that is linked to: Discord's limit for an address is the lowest of all chats'
+/// Maximum length of a URL. Discord's limit is the lowest of all chats
 /// (<https://discord.com/developers/docs/resources/message#embed-object>).
-const LONGEST: usize = 2048;
+const MAX_BYTES: usize = 2048;
 
-/// An address of the web: `http` or `https`, with a host, percent-encoded where needed, and short enough for every chat.
+/// Web URL: `http` or `https`, with a host, percent-encoded where needed, and short enough for every chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct WebUrl(Box<str>);
 
 impl WebUrl {
-    /// Reads an address. `None` for anything else: it is left out rather than trusted.
+    /// Parses a URL. Returns `None` for anything else, so that callers leave it out instead of trusting it.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if text.len() <= LONGEST && is_plain(text) {
+        if text.len() <= MAX_BYTES && is_plain(text) {
             return Some(Self(text.into()));
         }
         let mut url = Url::parse(text).ok()?;
-        // A message shows its links to everybody in its channel. Where there is no host, there are none.
+        // Everyone in the channel sees the links, so credentials are removed. The calls fail only for URLs without a
+        // host, which have no credentials.
         if url.password().is_some() {
             let _ = (url.set_username(""), url.set_password(None));
         }
-        let safe = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= LONGEST;
+        let safe = matches!(url.scheme(), "http" | "https") && url.has_host() && url.as_str().len() <= MAX_BYTES;
         safe.then(|| Self(String::from(url).into()))
     }
 
-    /// An address of parts, values among them: the first one may be a whole address, and what follows it is encoded, so that
-    /// a branch called `fix/#12?` is one. `true` marks a value.
+    /// Joins parts into a URL. `true` marks a value. A value at the start may be a complete URL. Other values are
+    /// encoded, so that a branch named `fix/#12?` works.
     pub(crate) fn join<'a>(parts: impl IntoIterator<Item = (Cow<'a, str>, bool)>) -> String {
         let mut url = String::new();
         for (part, is_value) in parts {
@@ -46,21 +47,21 @@ impl WebUrl {
         url
     }
 
-    /// The text form.
+    /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The host that it leads to.
+    /// Returns the host.
     pub fn host(&self) -> Option<String> {
         Url::parse(&self.0).ok()?.host_str().map(ToOwned::to_owned)
     }
 }
 
-/// What stays as it is within a part of a path or a query.
+/// Characters that are not encoded in a part of a path or query.
 const AS_IT_IS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 
-/// Encodes text within an address. A `/` stays one, unless it would lead upwards.
+/// Encodes text inside a URL. Keeps `/`, unless a `.` or `..` segment could change the path.
 fn encoded(text: &str) -> String {
     let is_upwards = text.split('/').any(|part| matches!(part, "." | ".."));
     let encoded = utf8_percent_encode(text, AS_IT_IS).to_string();
@@ -73,17 +74,18 @@ impl fmt::Display for WebUrl {
     }
 }
 
-/// Whether a text is an address already as parsing would leave it. Most are, and a message has many.
+/// Returns true if parsing would not change the URL. This saves time: a message has many URLs, and most are like that.
 fn is_plain(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://") else { return false };
     let Some((host, path)) = rest.split_once('/') else { return false };
     let of_host = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    // What ends in a number (`7`, `0x7f`) is a number for an address, and what holds two hyphens a name in another script.
+    // A host that ends in a number (`7`, `0x7f`) is an IPv4 address. A label with two hyphens can be an encoded
+    // international name.
     let end = host.rsplit('.').next().unwrap_or_default();
     let is_name = end.starts_with(|c: char| c.is_ascii_lowercase()) && end.ends_with(|c: char| c.is_ascii_lowercase());
     let name = host.bytes().all(of_host) && !host.contains("--") && is_name;
     let of_path = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b'.');
-    // Parsing takes `.` and `..` out of a path.
+    // Parsing removes `.` and `..` from a path.
     let dots = path.starts_with('.') || path.contains("/.");
     name && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && path.bytes().all(of_path) && !dots
 }
@@ -104,7 +106,7 @@ mod tests {
         assert_eq!(WebUrl::parse(&format!("https://x.example/{}", "a".repeat(3_000))), None);
         assert_eq!(WebUrl::parse(" https://x.example/a b ").unwrap().as_str(), "https://x.example/a%20b");
         assert_eq!(WebUrl::parse("http://bob:hunter2@x.example/a").unwrap().as_str(), "http://x.example/a");
-        assert_eq!(WebUrl::parse("https://a.0x/"), None, "no number, and no name either");
+        assert_eq!(WebUrl::parse("https://a.0x/"), None, "neither a valid number nor a valid name");
         assert_eq!(WebUrl::parse("https://1.2.3.0xa/x").unwrap().as_str(), "https://1.2.3.10/x");
         assert_eq!(WebUrl::parse("https://x.example").unwrap().as_str(), "https://x.example/");
         assert_eq!(WebUrl::parse("http://x.example:81/?q#f").unwrap().host().as_deref(), Some("x.example"));

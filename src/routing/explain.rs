@@ -1,4 +1,4 @@
-//! Why an event went where it went, or nowhere: every rule, with what was said of it.
+//! Explains a routing decision: the result of every rule for an event.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,56 +7,57 @@ use super::key::Subject;
 use super::{Decision, Mute, Reading, Router, Verdict};
 use crate::event::ChannelName;
 
-/// What each rule says of an event.
+/// Result of each rule for an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
-    /// Every mute, in order.
+    /// All mutes, in order.
     pub mutes: Vec<MuteVerdict>,
-    /// Every route, in the order in which they are read.
+    /// All routes, in reading order.
     pub routes: Vec<RouteVerdict>,
 }
 
-/// What a mute says of an event.
+/// Result of a mute for an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MuteVerdict {
-    /// Its name.
+    /// Name of the mute.
     pub name: String,
-    /// Whether it silences the event.
+    /// True if the mute suppresses the event.
     pub silences: bool,
-    /// The channels in which it does; in all of them where it names none.
+    /// The channels that the mute applies to; empty for all channels.
     pub channels: Vec<ChannelName>,
-    /// Why it does not.
-    pub why: Option<String>,
+    /// Reason why the mute does not apply; `null` if it suppresses the event.
+    pub reason: Option<String>,
 }
 
-/// What a route says of an event.
+/// Result of a route for an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RouteVerdict {
-    /// Its name.
+    /// Name of the route.
     pub name: String,
-    /// Whether it matched.
+    /// True if the route matched.
     pub matched: bool,
-    /// Why it did not.
-    pub why: Option<String>,
-    /// The channels that it sends to.
+    /// Reason for not matching; `null` if the route matched.
+    pub reason: Option<String>,
+    /// The channels of the route; empty if it did not match.
     pub channels: Vec<Way>,
 }
 
-/// What came of a channel that a route names.
+/// Result for a channel of a matching route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Way {
-    /// The channel.
+    /// Name of the channel.
     pub channel: ChannelName,
-    /// Whether the event goes there by this route.
+    /// True if this route sends the event to the channel.
     pub sent: bool,
-    /// Why it does not.
-    pub why: Option<String>,
+    /// Reason why this route does not send the event to the channel; `null` if it does, or if a mute suppresses the
+    /// event everywhere.
+    pub reason: Option<String>,
 }
 
 impl Router {
-    /// Reads all rules over one event, one by one. The decision is that of [`decide`](Self::decide), but for what nearly
-    /// matched, which is said here in full. Where a mute silences the event everywhere, the routes are judged all the
-    /// same: somebody may ask what would have been.
+    /// Evaluates every rule for an event. The decision equals that of [`decide`](Self::decide), except that it lists no
+    /// near misses, because the explanation has every mismatch. Routes are evaluated even if a mute suppresses the
+    /// event everywhere, to show where it would have been sent.
     pub fn explain(&self, subject: Subject<'_>) -> (Decision, Explanation) {
         let mutes = self.mutes.iter().map(|mute| self.explain_mute(mute, subject)).collect();
         let mut reading = Reading::new(self, subject);
@@ -66,7 +67,7 @@ impl Router {
             let matched = verdict == Verdict::Matched;
             let channels = if matched { self.explain_channels(n, &mut reading) } else { vec![] };
             let (name, why) = (self.routes[n].name.clone(), self.reason(verdict));
-            routes.push(RouteVerdict { name, matched, why, channels });
+            routes.push(RouteVerdict { name, matched, reason: why, channels });
         }
         let mut decision = reading.decision;
         if decision.muted.is_some() {
@@ -77,11 +78,11 @@ impl Router {
 
     fn explain_mute(&self, mute: &Mute, subject: Subject<'_>) -> MuteVerdict {
         let why = match mute.until {
-            _ if !mute.enabled => Some("it is switched off: `enabled = false`".to_owned()),
-            Some(until) if mute.is_over(subject.at) => Some(format!("it was only until {until}")),
+            _ if !mute.enabled => Some("disabled: `enabled = false`".to_owned()),
+            Some(until) if mute.is_over(subject.at) => Some(format!("expired at {until}")),
             _ => mute.conditions.mismatch(subject).map(|mismatch| mismatch.to_string()),
         };
-        MuteVerdict { name: mute.name.clone(), silences: why.is_none(), channels: mute.channels.clone(), why }
+        MuteVerdict { name: mute.name.clone(), silences: why.is_none(), channels: mute.channels.clone(), reason: why }
     }
 
     fn judge(&self, n: usize, reading: &Reading<'_>, subject: Subject<'_>) -> Verdict {
@@ -100,10 +101,10 @@ impl Router {
         let name = |n: usize| &self.routes[n].name;
         match verdict {
             Verdict::Matched => None,
-            Verdict::Disabled => Some("it is switched off: `enabled = false`".to_owned()),
+            Verdict::Disabled => Some("disabled: `enabled = false`".to_owned()),
             Verdict::Failed(mismatch) => Some(mismatch.to_string()),
-            Verdict::SentBefore(n) => Some(format!("it is for what no route above sent, and `{}` did", name(n))),
-            Verdict::Stopped(n) => Some(format!("not read: `{}` above matched, and is final", name(n))),
+            Verdict::SentBefore(n) => Some(format!("`otherwise`: `{}` above already sends the event", name(n))),
+            Verdict::Stopped(n) => Some(format!("not read: `{}` above matched and is final", name(n))),
         }
     }
 
@@ -114,13 +115,13 @@ impl Router {
         let way = |channel: &ChannelName| {
             let why = match (before.get(channel), decision.held.iter().find(|held| held.channel == *channel)) {
                 (Some(first), _) => {
-                    let unused = route.template.as_ref().map(|name| format!("; template `{name}` goes unused"));
+                    let unused = route.template.as_ref().map(|name| format!("; template `{name}` is not used"));
                     let first = &self.routes[*first].name;
-                    Some(format!("`{first}` above named it first{}", unused.unwrap_or_default()))
+                    Some(format!("already handled by `{first}` above{}", unused.unwrap_or_default()))
                 }
-                (None, held) => held.map(|held| held.why.clone()),
+                (None, held) => held.map(|held| held.reason.clone()),
             };
-            Way { channel: channel.clone(), sent: why.is_none() && decision.muted.is_none(), why }
+            Way { channel: channel.clone(), sent: why.is_none() && decision.muted.is_none(), reason: why }
         };
         route.to.iter().map(way).collect()
     }

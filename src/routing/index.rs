@@ -1,5 +1,5 @@
-//! Which routes may match an event, found without trying each: by the repository or the workspace that they name, or
-//! else by kind.
+//! Index of routes. It finds the routes that may match an event, by repository, workspace or kind, without testing each
+//! route.
 
 use std::collections::HashMap;
 
@@ -8,22 +8,22 @@ use super::key::{Key, Subject};
 use super::pattern::Anchor;
 use crate::event::Kind;
 
-/// The numbers of routes, in order.
+/// Indexes of routes, in ascending order.
 type Numbers = Vec<usize>;
 
-/// Routes by what an event must have to match them.
+/// Routes by the values that an event must have to match them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
     repo: Anchored,
     workspace: Anchored,
-    /// Those that can be found by neither, for each kind.
+    /// Routes without a repository or workspace anchor, by event kind.
     by_kind: HashMap<Kind, Numbers>,
-    /// Those that can be found by neither, whatever their kinds.
+    /// All routes without a repository or workspace anchor.
     anywhere: Numbers,
 }
 
 impl Index {
-    /// Routes that are switched off are left out.
+    /// Builds the index. Disabled routes are left out.
     pub(super) fn new(routes: &[Route]) -> Self {
         let mut index = Self::default();
         for (n, route) in routes.iter().enumerate().filter(|(_, route)| route.enabled) {
@@ -41,12 +41,12 @@ impl Index {
         index
     }
 
-    /// All routes that match an event are among these.
+    /// Routes that may match the event: a superset of the routes that match.
     pub(super) fn candidates(&self, subject: Subject<'_>) -> Numbers {
         self.with_places(subject, self.by_kind.get(&subject.event.kind).map_or(&[], Vec::as_slice))
     }
 
-    /// All routes whose conditions of place an event fits are among these.
+    /// Routes that may be near misses: a superset of the routes whose place conditions match.
     pub(super) fn near(&self, subject: Subject<'_>) -> Numbers {
         self.with_places(subject, &self.anywhere)
     }
@@ -63,7 +63,7 @@ impl Index {
     }
 }
 
-/// Routes by a part of a key's value.
+/// Routes by a literal part of a key's value.
 #[derive(Clone, Debug, Default)]
 struct Anchored {
     all: Numbers,
@@ -72,10 +72,10 @@ struct Anchored {
     ends: Parts,
 }
 
-/// Routes by how a value begins, or how it ends.
+/// Routes by the start or the end of a value.
 #[derive(Clone, Debug, Default)]
 struct Parts {
-    /// Of all parts, each once.
+    /// Lengths of the parts, without duplicates.
     lengths: Vec<usize>,
     routes: HashMap<String, Numbers>,
 }
@@ -95,7 +95,7 @@ impl Anchored {
     fn find(&self, value: Option<&str>, found: &mut Numbers) {
         let Some(value) = value else { return };
         if !value.is_ascii() {
-            // How case folds there is the patterns' own affair.
+            // Only the patterns know the case folding of other characters.
             found.extend(&self.all);
             return;
         }

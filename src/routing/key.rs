@@ -1,60 +1,60 @@
-//! The keys that rules may hold, and what each looks at.
+//! The keys of rules, and the event values that each key matches.
 
 use jiff::Timestamp;
 
 use super::pattern::Style;
 use crate::event::{Event, SourceName};
 
-/// What rules look at: an event, and the source that it came through.
+/// Input of the rules: an event and its source.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The source's name.
+    /// Name of the source that received the event.
     pub source: &'a SourceName,
     /// The event.
     pub event: &'a Event,
-    /// When it came in: mutes may be over by then.
+    /// Time of receipt, which decides whether a mute has expired.
     pub at: Timestamp,
 }
 
 /// A key of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// The source's name in the config.
+    /// Name of the source in the configuration.
     Source,
     /// `workspace/slug`.
     Repo,
-    /// The owner of the repository.
+    /// Owner of the repository.
     Workspace,
-    /// The project's key.
+    /// Key of the project.
     Project,
     /// `public`, `private`.
     Visibility,
     /// `true`, `false`.
     Fork,
-    /// The kind, or a set: `pull_request.*`, `@calm`.
+    /// Event kind, set or the host's event key: `pull_request.*`, `@calm`, `repo:push`.
     Event,
-    /// The ref of a push, a pull request's target.
+    /// Branch of a push or a build, or target branch of a pull request.
     Branch,
-    /// Where a pull request comes from.
+    /// Source branch of a pull request.
     SourceBranch,
-    /// Where a pull request goes.
+    /// Target branch of a pull request.
     TargetBranch,
-    /// A tag's name.
+    /// Name of a tag.
     Tag,
-    /// Who did it: name, nickname or id.
+    /// Name, nickname or id of the account that caused the event.
     Actor,
     /// `user`, `bot`, `app`, `team`.
     ActorKind,
-    /// Who wrote the pull request, or the newest commit.
+    /// Name, nickname or id of the author of the pull request, the issue or the newest commit.
     Author,
-    /// Anyone who was asked for a review.
+    /// Name, nickname or id of any requested reviewer.
     Reviewer,
-    /// The pull request's or the issue's title.
+    /// Title of the pull request or the issue.
     Title,
     /// Any label of the pull request or the issue, from hosts that have labels.
     Label,
-    /// Of a pull request `open`, `merged`, `declined`, `superseded`; of a build `failed` and its like; of an issue the
-    /// host's word.
+    /// State of a pull request (`open`, `merged`, `declined`, `superseded`), of a build (such as `failed`), or of an
+    /// issue (the host's term).
     State,
     /// `true`, `false`.
     Draft,
@@ -62,12 +62,12 @@ pub enum Key {
     Forced,
     /// `pull_request`: a push that merges or closes one.
     Via,
-    /// Any file that a push changes, from hosts that send them.
+    /// Any file changed by a push, from hosts that send paths.
     Path,
 }
 
 impl Key {
-    /// Every key, in the order in which a rule's conditions are looked at: where first, then what, then who.
+    /// All keys, in the order in which the conditions of a rule are checked: place first, then event, then details.
     pub const ALL: &'static [Self] = &[
         Self::Source,
         Self::Repo,
@@ -93,7 +93,7 @@ impl Key {
         Self::Path,
     ];
 
-    /// The key as the config writes it.
+    /// The key as written in the config file.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
@@ -121,7 +121,7 @@ impl Key {
         }
     }
 
-    /// All the words that it may be, where these are known.
+    /// All possible values, for keys with a fixed set of values.
     pub fn words(self) -> Option<&'static [&'static str]> {
         Some(match self {
             Self::Visibility => &["public", "private"],
@@ -132,7 +132,7 @@ impl Key {
         })
     }
 
-    /// How its patterns match.
+    /// Matching style of the patterns of this key.
     pub const fn style(self) -> Style {
         match self {
             Self::Repo => Style { separator: true, ignore_case: true },
@@ -143,12 +143,12 @@ impl Key {
         }
     }
 
-    /// Whether it says where a thing happened, rather than what.
+    /// Returns true for keys about the place of an event, such as the repository.
     pub(super) const fn is_place(self) -> bool {
         matches!(self, Self::Source | Self::Repo | Self::Workspace | Self::Project | Self::Visibility | Self::Fork)
     }
 
-    /// What an event has for this key.
+    /// The values of an event for this key.
     pub fn values(self, subject: Subject<'_>) -> Vec<&str> {
         let event = subject.event;
         let repository = event.repository.as_ref();
@@ -200,7 +200,7 @@ impl Key {
     }
 }
 
-/// Who wrote the pull request or the issue, or the newest commit.
+/// Author of the pull request, the issue or the newest commit.
 fn author(event: &Event) -> Option<&crate::event::Account> {
     if let Some(pull_request) = &event.pull_request {
         return pull_request.author.as_ref();

@@ -1,31 +1,31 @@
-//! What `event = …` of a rule says: our kinds by glob, hosts' own words by glob, and sets.
+//! The `event` key of a rule: globs for event kinds, globs for the host's event keys, and sets.
 
 use super::key::Key;
 use super::pattern::{Fit, Patterns};
 use super::set::Set;
 use crate::event::{Event, Kind};
 
-/// The patterns that `event` lists.
+/// The patterns of an `event` key.
 #[derive(Clone, Debug)]
 pub struct Kinds {
-    /// As they are written.
+    /// All patterns as written.
     texts: Vec<String>,
-    /// Held against our kinds.
+    /// Patterns for event kinds.
     kinds: Patterns,
-    /// Held against the host's own words, which have a colon in them.
+    /// Patterns for the host's event keys, which contain a colon.
     words: Patterns,
     sets: Vec<&'static Set>,
     excluded_sets: Vec<&'static Set>,
 }
 
 impl Kinds {
-    /// Compiles patterns; the error is the position of the one that is wrong, and why.
+    /// Compiles patterns. The error is the index of the invalid pattern and the reason.
     pub fn new(texts: &[String]) -> Result<Self, (usize, String)> {
         let (mut kinds, mut words, mut sets, mut excluded_sets) = (vec![], vec![], vec![], vec![]);
         for (n, text) in texts.iter().enumerate() {
             let bare = text.strip_prefix('!').unwrap_or(text);
             if let Some(name) = bare.strip_prefix('@') {
-                let set = Set::named(name).ok_or_else(|| (n, format!("there is no set `@{name}`")))?;
+                let set = Set::named(name).ok_or_else(|| (n, format!("unknown set `@{name}`")))?;
                 if bare.len() == text.len() { &mut sets } else { &mut excluded_sets }.push(set);
                 continue;
             }
@@ -35,15 +35,15 @@ impl Kinds {
             } else if Kind::ALL.iter().any(|kind| patterns.matches(kind.as_str())) {
                 kinds.push(text.clone());
             } else {
-                return Err((n, format!("no event is called `{bare}`")));
+                return Err((n, format!("unknown event `{bare}`")));
             }
         }
-        // Each compiled alone before, so both do.
+        // Cannot fail: each pattern compiled above.
         let (kinds, words) = (compiled(&kinds)?, compiled(&words)?);
         Ok(Self { texts: texts.to_vec(), kinds, words, sets, excluded_sets })
     }
 
-    /// The patterns as they are written.
+    /// The patterns as written.
     pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
         self.texts.iter().map(String::as_str)
     }
@@ -81,7 +81,8 @@ impl Kinds {
         self.kinds.only_exclude() && self.words.only_exclude() && self.sets.is_empty()
     }
 
-    /// Whether events of a kind may fit. Which kinds a host's own words become is the source's affair.
+    /// Returns true if events of a kind may fit. A pattern for the host's event keys may fit any kind, because only the
+    /// source knows the mapping.
     pub(super) fn may_hold(&self, kind: Kind) -> bool {
         !matches!(self.kinds.fit(&[kind.as_str()]), Fit::Excluded { .. })
             && (self.kinds.matches(kind.as_str())
@@ -90,13 +91,13 @@ impl Kinds {
                 || self.only_exclude())
     }
 
-    /// Whether every event fits.
+    /// Returns true if every event fits.
     pub(super) fn is_anything(&self) -> bool {
         self.texts == ["@all"]
     }
 }
 
-/// What of an event a set looks at that holds some events of its kind.
+/// Describes an event of a kind that a set contains only in part, with the detail that the set checks.
 fn met_by_set(event: &Event) -> String {
     let kind = event.kind.as_str();
     match (event.push.as_ref().and_then(|push| push.via.as_ref()), event.branch()) {
@@ -110,7 +111,7 @@ fn compiled(texts: &[String]) -> Result<Patterns, (usize, String)> {
     Patterns::new(texts, Key::Event.style())
 }
 
-/// Whether a pattern is of hosts' own words: these have a colon, `repo:push`, and ours have none.
+/// Returns true for a pattern of the host's event keys. They contain a colon, `repo:push`; event kinds do not.
 fn is_word(pattern: &str) -> bool {
     pattern.contains(':') && !pattern.starts_with('~')
 }

@@ -1,7 +1,7 @@
-//! Who hears of an event: rules, compiled into a [`Router`], and the [`Decision`] that it makes.
+//! Routing of events to channels: the rules, compiled into a [`Router`], and its [`Decision`] for an event.
 //!
-//! There are two ways through the rules, and they agree: [`Router::decide`] looks only at routes that may match, for the
-//! requests that come in; [`Router::explain`] reads all of them and says of each why, for whoever asks.
+//! Two functions evaluate the rules with the same result. [`Router::decide`] handles incoming requests and checks only
+//! routes that may match. [`Router::explain`] evaluates all rules and gives the reason for each.
 
 mod explain;
 mod index;
@@ -26,10 +26,10 @@ pub use kinds::Kinds;
 pub use rule::{Condition, Conditions, Mismatch};
 pub use set::{SETS, Set};
 
-/// How many routes that nearly matched a decision names.
+/// Maximum number of near misses in a decision.
 const NEAR: usize = 10;
 
-/// All rules, compiled. Immutable: a changed config makes a new one.
+/// All rules, compiled. Immutable: a changed configuration results in a new router.
 #[derive(Clone, Debug, Default)]
 pub struct Router {
     routes: Vec<Route>,
@@ -41,102 +41,102 @@ pub struct Router {
 /// One `[[routes]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Its name.
+    /// Name of the route; unique.
     pub name: String,
-    /// What it matches.
+    /// Conditions that an event must fit.
     pub conditions: Conditions,
-    /// The channels that hear of what it matches.
+    /// Channels that get the matching events.
     pub to: Vec<ChannelName>,
-    /// The template that it asks for.
+    /// Template to try first.
     pub template: Option<String>,
-    /// How much of the message it asks for; where it says nothing, the channel does.
+    /// Style of the messages; `None` for the channel's style.
     pub style: Option<Style>,
-    /// Nothing below is read once it matched.
+    /// True if no later route is read after this one matched.
     pub is_final: bool,
-    /// It matches only what no route above sent anywhere.
+    /// True if the route matches only events that no route above sent anywhere.
     pub otherwise: bool,
-    /// It is read at all.
+    /// False if the route is ignored.
     pub enabled: bool,
 }
 
 /// One `[[mutes]]`.
 #[derive(Clone, Debug)]
 pub struct Mute {
-    /// Its name.
+    /// Name of the mute; unique.
     pub name: String,
-    /// What it silences.
+    /// Conditions of the events to suppress.
     pub conditions: Conditions,
-    /// The channels in which it does; in all of them where it names none.
+    /// Channels that the mute applies to; empty for all channels.
     pub channels: Vec<ChannelName>,
-    /// The moment from which it silences nothing any more.
+    /// End of the mute; `None` for no end.
     pub until: Option<Timestamp>,
-    /// It is read at all.
+    /// False if the mute is ignored.
     pub enabled: bool,
 }
 
-/// What the rules say of one event.
+/// Result of the rules for one event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// The names of the routes that matched, in order.
+    /// Names of the routes that matched, in order.
     pub matched: Vec<String>,
-    /// Where the event goes; each channel once, by the first route that named it.
-    pub sends: Vec<Send>,
-    /// The mute that silenced it everywhere.
+    /// Channels that get the event, each once, through the first route that names it.
+    pub sends: Vec<RouteTarget>,
+    /// Name of the mute that suppressed the event everywhere.
     pub muted: Option<String>,
-    /// Why nobody is to hear of it, whatever the rules say: it was told before, say.
-    pub silent: Option<String>,
-    /// Channels that routes named and that it does not go to all the same.
+    /// Reason why the event is suppressed regardless of the rules, for example because it is a duplicate.
+    pub suppressed: Option<String>,
+    /// Channels of matching routes that do not get the event, because of a guard or a mute.
     pub held: Vec<Held>,
-    /// The first routes for where it happened that did not match, and why.
-    pub near: Vec<Near>,
+    /// The first routes whose place conditions matched but another condition did not; at most 10.
+    pub near_misses: Vec<NearMiss>,
 }
 
-/// One event on its way to one channel.
+/// A channel that gets the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Send {
-    /// The channel.
+pub struct RouteTarget {
+    /// Name of the channel.
     pub channel: ChannelName,
-    /// The route that named it first.
+    /// Name of the first route that names the channel.
     pub route: String,
-    /// The template that the route asks for.
+    /// The route's template.
     pub template: Option<String>,
-    /// How much of the message the route asks for.
+    /// The route's style.
     pub style: Option<Style>,
 }
 
-/// A channel that does not get an event that a route sends there: its `accept` or a mute holds it back.
+/// A channel of a matching route that does not get the event, because its `accept` guard or a mute blocks it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// The channel.
+    /// Name of the channel.
     pub channel: ChannelName,
-    /// Why.
-    pub why: String,
+    /// Reason, naming the guard's mismatch or the mute.
+    pub reason: String,
 }
 
-/// A route that nearly matched.
+/// A near miss: a route that matches the place of the event but not another condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Near {
-    /// Its name.
+pub struct NearMiss {
+    /// Name of the route.
     pub route: String,
-    /// Why it did not.
-    pub why: String,
+    /// The condition that failed.
+    pub reason: String,
 }
 
 impl Decision {
-    /// The decision on an event of which nobody is to hear.
-    pub fn silent(why: impl Into<String>) -> Self {
-        Self { silent: Some(why.into()), ..Self::default() }
+    /// The decision for an event that is suppressed regardless of the rules.
+    pub fn suppressed(why: impl Into<String>) -> Self {
+        Self { suppressed: Some(why.into()), ..Self::default() }
     }
 }
 
 impl Router {
-    /// Compiles rules, in the order in which they are read; and what each channel accepts, whatever the routes say.
+    /// Compiles rules, which must be in reading order, and the `accept` guards of channels.
     pub fn new(routes: Vec<Route>, mutes: Vec<Mute>, guards: HashMap<ChannelName, Conditions>) -> Self {
         let index = Index::new(&routes);
         Self { routes, mutes, guards, index }
     }
 
-    /// The routes, in the order in which they are read.
+    /// The routes, in reading order.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
@@ -146,7 +146,7 @@ impl Router {
         &self.mutes
     }
 
-    /// Decides who hears of an event.
+    /// Decides which channels get an event.
     pub fn decide(&self, subject: Subject<'_>) -> Decision {
         let mut reading = Reading::new(self, subject);
         if reading.decision.muted.is_some() {
@@ -161,39 +161,39 @@ impl Router {
             }
         }
         for n in self.index.near(subject) {
-            if reading.stopped_by.is_some_and(|stopper| n > stopper) || reading.decision.near.len() == NEAR {
+            if reading.stopped_by.is_some_and(|stopper| n > stopper) || reading.decision.near_misses.len() == NEAR {
                 break;
             }
             let route = &self.routes[n];
             let near = route.conditions.mismatch(subject).filter(Mismatch::is_near);
-            let near = near.map(|why| Near { route: route.name.clone(), why: why.to_string() });
-            reading.decision.near.extend(near);
+            let near = near.map(|why| NearMiss { route: route.name.clone(), reason: why.to_string() });
+            reading.decision.near_misses.extend(near);
         }
         reading.decision
     }
 }
 
-/// How one route is judged.
+/// Result of evaluating one route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// It matched.
+    /// The route matched.
     Matched,
-    /// It is switched off.
+    /// The route has `enabled = false`.
     Disabled,
     /// A condition failed.
     Failed(Mismatch),
-    /// It is for what no route above sent anywhere, and this one sent it.
+    /// The route has `otherwise`, and the route with this index already sends the event.
     SentBefore(usize),
-    /// This one was final.
+    /// The route with this index matched before and is final.
     Stopped(usize),
 }
 
-/// The rules, read down to some route.
+/// State while the rules are read in order.
 struct Reading<'a> {
     router: &'a Router,
-    /// The mutes that silence the event in some channels.
+    /// Mutes that suppress the event in some channels.
     partial: Vec<&'a Mute>,
-    /// The routes that named channels first.
+    /// For each channel, the index of the first matching route that names it.
     named: HashMap<&'a ChannelName, usize>,
     sent_by: Option<usize>,
     stopped_by: Option<usize>,
@@ -210,7 +210,7 @@ impl<'a> Reading<'a> {
         Self { router, partial, named: HashMap::new(), sent_by: None, stopped_by: None, subject, decision }
     }
 
-    /// The verdict on a route whose conditions fit.
+    /// The verdict for a route whose conditions fit.
     fn verdict_on_match(&self, n: usize) -> Verdict {
         match self.sent_by {
             Some(sender) if self.router.routes[n].otherwise => Verdict::SentBefore(sender),
@@ -218,7 +218,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A route matched: its channels, each by the first route that names it.
+    /// Applies a matching route: adds its channels, unless an earlier route named them.
     fn take(&mut self, n: usize) {
         let route = &self.router.routes[n];
         self.decision.matched.push(route.name.clone());
@@ -228,8 +228,8 @@ impl<'a> Reading<'a> {
             }
             self.named.insert(channel, n);
             match self.hindrance(channel) {
-                Some(why) => self.decision.held.push(Held { channel: channel.clone(), why }),
-                None => self.decision.sends.push(Send {
+                Some(why) => self.decision.held.push(Held { channel: channel.clone(), reason: why }),
+                None => self.decision.sends.push(RouteTarget {
                     channel: channel.clone(),
                     route: route.name.clone(),
                     template: route.template.clone(),
@@ -241,13 +241,13 @@ impl<'a> Reading<'a> {
         self.stopped_by = route.is_final.then_some(n);
     }
 
-    /// Why a channel does not get the event, whatever the routes say.
+    /// Reason why a guard or a mute blocks the event for a channel.
     fn hindrance(&self, channel: &ChannelName) -> Option<String> {
         let guard = self.router.guards.get(channel).and_then(|accepts| accepts.mismatch(self.subject));
-        let guard = guard.map(|mismatch| format!("the channel does not accept it: {mismatch}"));
+        let guard = guard.map(|mismatch| format!("blocked by the channel's `accept` guard: {mismatch}"));
         guard.or_else(|| {
             let mute = self.partial.iter().find(|mute| mute.channels.contains(channel))?;
-            Some(format!("mute `{}` silences it there", mute.name))
+            Some(format!("muted by `{}`", mute.name))
         })
     }
 }
@@ -257,7 +257,7 @@ impl Mute {
         self.enabled && !self.is_over(subject.at) && self.conditions.fits(subject)
     }
 
-    /// Whether it silences nothing any more.
+    /// Returns true if the mute has expired.
     pub fn is_over(&self, at: Timestamp) -> bool {
         self.until.is_some_and(|until| until <= at)
     }

@@ -1,23 +1,23 @@
-//! Patterns that values are held against: globs, `~regex`, and both with `!` before them to exclude.
+//! Patterns for values: globs and `~regex`, each with an optional `!` prefix to exclude.
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::{Regex, RegexBuilder};
 
-/// The most memory, in bytes, that one compiled `~regex` may take.
-const LARGEST_REGEX: usize = 1024 * 1024;
+/// Maximum size of a compiled `~regex`, in bytes.
+const MAX_REGEX: usize = 1024 * 1024;
 
-/// How patterns of a key match.
+/// Matching style of the patterns of a key.
 #[derive(Clone, Copy, Debug)]
 pub struct Style {
-    /// `/` separates: `*` stays within a part, `**` crosses.
+    /// True if `/` is a separator: `*` stops at it, `**` crosses it.
     pub separator: bool,
-    /// Upper and lower case are the same.
+    /// True if matching is case-insensitive.
     pub ignore_case: bool,
 }
 
-/// The patterns that one key of a rule lists.
+/// The patterns of one key of a rule.
 ///
-/// A value fits if no `!pattern` matches it, and one of the others does, if there are others.
+/// A value fits if no `!pattern` matches it and, if there are other patterns, at least one of them matches it.
 #[derive(Clone, Debug, Default)]
 pub struct Patterns {
     include: Vec<Pattern>,
@@ -45,29 +45,29 @@ impl Matcher {
     }
 }
 
-/// How values stand to [`Patterns`].
+/// Result of matching values against [`Patterns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// They fit.
+    /// The values fit.
     Fits,
-    /// This value is excluded by this pattern.
+    /// A value is excluded by a pattern.
     Excluded {
-        /// The value.
+        /// The excluded value.
         value: String,
-        /// The pattern, with its `!`.
+        /// The excluding pattern, with its `!`.
         pattern: String,
     },
-    /// No value fits; there may be none at all.
+    /// No value fits.
     NoneOf {
-        /// The values.
+        /// All values; may be empty.
         values: Vec<String>,
-        /// The patterns.
+        /// All patterns that are not exclusions.
         patterns: Vec<String>,
     },
 }
 
 impl Patterns {
-    /// Compiles patterns; the error is the position of the one that is wrong, and why.
+    /// Compiles patterns. The error is the index of the invalid pattern and the reason.
     pub fn new(texts: &[String], style: Style) -> Result<Self, (usize, String)> {
         let mut patterns = Self::default();
         for (n, text) in texts.iter().enumerate() {
@@ -81,36 +81,36 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// A part that every value has that a pattern which is no exclusion matches; `None` where there are no such patterns,
-    /// or one of them tells no part.
+    /// For each pattern that is not an exclusion, a literal part that every matching value has. `None` if there are no
+    /// such patterns, or if one of them has no such part.
     pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
         let anchors: Option<Vec<_>> = self.include.iter().map(|pattern| Anchor::of(&pattern.text)).collect();
         anchors.filter(|anchors| !anchors.is_empty())
     }
 
-    /// The patterns as they are written, exclusions first.
+    /// The patterns as written, exclusions first.
     pub fn texts(&self) -> impl Iterator<Item = &str> {
         self.exclude.iter().chain(&self.include).map(|pattern| pattern.text.as_str())
     }
 
-    /// Whether there are none but exclusions.
+    /// Returns true if there are only exclusions, or no patterns.
     pub(super) fn only_exclude(&self) -> bool {
         self.include.is_empty()
     }
 
-    /// Whether every key's values fit, as [`fit`](Self::fit) says.
+    /// Returns true if the values of a key fit, as defined by [`fit`](Self::fit).
     pub fn fits(&self, values: &[&str]) -> bool {
         let any = |list: &[Pattern]| list.iter().any(|pattern| values.iter().any(|v| pattern.matcher.matches(v)));
         !any(&self.exclude) && (self.include.is_empty() || any(&self.include))
     }
 
-    /// Whether one value fits.
+    /// Returns true if a pattern matches this value and no exclusion does.
     pub fn matches(&self, value: &str) -> bool {
         !self.exclude.iter().any(|pattern| pattern.matcher.matches(value))
             && self.include.iter().any(|pattern| pattern.matcher.matches(value))
     }
 
-    /// How a key's values stand to the patterns: positives need a value, `!value` passes where there is none.
+    /// Matches the values of a key. If there is no value, exclusions pass and all other patterns fail.
     pub fn fit(&self, values: &[&str]) -> Fit {
         for pattern in &self.exclude {
             if let Some(value) = values.iter().find(|value| pattern.matcher.matches(value)) {
@@ -128,20 +128,21 @@ impl Patterns {
     }
 }
 
-/// A part that every value has that a pattern matches, in lower case. It finds the rules that may match without
-/// trying each.
+/// A literal part of every value that a pattern matches, in lower case. The index uses it to find candidate rules
+/// without testing each rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
-    /// The value is this.
+    /// The whole value.
     Whole(String),
-    /// The value begins with this.
+    /// The start of the value.
     Start(String),
-    /// The value ends with this.
+    /// The end of the value.
     End(String),
 }
 
 impl Anchor {
-    /// `None` where the pattern tells no part. Case is only folded where it is plain: in ASCII.
+    /// Extracts the literal part of a pattern; `None` if there is none. Only ASCII patterns are supported, because case
+    /// folding is simple there.
     fn of(text: &str) -> Option<Self> {
         const SPECIAL: &[char] = &['*', '?', '[', ']', '{', '}', '\\'];
         if text.starts_with('~') || !text.is_ascii() {
@@ -159,7 +160,7 @@ impl Anchor {
     }
 }
 
-/// A glob in which each `**` crosses `/`. globset takes one that is not a whole part for `*`.
+/// Rewrites a glob so that each `**` crosses `/`. globset treats `**` like `*` unless it is a whole path component.
 fn crossing(text: &str) -> String {
     let mut glob = String::with_capacity(text.len());
     let (mut rest, mut in_class) = (text, false);
@@ -189,13 +190,13 @@ fn crossing(text: &str) -> String {
     glob
 }
 
-/// A regular expression as it is, anchored at both ends, and as it would be if it were not.
+/// A regular expression anchored at both ends, and the same one without anchors.
 pub(crate) struct Unanchored {
     pub(crate) whole: Regex,
     pub(crate) found: Regex,
 }
 
-/// Of a `~regex`; `None` of any other pattern.
+/// Compiles a `~regex` with and without anchors; `None` for any other pattern.
 pub(crate) fn unanchored(text: &str, style: Style) -> Option<Unanchored> {
     let regex = text.trim_start_matches('!').strip_prefix('~')?;
     Some(Unanchored {
@@ -205,7 +206,7 @@ pub(crate) fn unanchored(text: &str, style: Style) -> Option<Unanchored> {
 }
 
 fn regex(text: &str, style: Style) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(text).case_insensitive(style.ignore_case).size_limit(LARGEST_REGEX).build()
+    RegexBuilder::new(text).case_insensitive(style.ignore_case).size_limit(MAX_REGEX).build()
 }
 
 fn compile(text: &str, style: Style) -> Result<Matcher, String> {

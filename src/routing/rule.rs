@@ -1,4 +1,4 @@
-//! Conditions: the keys of a rule with their patterns, and why an event does not fit them.
+//! Conditions: the keys of a rule with their patterns, and the mismatch of an event that does not fit.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ pub enum Condition {
     Event(Kinds),
 }
 
-/// Why a rule does not match.
+/// Reason why a rule does not match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mismatch {
-    /// The first condition that failed, and what it met.
+    /// The first condition that failed.
     Condition {
-        /// The key.
+        /// Key of the condition.
         key: Key,
-        /// How its values stood to its patterns.
+        /// Result of matching the event's values.
         fit: Fit,
     },
-    /// All of its `unless` fits: each key with the values that it met.
+    /// All conditions of `unless` fit. Each key has the values of the event.
     Unless(Vec<(Key, Vec<String>)>),
 }
 
@@ -37,20 +37,26 @@ impl fmt::Display for Mismatch {
             Self::Condition { key, fit } => (key.as_str(), fit),
             Self::Unless(met) => {
                 let one = |(key, values): &(Key, Vec<String>)| match values.as_slice() {
-                    [] => format!("`{}` is none", key.as_str()),
+                    [] => format!("`{}` has no value", key.as_str()),
                     values => format!("`{}` is {}", key.as_str(), ticked(values)),
                 };
                 return write!(f, "excluded by `unless`: {}", met.iter().map(one).collect::<Vec<_>>().join(", "));
             }
         };
         match fit {
-            Fit::Fits => write!(f, "`{key}` fits"),
+            Fit::Fits => write!(f, "`{key}` matches"),
             Fit::Excluded { value, pattern } => write!(f, "`{key}`: `{value}` is excluded by `{pattern}`"),
             Fit::NoneOf { values, patterns } if values.is_empty() => {
-                write!(f, "`{key}`: this event has none, and {} asked for", one_of(&ticked(patterns), patterns.len()))
+                let required = one_of(&ticked(patterns), patterns.len());
+                write!(f, "`{key}`: the event has none; the rule requires {required}")
             }
             Fit::NoneOf { values, patterns } => {
-                let verb = if patterns.len() == 1 { "is not" } else { "is none of" };
+                let verb = match (values.len(), patterns.len()) {
+                    (1, 1) => "does not match",
+                    (1, _) => "matches none of",
+                    (_, 1) => "do not match",
+                    _ => "match none of",
+                };
                 write!(f, "`{key}`: {} {verb} {}", ticked(values), ticked(patterns))
             }
         }
@@ -58,11 +64,11 @@ impl fmt::Display for Mismatch {
 }
 
 fn one_of(ticked: &str, count: usize) -> String {
-    if count == 1 { format!("{ticked} is") } else { format!("one of {ticked} is") }
+    if count == 1 { ticked.to_owned() } else { format!("one of {ticked}") }
 }
 
 impl Condition {
-    /// The key that it looks at.
+    /// The key of the condition.
     pub const fn key(&self) -> Key {
         match self {
             Self::Value(key, _) => *key,
@@ -70,7 +76,7 @@ impl Condition {
         }
     }
 
-    /// Whether events of a kind may fit.
+    /// Returns true if events of a kind may fit.
     fn may_hold(&self, kind: Kind) -> bool {
         match self {
             Self::Value(..) => true,
@@ -78,12 +84,12 @@ impl Condition {
         }
     }
 
-    /// Whether every event fits.
+    /// Returns true if every event fits.
     fn is_anything(&self) -> bool {
         matches!(self, Self::Event(kinds) if kinds.is_anything())
     }
 
-    /// The patterns as they are written, in an order of their own.
+    /// The patterns as written, sorted.
     fn texts(&self) -> Vec<&str> {
         let mut texts: Vec<&str> = match self {
             Self::Value(_, patterns) => patterns.texts().collect(),
@@ -93,7 +99,7 @@ impl Condition {
         texts
     }
 
-    /// Whether an event without a value for the key cannot fit.
+    /// Returns true if an event without a value for the key cannot fit.
     fn needs_value(&self) -> bool {
         matches!(self, Self::Value(_, patterns) if !patterns.only_exclude())
     }
@@ -113,7 +119,7 @@ impl Condition {
     }
 }
 
-/// The conditions of a rule, all of which must fit, and those of its `unless`, which must not all fit.
+/// The conditions of a rule, which must all fit, and the conditions of its `unless`, which must not all fit.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
     all: Vec<Condition>,
@@ -126,23 +132,23 @@ fn in_order(mut conditions: Vec<Condition>) -> Vec<Condition> {
 }
 
 impl Conditions {
-    /// Puts conditions into the order of [`Key::ALL`].
+    /// Sorts the conditions into the order of [`Key::ALL`].
     pub fn new(all: Vec<Condition>) -> Self {
         Self { all: in_order(all), unless: vec![] }
     }
 
-    /// The same, but for what fits all of these.
+    /// Adds an `unless`, which excludes events that fit all of these conditions.
     #[must_use]
     pub fn unless(self, unless: Vec<Condition>) -> Self {
         Self { unless: in_order(unless), ..self }
     }
 
-    /// Whether there is none, so that everything matches.
+    /// Returns true if there are no conditions, so that every event fits.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty() && self.unless.is_empty()
     }
 
-    /// Whether an event fits.
+    /// Returns true if an event fits.
     pub fn fits(&self, subject: Subject<'_>) -> bool {
         self.all.iter().all(|condition| condition.fits(subject)) && !self.is_excluded(subject)
     }
@@ -151,7 +157,7 @@ impl Conditions {
         !self.unless.is_empty() && self.unless.iter().all(|condition| condition.fits(subject))
     }
 
-    /// Why an event does not fit: the first condition that it fails.
+    /// The first condition that an event fails; `None` if it fits.
     pub fn mismatch(&self, subject: Subject<'_>) -> Option<Mismatch> {
         let failed = self.all.iter().find_map(|condition| match condition.fit(subject) {
             Fit::Fits => None,
@@ -166,12 +172,13 @@ impl Conditions {
         })
     }
 
-    /// Whether events of a kind may fit.
+    /// Returns true if events of a kind may fit.
     pub fn may_hold(&self, kind: Kind) -> bool {
         self.all.iter().all(|condition| condition.may_hold(kind))
     }
 
-    /// Whether whatever fits `other` fits these, as far as the patterns' texts tell.
+    /// Returns true if every event that fits `other` also fits these conditions. Compares only the text of patterns, so
+    /// a false result is not certain.
     pub fn cover(&self, other: &Self) -> bool {
         let has = |all: &[Condition], one: &Condition| {
             all.iter().any(|other| other.key() == one.key() && other.texts() == one.texts())
@@ -183,12 +190,12 @@ impl Conditions {
             && (self.unless.is_empty() || same(&self.unless, &other.unless))
     }
 
-    /// The keys without a value of which no event can fit.
+    /// The keys that an event must have a value for.
     pub fn needed(&self) -> impl Iterator<Item = Key> {
         self.all.iter().filter(|condition| condition.needs_value()).map(Condition::key)
     }
 
-    /// Its regular expressions as they are written, each with its key.
+    /// The regular expressions as written, with their keys.
     pub fn regexes(&self) -> impl Iterator<Item = (Key, &str)> {
         let values = self.all.iter().chain(&self.unless).filter_map(|condition| match condition {
             Condition::Value(key, patterns) => Some((*key, patterns)),
@@ -206,15 +213,15 @@ impl Conditions {
         })
     }
 
-    /// Parts of a key's value that an event must have one of to fit, if that can be told.
+    /// Literal parts of a key's value; an event must have one of them to fit. `None` if unknown.
     pub(super) fn anchors(&self, key: Key) -> Option<Vec<Anchor>> {
         self.patterns(key)?.anchors()
     }
 }
 
 impl Mismatch {
-    /// Whether all that the rule says of *where* had fitted: somebody who looks for a message of this repository
-    /// wants to hear of this rule.
+    /// Returns true if all place conditions of the rule matched. A person who looks for a message about this repository
+    /// wants to see this rule.
     pub const fn is_near(&self) -> bool {
         match self {
             Self::Condition { key, .. } => !key.is_place(),

@@ -1,43 +1,48 @@
-//! Sets of events: `event = "@calm"`. Each is what a sort of reader wants to hear, and no more.
+//! Sets of events, such as `event = "@calm"`. Each set is made for one type of reader.
 
 use crate::event::{Event, Kind};
 
 /// A named set of events.
 #[derive(Debug)]
 pub struct Set {
-    /// Its name, without the `@`.
+    /// Name without the `@`.
     pub name: &'static str,
-    /// What it is for.
+    /// Purpose in a few words.
     pub about: &'static str,
     kinds: fn(Kind) -> bool,
     holds: fn(&Event) -> bool,
 }
 
-/// Every set.
+/// All sets.
 pub static SETS: &[Set] = &[
-    Set { name: "calm", about: "what most people want to hear of, and no more", kinds: is_calm, holds: calm },
-    Set { name: "review", about: "the life of pull requests", kinds: is_review, holds: |event| is_review(event.kind) },
+    Set { name: "calm", about: "low-noise defaults", kinds: is_calm, holds: calm },
+    Set {
+        name: "review",
+        about: "pull requests, from opening to merge",
+        kinds: is_review,
+        holds: |event| is_review(event.kind),
+    },
     Set {
         name: "builds",
-        about: "builds that failed, were fixed or were stopped",
+        about: "failed, fixed and stopped builds",
         kinds: is_build,
         holds: |event| is_build(event.kind),
     },
-    Set { name: "all", about: "everything", kinds: |_| true, holds: |_| true },
+    Set { name: "all", about: "all events", kinds: |_| true, holds: |_| true },
 ];
 
 impl Set {
-    /// The set of this name.
+    /// Looks up a set by name.
     pub fn named(name: &str) -> Option<&'static Self> {
         SETS.iter().find(|set| set.name == name)
     }
 
-    /// Whether it holds any events of a kind.
+    /// Returns true if the set may contain events of this kind.
     pub fn may_hold(&self, kind: Kind) -> bool {
         (self.kinds)(kind)
     }
 
-    /// Whether it holds an event.
+    /// Returns true if the set contains the event.
     pub fn holds(&self, event: &Event) -> bool {
         (self.holds)(event)
     }
@@ -77,7 +82,7 @@ fn calm(event: &Event) -> bool {
     is_calm(event.kind) && (event.kind != Kind::Push || (event.branch().is_some_and(is_shared) && is_own()))
 }
 
-/// The branches that a whole team works from.
+/// Returns true for branches that a whole team shares.
 fn is_shared(branch: &str) -> bool {
     matches!(branch, "main" | "master" | "develop") || branch.starts_with("release/")
 }

@@ -111,11 +111,11 @@ fn decide(router: &Router, event: &Event) -> Decision {
     router.decide(Subject { source: &SourceName::from("bitbucket"), event, at: Timestamp::UNIX_EPOCH })
 }
 
-/// The routes' verdicts: why each did not match.
+/// For each route, the reason why it did not match.
 fn whys(router: &Router, event: &Event) -> Vec<Option<String>> {
     let source = SourceName::from("bitbucket");
     let (_, explanation) = router.explain(Subject { source: &source, event, at: Timestamp::UNIX_EPOCH });
-    explanation.routes.into_iter().map(|route| route.why).collect()
+    explanation.routes.into_iter().map(|route| route.reason).collect()
 }
 
 fn of(routes: Vec<Route>) -> Router {
@@ -158,11 +158,11 @@ fn final_ends_the_reading_and_otherwise_takes_what_is_left() {
     };
     let (sent, whys) = to("main");
     assert_eq!(sent, ["one"]);
-    let stopped = Some("not read: `final` above matched, and is final".to_owned());
+    let stopped = Some("not read: `final` above matched and is final".to_owned());
     assert_eq!(whys, [None, stopped.clone(), stopped]);
     let (sent, whys) = to("develop");
     assert_eq!(sent, ["two"]);
-    assert_eq!(whys[2].as_deref(), Some("it is for what no route above sent, and `any` did"));
+    assert_eq!(whys[2].as_deref(), Some("`otherwise`: `any` above already sends the event"));
     assert_eq!(to("feature").0, ["three"]);
 }
 
@@ -200,7 +200,8 @@ fn a_guard_holds_whatever_the_routes_say_and_otherwise_still_takes_it() {
     let guards = [("public".into(), conditions(&[(Key::Visibility, &["public"])]))].into();
     let decision = decide(&Router::new(routes, vec![], guards), &push("main"));
     assert_eq!(channels(&decision), [("inside", "rest")]);
-    assert_eq!(decision.held[0].why, "the channel does not accept it: `visibility`: `private` is not `public`");
+    let expected = "blocked by the channel's `accept` guard: `visibility`: `private` does not match `public`";
+    assert_eq!(decision.held[0].reason, expected);
 }
 
 #[test]
@@ -213,20 +214,20 @@ fn the_first_condition_that_failed_says_what_it_met() {
     let cases = [
         (
             why(&[(Key::TargetBranch, &["main", "release/**"])], &feature),
-            "`target_branch`: `feature/x` is none of `main`, `release/**`",
+            "`target_branch`: `feature/x` matches none of `main`, `release/**`",
         ),
         (why(&[(Key::Branch, &["!feature/*"])], &feature), "`branch`: `feature/x` is excluded by `!feature/*`"),
-        (why(&[(Key::Tag, &["v*"])], &feature), "`tag`: this event has none, and `v*` is asked for"),
+        (why(&[(Key::Tag, &["v*"])], &feature), "`tag`: the event has none; the rule requires `v*`"),
         (
             why(&[(Key::Event, &["push", "@builds"])], &feature),
-            "`event`: `pull_request.opened` is none of `push`, `@builds`",
+            "`event`: `pull_request.opened` matches none of `push`, `@builds`",
         ),
         (
             why(&[(Key::Event, &["@all", "!@review"])], &feature),
             "`event`: `pull_request.opened` is excluded by `!@review`",
         ),
-        // Where a thing happened is looked at first.
-        (why(&[(Key::Event, &["push"]), (Key::Repo, &["x/*"])], &feature), "`repo`: `acme/api` is not `x/*`"),
+        // Place conditions are checked first.
+        (why(&[(Key::Event, &["push"]), (Key::Repo, &["x/*"])], &feature), "`repo`: `acme/api` does not match `x/*`"),
     ];
     for (found, expected) in cases {
         assert_eq!(found, expected);
@@ -268,9 +269,9 @@ fn the_sets_hold_what_they_say() {
 #[test]
 fn an_event_pattern_that_no_event_has_is_refused() {
     let wrong = |text: &str| Kinds::new(&["push".to_owned(), text.to_owned()]).unwrap_err();
-    assert_eq!(wrong("pull_request.openend"), (1, "no event is called `pull_request.openend`".to_owned()));
-    assert_eq!(wrong("@clam"), (1, "there is no set `@clam`".to_owned()));
-    assert_eq!(wrong("!repo.*").1, "no event is called `repo.*`");
+    assert_eq!(wrong("pull_request.openend"), (1, "unknown event `pull_request.openend`".to_owned()));
+    assert_eq!(wrong("@clam"), (1, "unknown set `@clam`".to_owned()));
+    assert_eq!(wrong("!repo.*").1, "unknown event `repo.*`");
     assert!(Kinds::new(&["pull_request.*".to_owned(), "!*.updated".to_owned()]).is_ok());
 }
 
@@ -303,7 +304,7 @@ fn builds_and_issues_have_branches_authors_titles_and_states_too() {
     for (name, conditions) in cases {
         let router = of(vec![route("r", &["one"], conditions)]);
         let decision = decide(&router, &sampled(name));
-        assert_eq!(channels(&decision), [("one", "r")], "{name}: {:?}", decision.near);
+        assert_eq!(channels(&decision), [("one", "r")], "{name}: {:?}", decision.near_misses);
     }
 }
 
@@ -319,7 +320,7 @@ fn unless_leaves_out_what_fits_all_of_it() {
         whys(&router, &push("main"))[0].as_deref(),
         Some("excluded by `unless`: `event` is `push`, `branch` is `main`")
     );
-    assert_eq!(decide(&router, &push("main")).near.len(), 1);
+    assert_eq!(decide(&router, &push("main")).near_misses.len(), 1);
 }
 
 #[test]
@@ -330,7 +331,7 @@ fn a_rule_that_is_switched_off_is_not_read_and_says_so() {
         vec![Route { enabled: false, is_final: true, ..route("off", &["one"], all) }, route("on", &["two"], all)];
     let router = Router::new(routes.clone(), vec![mute(false)], HashMap::new());
     assert_eq!(channels(&decide(&router, &push("main"))), [("two", "on")]);
-    assert_eq!(whys(&router, &push("main"))[0].as_deref(), Some("it is switched off: `enabled = false`"));
+    assert_eq!(whys(&router, &push("main"))[0].as_deref(), Some("disabled: `enabled = false`"));
     let router = Router::new(routes, vec![mute(true)], HashMap::new());
     assert_eq!(channels(&decide(&router, &push("main"))), []);
 }
@@ -351,10 +352,10 @@ fn a_mute_ends_at_its_moment_and_may_be_of_some_channels() {
     let decided = |moment: &str| router.decide(Subject { source: &source, event: &event, at: at(moment) });
     let before = decided("2026-11-30T23:59:59Z");
     assert_eq!(channels(&before), [("two", "all")]);
-    assert_eq!(before.held[0].why, "mute `the move` silences it there");
+    assert_eq!(before.held[0].reason, "muted by `the move`");
     assert_eq!(channels(&decided("2026-12-01T00:00:00Z")), [("one", "all"), ("two", "all")]);
     let (_, explanation) = router.explain(Subject { source: &source, event: &event, at: at("2026-12-02T00:00:00Z") });
-    assert_eq!(explanation.mutes[0].why.as_deref(), Some("it was only until 2026-12-01T00:00:00Z"));
+    assert_eq!(explanation.mutes[0].reason.as_deref(), Some("expired at 2026-12-01T00:00:00Z"));
 }
 
 #[test]
@@ -366,7 +367,7 @@ fn a_host_s_own_word_names_an_event_too() {
     assert_eq!(decide(&router, &keyed("repo:push")).sends.len(), 0);
 }
 
-/// The plain reading of the rules, in as few words as it takes: what the compiled router is held against.
+/// A minimal reference implementation of the rules, to compare the compiled router with.
 fn plainly(
     routes: &[Route],
     mutes: &[Mute],
@@ -401,7 +402,7 @@ fn plainly(
     sent
 }
 
-/// Patterns that meet the values below now and then, of every sort: whole, with a star here or there, excluding, regular.
+/// Patterns of every type that sometimes match the values below: literals, wildcards, exclusions, regular expressions.
 fn texts_of(key: Key) -> BoxedStrategy<Vec<String>> {
     let one: &[&str] = match key {
         Key::Repo => &[
@@ -545,13 +546,13 @@ proptest! {
             let sends: Vec<_> = decision.sends.iter().map(|send| (send.channel.to_string(), send.route.clone())).collect();
             prop_assert_eq!(&sends, &plainly(&routes, &mutes, &guards, subject));
             let (explained, explanation) = router.explain(subject);
-            prop_assert_eq!(&Decision { near: vec![], ..decision.clone() }, &explained);
-            // Each rule has a reason, or is what it is for.
-            prop_assert!(explanation.routes.iter().all(|route| route.matched != route.why.is_some()));
-            prop_assert!(explanation.mutes.iter().all(|mute| mute.silences != mute.why.is_some()));
-            // What nearly matched is what explaining says of it, in the same order.
-            let all = explanation.routes.iter().filter_map(|route| Some((route.name.clone(), route.why.clone()?)));
-            let near: Vec<_> = decision.near.iter().map(|near| (near.route.clone(), near.why.clone())).collect();
+            prop_assert_eq!(&Decision { near_misses: vec![], ..decision.clone() }, &explained);
+            // Each rule has a reason unless it applies.
+            prop_assert!(explanation.routes.iter().all(|route| route.matched != route.reason.is_some()));
+            prop_assert!(explanation.mutes.iter().all(|mute| mute.silences != mute.reason.is_some()));
+            // Near misses have the same reasons and order as in the explanation.
+            let all = explanation.routes.iter().filter_map(|route| Some((route.name.clone(), route.reason.clone()?)));
+            let near: Vec<_> = decision.near_misses.iter().map(|near| (near.route.clone(), near.reason.clone())).collect();
             let among: Vec<_> = all.filter(|said| near.contains(said)).collect();
             prop_assert_eq!(near, among);
         }

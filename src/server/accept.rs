@@ -1,5 +1,5 @@
-//! The accept loop. It is our own, not poem's, because a public listener needs what poem lacks: time-outs for slow
-//! headers and idle connections, limits on connections, and a pause when accepting fails.
+//! Accept loop. It replaces poem's, which lacks what a public listener needs: timeouts for slow headers and idle
+//! connections, connection limits, and a pause when accepting fails.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,10 +28,10 @@ use super::log_limit::LogLimit;
 /// Time within which a request's headers must arrive.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time for which a connection may stay open without a request.
+/// Maximum time that a connection may stay open without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Interval at which idle connections are looked for.
+/// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
 
 /// Maximum size of a request's headers in bytes, HTTP/1 and HTTP/2 alike. Bitbucket sends less than 2 KB.
@@ -40,17 +40,17 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// Maximum number of concurrent requests on an HTTP/2 connection.
 const MAX_STREAMS: u32 = 8;
 
-/// Bytes that an HTTP/2 client may send ahead of what is read: on a stream, and on the whole connection.
+/// HTTP/2 flow-control window in bytes, for each stream and for the whole connection.
 const MAX_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// First and longest pause after accepting failed, for example because no file can be opened.
+/// First and maximum pause after accepting fails, for example because the process can open no more files.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
-/// Time for which a connection without a request yet may live on when the service stops: its first request may be on
-/// its way.
+/// Time to wait for the first request of a new connection when the service stops. The request may already be on its
+/// way.
 const FIRST_REQUEST: Duration = Duration::from_secs(3);
 
-/// Accepts connections until `stopped` says so, then waits up to `grace` for the requests in progress.
+/// Accepts connections until `stopped` is true, then waits up to `grace` for the requests in progress.
 pub(super) async fn run(
     listener: TcpListener,
     connections: Arc<Connections>,
@@ -90,7 +90,7 @@ pub(super) async fn run(
     }
 }
 
-/// Serves one connection to its end.
+/// Serves one connection until it closes.
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -109,7 +109,7 @@ async fn serve(
         let mut request = Request::from((request, LocalAddr(local), RemoteAddr(peer.into()), Scheme::HTTP));
         request.extensions_mut().insert(exchange.clone());
         async move {
-            // A panic is this request's alone.
+            // A panic affects only this request.
             let response = AssertUnwindSafe(endpoint.get_response(request)).catch_unwind().await;
             let mut response = response.unwrap_or_else(|_| panicked());
             if is_http_1 && connections.is_crowded() {
@@ -151,11 +151,11 @@ async fn serve(
 
 fn panicked() -> Response {
     metrics::counter!("hookbell_panics_total", "task" => "request").increment(1);
-    answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served: this is a defect of Hookbell")
+    answer::error(StatusCode::INTERNAL_SERVER_ERROR, "the request could not be served: this is a bug in Hookbell")
 }
 
-/// Ends when a connection has had no request for too long; the time begins when it is opened, because no time-out of
-/// hyper's runs before the first byte.
+/// Returns when a connection has had no request for too long. The time starts when the connection opens, because
+/// hyper's timeouts start only with the first byte.
 async fn idle(open: &Connection) {
     loop {
         sleep(IDLE_CHECK).await;

@@ -1,4 +1,4 @@
-//! Keeping published lists of addresses up to date while the service runs.
+//! Refreshing published address lists while the service runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use crate::http_client::Http;
 use crate::source::addresses::{List, REFRESH, RETRY};
 use crate::text_file;
 
-/// Takes the kept file over, then fetches the list, and once a day again. It never ends by itself.
+/// Loads the cached list, then fetches the current one, immediately and once a day. Never returns.
 pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
     let read = kept.clone();
     let file = tokio::task::spawn_blocking(move || text_file::read(&read, text_file::MAX_FILE)).await;
     if let Ok(Ok(file)) = file
         && !list.take(&file)
     {
-        tracing::warn!(list = list.published.word, file = %kept.display(), "the kept list of addresses is none");
+        tracing::warn!(list = list.published.word, file = %kept.display(), "cached address list is invalid");
     }
     loop {
         let refreshed = refresh(&list, &http, list.published.url, &kept).await;
@@ -24,26 +24,26 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
                 list = word,
                 built_in = as_of,
                 reason,
-                "could not fetch a list of addresses; the last stays"
+                "fetching an address list failed; the last valid list stays in use"
             );
         }
         tokio::time::sleep(if refreshed.is_ok() { REFRESH } else { RETRY }).await;
     }
 }
 
-/// Fetches a list, takes it over and keeps it. Whatever is wrong, the last valid one stays.
+/// Fetches a list, applies it and caches it. On any error, the last valid list stays in use.
 async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(), String> {
     let file = http.get(url).await?;
     if !list.take(&file) {
-        return Err("the answer is no such list".to_owned());
+        return Err("the response is not a valid address list".to_owned());
     }
-    // Whole or not at all: a cut file would be none.
-    let beside = kept.with_extension("new");
+    // Atomic: a truncated file would be invalid.
+    let new_file = kept.with_extension("new");
     let written = async {
-        tokio::fs::write(&beside, &file).await?;
-        tokio::fs::rename(&beside, kept).await
+        tokio::fs::write(&new_file, &file).await?;
+        tokio::fs::rename(&new_file, kept).await
     };
-    written.await.map_err(|error| format!("cannot keep it in `{}`: {error}", kept.display()))
+    written.await.map_err(|error| format!("cannot write `{}`: {error}", kept.display()))
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use crate::http_client::HttpSettings;
     use crate::source::{addresses::Allowed, provider};
 
-    /// Answers each connection with the next of these, whole HTTP answers.
+    /// Answers each connection with the next of these complete HTTP responses.
     async fn serve(answers: Vec<String>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -103,6 +103,6 @@ mod tests {
         }
         let again = List::new(published);
         assert!(again.take(&std::fs::read(&kept).unwrap()));
-        assert!(refresh(&list, &http, "http://127.0.0.1:1/", &kept).await.is_err(), "nobody is there");
+        assert!(refresh(&list, &http, "http://127.0.0.1:1/", &kept).await.is_err(), "nothing listens there");
     }
 }

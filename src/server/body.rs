@@ -1,7 +1,8 @@
-//! Reading request bodies within limits of size, time and memory.
+//! Reading request bodies within limits on size, time and memory.
 //!
-//! Until its last byte is there, nobody knows who sent a body. So bodies that are still arriving share a bounded amount of
-//! memory, small ones and large ones each their own, and those that stall give theirs back when others need it.
+//! The sender of a body is unverified until its last byte has arrived. Bodies that are still arriving therefore share
+//! bounded memory: one pool for small bodies, one for large ones. A stalled body gives its memory up when another one
+//! needs it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -19,32 +20,32 @@ use super::answer::{error, unavailable};
 use super::client;
 use super::connections::Exchange;
 
-/// Time within which a body must arrive; hosts wait no longer for an answer.
+/// Time within which a body must arrive. Hosts do not wait longer for a response.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Maximum size of a body that counts as small, in bytes. Nearly all bodies of hosts are.
+/// Maximum size of a small body, in bytes. Nearly all bodies that hosts send are small.
 pub(super) const SMALL: usize = 64 * 1024;
 
-/// Bytes of small bodies that may be held while they arrive.
+/// Memory for small bodies that are arriving, in bytes.
 const MAX_SMALL_BYTES: usize = 32 * 1024 * 1024;
 
-/// Bytes of large bodies that may be held while they arrive, by all clients and by one.
+/// Memory for large bodies that are arriving, in bytes: for all clients, and for each client.
 const MAX_LARGE_BYTES: usize = 48 * 1024 * 1024;
 const MAX_LARGE_BYTES_PER_CLIENT: usize = MAX_LARGE_BYTES / 4;
 
-/// A large body is slow if less of it arrives within this time than [`SLOW_BYTES`] for each second.
+/// Minimum time over which the speed of a large body is measured. Below [`SLOW_BYTES`] per second, the body is slow.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 const SLOW_BYTES: u64 = 32 * 1024;
 
-/// Bytes of a body that is too large that are read and dropped, so that its sender gets to read the answer: closing
-/// while it still writes would reset the connection.
+/// Bytes of an oversized body that are read and discarded, so that the sender can read the response. Closing while it
+/// still writes would reset the connection.
 const MAX_DROPPED_BYTES: usize = 16 * 1024 * 1024;
 
-/// The same for a request that is rejected by its headers, and the time for it.
+/// The same limit for a request that is rejected by its headers, and the time for it.
 const MAX_REJECTED_BYTES: usize = 1024 * 1024;
 const REJECTED_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Memory for bodies that are still arriving.
+/// Memory pools for bodies that are still arriving.
 #[derive(Clone, Default)]
 pub(crate) struct Bodies(Arc<Mutex<Pools>>);
 
@@ -62,20 +63,20 @@ struct Pool {
     arriving: BTreeMap<u64, Arriving>,
 }
 
-/// A body on its way.
+/// A body that is arriving.
 struct Arriving {
     client: IpAddr,
-    /// Bytes of memory that it holds.
+    /// Memory reserved for it, in bytes.
     held: usize,
     received: usize,
-    /// When its speed was measured last, what had arrived then, and whether it was slow.
+    /// Time of the last speed measurement, and the bytes received by then. `was_slow` is its result.
     measured: (Instant, usize),
     was_slow: bool,
     give_up: Arc<Notify>,
 }
 
 impl Arriving {
-    /// Measures its speed, once a second: what arrived at first says nothing of what still comes.
+    /// Measures its speed, at most once a second. The first bytes say nothing about the speed of the rest.
     fn measure(&mut self, received: usize, now: Instant) {
         self.received = received;
         if now - self.measured.0 >= SLOW_AFTER {
@@ -95,7 +96,7 @@ impl Arriving {
     }
 }
 
-/// Which memory a body is held in.
+/// Memory pool of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
     Small,
@@ -103,7 +104,7 @@ enum Size {
 }
 
 impl Size {
-    /// Of a body whose length the client has announced, or not.
+    /// Returns the pool for an announced length. A body of unknown length counts as large.
     fn of(announced: Option<usize>) -> Self {
         if announced.is_some_and(|length| length <= SMALL) { Self::Small } else { Self::Large }
     }
@@ -117,7 +118,7 @@ impl Size {
 }
 
 impl Pool {
-    /// Makes a body's share as large as this. False where there is no room, and no other body gives way.
+    /// Grows a body's share to `to` bytes. Returns `false` if there is no room and no other body gives way.
     fn grow(&mut self, id: u64, to: usize, size: Size, now: Instant) -> bool {
         let (max, max_per_client) = size.limits();
         let Some(own) = self.arriving.get(&id) else { return false };
@@ -129,7 +130,7 @@ impl Pool {
             } else if self.held + more > max {
                 let most = self.by_client.iter().max_by_key(|(_, held)| **held).map(|(most, held)| (*most, *held));
                 most.and_then(|(most, held)| {
-                    // A client that holds much gives way to one that holds little, however fast it is.
+                    // A client that uses much memory gives way to one that uses little, however fast it sends.
                     let is_fair = held < (of_client + more) * 2;
                     let size = if is_fair { size } else { Size::Small };
                     self.gives_way(most, id, size, now)
@@ -148,15 +149,15 @@ impl Pool {
         true
     }
 
-    /// The body of a client that gives way to another: of the small ones the oldest, of the large ones the oldest that
-    /// is slow.
+    /// Selects the body of a client that gives way to another: the oldest small one, or the oldest large one that is
+    /// slow.
     fn gives_way(&self, client: IpAddr, but: u64, size: Size, now: Instant) -> Option<u64> {
         let others = self.arriving.iter().filter(|(id, other)| **id != but && other.client == client);
         let mut able = others.filter(|(_, other)| size == Size::Small || other.is_slow(now));
         able.next().map(|(id, _)| *id)
     }
 
-    /// Takes a body's share back, and tells whoever reads it.
+    /// Releases a body's share, and notifies its reader.
     fn remove(&mut self, id: u64) {
         let Some(body) = self.arriving.remove(&id) else { return };
         body.give_up.notify_one();
@@ -170,7 +171,7 @@ impl Pool {
     }
 }
 
-/// A body's share of the memory, given back when it is dropped.
+/// A body's share of the memory, released on drop.
 struct Share {
     bodies: Bodies,
     id: u64,
@@ -224,7 +225,7 @@ impl Pools {
 }
 
 impl Share {
-    /// Makes the share as large as this, after so many bytes were received. False where there is no room.
+    /// Grows the share to `to` bytes, after `received` bytes have arrived. Returns `false` if there is no room.
     fn grow(&self, to: usize, received: usize) -> bool {
         let mut pools = self.bodies.pools();
         let pool = pools.of(self.size);
@@ -242,9 +243,9 @@ impl Drop for Share {
     }
 }
 
-/// Reads and drops the body of a request that is rejected, so that its sender gets to read the answer.
+/// Reads and discards the body of a rejected request, so that the sender can read the response.
 pub(super) async fn reject(request: &mut Request) {
-    // A client that waits for leave to send its body has not sent it.
+    // A client that waits for `100 Continue` has not sent its body.
     if request.headers().contains_key(header::EXPECT) {
         return;
     }
@@ -253,15 +254,15 @@ pub(super) async fn reject(request: &mut Request) {
     let _ = timeout(REJECTED_TIMEOUT, discard(&mut reader, MAX_REJECTED_BYTES)).await;
 }
 
-/// The length that a client has announced.
+/// Returns the `Content-Length` that the client announced.
 fn announced(request: &Request) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Why there is no body.
+/// Reason why a body could not be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
-    /// There is no memory for it, or it arrived too slowly while others needed the memory.
+    /// No memory is left, or the body arrived too slowly while others needed the memory.
     NoRoom,
     TooLarge,
     TooSlow,
@@ -269,7 +270,7 @@ pub(super) enum BodyError {
 }
 
 impl BodyError {
-    /// The answer, where bodies of at most `max` bytes are read.
+    /// Builds the response, if bodies of at most `max` bytes are accepted.
     pub(super) fn answer(&self, max: usize) -> Response {
         match self {
             Self::TooLarge => {
@@ -278,7 +279,7 @@ impl BodyError {
             }
             Self::NoRoom => unavailable(),
             Self::TooSlow => error(StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time"),
-            Self::Broken => error(StatusCode::BAD_REQUEST, "the body broke off"),
+            Self::Broken => error(StatusCode::BAD_REQUEST, "the body is incomplete"),
         }
     }
 }
@@ -330,7 +331,7 @@ mod tests {
         let share = bodies.share(from(1), Size::Large);
         assert!(share.grow(1_000, 0) && share.grow(MAX_LARGE_BYTES_PER_CLIENT, 0));
         let other = bodies.share(from(1), Size::Large);
-        assert!(!other.grow(1, 0), "the client has its share already");
+        assert!(!other.grow(1, 0), "the client has used up its share");
         drop(share);
         assert!(other.grow(MAX_LARGE_BYTES_PER_CLIENT, 0));
         drop(other);
@@ -364,9 +365,9 @@ mod tests {
         let stalled: Vec<_> = (0..48).map(|n| bodies.share(from(n / 12), Size::Large)).collect();
         assert!(stalled.iter().all(|share| share.grow(MB, MB / 2)));
         let own = bodies.share(from(0), Size::Large);
-        assert!(!own.grow(MB, 0), "all arrive quickly as far as is known yet, and the client has its share");
+        assert!(!own.grow(MB, 0), "no body is known to be slow yet, and the client has used up its share");
         drop(own);
-        // What arrived at first says nothing of what still comes.
+        // The first bytes say nothing about the speed of the rest.
         tokio::time::advance(Duration::from_secs(2)).await;
         let honest = bodies.share(from(9), Size::Large);
         assert!(honest.grow(MB, 0));

@@ -1,12 +1,12 @@
-//! Who is at the other end, behind proxies of our own.
+//! The address of a client behind trusted proxies.
 
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
 
-/// The address that a request comes from: the peer's; or, where that is a trusted proxy's, the last address of
-/// `X-Forwarded-For` that is none. What stands before that, anybody may have written.
+/// Returns the address that a request comes from: the peer's or, if the peer is a trusted proxy, the last address in
+/// `X-Forwarded-For` that is not a trusted proxy's. Any client may have written the addresses before it.
 pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
@@ -16,15 +16,15 @@ pub(super) fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> I
         if !is_trusted(&client) {
             break;
         }
-        // What is no address was not written by a proxy of ours.
+        // A trusted proxy writes only valid addresses.
         let Some(address) = parse(hop) else { break };
         client = address;
     }
     client
 }
 
-/// The address by which a client is limited: an IPv4 address, or the /64 of an IPv6 address, of which one client may have
-/// every address.
+/// Returns the address by which a client is limited: an IPv4 address, or the /64 network of an IPv6 address. One client
+/// may own every address in its /64.
 pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => std::net::Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -32,7 +32,7 @@ pub(super) fn network(client: IpAddr) -> IpAddr {
     }
 }
 
-/// An address, perhaps in brackets and with a port.
+/// Parses an address, with optional brackets and port.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let socket = || hop.parse::<std::net::SocketAddr>().map(|socket| socket.ip());
@@ -55,11 +55,11 @@ mod tests {
 
     #[test]
     fn only_what_a_trusted_proxy_wrote_is_believed() {
-        assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7", "the peer is no proxy of ours");
+        assert_eq!(client("203.0.113.7", &["198.51.100.1"]), "203.0.113.7", "the peer is not a trusted proxy");
         assert_eq!(client("10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1"]), "198.51.100.1", "what is before may be a lie");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1"]), "198.51.100.1", "earlier hops may be forged");
         assert_eq!(client("10.0.0.1", &["192.0.2.1, 198.51.100.1, 10.0.0.2"]), "198.51.100.1");
-        assert_eq!(client("10.0.0.1", &["192.0.2.1", "198.51.100.1", "10.0.0.2"]), "198.51.100.1", "several lines");
+        assert_eq!(client("10.0.0.1", &["192.0.2.1", "198.51.100.1", "10.0.0.2"]), "198.51.100.1", "several headers");
         assert_eq!(client("::ffff:10.0.0.1", &["198.51.100.1"]), "198.51.100.1");
         assert_eq!(client("fd00::1", &["[2001:db8::1]:443"]), "2001:db8::1");
         assert_eq!(client("10.0.0.1", &["198.51.100.1:5000"]), "198.51.100.1");
@@ -70,9 +70,9 @@ mod tests {
         for forwarded in [&[][..], &[""], &["unknown"], &["198.51.100.1, _hidden"], &[","]] {
             assert_eq!(client("10.0.0.1", forwarded), "10.0.0.1", "{forwarded:?}");
         }
-        assert_eq!(client("10.0.0.1", &["é, 203.0.113.9"]), "203.0.113.9", "what is before may be anything");
+        assert_eq!(client("10.0.0.1", &["é, 203.0.113.9"]), "203.0.113.9", "earlier hops may contain anything");
         assert_eq!(client("10.0.0.1", &["198.51.100.7", "é, 203.0.113.9"]), "203.0.113.9");
-        assert_eq!(client("10.0.0.1", &["198.51.100.7", "é"]), "10.0.0.1", "nothing is skipped");
-        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3", "all of them ours");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7", "é"]), "10.0.0.1", "an invalid hop is not skipped");
+        assert_eq!(client("10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3", "all hops are trusted");
     }
 }

@@ -1,8 +1,8 @@
-//! The open connections of one listener, and which of them to close when there are too many.
+//! The open connections of one listener, and the choice of the one to close when there are too many.
 //!
-//! A new connection is always accepted. When the listener is at its limit, or the client at its own, the connection that
-//! has waited longest for its client is closed: one that is idle, or one whose request is still arriving. A connection
-//! whose request is being served is never closed for another.
+//! A new connection is accepted unless all others are being served. When the listener or the client is at its limit,
+//! the connection that has waited longest for its client is closed: an idle one, or one whose request is still
+//! arriving. A connection whose request is being served is never closed for another.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -15,22 +15,22 @@ use tokio::time::Instant;
 use super::client;
 use crate::config::Live;
 
-/// How many connections a listener keeps open.
+/// Maximum numbers of open connections of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// In total. Above it, the connection that has waited longest for its client is closed.
     pub(super) total: usize,
-    /// For each client address (IPv6: /64). Above it, that client's own longest-waiting connection is closed.
+    /// Per client address (IPv6: /64). Above it, that client's own longest-waiting connection is closed.
     pub(super) per_client: usize,
 }
 
 impl Limits {
-    /// Connections of the public listener where enough files may be open.
+    /// Maximum for the public listener, if the process may open enough files.
     const MAX_PUBLIC: usize = 1_024;
-    /// Open files that are not connections of a listener: the database, outgoing connections, logs.
+    /// Files reserved for everything except the listeners' connections: database, outgoing connections, logs.
     const RESERVED_FILES: usize = 256;
 
-    /// Limits of the public and of the admin listener for a process that may open so many files.
+    /// Returns the limits of the public and the admin listener for a process that may open `files` files.
     pub(super) fn for_open_files(files: usize) -> (Self, Self) {
         let room = files.saturating_sub(Self::RESERVED_FILES).max(files / 4);
         // Two thirds: a quarter more than `total` may be open while connections are being closed.
@@ -42,28 +42,28 @@ impl Limits {
         Self { total, per_client: (total / 2).max(8) }
     }
 
-    /// Connections that may exist while those above the limit are being closed.
+    /// Maximum number of connections, including those that are being closed.
     fn ceiling(self) -> usize {
         self.total + (self.total / 4).max(1)
     }
 
-    /// Open connections from which on each answer ends its connection, so that none is kept for later.
+    /// Number of open connections from which each response closes its connection, so that none is kept alive.
     fn crowded(self) -> usize {
         self.total * 3 / 4
     }
 }
 
-/// Time without closing a connection for another, after which reaching a limit is news again.
+/// Time without closing a connection for another, after which reaching a limit is logged again.
 const QUIET: Duration = Duration::from_secs(5 * 60);
 
-/// Why a connection was closed by us, as metrics have it.
+/// Reason why Hookbell closed a connection, as the `cause` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The listener was at its limit.
     Limit,
     /// The client was at its limit.
     ClientLimit,
-    /// Nothing was requested for too long.
+    /// No request arrived for too long.
     Idle,
     /// All connections were being served.
     Full,
@@ -96,9 +96,9 @@ struct Table {
     /// Connections that wait for their client, the longest-waiting first.
     waiting: BTreeSet<(Instant, u64)>,
     clients: HashMap<IpAddr, ClientEntry>,
-    /// Connections that were told to close and are not gone yet.
+    /// Number of connections that are closing and still open.
     closing: usize,
-    /// When a connection was last closed for another.
+    /// Time at which a connection was last closed for another.
     last_closed: Option<Instant>,
 }
 
@@ -111,12 +111,12 @@ struct ClientEntry {
 struct Entry {
     /// `None` for a trusted proxy, which has no limit of its own.
     client: Option<IpAddr>,
-    /// Since when the connection waits for its client.
+    /// Time since which the connection has waited for its client.
     since: Instant,
     has_requested: bool,
-    /// Requests that began and did not end.
+    /// Number of requests in progress.
     requests: usize,
-    /// Those of them that wait for nothing from the client.
+    /// Number of requests in progress that wait for nothing from the client.
     served: usize,
     close: Arc<Notify>,
     is_closing: bool,
@@ -132,7 +132,7 @@ impl Table {
         }
     }
 
-    /// Changes an entry, and puts it where it belongs among those that wait.
+    /// Changes an entry and updates its place among the waiting connections.
     fn change(&mut self, id: u64, now: Instant, change: impl FnOnce(&mut Entry)) {
         self.stop_waiting(id);
         let Some(entry) = self.open.get_mut(&id) else { return };
@@ -148,7 +148,7 @@ impl Table {
         }
     }
 
-    /// Tells the longest-waiting connection, of one client or of all, to close. False where none waits.
+    /// Closes the longest-waiting connection of one client or of all. Returns `false` if none waits.
     fn close_longest_waiting(&mut self, client: Option<IpAddr>) -> bool {
         let waiting = match client {
             Some(client) => self.clients.get(&client).and_then(|client| client.waiting.first()),
@@ -174,8 +174,8 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a new connection, and closes another where there are too many. `None` where all connections are being
-    /// served and there is no room for one more.
+    /// Registers a new connection, and closes another one if there are too many. Returns `None` if all connections are
+    /// being served and there is no room for one more.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> Option<Connection> {
         let peer = peer.to_canonical();
         let is_proxy = self.live.now().trusted_proxies.iter().any(|network| network.contains(&peer));
@@ -223,7 +223,7 @@ impl Connections {
         Some(connection)
     }
 
-    /// Closes the longest-waiting connection, where the process can open no more files.
+    /// Closes the longest-waiting connection, because the process can open no more files.
     pub(super) fn make_room(&self) {
         let is_closed = self.table().close_longest_waiting(None);
         if is_closed {
@@ -231,7 +231,7 @@ impl Connections {
         }
     }
 
-    /// Whether answers are to end their connections.
+    /// Returns `true` if responses must close their connections.
     pub(super) fn is_crowded(&self) -> bool {
         *self.count.borrow() >= self.limits.crowded()
     }
@@ -241,7 +241,7 @@ impl Connections {
         let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// Connections that are open.
+    /// Returns the number of open connections.
     pub(super) fn count(&self) -> usize {
         *self.count.borrow()
     }
@@ -257,7 +257,7 @@ impl Connections {
         metrics::counter!("hookbell_connections_closed_total", "listener" => listener, "cause" => cause).increment(1);
     }
 
-    /// Warns when a limit is first reached; again only after no connection had to be closed for [`QUIET`].
+    /// Warns when a limit is first reached, and again only after [`QUIET`] without closing a connection.
     fn warn_once(&self, cause: Cause, peer: IpAddr) {
         let now = Instant::now();
         let last = self.table().last_closed.replace(now);
@@ -278,7 +278,7 @@ impl Connections {
     }
 }
 
-/// One open connection. It is not counted any more once this is dropped.
+/// One open connection. It counts as open until it is dropped.
 pub(super) struct Connection {
     connections: Arc<Connections>,
     id: u64,
@@ -286,12 +286,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Waits until this connection is to make room for another.
+    /// Waits until this connection must make room for another.
     pub(super) async fn closed(&self) {
         self.close.notified().await;
     }
 
-    /// Begins a request.
+    /// Registers the start of a request.
     pub(super) fn request(self: &Arc<Self>) -> Exchange {
         self.connections.table().change(self.id, Instant::now(), |entry| {
             entry.has_requested = true;
@@ -301,14 +301,15 @@ impl Connection {
         Exchange(Arc::new(Open(self.clone())))
     }
 
-    /// For how long the connection has had no request; `None` while it has one. The flag is true once it had any.
+    /// Returns how long the connection has had no request, or `None` while it has one. The flag is `true` after the
+    /// first request.
     pub(super) fn idle(&self) -> Option<(Duration, bool)> {
         let table = self.connections.table();
         let entry = table.open.get(&self.id).filter(|entry| entry.requests == 0)?;
         Some((entry.since.elapsed(), entry.has_requested))
     }
 
-    /// Counts this connection as closed for being idle.
+    /// Counts this connection as closed because it was idle.
     pub(super) fn timed_out(&self) {
         self.connections.closed(Cause::Idle);
     }
@@ -336,7 +337,7 @@ impl Drop for Connection {
     }
 }
 
-/// One request and its answer. It ends when the last copy is dropped.
+/// One request and its response. It ends when the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct Exchange(Arc<Open>);
 
@@ -352,7 +353,7 @@ impl Drop for Open {
 }
 
 impl Exchange {
-    /// Marks the request as arriving: until the result is dropped, its connection may be closed for another.
+    /// Marks the request as arriving. Until the result is dropped, its connection may be closed for another.
     pub(super) fn receive(&self) -> Receiving {
         let connection = &self.0.0;
         connection.connections.table().change(connection.id, Instant::now(), |entry| entry.served -= 1);
@@ -398,7 +399,7 @@ mod tests {
             open_next.push(open(&all, &format!("192.0.2.{n}")));
             tick().await;
         }
-        // The first one requests something at the very moment it was opened, and is done: it waits the shortest now.
+        // The first connection makes a request and finishes it, so it has now waited for the shortest time.
         drop(open_next[0].request());
         tick().await;
         let fourth = open(&all, "192.0.2.4");
@@ -418,10 +419,7 @@ mod tests {
         assert!(!is_closing(&served) && is_closing(&arriving) && !is_closing(&third));
         drop(body);
         let fourth = all.open("192.0.2.4".parse().unwrap());
-        assert!(
-            fourth.is_none(),
-            "one more than the limit may exist while another is being closed, and no further one"
-        );
+        assert!(fourth.is_none(), "one connection above the limit may exist while another is closing, but no more");
     }
 
     #[tokio::test(start_paused = true)]
@@ -432,7 +430,7 @@ mod tests {
         let own: Vec<_> = (1..=3).map(|n| open(&all, &format!("2001:db8::{n}"))).collect();
         assert!(is_closing(&own[0]) && !is_closing(&own[1]) && !is_closing(&other));
         let proxied: Vec<_> = (0..10).map(|_| open(&all, "::ffff:10.1.2.3")).collect();
-        assert!(!proxied.iter().any(|one| is_closing(one)), "a trusted proxy stands for many clients");
+        assert!(!proxied.iter().any(|one| is_closing(one)), "a trusted proxy represents many clients");
     }
 
     #[tokio::test(start_paused = true)]

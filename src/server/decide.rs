@@ -1,5 +1,5 @@
-//! What follows from a request: its events, named by what is remembered and routed by the rules, and who is to hear of
-//! them. It runs within the store's transaction, so that it is decided once and stored whole.
+//! Processing of a parsed request: names its events from memory, routes them and creates their deliveries. Runs inside
+//! the store's transaction, so that each request is decided once and stored atomically.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,14 @@ use crate::chat;
 use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{DeliveryId, Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
-use crate::routing::{Decision, Send, Subject};
-use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, Settle, Settled, moment};
+use crate::routing::{Decision, RouteTarget, Subject};
+use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, RouteLater, RoutedLater, moment};
 
-/// What is told of an event that comes while the rules are broken.
-const UNDECIDED: &str = "the rules have mistakes: the event is kept, and routed when they are mended";
+/// Receipt text of an event that arrives while the routing configuration is invalid.
+const PENDING_ROUTING: &str =
+    "the routing configuration is invalid; the event is stored and will be routed once the configuration is fixed";
 
-/// A request, understood, and what to decide on it with.
+/// A parsed request, and what is needed to decide on it.
 pub(super) struct Incoming {
     pub(super) live: Live,
     pub(super) id: RequestId,
@@ -26,24 +27,24 @@ pub(super) struct Incoming {
     pub(super) events: Vec<Event>,
     pub(super) note: Option<String>,
     pub(super) received_at: Millis,
-    /// What its body is remembered as: [`subject_of_body`](crate::memory::subject_of_body).
+    /// Memory subject of the body: [`subject_of_body`](crate::memory::subject_of_body).
     pub(super) body: String,
 }
 
 impl Incoming {
-    /// What must be remembered to decide.
+    /// Returns the memory subjects that the decision needs.
     pub(super) fn subjects(&self) -> Vec<String> {
         let mut subjects = subjects(&self.source, &self.events);
         subjects.push(self.body.clone());
         subjects
     }
 
-    /// What the store is to run.
+    /// Returns the function that the store runs.
     pub(super) fn decide(self: Arc<Self>) -> Decide {
         Box::new(move |memory| self.decided(memory))
     }
 
-    /// Whether all events have the same actor and the same repository, so that these need be stored once alone.
+    /// Returns `true` if all events share one actor and one repository, which then need to be stored only once.
     fn shared(&self) -> bool {
         let same = |one: &Event, other: &Event| {
             let actor =
@@ -64,32 +65,32 @@ impl Incoming {
             return decided;
         }
         let shared = self.shared();
-        // What is in use when it is stored, not when it came: a reload happens between two requests.
+        // The settings at the time of storing, not of arrival: a reload happens between two requests.
         let settings = self.live.now();
         let entry = settings.sources.get(&self.source);
         for event in &self.events {
             let mut event = event.clone();
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
             recall.identify(&mut event);
-            let silent = match (&seen, entry.and_then(|entry| foreign(entry, &event))) {
+            let suppressed = match (&seen, entry.and_then(|entry| foreign(entry, &event))) {
                 (Seen::ByOtherHook(request), _) => {
-                    Some(format!("another webhook sent the same event just before, as {request}"))
+                    Some(format!("duplicate: another webhook already sent this event as {request}"))
                 }
-                // What it says is not remembered either.
+                // Its content is not stored in memory either.
                 (_, Some(why)) => Some(why.to_owned()),
                 (_, None) => recall.name(&mut event).map(ToOwned::to_owned),
             };
-            // What a commit's message claims, and nobody looked into, is not so.
+            // A pull request that only a commit message claims is not verified.
             if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
                 push.pull_request = None;
             }
-            let undecided = (settings.is_undecided && silent.is_none()).then_some(UNDECIDED);
+            let pending_routing = (settings.is_routing_invalid && suppressed.is_none()).then_some(PENDING_ROUTING);
             let at = moment(self.received_at);
-            let decision = match silent {
-                Some(why) => Decision::silent(why),
+            let decision = match suppressed {
+                Some(why) => Decision::suppressed(why),
                 None => settings.router.decide(Subject { source: &self.source, event: &event, at }),
             };
-            receipts.push(receipt::of_event(&event, &decision, undecided));
+            receipts.push(receipt::of_event(&event, &decision, pending_routing));
             let kind = event.kind;
             let stored = NewEvent {
                 id: EventId::fresh(),
@@ -98,11 +99,11 @@ impl Incoming {
                 subject: event.subject(),
                 json: json_of(event, shared && !decided.events.is_empty()),
                 same: if shared { decided.events.first().map(|first| first.id.clone()) } else { None },
-                decision: match undecided {
-                    Some(_) => json!({ "undecided": true }).to_string(),
+                decision: match pending_routing {
+                    Some(_) => json!({ "pending_routing": true }).to_string(),
                     None => explained(&decision, &settings).to_string(),
                 },
-                is_undecided: undecided.is_some(),
+                is_pending_routing: pending_routing.is_some(),
             };
             decided.deliveries.extend(deliveries(decision.sends, (&self.id, &stored.id, kind), &settings));
             decided.events.push(stored);
@@ -113,7 +114,8 @@ impl Incoming {
     }
 }
 
-/// An event as it is stored; without what it shares with the first one of its request, if that is stored there.
+/// Serializes an event for storage. Leaves out what it shares with the first event of its request, if that is stored
+/// there.
 fn json_of(mut event: Event, is_stored_elsewhere: bool) -> String {
     if is_stored_elsewhere {
         (event.actor, event.repository) = (None, None);
@@ -121,25 +123,25 @@ fn json_of(mut event: Event, is_stored_elsewhere: bool) -> String {
     serde_json::to_string(&event).unwrap_or_default()
 }
 
-/// Why an event is not one that its source may speak of. What names a repository or a workspace itself was looked at
-/// before; a repository that is named by its id alone may have its name from memory.
+/// Returns the reason why the source may not send this event, if any. Events that name a repository or workspace were
+/// already checked when they were parsed. The name of a repository that is given only by its id may come from memory.
 fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
     match event.place() {
         Some(place) if entry.repo.matches(&place) => None,
-        Some(_) => Some("this source may not speak for this repository"),
+        Some(_) => Some("this source may not send events for this repository"),
         None if entry.speaks_for_all() => None,
         None => Some("the request does not name its repository, and no earlier one did"),
     }
 }
 
-/// Where an event of a request is sent, as it is stored.
+/// Creates the deliveries of an event for storage.
 pub(super) fn deliveries(
-    sends: Vec<Send>,
+    sends: Vec<RouteTarget>,
     (request, event, kind): (&RequestId, &EventId, Kind),
     settings: &Settings,
 ) -> Vec<NewDelivery> {
     let sends = sends.into_iter().filter_map(|send| {
-        // A program gets each event; a reader, one message about all refs of a push that moved in the same way.
+        // A program receives every event. A person gets one message for all refs of a push that moved in the same way.
         let is_drawn =
             settings.channels.get(&send.channel).and_then(|channel| chat::kind(channel.kind)?.draw).is_some();
         Some(NewDelivery {
@@ -158,35 +160,35 @@ pub(super) fn deliveries(
     sends.collect()
 }
 
-/// How many events were routed.
+/// Number of routed events.
 pub(super) type Count = Arc<AtomicU64>;
 
-/// Routes events that came while the rules were broken, by these, and counts them.
-pub(super) fn settle(settings: Arc<Settings>, routed: Count) -> Settle {
-    Box::new(move |undecided| {
+/// Routes events that arrived while the routing configuration was invalid, and counts them.
+pub(super) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLater {
+    Box::new(move |pending| {
         routed.fetch_add(1, Ordering::Relaxed);
-        let (kind, decision) = match serde_json::from_value::<Event>(undecided.json) {
+        let (kind, decision) = match serde_json::from_value::<Event>(pending.json) {
             Ok(event) => {
-                let at = moment(undecided.received_at);
-                (event.kind, settings.router.decide(Subject { source: &undecided.source, event: &event, at }))
+                let at = moment(pending.received_at);
+                (event.kind, settings.router.decide(Subject { source: &pending.source, event: &event, at }))
             }
-            Err(error) => (Kind::Other, Decision::silent(format!("it cannot be read any more: {error}"))),
+            Err(error) => (Kind::Other, Decision::suppressed(format!("the stored event cannot be read: {error}"))),
         };
         let explained = explained(&decision, &settings).to_string();
-        let of = (&undecided.request, &undecided.event, kind);
-        Settled { decision: explained, deliveries: deliveries(decision.sends, of, &settings) }
+        let of = (&pending.request, &pending.event, kind);
+        RoutedLater { decision: explained, deliveries: deliveries(decision.sends, of, &settings) }
     })
 }
 
-/// How an event was routed, in short; with the config of that hash the rest can be told again.
+/// Summarizes a routing decision. The configuration with this hash reproduces the rest.
 fn explained(decision: &Decision, settings: &Settings) -> Value {
     let sends = decision.sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel }));
     json!({
         "config": settings.kept.hash,
         "matched": decision.matched,
-        "sends": sends.collect::<Vec<_>>(),
+        "targets": sends.collect::<Vec<_>>(),
         "muted": decision.muted,
-        "silent": decision.silent,
+        "suppressed": decision.suppressed,
         "held": decision.held,
     })
 }

@@ -1,15 +1,15 @@
-//! A limit on log lines that untrusted clients or a failing disk could cause without end.
+//! Limit on log lines that untrusted clients or a failing disk could otherwise cause without bound.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Lines of one sort that may be logged within [`WINDOW`].
+/// Maximum number of lines of one kind within [`WINDOW`].
 const LINES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Lines of one sort.
+/// Limit for one kind of log line.
 #[derive(Default)]
 pub(crate) struct LogLimit(Mutex<Option<Window>>);
 
@@ -20,7 +20,7 @@ struct Window {
 }
 
 impl LogLimit {
-    /// Logs a line, if there is room for it. The line is given the number of those that were skipped before it.
+    /// Logs a line if the limit allows it. `line` receives the number of lines that were skipped before it.
     pub(crate) fn log(&self, line: impl FnOnce(u64)) {
         let skipped = {
             let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);

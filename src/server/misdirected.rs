@@ -1,6 +1,6 @@
-//! Requests that reach no webhook: a wrong path or method, an unknown source, a body that is too large.
+//! Requests that reach no webhook: wrong path or method, unknown source, or body too large.
 //!
-//! Scanners send them by the thousand, so they are not stored: the last hundred are kept in memory, in a list of their own.
+//! Scanners send thousands of them, so they are not stored. The last hundred are kept in memory.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -14,25 +14,25 @@ use super::hooks::shown;
 use super::log_limit::LogLimit;
 use crate::store::{Millis, now};
 
-/// Requests that are kept.
+/// Maximum number of requests kept.
 const KEPT: usize = 100;
 
 /// A request that reached no webhook.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Misdirected {
-    /// When it came, in milliseconds since 1970.
+    /// Time of arrival, in milliseconds since 1970-01-01 UTC.
     pub at: Millis,
-    /// The address that it came from.
+    /// IP address of the client; `null` if unknown.
     pub client: Option<String>,
-    /// Its method.
+    /// HTTP method.
     pub method: String,
-    /// Its path.
+    /// Request path, sanitized and cut to 200 UTF-16 units.
     pub path: String,
-    /// What is wrong with it.
+    /// Reason why the request reached no webhook.
     pub reason: String,
 }
 
-/// Why a request reached no webhook, as metrics have it.
+/// Reason why a request reached no webhook, as the `cause` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Path,
@@ -52,7 +52,7 @@ impl Cause {
     }
 }
 
-/// The last requests that reached no webhook.
+/// The most recent requests that reached no webhook.
 #[derive(Clone, Default)]
 pub(crate) struct MisdirectedList(Arc<Inner>);
 
@@ -78,7 +78,7 @@ impl MisdirectedList {
         kept.push_back(Misdirected { at: now(), client, method, path, reason: reason.to_owned() });
     }
 
-    /// The last ones, at most so many; the newest last.
+    /// Returns at most `limit` of the most recent requests, newest last.
     pub(super) fn last(&self, limit: usize) -> Vec<Misdirected> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().skip(kept.len().saturating_sub(limit)).cloned().collect()

@@ -1,4 +1,4 @@
-//! The listeners: webhooks and health for the public one, and beside it `admin`.
+//! The HTTP listeners: the public one for webhooks and health checks, and the `admin` listener.
 
 mod accept;
 mod addresses;
@@ -13,7 +13,7 @@ mod log_limit;
 mod misdirected;
 mod places;
 mod receipt;
-mod refusals;
+mod rejected;
 mod reload;
 mod secret_uses;
 mod watch_files;
@@ -33,86 +33,86 @@ use tokio::task::JoinSet;
 
 use crate::clock::SteadyClock;
 use crate::config::{Live, Watched};
-use crate::delivery::Bells;
+use crate::delivery::LaneWakers;
 use crate::health::{Health, supervise_service};
 use crate::problem::Problem;
 use crate::store::{Store, StoreError, now};
-use admin::{Desk, Gate, Metrics};
+use admin::{AdminService, Authorizer, Metrics};
 use answer::answer;
 use body::Bodies;
 use connections::{Connections, Limits};
 use log_limit::LogLimit;
 use misdirected::MisdirectedList;
 use places::Places;
-use refusals::Refusals;
+use rejected::RejectedList;
 use reload::Reloader;
 use secret_uses::SecretUses;
 
 pub use misdirected::Misdirected;
 pub use reload::{Asking, ReloadAnswer, Reloads, reloads};
 
-/// How long what is under way gets to finish when the service stops.
+/// Time for requests and deliveries in progress to finish when the service stops.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// What a request needs.
+/// State shared by all public requests.
 struct App {
     live: Live,
     store: Arc<dyn Store>,
-    bells: Bells,
-    refusals: Refusals,
+    wakers: LaneWakers,
+    rejected: RejectedList,
     misdirected: MisdirectedList,
     secret_uses: SecretUses,
     health: Health,
-    /// Memory for bodies that are still arriving.
+    /// Memory budget for bodies that are still arriving.
     bodies: Bodies,
-    /// Memory for requests that wait for the store.
+    /// Memory budget for verified requests that are queued for the store.
     places: Places,
-    /// Memory for large bodies that wait to be verified, in KB.
+    /// Memory budget for large bodies that are queued for verification, in KB.
     unverified: Arc<Semaphore>,
-    /// Turns for large bodies to be verified and parsed.
+    /// Permits to verify and parse a large body.
     parsers: Arc<Semaphore>,
-    /// Log lines about requests that could not be stored.
+    /// Log limit for requests that could not be stored.
     unavailable: LogLimit,
 }
 
-/// Memory for large bodies that wait to be verified, in KB.
+/// Memory budget for large bodies that are queued for verification, in KB.
 const UNVERIFIED_KB: usize = 32 * 1024;
 
-/// Large bodies that are parsed at once: each takes a processor, and up to 25 times its size in memory.
+/// Maximum number of large bodies parsed concurrently. Each takes a CPU, and up to 25 times its size in memory.
 const PARSERS: usize = 2;
 
-/// Where to listen.
+/// The bound listeners.
 pub struct Listeners {
-    /// For webhooks and health checks.
+    /// Listener for webhooks and health checks.
     pub public: TcpListener,
-    /// For those who look after the service.
+    /// Listener for the admin API.
     pub admin: TcpListener,
-    /// Files that the process may have open; each connection is one.
+    /// Maximum number of files that the process may open. Each connection is one.
     pub open_files: usize,
 }
 
-/// Where the settings come from, and who asks for them to be read again.
+/// The configuration, and the requests to reload it.
 pub struct Config {
-    /// The file.
+    /// Path of the config file.
     pub path: PathBuf,
-    /// What was read of it.
+    /// Settings in use.
     pub live: Live,
-    /// The way to have it read again.
+    /// Handle for requesting reloads.
     pub reloads: Reloads,
-    /// What is asked that way.
+    /// Receiver of reload requests.
     pub asking: Asking,
-    /// What it was read from.
+    /// Files that the configuration was read from.
     pub files: Watched,
-    /// Shows problems to whoever started the service.
+    /// Prints problems for the user who started the service.
     pub show: fn(&[Problem]),
 }
 
-/// Serves until `stop` is done; then lets what is under way finish, and returns.
+/// Serves until `stop` completes, then lets work in progress finish and returns.
 pub async fn serve(
     listeners: Listeners,
     config: Config,
     store: Arc<dyn Store>,
-    gate: Gate,
+    authorizer: Authorizer,
     stop: impl Future<Output = ()>,
 ) -> Result<(), StoreError> {
     let metrics = Metrics::start();
@@ -120,43 +120,43 @@ pub async fn serve(
     let clock = SteadyClock::start(now());
     let Config { path, live, reloads, asking, files, show } = config;
     let reloader = Reloader::start(path, live.clone(), store.clone(), files, show, health.clone()).await?;
-    let refusals = Refusals::default();
-    let bells = reloader.bells();
-    let mut beside = JoinSet::new();
+    let rejected = RejectedList::default();
+    let wakers = reloader.wakers();
+    let mut background = JoinSet::new();
     if let Some(metrics) = metrics.clone() {
         let keep_small = move || metrics.clone().keep_small();
-        beside.spawn(supervise_service(health.clone(), "metrics", keep_small));
+        background.spawn(supervise_service(health.clone(), "metrics", keep_small));
     }
     let write_refusals = {
-        let (refusals, store) = (refusals.clone(), store.clone());
-        move || refusals.clone().write(store.clone())
+        let (rejected, store) = (rejected.clone(), store.clone());
+        move || rejected.clone().write(store.clone())
     };
-    beside.spawn(supervise_service(health.clone(), "the list of rejected requests", write_refusals));
+    background.spawn(supervise_service(health.clone(), "rejected request log", write_refusals));
     let prune = {
         let (store, live) = (store.clone(), live.clone());
         move || forget(store.clone(), live.clone(), clock)
     };
-    beside.spawn(supervise_service(health.clone(), "retention", prune));
+    background.spawn(supervise_service(health.clone(), "retention", prune));
     let watch = move || crate::clock::watch(clock);
-    beside.spawn(supervise_service(health.clone(), "the watch over the clock", watch));
+    background.spawn(supervise_service(health.clone(), "clock watch", watch));
     let probe = {
         let (store, health) = (store.clone(), health.clone());
         move || probe(store.clone(), health.clone())
     };
-    beside.spawn(supervise_service(health.clone(), "the probe of the store", probe));
-    let desk = Desk {
-        bells: bells.clone(),
+    background.spawn(supervise_service(health.clone(), "store probe", probe));
+    let service = AdminService {
+        wakers: wakers.clone(),
         reloads: Some(reloads),
         health: health.clone(),
-        ..Desk::without_service(store.clone(), live.clone())
+        ..AdminService::offline(store.clone(), live.clone())
     };
     let app = App {
         live: live.clone(),
         store: store.clone(),
-        bells,
-        refusals: refusals.clone(),
-        misdirected: desk.misdirected.clone(),
-        secret_uses: desk.secret_uses.clone(),
+        wakers,
+        rejected: rejected.clone(),
+        misdirected: service.misdirected.clone(),
+        secret_uses: service.secret_uses.clone(),
         health,
         bodies: Bodies::default(),
         places: Places::new(),
@@ -166,65 +166,70 @@ pub async fn serve(
     };
     let (stopping, stopped) = watch::channel(false);
     let reloader = tokio::spawn(reloader.run(asking, stopped.clone()));
-    let looked_after = admin::endpoint(Arc::new(desk), Arc::new(gate), metrics);
+    let admin_endpoint = admin::endpoint(Arc::new(service), Arc::new(authorizer), metrics);
     let (public_limits, admin_limits) = Limits::for_open_files(listeners.open_files);
     let of_public = Connections::new("public", public_limits, live.clone());
     let of_admin = Connections::new("admin", admin_limits, live);
     let public = accept::run(listeners.public, of_public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
-    let admin = accept::run(listeners.admin, of_admin, looked_after, stopped, GRACE);
-    let told = async {
+    let admin = accept::run(listeners.admin, of_admin, admin_endpoint, stopped, GRACE);
+    let stop = async {
         stop.await;
         let _ = stopping.send(true);
     };
-    tokio::join!(public, admin, told);
-    beside.shutdown().await;
-    refusals.write_waiting(&store).await;
-    // What requests that outlived their grace still store is delivered after the next start.
+    tokio::join!(public, admin, stop);
+    background.shutdown().await;
+    rejected.write_waiting(&store).await;
+    // Requests that outlive the grace period may still be stored. They are delivered after the next start.
     if let Ok(dispatcher) = reloader.await {
         dispatcher.stop(GRACE).await;
     }
     store.close().await
 }
 
-/// Serves the admin listener alone, for looking and previewing, until `stop` is done.
+/// Serves only the admin listener, for reading and previewing, until `stop` completes.
 pub async fn serve_admin(
     listener: TcpListener,
     live: Live,
     store: Arc<dyn Store>,
-    gate: Gate,
+    authorizer: Authorizer,
     stop: impl Future<Output = ()>,
 ) {
     let (_, limits) = Limits::for_open_files(1_024);
     let connections = Connections::new("admin", limits, live.clone());
-    let desk = Desk::without_service(store, live);
+    let service = AdminService::offline(store, live);
     let (stopping, stopped) = watch::channel(false);
-    let served =
-        accept::run(listener, connections, admin::endpoint(Arc::new(desk), Arc::new(gate), None), stopped, GRACE);
-    let told = async {
+    let served = accept::run(
+        listener,
+        connections,
+        admin::endpoint(Arc::new(service), Arc::new(authorizer), None),
+        stopped,
+        GRACE,
+    );
+    let stop = async {
         stop.await;
         let _ = stopping.send(true);
     };
-    tokio::join!(served, told);
+    tokio::join!(served, stop);
 }
 
-/// How long to wait before what has become too old meanwhile is forgotten.
+/// Interval at which expired data is pruned.
 const FORGET: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets what is too old, at once and every hour. It never ends by itself.
+/// Prunes expired data, immediately and then every hour. Never returns.
 async fn forget(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
     loop {
         let settings = live.now();
-        if !settings.is_undecided
+        if !settings.is_routing_invalid
             && let Err(error) = store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await
         {
-            tracing::warn!(%error, "trying again in an hour");
+            tracing::warn!(%error, "storing the configuration failed; retrying in an hour");
         }
         loop {
             match store.forget(settings.keep, clock.for_ages(now())).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {
-                    tracing::warn!(%error, "trying again in an hour");
+                    tracing::warn!(%error, "pruning failed; retrying in an hour");
                     break;
                 }
             }
@@ -233,11 +238,11 @@ async fn forget(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
     }
 }
 
-/// Pause between two probes of a store that fails.
+/// Interval between probes of a failing store.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// While the store fails, tries again and again whether it takes requests, so that this is known without waiting for one.
-/// It never ends by itself.
+/// Probes a failing store until it accepts writes again, so that recovery is noticed without waiting for a request.
+/// Never returns.
 async fn probe(store: Arc<dyn Store>, health: Health) {
     loop {
         let bytes = health.store_failure().await;
@@ -257,8 +262,8 @@ fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {
     .boxed()
 }
 
-/// Serves a request to the public listener. Slashes that are doubled or at the end make no difference, nor does case:
-/// people type the URL of a webhook.
+/// Serves a request to the public listener. Ignores repeated and trailing slashes, and case: people type webhook URLs
+/// by hand.
 async fn serve_public(app: Arc<App>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();

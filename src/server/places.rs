@@ -1,7 +1,7 @@
-//! Memory and turns for requests that are verified and wait for the store.
+//! Memory and work budgets for verified requests that are queued for the store.
 //!
-//! One sender must not be able to hurt the others: where there are several sources, none has all of the memory, and none has
-//! more work before the writer than it takes a fraction of a second to do.
+//! One source must not block the others. If there are several, none can use all of the memory, and none can queue more
+//! work for the writer than takes a fraction of a second.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +12,19 @@ use tokio::time::timeout;
 
 use crate::event::SourceName;
 
-/// Requests with small bodies that may wait.
+/// Maximum number of queued requests with small bodies.
 const REQUESTS: usize = 1_024;
 
-/// Memory that each is counted with at least, in KB.
+/// Minimum memory counted for a request, in KB.
 const MIN_KB: usize = 64;
 
-/// Memory that an event is counted with, in KB: the event itself, what is stored of it, and its deliveries.
+/// Memory counted for an event, in KB: the event itself, its stored form, and its deliveries.
 const EVENT_KB: usize = 6;
 
-/// Units of work that a source may have before the writer: an event, or four things to be remembered.
+/// Maximum units of work that a source may queue for the writer. A unit is one event, or four memory subjects.
 const WORK: usize = 512;
 
-/// Places for requests.
+/// Budgets of all sources.
 pub(super) struct Places {
     all: Arc<Semaphore>,
     sources: Mutex<BTreeMap<SourceName, Source>>,
@@ -36,7 +36,7 @@ struct Source {
     work: Arc<Semaphore>,
 }
 
-/// Memory of one request.
+/// Memory held by one request.
 pub(super) struct Place {
     _all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
@@ -48,7 +48,7 @@ impl Places {
         Self { all: Arc::new(Semaphore::new(REQUESTS * MIN_KB)), sources: Mutex::default() }
     }
 
-    /// A place for a request of a source, of which there are so many; `None` where there is none.
+    /// Reserves memory for a request of one of `sources` sources. Returns `None` if none is left.
     pub(super) fn take(&self, source: &SourceName, sources: usize, body: usize, events: usize) -> Option<Place> {
         let kb = (body / 1024 * 2 + events.saturating_sub(1) * EVENT_KB).max(MIN_KB);
         let kb = u32::try_from(kb).unwrap_or(u32::MAX);
@@ -65,8 +65,8 @@ impl Places {
 }
 
 impl Place {
-    /// Waits until the source's earlier requests have left room for so many events and subjects; `None` where that takes
-    /// too long.
+    /// Waits until the source's earlier requests leave room for this many events and subjects. Returns `None` after
+    /// `longest`.
     pub(super) async fn turn(&self, events: usize, subjects: usize, longest: Duration) -> Option<OwnedSemaphorePermit> {
         let units = u32::try_from((events + subjects / 4).clamp(1, WORK)).unwrap_or(u32::MAX);
         timeout(longest, self.source.work.clone().acquire_many_owned(units)).await.ok()?.ok()
@@ -94,7 +94,7 @@ mod tests {
     fn events_count_and_a_single_source_has_all() {
         let (places, one) = (Places::new(), SourceName::from("one"));
         let many: Vec<_> = std::iter::from_fn(|| places.take(&one, 1, 85_000, 1_000)).collect();
-        assert_eq!(many.len(), 10, "64 MB for 6 MB each");
+        assert_eq!(many.len(), 10, "64 MB at 6 MB each");
         drop(many);
         let all: Vec<_> = std::iter::from_fn(|| places.take(&one, 1, 1_000, 1)).collect();
         assert_eq!(all.len(), REQUESTS);

@@ -1,44 +1,44 @@
-//! What a host is told of a request that was stored. Hosts show it to those who look after the webhook, so that
-//! they see where an event went, or why nowhere. Never an address or a secret.
+//! Receipt: the response to a stored request. Hosts show it to the people who manage the webhook, so that they see
+//! where an event was routed, or why it was not. It never contains a destination address or a secret.
 
 use serde::Serialize;
 
 use crate::event::{ChannelName, Event, Push, RequestId};
 use crate::message::fit::cut_text;
-use crate::routing::{Decision, Held, Near};
+use crate::routing::{Decision, Held, NearMiss};
 
-/// The most bytes that a receipt may have.
-const LARGEST: usize = 4 * 1024;
+/// Maximum size of a receipt in bytes.
+const MAX_BYTES: usize = 4 * 1024;
 
-/// Refs of an event that are told before whole events are left out.
-const FEW_REFS: usize = 3;
+/// Number of refs that each event keeps before whole events are left out.
+const MIN_REFS: usize = 3;
 
-/// The fewest bytes that an event takes.
-const SMALLEST_EVENT: usize = 40;
+/// Minimum size of an event in a receipt, in bytes.
+const MIN_EVENT_BYTES: usize = 40;
 
-/// What is told of one event.
+/// Receipt of one event.
 #[derive(PartialEq, Serialize)]
 pub(super) struct EventReceipt {
     kind: &'static str,
     key: String,
-    /// The branches or tags that it is about: events that differ in nothing else are told as one.
+    /// Branches or tags of the event. Events that differ only in these are merged.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refs: Vec<String>,
-    /// How many refs there is no room for.
+    /// Number of refs that did not fit.
     #[serde(skip_serializing_if = "is_zero")]
     more_refs: usize,
     routes: Vec<RouteReceipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     muted: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    silent: Option<String>,
+    suppressed: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     held: Vec<Held>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    near: Vec<Near>,
-    /// The rules are broken; it is routed when they are mended.
+    near_misses: Vec<NearMiss>,
+    /// Explanation, if routing is pending because the routing configuration is invalid.
     #[serde(skip_serializing_if = "Option::is_none")]
-    undecided: Option<&'static str>,
+    pending_routing: Option<&'static str>,
 }
 
 #[derive(PartialEq, Serialize)]
@@ -47,8 +47,8 @@ struct RouteReceipt {
     channels: Vec<ChannelName>,
 }
 
-/// What is told of one event.
-pub(super) fn of_event(event: &Event, decision: &Decision, undecided: Option<&'static str>) -> EventReceipt {
+/// Builds the receipt of one event.
+pub(super) fn of_event(event: &Event, decision: &Decision, pending_routing: Option<&'static str>) -> EventReceipt {
     let routes = decision.matched.iter().map(|route| RouteReceipt {
         route: route.clone(),
         channels: decision.sends.iter().filter(|s| s.route == *route).map(|s| s.channel.clone()).collect(),
@@ -60,26 +60,26 @@ pub(super) fn of_event(event: &Event, decision: &Decision, undecided: Option<&'s
         more_refs: 0,
         routes: routes.collect(),
         muted: decision.muted.clone(),
-        silent: decision.silent.clone(),
+        suppressed: decision.suppressed.clone(),
         held: decision.held.clone(),
-        near: decision.near.clone(),
-        undecided,
+        near_misses: decision.near_misses.clone(),
+        pending_routing,
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(n: &usize) -> bool {
     *n == 0
 }
 
-/// The longest name of a ref in a receipt, in UTF-16 units.
+/// Maximum length of a ref name in a receipt, in UTF-16 units.
 const MAX_REF: usize = 100;
 
 fn cut_ref(name: &str) -> String {
     cut_text(name, MAX_REF)
 }
 
-/// Tells events as one that differ in their refs alone.
+/// Merges consecutive events that differ only in their refs.
 fn merged(events: Vec<EventReceipt>) -> Vec<EventReceipt> {
     let mut all: Vec<EventReceipt> = vec![];
     for mut event in events {
@@ -98,42 +98,43 @@ fn merged(events: Vec<EventReceipt>) -> Vec<EventReceipt> {
     all
 }
 
-/// What is told of a request.
+/// Receipt of one request.
 #[derive(Serialize)]
 struct RequestReceipt<'a> {
     request: &'a str,
     events: &'a [EventReceipt],
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
-    /// How many events there is no room for.
+    /// Number of events that did not fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     more_events: Option<usize>,
 }
 
-/// The whole receipt, as JSON. What does not fit is left out: near misses first, then refs, then events.
+/// Builds the receipt of a request as JSON. Leaves out what does not fit: first near misses and held channels, then
+/// refs, then events.
 pub(super) fn of_request(id: &RequestId, events: Vec<EventReceipt>, note: Option<&str>) -> String {
     let mut events = merged(events);
     let json = |events: &[EventReceipt], more: usize| {
         let more_events = Some(more).filter(|more| *more > 0);
         serde_json::to_string(&RequestReceipt { request: id.as_str(), events, note, more_events }).unwrap_or_default()
     };
-    if json(&events, 0).len() > LARGEST {
+    if json(&events, 0).len() > MAX_BYTES {
         for event in &mut events {
-            event.near.clear();
+            event.near_misses.clear();
             event.held.clear();
         }
         events = merged(events);
     }
     let total = events.len();
-    // No more than these could fit, so that leaving out one after the other takes little time.
-    events.truncate(LARGEST / SMALLEST_EVENT);
+    // No more events than this can fit. Truncating first keeps the loop below short.
+    events.truncate(MAX_BYTES / MIN_EVENT_BYTES);
     loop {
         let json = json(&events, total - events.len());
-        if json.len() <= LARGEST || events.is_empty() {
+        if json.len() <= MAX_BYTES || events.is_empty() {
             return json;
         }
-        if let Some(event) = events.iter_mut().rev().find(|event| event.refs.len() > FEW_REFS) {
-            let kept = (event.refs.len() * 3 / 4).max(FEW_REFS);
+        if let Some(event) = events.iter_mut().rev().find(|event| event.refs.len() > MIN_REFS) {
+            let kept = (event.refs.len() * 3 / 4).max(MIN_REFS);
             event.more_refs += event.refs.len() - kept;
             event.refs.truncate(kept);
         } else {
@@ -170,9 +171,9 @@ mod tests {
             (1, &serde_json::Value::Null)
         );
         let json = of_request(&"req_1".into(), events(1_000, |n| format!("release/{n:0>90}")), None);
-        assert!(json.len() <= LARGEST, "{}", json.len());
+        assert!(json.len() <= MAX_BYTES, "{}", json.len());
         let many: serde_json::Value = serde_json::from_str(&json).unwrap();
-        let told = many["events"][0]["refs"].as_array().unwrap().len();
-        assert!(told > 20 && many["events"][0]["more_refs"] == 1_000 - told, "{many}");
+        let listed = many["events"][0]["refs"].as_array().unwrap().len();
+        assert!(listed > 20 && many["events"][0]["more_refs"] == 1_000 - listed, "{many}");
     }
 }

@@ -1,7 +1,8 @@
-//! Going over to a changed config while the service runs: whole or not at all, and the last valid one stays.
+//! Reloading the configuration while the service runs. A reload is atomic: if it fails, the last valid configuration
+//! stays in use.
 //!
-//! A reload is asked for by whoever changes a file (what the config was read from is watched), by SIGHUP, or through the
-//! admin API. They are done one at a time, by one task, which the lanes' tasks belong to.
+//! Reloads are requested by file changes (the configuration's files are watched), by SIGHUP, and through the admin API.
+//! One task performs them one at a time. It owns the lanes' tasks.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -24,64 +25,65 @@ use crate::health::{Health, supervise_service};
 use crate::problem::{Place, Problem, Severity, render_all};
 use crate::store::{Store, StoreError, now};
 
-/// How many undecided events are routed between two requests.
+/// Maximum number of pending events that are routed between two requests.
 const STEP: usize = 100;
 
-/// The way to ask for a reload.
+/// Handle for requesting reloads.
 #[derive(Clone)]
 pub struct Reloads(mpsc::Sender<Asked>);
 
-/// What was asked.
+/// Receiver of reload requests.
 pub struct Asking(mpsc::Receiver<Asked>);
 
 type Asked = Option<oneshot::Sender<Result<ReloadAnswer, NotReloaded>>>;
 
-/// The way to ask, and what is asked that way.
+/// Creates a handle for requesting reloads, and its receiver.
 pub fn reloads() -> (Reloads, Asking) {
     let (sender, receiver) = mpsc::channel(1);
     (Reloads(sender), Asking(receiver))
 }
 
-/// What a reload came to.
+/// Result of a reload.
 #[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ReloadAnswer {
-    /// What is other than before.
+    /// Changed parts of the configuration, each as a phrase: "added", "changed" or "removed" and its name. Empty if
+    /// nothing changed.
     pub changes: Vec<String>,
-    /// What has to wait for the next start.
-    pub next_start: Vec<String>,
+    /// Changed settings that take effect only after a restart. Empty if there are none.
+    pub needs_restart: Vec<String>,
 }
 
-/// Why everything is as it was.
+/// Reason why a reload changed nothing.
 pub(super) enum NotReloaded {
-    /// The config has mistakes; these, as a person sees them.
+    /// The configuration is invalid. Contains the errors as readable text.
     Mistakes(String),
-    /// The store fails, or the service stops.
+    /// The store is failing, or the service is stopping.
     Failed(String),
 }
 
 impl Reloads {
-    /// Asks, and waits for no answer. One that is asked for already is as good.
+    /// Requests a reload without waiting for it. Does nothing if one is already requested.
     pub fn ask(&self) {
         let _ = self.0.try_send(None);
     }
 
-    /// Asks, and waits until it is done.
+    /// Requests a reload, and waits for its result.
     pub(super) async fn reload(&self) -> Result<ReloadAnswer, NotReloaded> {
-        let stopping = || NotReloaded::Failed("the service stops".to_owned());
+        let stopping = || NotReloaded::Failed("the service is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
         self.0.send(Some(reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 }
 
-/// What is in use while the configuration has errors.
-const LAST_VALID: &str = "the last valid one stays in use";
-const UNDECIDED: &str = "events are stored, and routed once it is fixed";
+/// Consequence of a configuration with errors, for logs and alerts.
+const LAST_VALID: &str = "the last valid configuration stays in use";
+const ROUTED_LATER: &str = "events are stored and will be routed once it is fixed";
 
-/// Errors that an alert lists.
+/// Maximum number of errors in an alert.
 const MAX_LISTED: usize = 3;
 
-/// Errors with their places, a line each.
+/// Formats errors with their places, one per line.
 fn in_lines(errors: &[&Problem]) -> String {
     let line = |problem: &&Problem| format!("{}: {}", problem.place.named(), problem.message);
     let mut lines: Vec<_> = errors.iter().take(MAX_LISTED).map(line).collect();
@@ -91,26 +93,26 @@ fn in_lines(errors: &[&Problem]) -> String {
     lines.join("\n")
 }
 
-/// What does it.
+/// Performs reloads.
 pub(super) struct Reloader {
     config: PathBuf,
     live: Live,
     store: Arc<dyn Store>,
     dispatcher: Dispatcher,
-    /// Keeping published lists of addresses fresh.
+    /// Tasks that refresh published address lists.
     lists: JoinSet<()>,
-    /// What the config was read from last, sound or not.
+    /// Files that the configuration was last read from, valid or not.
     files: Watched,
-    /// The config was refused when it was read last.
+    /// The configuration was invalid when it was last read.
     is_refused: bool,
-    /// What cannot change while the service runs.
+    /// Settings that cannot change while the service runs.
     started: Lasting,
-    /// Shows problems to whoever started the service.
+    /// Prints problems for the user who started the service.
     show: fn(&[Problem]),
     health: Health,
 }
 
-/// What stays as it was at the start: where the service listens, and its store.
+/// Settings that change only on restart: listen addresses and the store.
 struct Lasting {
     listen: Listen,
     admin_listen: SocketAddr,
@@ -122,7 +124,7 @@ impl Lasting {
         Self { listen: settings.listen, admin_listen: settings.admin.listen, store: settings.store.clone() }
     }
 
-    /// What has to wait for the next start.
+    /// Returns the changed settings that need a restart.
     fn differing(&self, new: &Settings) -> Vec<String> {
         let new = Self::of(new);
         let differs = [
@@ -135,7 +137,7 @@ impl Lasting {
 }
 
 impl Reloader {
-    /// Starts the lanes; what was undecided is routed first, if it can be by now.
+    /// Routes pending events if the routing configuration is valid, then starts the lanes.
     pub(super) async fn start(
         config: PathBuf,
         live: Live,
@@ -145,21 +147,21 @@ impl Reloader {
         health: Health,
     ) -> Result<Self, StoreError> {
         let settings = live.now();
-        let (mut settle, routed) = (None, Count::default());
-        if !settings.is_undecided {
+        let (mut route_pending, routed) = (None, Count::default());
+        if !settings.is_routing_invalid {
             store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await?;
-            settle_most(&store, &settings, &routed).await?;
-            settle = Some(decide::settle(settings.clone(), routed.clone()));
+            route_most_pending(&store, &settings, &routed).await?;
+            route_pending = Some(decide::route_pending(settings.clone(), routed.clone()));
         }
-        let dispatcher = Dispatcher::start(live.clone(), store.clone(), settle, health.clone()).await?;
+        let dispatcher = Dispatcher::start(live.clone(), store.clone(), route_pending, health.clone()).await?;
         tell_routed(&routed);
-        if settings.is_undecided {
-            health.config_rejected("`hookbell check` shows them".to_owned(), UNDECIDED, now());
+        if settings.is_routing_invalid {
+            health.config_rejected("run `hookbell check` to list them".to_owned(), ROUTED_LATER, now());
         } else {
             health.config_accepted();
         }
         let started = Lasting::of(&settings);
-        let is_refused = settings.is_undecided;
+        let is_refused = settings.is_routing_invalid;
         let lists = JoinSet::new();
         let mut reloader = Self { config, live, store, dispatcher, lists, files, is_refused, started, show, health };
         reloader.keep_fresh(&settings, None);
@@ -169,17 +171,17 @@ impl Reloader {
         Ok(reloader)
     }
 
-    pub(super) fn bells(&self) -> crate::delivery::Bells {
-        self.dispatcher.bells()
+    pub(super) fn wakers(&self) -> crate::delivery::LaneWakers {
+        self.dispatcher.wakers()
     }
 
-    /// Does what is asked until the service stops; the lanes go on until they are stopped too.
+    /// Performs reloads until the service stops. The lanes continue until they are stopped too.
     pub(super) async fn run(mut self, mut asking: Asking, mut stopped: watch::Receiver<bool>) -> Dispatcher {
         let mut watcher = Watcher::new(self.health.clone());
         loop {
             watcher.watch(&self.files);
             if self.files.is_changed() {
-                // Since it was read, and before it was watched.
+                // Changed after it was read and before it was watched.
                 let _ = self.reload_caught().await;
                 continue;
             }
@@ -195,12 +197,12 @@ impl Reloader {
         }
     }
 
-    /// Reloads; a panic leaves everything as it is, and is this reload's alone: the lanes belong to this task.
+    /// Reloads. A panic changes nothing and ends only this reload: the lanes belong to this task.
     async fn reload_caught(&mut self) -> Result<ReloadAnswer, NotReloaded> {
         let reloaded = AssertUnwindSafe(self.reload()).catch_unwind().await;
         reloaded.unwrap_or_else(|_| {
-            self.health.panicked("reload", "the reload of the configuration");
-            Err(NotReloaded::Failed("reloading panicked: this is a defect of Hookbell".to_owned()))
+            self.health.panicked("reload", "configuration reload");
+            Err(NotReloaded::Failed("the reload panicked: this is a bug in Hookbell".to_owned()))
         })
     }
 
@@ -209,72 +211,72 @@ impl Reloader {
         let (path, before) = (self.config.clone(), old.clone());
         let read = move || config::reload(&path, &before);
         let loaded = tokio::task::spawn_blocking(read).await;
-        let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("reading the config failed: {error}")))?;
+        let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("cannot read the configuration: {error}")))?;
         self.files = loaded.files.clone();
         let warnings: Vec<_> = loaded.problems.clone();
         let new = match loaded.sound() {
             Ok(new) if new.sources.is_empty() && !old.sources.is_empty() => {
-                return Err(self.refuse(&[self.without_sources()], old.is_undecided).await);
+                return Err(self.refuse(&[self.without_sources()], old.is_routing_invalid).await);
             }
             Ok(new) => new,
-            Err(problems) => return Err(self.refuse(&problems, old.is_undecided).await),
+            Err(problems) => return Err(self.refuse(&problems, old.is_routing_invalid).await),
         };
         let was_refused = std::mem::take(&mut self.is_refused);
         let changes = old.outline.changes(&new.outline);
-        if changes.is_empty() && !old.is_undecided {
+        if changes.is_empty() && !old.is_routing_invalid {
             self.health.config_accepted();
             if was_refused {
-                tracing::info!("the config has no mistakes any more, and is what is in use");
+                tracing::info!("configuration valid again");
                 self.report_recovery().await;
             }
             self.dispatcher.probe();
             return Ok(ReloadAnswer::default());
         }
         (self.show)(&warnings);
-        let next_start = self.started.differing(&new);
+        let needs_restart = self.started.differing(&new);
         self.change(&old, new).await.map_err(|error| {
-            tracing::error!(%error, "could not go over to the changed config; the last valid one stays");
+            tracing::error!(%error, "configuration reload failed; the last valid configuration stays in use");
             NotReloaded::Failed(error.to_string())
         })?;
         self.health.config_accepted();
-        tracing::info!(changes = changes.join(", "), "went over to the changed config");
+        tracing::info!(changes = changes.join(", "), "configuration reloaded");
         if was_refused {
             self.report_recovery().await;
         }
-        for what in &next_start {
-            tracing::warn!(what, "this changes at the next start only");
+        for what in &needs_restart {
+            tracing::warn!(what, "setting takes effect after a restart");
         }
-        Ok(ReloadAnswer { changes, next_start })
+        Ok(ReloadAnswer { changes, needs_restart })
     }
 
-    /// A file that is empty for a moment, or was truncated, is not what somebody wants.
+    /// Returns the error for a configuration without sources. An editor may empty or truncate a file while it saves.
     fn without_sources(&self) -> Problem {
         let file = Place::Named(self.config.display().to_string());
-        Problem::error("there are no sources any more, so no webhook could come in", file)
-            .help("add `[sources.NAME]`; whoever wants no source restarts Hookbell")
+        Problem::error("the configuration has no sources, so every webhook would be rejected", file)
+            .help("add `[sources.NAME]`; to run without sources, restart Hookbell")
     }
 
-    async fn refuse(&mut self, problems: &[Problem], is_undecided: bool) -> NotReloaded {
+    async fn refuse(&mut self, problems: &[Problem], is_routing_invalid: bool) -> NotReloaded {
         self.is_refused = true;
         (self.show)(problems);
         let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-        let in_use = if is_undecided { UNDECIDED } else { LAST_VALID };
-        tracing::error!(errors = errors.len(), "the changed config has mistakes; {in_use}");
-        let (told, now) = (in_lines(&errors), now());
-        let since = self.health.config_rejected(told.replace('\n', "; "), in_use, now);
-        let alert = Alert::config_rejected(&told, in_use, since);
+        let in_use = if is_routing_invalid { ROUTED_LATER } else { LAST_VALID };
+        tracing::error!(errors = errors.len(), "configuration rejected; {in_use}");
+        let (listed, now) = (in_lines(&errors), now());
+        let since = self.health.config_rejected(listed.replace('\n', "; "), in_use, now);
+        let alert = Alert::config_rejected(&listed, in_use, since);
         self.dispatcher.alerts().send(alert, None, now).await;
         let shown = render_all(problems, false).join("\n\n");
-        NotReloaded::Mistakes(format!("the config has mistakes; {in_use}\n\n{shown}"))
+        NotReloaded::Mistakes(format!("the configuration is invalid; {in_use}\n\n{shown}"))
     }
 
-    /// Reports that the configuration is valid again, if it was reported that it is not.
+    /// Sends a recovery alert, if the configuration was reported as invalid.
     async fn report_recovery(&self) {
         let alerts = self.dispatcher.alerts();
         match alerts.outage_since(&Outage::Config).await {
             Ok(Some(since)) => alerts.recovered(&Outage::Config, since, now()).await,
             Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "cannot read since when the configuration was rejected"),
+            Err(error) => tracing::warn!(%error, "cannot read the start of the configuration outage"),
         }
     }
 
@@ -282,14 +284,14 @@ impl Reloader {
         let new = Arc::new(new);
         self.store.keep_config(&new.kept.hash, &new.kept.text, now()).await?;
         let routed = Count::default();
-        settle_most(&self.store, &new, &routed).await?;
-        self.dispatcher.change(new.clone(), Some(decide::settle(new.clone(), routed.clone()))).await?;
+        route_most_pending(&self.store, &new, &routed).await?;
+        self.dispatcher.change(new.clone(), Some(decide::route_pending(new.clone(), routed.clone()))).await?;
         tell_routed(&routed);
         self.keep_fresh(&new, Some(old));
         Ok(())
     }
 
-    /// Keeps lists of addresses fresh that were not kept so before.
+    /// Starts refreshing address lists that were not refreshed before.
     fn keep_fresh(&mut self, settings: &Settings, before: Option<&Settings>) {
         let Some(http) = &settings.http else { return };
         let before = before.map(|before| before.address_lists.as_slice()).unwrap_or_default();
@@ -297,25 +299,29 @@ impl Reloader {
             let kept = list.kept_at(&settings.store);
             let (list, http) = (list.clone(), http.clone());
             let keep = move || addresses::keep_fresh(list.clone(), http.clone(), kept.clone());
-            self.lists.spawn(supervise_service(self.health.clone(), "the list of addresses", keep));
+            self.lists.spawn(supervise_service(self.health.clone(), "address list refresh", keep));
         }
     }
 }
 
-/// Routes what is undecided but for a rest that may have come meanwhile. Requests come in between.
-async fn settle_most(store: &Arc<dyn Store>, settings: &Arc<Settings>, routed: &Count) -> Result<(), StoreError> {
-    while store.settle(decide::settle(settings.clone(), routed.clone()), STEP).await? {}
+/// Routes pending events, except for a few that may arrive meanwhile. New requests are stored in between.
+async fn route_most_pending(
+    store: &Arc<dyn Store>,
+    settings: &Arc<Settings>,
+    routed: &Count,
+) -> Result<(), StoreError> {
+    while store.route_pending(decide::route_pending(settings.clone(), routed.clone()), STEP).await? {}
     Ok(())
 }
 
 fn tell_routed(routed: &Count) {
     let events = routed.load(Ordering::Relaxed);
     if events > 0 {
-        tracing::info!(events, "routed what had come while the rules had mistakes");
+        tracing::info!(events, "pending events routed");
     }
 }
 
-/// The config's file as it is watched: absolute, so that its directory is known.
+/// Returns the absolute path of a watched file, so that its directory is known.
 pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -1,5 +1,5 @@
-//! When each secret of a source last verified a request: whether a rotation is complete, and whether webhooks have the
-//! secret at all.
+//! Time at which each secret of a source last verified a request. It shows if a rotation is complete, and if webhooks
+//! have the secret.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,18 +10,18 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::event::SourceName;
 use crate::store::Millis;
 
-/// The last use of each secret since the service started. A secret is known by a hash, so that its place in the list of
-/// its source may change.
+/// Last use of each secret since the service started. The key is a hash of the secret, so that its position in the
+/// source's list may change.
 #[derive(Clone, Default)]
 pub(crate) struct SecretUses(Arc<Mutex<BTreeMap<u64, Millis>>>);
 
 impl SecretUses {
-    /// A request was verified.
+    /// Records that a secret verified a request.
     pub(crate) fn add(&self, source: &SourceName, secret: &SecretString, at: Millis) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key(source, secret), at);
     }
 
-    /// When a secret last verified a request.
+    /// Returns the time at which a secret last verified a request.
     pub(crate) fn last(&self, source: &SourceName, secret: &SecretString) -> Option<Millis> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key(source, secret)).copied()
     }

@@ -1,6 +1,6 @@
-//! Watching the files that the config was read from.
+//! Watching the files that the configuration was read from.
 //!
-//! Directories are watched, not files: editors put a new file in the old one's place, and Kubernetes swaps a link.
+//! Watches directories, not files: editors replace a file by a new one, and Kubernetes swaps a symbolic link.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use super::reload::absolute;
 use crate::config::Watched;
 use crate::health::Health;
 
-/// How long nothing must have changed any more before it is told: whoever writes several files is done then.
+/// Time without further changes after which a change is reported, so that several files can be written together.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// The longest that is waited for that.
-const LONGEST: Duration = Duration::from_secs(2);
+/// Maximum time to wait for that.
+const MAX_QUIET_WAIT: Duration = Duration::from_secs(2);
 
-/// What is told of a directory. Of a file that is written to, that it was closed: the store's log, which mostly lies beside
-/// the config, is written to all the time and closed never. Only Linux tells of that.
-const TOLD: EventKindMask = {
+/// Events to watch for in a directory. A written file counts only once it is closed: the store's log is usually in the
+/// same directory, is written all the time and is never closed. Only Linux reports closed files.
+const EVENT_KINDS: EventKindMask = {
     let written = if cfg!(target_os = "linux") { EventKindMask::ACCESS_CLOSE } else { EventKindMask::MODIFY_DATA };
     EventKindMask::CREATE
         .union(EventKindMask::REMOVE)
@@ -32,30 +32,31 @@ const TOLD: EventKindMask = {
         .union(written)
 };
 
-/// What is watched, by absolute paths.
+/// Watched files and directories, as absolute paths.
 #[derive(Default)]
 struct Interesting {
-    /// Files, what links on the way to them lead to, and these links.
+    /// Files, the symbolic links on the way to them, and the targets of these links.
     files: BTreeSet<PathBuf>,
     directories: BTreeSet<PathBuf>,
     of: Watched,
 }
 
-/// How many links are followed at most, as by Linux: they may lead in a circle.
-const MOST_LINKS: usize = 40;
+/// Maximum number of links to follow, as in Linux: links may form a cycle.
+const MAX_LINKS: usize = 40;
 
-/// A path, and every link on the way to where it leads in the end, and what these lead to: each of them may be changed. All
-/// are named by the real directories that they are in, so that none is watched by two names, of which events tell one.
+/// Returns a path, every symbolic link on the way to its final target, and the targets of these links: each of them may
+/// change. All are given by their real directories, so that no directory is watched under two names, of which events
+/// would report only one.
 fn with_links(path: &Path) -> Vec<PathBuf> {
     let mut all = vec![path.to_owned()];
     let mut followed = 0;
-    while let Some(path) = all.get(followed).cloned().filter(|_| followed < MOST_LINKS) {
+    while let Some(path) = all.get(followed).cloned().filter(|_| followed < MAX_LINKS) {
         followed += 1;
         for link in path.ancestors().filter(|part| part.is_symlink()) {
             let (Ok(target), Some(parent)) = (std::fs::read_link(link), link.parent()) else { continue };
             let led_to = path.strip_prefix(link).map(|rest| parent.join(target).join(rest));
             for path in [Ok(link.to_owned()), led_to].into_iter().flatten() {
-                // What is joined to nothing ends in a `/`.
+                // Joining an empty path appends a `/`.
                 let path: PathBuf = path.components().collect();
                 if !all.contains(&path) {
                     all.push(path);
@@ -66,25 +67,25 @@ fn with_links(path: &Path) -> Vec<PathBuf> {
     all.iter().map(|path| placed(path)).collect()
 }
 
-/// A path by the real directory that it is in, if there is one.
+/// Resolves the directory of a path, if it exists.
 fn placed(path: &Path) -> PathBuf {
     let directory = path.parent().and_then(|parent| std::fs::canonicalize(parent).ok());
     directory.zip(path.file_name()).map_or_else(|| path.to_owned(), |(directory, name)| directory.join(name))
 }
 
-/// Pause between two looks at the files, where the system does not tell of all changes.
+/// Interval between polls, if the system does not report all changes.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Whether a path is a mount of its own, as a single file that is mounted into a container: the system tells of changes within
-/// its directory, and it is not changed there.
+/// Returns `true` if a path is a mount point, for example a single file mounted into a container. The system reports
+/// changes in its directory, and such a file does not change there.
 fn is_mount(path: &Path) -> bool {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     is_mount_point(&mounts, path)
 }
 
-/// Looks a path up in the mounts of a process (<https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>).
+/// Looks up a path in the mounts of a process (<https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html>).
 fn is_mount_point(mounts: &str, path: &Path) -> bool {
-    // Spaces and the like are written as octal numbers.
+    // Spaces and similar characters are octal escapes.
     let unescaped = |point: &str| {
         let pairs = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
         pairs.iter().fold(point.to_owned(), |point, (escape, plain)| point.replace(escape, plain))
@@ -92,13 +93,13 @@ fn is_mount_point(mounts: &str, path: &Path) -> bool {
     mounts.lines().filter_map(|line| line.split(' ').nth(4)).any(|point| Path::new(&unescaped(point)) == path)
 }
 
-/// Tells of changes.
+/// Reports file changes.
 pub(super) struct Watcher {
-    /// `None` where the system cannot watch.
+    /// `None` if the system cannot watch files.
     watcher: Option<RecommendedWatcher>,
-    /// The files are looked at again and again, because the system does not tell of all changes.
+    /// The files are polled, because the system does not report all changes.
     is_polling: bool,
-    /// What is watched, to be compared.
+    /// Watched files, to compare when polling.
     files: Watched,
     health: Health,
     directories: BTreeSet<PathBuf>,
@@ -112,7 +113,7 @@ impl Watcher {
         let (changed, interesting) = (Arc::new(Notify::new()), Arc::new(RwLock::new(Interesting::default())));
         let (tell, matters) = (changed.clone(), interesting.clone());
         let handle = move |event: notify::Result<Event>| {
-            // Where events were lost, anything may have changed.
+            // If events were lost, anything may have changed.
             let is_change = event.map_or(true, |event| {
                 let known = matters.read().unwrap_or_else(PoisonError::into_inner);
                 event.need_rescan() || is_change(&event, &known)
@@ -121,7 +122,7 @@ impl Watcher {
                 tell.notify_one();
             }
         };
-        let watcher = RecommendedWatcher::new(handle, notify::Config::default().with_event_kinds(TOLD));
+        let watcher = RecommendedWatcher::new(handle, notify::Config::default().with_event_kinds(EVENT_KINDS));
         Self::with(watcher.map_err(|error| error.to_string()), health, interesting, changed)
     }
 
@@ -143,7 +144,7 @@ impl Watcher {
         new
     }
 
-    /// From now on, looks at the files again and again; said once.
+    /// Polls the files from now on. Logged once.
     fn poll(&mut self, why: &str) {
         if !std::mem::replace(&mut self.is_polling, true) {
             tracing::warn!(why, seconds = POLL.as_secs(), "configuration files are polled for changes");
@@ -152,7 +153,7 @@ impl Watcher {
         }
     }
 
-    /// Watches these from now on.
+    /// Watches these files from now on.
     pub(super) fn watch(&mut self, files: &Watched) {
         use notify::Watcher as _;
         self.files = files.clone();
@@ -176,7 +177,7 @@ impl Watcher {
         for gone in self.directories.difference(&directories) {
             let _ = watcher.unwatch(gone);
         }
-        // Those that are watched already are watched again: the directory of that name may be another one.
+        // Directories that are already watched are watched again: a different directory may have that name now.
         let mut unwatched = None;
         for directory in &directories {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
@@ -189,7 +190,7 @@ impl Watcher {
         }
     }
 
-    /// Waits until something changed, and then until nothing has for a moment.
+    /// Waits until something changes, and then until nothing changes for [`QUIET`].
     pub(super) async fn changed(&mut self) {
         if self.is_polling {
             while timeout(POLL, self.changed.notified()).await.is_err() {
@@ -201,19 +202,19 @@ impl Watcher {
             self.changed.notified().await;
         }
         let began = Instant::now();
-        while began.elapsed() < LONGEST && timeout(QUIET, self.changed.notified()).await.is_ok() {}
+        while began.elapsed() < MAX_QUIET_WAIT && timeout(QUIET, self.changed.notified()).await.is_ok() {}
     }
 }
 
-/// Whether an event is about what the config was read from. A directory holds other files too, the store's among them.
+/// Returns `true` if an event concerns the configuration. A directory contains other files too, such as the store.
 fn is_change(event: &Event, known: &Interesting) -> bool {
     let is_known = |path: &Path| {
-        // Whatever else lies there, it is none of the config's; a new directory may come to hold something that is.
+        // Other files there do not belong to the configuration. A new directory may later contain files that do.
         let is_ours = known.of.is_ours(path) || path.is_dir();
         let within = is_ours && path.parent().is_some_and(|parent| known.directories.contains(parent));
-        // Kubernetes keeps what it mounts behind a link of this name.
+        // Kubernetes mounts volumes behind a link with this name.
         let swapped = path.file_name().is_some_and(|name| name == "..data");
-        // A directory on the way may be put in the place of another.
+        // A directory on the path may be replaced.
         let leads_there = known.files.iter().chain(&known.directories).any(|known| known.starts_with(path));
         leads_there || within || swapped
     };
@@ -243,7 +244,7 @@ mod tests {
         let watcher = Err("no space left on device".to_owned());
         let mut watcher = Watcher::with(watcher, health.clone(), Arc::default(), Arc::default());
         watcher.watch(&loaded.files);
-        watcher.poll("said once");
+        watcher.poll("logged once");
         let note = "configuration files are polled for changes every 2 s: the system cannot watch files (no space left on device)";
         assert_eq!(health.notes(), [note]);
         assert!(timeout(Duration::from_secs(60), watcher.changed()).await.is_err(), "nothing changed");

@@ -1,7 +1,8 @@
-//! From which addresses a source's requests may come: networks, and the lists that hosts publish of their own.
+//! Client addresses that a source accepts: networks, and the address lists that hosts publish.
 //!
-//! A published list is built in, as of a day; while the service runs it is fetched anew each day, and kept in a file,
-//! so that a start without a way to the network has the last one. An answer that is no such list changes nothing.
+//! Each published list is built in, as of a given date. While the service runs, the list is fetched once a day and
+//! stored in a file, so that a start without network access uses the last fetched list. An answer that is not a valid
+//! list is ignored.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,37 +11,37 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-/// How long a list is good for before it is fetched again.
+/// Time after which a list is fetched again.
 pub const REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long to wait after a fetch that failed.
+/// Delay after a failed fetch.
 pub const RETRY: Duration = Duration::from_secs(30 * 60);
 
-/// A list of addresses that a host publishes.
+/// Address list that a host publishes.
 #[derive(Debug)]
 pub struct Published {
-    /// What `allow_from` calls it.
+    /// Name of the list in `allow_from`.
     pub word: &'static str,
-    /// Where it is published.
+    /// URL of the published file.
     pub url: &'static str,
-    /// The day of `networks`.
+    /// Date of the built-in `networks`.
     pub as_of: &'static str,
-    /// The networks that were on it then.
+    /// Networks on the list at that date.
     pub networks: &'static [&'static str],
-    /// Reads the published file; `None` for anything else.
+    /// Parses the published file; returns `None` for anything else.
     pub read: fn(&[u8]) -> Option<Vec<IpNet>>,
 }
 
-/// A published list as it is known now.
+/// Current state of a published list.
 #[derive(Debug)]
 pub struct List {
-    /// What it is a list of.
+    /// Definition of the list.
     pub published: &'static Published,
     networks: RwLock<Arc<[IpNet]>>,
 }
 
 impl List {
-    /// The list that is built in.
+    /// Creates the list with its built-in networks.
     pub fn new(published: &'static Published) -> Self {
         let networks = published.networks.iter().filter_map(|network| network.parse().ok()).collect();
         Self { published, networks: RwLock::new(networks) }
@@ -50,14 +51,15 @@ impl List {
         self.networks.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes a published file over. False where it is none, and the list stays as it was.
+    /// Replaces the networks with those of a published file. Returns `false` and changes nothing if the file is not
+    /// valid.
     pub fn take(&self, file: &[u8]) -> bool {
         let Some(networks) = (self.published.read)(file).filter(|networks| !networks.is_empty()) else { return false };
         *self.networks.write().unwrap_or_else(PoisonError::into_inner) = networks.into();
         true
     }
 
-    /// Where the last fetched file is kept, beside the store.
+    /// Returns the path of the last fetched file, next to the store.
     pub fn kept_at(&self, store: &Path) -> PathBuf {
         let mut name = store.as_os_str().to_owned();
         name.push(format!(".{}-addresses.json", self.published.word));
@@ -65,17 +67,17 @@ impl List {
     }
 }
 
-/// What a source's `allow_from` allows.
+/// Client addresses that a source's `allow_from` allows.
 #[derive(Clone, Debug, Default)]
 pub struct Allowed {
-    /// Networks.
+    /// Networks from the configuration.
     pub networks: Vec<IpNet>,
-    /// Published lists.
+    /// Published lists named in the configuration.
     pub lists: Vec<Arc<List>>,
 }
 
 impl Allowed {
-    /// Whether requests may come from this address.
+    /// Returns `true` if requests from this address are allowed.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let holds = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));

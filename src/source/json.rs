@@ -1,15 +1,16 @@
-//! JSON as hosts really send it: with halves of characters, bytes that are not UTF-8, and marks at its beginning.
+//! Lenient JSON parser for webhook bodies: accepts unpaired surrogates, invalid UTF-8, unescaped control characters and
+//! a byte order mark.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-/// The mark by which some programs say that a text is UTF-8.
+/// Byte order mark, which some programs write before UTF-8 text.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads JSON. What is not a character becomes U+FFFD; all else that is not JSON is an error.
+/// Parses JSON. Invalid characters become U+FFFD; anything else that is not valid JSON is an error.
 pub(super) fn parse(body: &[u8]) -> serde_json::Result<Value> {
-    // Nearly all bodies are sound.
+    // Nearly all bodies are valid and need no repair.
     serde_json::from_slice(body).or_else(|error| {
         let repaired = repaired(body);
         if repaired.as_bytes() == body { Err(error) } else { serde_json::from_str(&repaired) }
@@ -26,9 +27,9 @@ fn repaired(body: &[u8]) -> Cow<'_, str> {
             b'\\' if in_text && bytes.get(at + 1) == Some(&b'u') => {
                 let next = escape(bytes, at + 6);
                 match escape(bytes, at) {
-                    // A pair.
+                    // A surrogate pair.
                     Some(0xD800..0xDC00) if matches!(next, Some(0xDC00..0xE000)) => at += 11,
-                    // Half of one.
+                    // An unpaired surrogate.
                     Some(0xD800..0xE000) => {
                         whole.push_str(&text[copied..at]);
                         whole.push_str("\\ufffd");
@@ -38,7 +39,7 @@ fn repaired(body: &[u8]) -> Cow<'_, str> {
                 }
             }
             b'\\' if in_text => at += 1,
-            // Control characters must be escaped in texts, and some programs forget to.
+            // JSON requires control characters in strings to be escaped; some programs do not escape them.
             control @ 0..0x20 if in_text => {
                 whole.push_str(&text[copied..at]);
                 whole.push_str(&format!("\\u{control:04x}"));
@@ -55,7 +56,7 @@ fn repaired(body: &[u8]) -> Cow<'_, str> {
     whole.into()
 }
 
-/// The code unit of an escape (`\ud83d`) that begins here.
+/// Returns the code unit of an escape (`\ud83d`) that starts at `at`.
 fn escape(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

@@ -1,7 +1,7 @@
-//! Where requests come from: verifying them, and saying what happened in our words.
+//! Webhook sources: verify requests and convert them into events.
 //!
-//! Each provider is a folder of its own, all of one shape: `mod.rs` (its [`Source`]), a file for each family of
-//! events, `samples/`. Nothing outside a provider's folder knows it, but for the list [`PROVIDERS`].
+//! Each provider has its own folder, and all folders have the same layout: `mod.rs` (its [`Source`]), one file per
+//! family of events, and `samples/`. No code outside a provider's folder refers to it, except the list [`PROVIDERS`].
 
 pub mod addresses;
 pub mod bitbucket_cloud;
@@ -22,110 +22,113 @@ use crate::memory::{Memory, Recall};
 use crate::routing::pattern::Patterns;
 use addresses::Published;
 
-/// A code host's side of webhooks.
+/// Webhook protocol of a code host.
 pub trait Source: Send + Sync {
-    /// The largest body, in bytes, that the host sends.
-    fn largest_body(&self) -> usize;
+    /// Returns the maximum size of a body in bytes.
+    fn max_body(&self) -> usize;
 
-    /// The headers that are kept with a request: what the host says of it, and no secret.
-    fn telling_headers(&self) -> &'static [&'static str];
+    /// Returns the names of the headers that are stored with a request: metadata from the host, and no secret.
+    fn kept_headers(&self) -> &'static [&'static str];
 
-    /// The host's word for what a request says happened; nobody has verified it yet.
+    /// Returns the host's event key, which is not verified at this point.
     fn key(&self, headers: &HeaderMap) -> Option<String>;
 
-    /// Checks what can be checked before the body is read: that the headers which the host always sends are there, and of
-    /// the right form.
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal>;
+    /// Checks what can be checked before the body is read: the headers that the host always sends must be present and
+    /// well formed.
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Rejection>;
 
-    /// Whether the request comes from whom it says, judged by the raw bytes, in constant time.
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal>;
+    /// Verifies the request's signature over the raw bytes of the body, in constant time.
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Rejection>;
 
-    /// What happened. Call it after [`verify`](Self::verify).
+    /// Parses the events of a request. Call it after [`verify`](Self::verify).
     ///
-    /// Fields may be missing, null, retyped or new: that makes a poorer event, not an error. An error is a body
-    /// that is no JSON, or of another sort than its headers say.
-    fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal>;
+    /// Fields may be missing, null, new or of another type; then the event has less information, and there is no error.
+    /// It is an error if the body is not JSON, or does not match its headers.
+    fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Rejection>;
 }
 
-/// A request, understood.
+/// Parsed request.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    /// The host's word for what happened: `repo:push`.
+    /// Event key of the host: `repo:push`.
     pub key: String,
-    /// The webhook that sent it, by the host's id.
+    /// Id of the webhook on the host.
     pub hook: Option<String>,
-    /// What the host calls this request; it stays the same when it sends the request again.
+    /// Id of the request on the host; stays the same when the host sends the request again.
     pub request_key: Option<String>,
-    /// What happened. May be empty: a push that moved nothing.
+    /// Events in the request. Empty if there is nothing to report, such as a push that moved no ref.
     pub events: Vec<Event>,
-    /// Why there is no event, or what is to be known of those that there are.
+    /// Reason why there are no events, or a remark about the events.
     pub note: Option<String>,
 }
 
-/// How it is known that a request comes from whom it says.
+/// Result of a successful verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// Which of the source's secrets signed it, the first being 0; none where the source takes unsigned requests.
+    /// Index of the secret that signed the request, starting at 0; `None` if the source accepts unsigned requests.
     pub secret: Option<usize>,
 }
 
-/// Why a request is refused. The text goes to whoever sent it, so it holds nothing of ours.
+/// Reason for rejecting a request. The text is sent to the client, so it must not contain anything confidential.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is no signature.
-    #[error("no {header} header: set the webhook's secret")]
+pub enum Rejection {
+    /// The request has no signature.
+    #[error("missing `{header}` header; set the webhook's secret to the source's secret")]
     Unsigned {
-        /// The header that should hold it.
+        /// Name of the missing header.
         header: &'static str,
     },
-    /// There is a signature, and it is not ours.
-    #[error("signature does not match")]
+    /// No secret of the source matches the signature.
+    #[error("signature does not match; set the webhook's secret to the source's secret")]
     WrongSignature,
-    /// The source's settings do not let requests come from there.
-    #[error("requests from {client} are not allowed here")]
+    /// The source's `allow_from` does not allow the client address.
+    #[error("client address `{client}` is not allowed; add it to the source's `allow_from`")]
     ForeignAddress {
-        /// The address that the request came from.
+        /// Client address of the request.
         client: String,
     },
-    /// The source's settings do not let it speak for this repository.
-    #[error("this source may not speak for {repository}")]
+    /// The source's `repo` does not allow the repository.
+    #[error("`{repository}` is not allowed by the source's `repo`; add it there")]
     ForeignRepository {
-        /// `workspace/slug`.
+        /// `workspace/slug`, or the name of a workspace.
         repository: String,
     },
-    /// It comes from another program than this source is for. The text names it, and says what to change.
+    /// The request comes from another program than the source is for. The text names the program and says what to
+    /// change.
     #[error("{0}")]
     OtherHost(String),
     /// The headers say that the body is not JSON.
-    #[error("the body must be JSON: send `Content-Type: application/json`")]
+    #[error("the content type is not JSON; send the body as `Content-Type: application/json`")]
     NotJson,
-    /// The body is no JSON, or not what the headers say it is.
+    /// The body is not valid JSON, or does not match its headers.
     #[error("{0}")]
     Malformed(String),
 }
 
-/// The most values that a body of this many bytes may hold. Each takes up to some 300 bytes while it is read, so that
-/// reading takes at most some twenty times the body. Hosts spend 19 bytes a value at the least, and mostly twice that.
+/// Returns the maximum number of values in a body of this size in bytes. Parsing takes up to about 300 bytes per value,
+/// so parsing takes at most about twenty times the size of the body. Hosts send at least 19 bytes per value, and
+/// usually twice as many.
 const fn most_values(bytes: usize) -> usize {
     2_048 + bytes / 16
 }
 
-/// Reads a body that must be a JSON object. How deep it may nest has an end too: serde_json's, 128.
-fn json_object(body: &[u8]) -> Result<Value, Refusal> {
-    // Most bodies have less of these characters than that in all, whether in texts or not.
+/// Parses a body that must be a JSON object. serde_json limits the nesting depth to 128.
+fn json_object(body: &[u8]) -> Result<Value, Rejection> {
+    // Fast path: most bodies have fewer of these characters than `most`, even if those inside strings are counted.
     let marks = |byte: &&u8| matches!(**byte, b',' | b'{' | b'[');
     let most = most_values(body.len());
     if body.iter().filter(marks).count() > most && values(body) > most {
-        return Err(Refusal::Malformed(format!("the body holds more than {most} values")));
+        return Err(Rejection::Malformed(format!("the body has more than {most} values, the maximum for its size")));
     }
     match json::parse(body) {
         Ok(object @ Value::Object(_)) => Ok(object),
-        Ok(_) => Err(Refusal::Malformed("the body is not a JSON object".to_owned())),
-        Err(error) => Err(Refusal::Malformed(format!("the body is not valid JSON: {error}"))),
+        Ok(_) => Err(Rejection::Malformed("the body is not a JSON object".to_owned())),
+        Err(error) => Err(Rejection::Malformed(format!("the body is not valid JSON: {error}"))),
     }
 }
 
-/// How many values some JSON holds at the least: what begins and what separates them, outside of texts.
+/// Returns a lower bound for the number of values in JSON: the number of characters outside of strings that start or
+/// separate values.
 fn values(body: &[u8]) -> usize {
     let (mut count, mut in_text, mut escaped) = (0, false, false);
     for byte in body {
@@ -140,83 +143,83 @@ fn values(body: &[u8]) -> usize {
     count
 }
 
-/// An address's name and password: `https://name:password@host`.
+/// User name and password in a URL: `https://name:password@host`.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static CREDENTIALS: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/?#@:]*:[^\s/?#@]*@").expect("a valid pattern"));
 
-/// A text whose addresses have lost their passwords: a message shows them to everybody in its channel.
+/// Removes passwords from the URLs in a text, because messages show the text to everyone in the channel.
 fn without_credentials(text: &str) -> Cow<'_, str> {
     if text.contains('@') && text.contains("://") { CREDENTIALS.replace_all(text, "$1") } else { text.into() }
 }
 
-/// What a source needs to know of its settings.
+/// Settings of a source.
 pub struct SourceSettings {
-    /// The secrets that a request may be signed with; during a rotation, the old one too.
+    /// Secrets that may sign a request; during a rotation, these include the old secret.
     pub secrets: Vec<SecretString>,
-    /// Requests need no signature.
+    /// `true` if requests need no signature.
     pub unsigned: bool,
-    /// Names of accounts that are machines.
+    /// Name patterns of machine accounts.
     pub bots: Patterns,
 }
 
-/// A code host that Hookbell knows.
+/// Code host that Hookbell supports.
 pub struct Provider {
-    /// What `kind = "…"` in `[sources.NAME]` says.
+    /// Value of `kind` in `[sources.NAME]`.
     pub kind: &'static str,
-    /// Makes its source.
+    /// Creates a source.
     pub build: fn(SourceSettings) -> Box<dyn Source>,
-    /// The addresses that its host publishes as its own.
+    /// Address list that the host publishes.
     pub addresses: Option<&'static Published>,
-    /// The words by which its host calls what happened.
+    /// Event keys that the host sends.
     pub keys: &'static [HostKey],
-    /// Its built-in sample requests.
+    /// Built-in sample requests.
     pub samples: &'static [Sample],
-    /// The headers that its host sends beside a body, but for the signature.
+    /// Returns the headers that the host sends with a body, except the signature.
     pub headers: fn(key: &str, request_key: &str) -> HeaderMap,
-    /// The header and value that sign a body.
+    /// Signs a body; returns the name and value of the signature header.
     pub sign: fn(secret: &SecretString, body: &[u8]) -> (&'static str, String),
 }
 
-/// A host's word for what happened, and what becomes of it.
+/// Event key of a host, and the kinds of events that it stands for.
 pub struct HostKey {
-    /// The word: `repo:push`.
+    /// The key: `repo:push`.
     pub name: &'static str,
-    /// The kinds of events that it may become.
+    /// Kinds that an event with this key may have.
     pub kinds: &'static [Kind],
-    /// The objects that a body of this key must have at its top.
+    /// Objects that a body with this key must have at the top level.
     pub needs: &'static [&'static str],
 }
 
-/// A realistic request of our own making.
+/// Realistic request, written for Hookbell.
 pub struct Sample {
-    /// Its name: a kind of event, with a variant where there are several (`push.forced`).
+    /// Name of the sample: a kind of event, with a suffix for variants (`push.forced`).
     pub name: &'static str,
-    /// The host's word for it.
+    /// Event key of the host.
     pub key: &'static str,
-    /// What it shows, in a few words.
+    /// Short description.
     pub about: &'static str,
-    /// The sample that must have come before it, for those that are named by what was seen before.
+    /// Sample that must be received before this one, because the memory of it determines the kind of this event.
     pub after: Option<&'static str>,
-    /// The body, JSON.
+    /// Body as JSON.
     pub body: &'static str,
 }
 
-/// Every code host that Hookbell knows; the first is what commands assume.
+/// All supported code hosts. Commands use the first by default.
 pub static PROVIDERS: &[Provider] = &[bitbucket_cloud::PROVIDER];
 
-/// The provider of this kind.
+/// Returns the provider of this kind.
 pub fn provider(kind: &str) -> Option<&'static Provider> {
     PROVIDERS.iter().find(|provider| provider.kind == kind)
 }
 
 impl Provider {
-    /// The sample of this name.
+    /// Returns the sample with this name.
     pub fn sample(&self, name: &str) -> Option<&'static Sample> {
         self.samples.iter().find(|sample| sample.name == name)
     }
 
-    /// The samples that must have come before one, the first one first, and then it.
+    /// Returns the sample and all samples that must be received before it, in order.
     pub fn story(&self, sample: &'static Sample) -> Vec<&'static Sample> {
         let before = std::iter::successors(Some(sample), |sample| self.sample(sample.after?));
         let mut story: Vec<_> = before.collect();
@@ -224,22 +227,28 @@ impl Provider {
         story
     }
 
-    /// A source without settings.
+    /// Creates a source with default settings.
     pub fn plain(&self) -> Box<dyn Source> {
         (self.build)(SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() })
     }
 
-    /// What happened in a body, for looking at it without a request, and with nothing remembered.
-    pub fn parse(&self, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+    /// Parses the events of a body without a request, with an empty memory.
+    pub fn parse(&self, key: &str, body: &[u8]) -> Result<Parsed, Rejection> {
         self.parse_by(self.plain().as_ref(), key, body)
     }
 
-    /// The same, as a source of this kind understands it.
-    pub fn parse_by(&self, source: &dyn Source, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+    /// Parses the events of a body as [`parse`](Self::parse) does, but with the given source.
+    pub fn parse_by(&self, source: &dyn Source, key: &str, body: &[u8]) -> Result<Parsed, Rejection> {
         self.parse_after(source, &mut Memory::new(), key, body)
     }
 
-    fn parse_after(&self, source: &dyn Source, memory: &mut Memory, key: &str, body: &[u8]) -> Result<Parsed, Refusal> {
+    fn parse_after(
+        &self,
+        source: &dyn Source,
+        memory: &mut Memory,
+        key: &str,
+        body: &[u8],
+    ) -> Result<Parsed, Rejection> {
         let mut parsed = source.parse(&(self.headers)(key, "sample"), body)?;
         let source = SourceName::from("sample");
         let mut recall = Recall::new(&source, memory, 0);
@@ -251,17 +260,17 @@ impl Provider {
         Ok(parsed)
     }
 
-    /// What happened in a sample, with what must have come before it remembered.
-    pub fn parse_sample(&self, sample: &'static Sample) -> Result<Parsed, Refusal> {
+    /// Parses the events of a sample, after the samples that must be received before it.
+    pub fn parse_sample(&self, sample: &'static Sample) -> Result<Parsed, Rejection> {
         self.parse_sample_by(self.plain().as_ref(), sample)
     }
 
-    /// The same, as a source of this kind understands it.
-    pub fn parse_sample_by(&self, source: &dyn Source, sample: &'static Sample) -> Result<Parsed, Refusal> {
+    /// Parses the events of a sample as [`parse_sample`](Self::parse_sample) does, but with the given source.
+    pub fn parse_sample_by(&self, source: &dyn Source, sample: &'static Sample) -> Result<Parsed, Rejection> {
         let mut memory = Memory::new();
         let story = self.story(sample).into_iter();
         let last = story.map(|sample| self.parse_after(source, &mut memory, sample.key, sample.body.as_bytes())).last();
-        last.unwrap_or_else(|| Err(Refusal::Malformed("no such sample".to_owned())))
+        last.unwrap_or_else(|| Err(Rejection::Malformed("unknown sample".to_owned())))
     }
 }
 
@@ -288,8 +297,8 @@ mod tests {
         assert!(json_object(text.as_bytes()).is_ok());
         let refused = |body: &str| json_object(body.as_bytes()).unwrap_err().to_string();
         let values = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(4_000));
-        assert_eq!(refused(&values), "the body holds more than 2548 values");
-        assert_eq!(refused(&"[".repeat(4_000)), "the body holds more than 2298 values");
+        assert_eq!(refused(&values), "the body has more than 2548 values, the maximum for its size");
+        assert_eq!(refused(&"[".repeat(4_000)), "the body has more than 2298 values, the maximum for its size");
         assert!(refused(&"[".repeat(1_000)).starts_with("the body is not valid JSON: recursion limit exceeded"));
     }
 }

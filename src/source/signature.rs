@@ -1,22 +1,22 @@
-//! Signatures of the form `algorithm=hex`, over the raw bytes of a body.
+//! Signatures of the form `algorithm=hex` over the raw bytes of a body.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
-/// `sha256=<64 hex digits>`: the HMAC-SHA256 of a body.
+/// Returns the HMAC-SHA256 of a body as `sha256=<64 hex digits>`.
 pub(super) fn hmac_sha256(secret: &SecretString, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac(secret, body).finalize().into_bytes()))
 }
 
-/// Whether a header has the form of such a signature.
+/// Returns `true` if a header value has the form of such a signature.
 pub(super) fn is_hmac_sha256(signature: &[u8]) -> bool {
     let digits = signature.strip_prefix(b"sha256=").unwrap_or_default();
     digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Which of the secrets `signature` is that of `body` under. Takes as long whichever it is, and wherever the first
-/// wrong byte stands. An empty secret verifies nothing.
+/// Returns the index of the secret that matches `signature` and `body`. The duration does not depend on which secret
+/// matches or on the position of the first wrong byte. An empty secret verifies nothing.
 pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signature: &[u8]) -> Option<usize> {
     let claimed = signature.strip_prefix(b"sha256=").and_then(|digits| hex::decode(digits).ok())?;
     let usable = secrets.iter().enumerate().filter(|(_, secret)| !secret.expose_secret().is_empty());
@@ -27,7 +27,7 @@ pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signatur
 }
 
 fn mac(secret: &SecretString, body: &[u8]) -> Hmac<Sha256> {
-    #[expect(clippy::expect_used, reason = "HMAC takes keys of any length; the Result is of the trait's")]
+    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length; the trait requires a Result")]
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any key length");
     mac.update(body);
     mac

@@ -1,4 +1,4 @@
-//! What those who look after the service see of the store: events, deliveries, attempts, lanes.
+//! Events, deliveries, attempts and lanes, as operators see them.
 
 use std::collections::BTreeMap;
 
@@ -9,227 +9,228 @@ use serde_json::Value;
 use super::{Lane, LaneState, Millis};
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
 
-/// What became of a delivery so far.
+/// State of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum State {
-    /// It is to be sent.
-    Waiting,
-    /// The chat shows it.
+    /// The message will be sent.
+    Queued,
+    /// The chat shows the message.
     Delivered,
-    /// The chat took it, and does not say whether it shows it.
+    /// The chat accepted the message, but does not report whether it shows it.
     Accepted,
-    /// Its template said that there is nothing to tell.
+    /// The template skipped the event.
     Skipped,
-    /// It will not be delivered.
+    /// The message will not be delivered.
     Dead,
-    /// It failed again and again where the message behind it did not.
+    /// The message is marked as suspect: it failed repeatedly, and the message behind it did not.
     Suspect,
-    /// Its channel is not in the config.
+    /// The channel is not in the configuration.
     Parked,
-    /// It is not routed yet, because the routes were broken.
-    Undecided,
+    /// The event is not routed yet, because the routing configuration was invalid.
+    PendingRouting,
 }
 
 impl State {
-    /// All of them.
+    /// All states.
     pub const ALL: [Self; 8] = [
-        Self::Waiting,
+        Self::Queued,
         Self::Delivered,
         Self::Accepted,
         Self::Skipped,
         Self::Dead,
         Self::Suspect,
         Self::Parked,
-        Self::Undecided,
+        Self::PendingRouting,
     ];
 
-    /// Whether nothing becomes of it by itself any more.
+    /// Returns `true` if the delivery stays in this state unless an operator acts.
     pub const fn is_over(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Parked | Self::Undecided)
+        !matches!(self, Self::Queued | Self::Parked | Self::PendingRouting)
     }
 
-    /// The text form.
+    /// Returns the text form.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Waiting => "waiting",
+            Self::Queued => "queued",
             Self::Delivered => "delivered",
             Self::Accepted => "accepted",
             Self::Skipped => "skipped",
             Self::Dead => "dead",
             Self::Suspect => "suspect",
             Self::Parked => "parked",
-            Self::Undecided => "undecided",
+            Self::PendingRouting => "pending_routing",
         }
     }
 
-    /// The state of this text form.
+    /// Returns the state with this text form.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
 }
 
-/// What to look for. All that is given must fit.
+/// Filter for events and deliveries. All criteria that are set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// These alone; all others where it is empty.
+    /// Ids; any if empty.
     pub ids: Vec<String>,
-    /// `workspace/slug`, in any case.
+    /// `workspace/slug`; case-insensitive.
     pub repository: Option<String>,
-    /// The event's kind is one of these; any where it is empty.
+    /// Kinds of events; any if empty.
     pub kinds: Vec<String>,
-    /// The event.
+    /// Id of the event.
     pub event: Option<EventId>,
-    /// The request that brought the event.
+    /// Request that contained the event.
     pub request: Option<RequestId>,
-    /// The host's name for the request: Bitbucket's `X-Request-UUID`.
+    /// Id of the request on the host: Bitbucket's `X-Request-UUID`.
     pub request_key: Option<String>,
-    /// The page of the pull request that the event is about, or a page below it.
+    /// URL of the event's pull request, or of a page below it.
     pub pull_request_url: Option<String>,
-    /// The channel that it went to.
+    /// Channel of the delivery.
     pub channel: Option<ChannelName>,
-    /// What became of it.
+    /// State of the delivery.
     pub state: Option<State>,
-    /// Not before this.
+    /// Earliest time, inclusive.
     pub since: Option<Millis>,
-    /// Older than this one, by its `seq`.
+    /// Upper bound of `seq`, exclusive.
     pub before: Option<i64>,
-    /// Without those that were sent again already.
+    /// `true` to exclude deliveries that were already sent again.
     pub unrepeated: bool,
-    /// At most so many, the newest of them.
+    /// Maximum number of results; the newest are returned.
     pub limit: usize,
-    /// The oldest of them in place of the newest, and the newest last all the same.
+    /// `true` for the oldest results instead of the newest; they are still sorted newest last.
     pub oldest: bool,
 }
 
-/// An event, in short.
+/// Summary of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SeenEvent {
-    /// Its id.
+    /// Id of the event.
     pub id: EventId,
-    /// The request that brought it.
+    /// Request that contained the event.
     pub request: RequestId,
-    /// The source that it came through.
+    /// Source that received the request.
     pub source: SourceName,
-    /// When it came, in milliseconds since 1970.
+    /// Time of receipt, in milliseconds since 1970.
     pub at: Millis,
-    /// Its kind.
+    /// Kind of the event.
     pub kind: String,
     /// `workspace/slug`.
     pub repository: Option<String>,
-    /// What it is about, who did it, its page.
+    /// Title, actor and URL of the event.
     #[serde(flatten)]
     pub summary: Summary,
-    /// How it was routed.
+    /// Routing decision.
     pub decision: Value,
 }
 
-/// A delivery, in short.
+/// Summary of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeenDelivery {
-    /// Its id.
+    /// Id of the delivery.
     pub id: DeliveryId,
-    /// Its place in the order of all.
+    /// Position in the order of all deliveries.
     pub seq: i64,
-    /// The event that it delivers.
+    /// Id of the event.
     pub event: EventId,
-    /// That event's kind.
+    /// Kind of the event.
     pub kind: String,
-    /// That event's repository.
+    /// Repository of the event: `workspace/slug`.
     pub repository: Option<String>,
-    /// What that event is about, who did it, its page.
+    /// Title, actor and URL of the event.
     #[serde(flatten)]
     pub summary: Summary,
-    /// The channel that it goes to; empty while it is undecided.
+    /// Channel of the delivery; empty while the event is pending routing.
     pub channel: ChannelName,
-    /// The route that sends it; empty while it is undecided.
+    /// Route that created the delivery; empty while the event is pending routing.
     pub route: String,
-    /// The template that the route asks for.
+    /// Template set by the route.
     pub template: Option<String>,
-    /// The style that the route asks for.
+    /// Style set by the route.
     pub style: Option<String>,
-    /// What became of it so far.
+    /// Current state.
     pub state: State,
-    /// Why, where no attempt says so.
-    pub why: Option<String>,
-    /// Which template failed, and how, if the message was made by the next one.
+    /// Reason for the state, if no attempt contains it.
+    pub reason: Option<String>,
+    /// Template that failed and its error, if the next template rendered the message.
     pub template_error: Option<String>,
-    /// When it was asked for, in milliseconds since 1970.
+    /// Creation time, in milliseconds since 1970.
     pub created_at: Millis,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// What the last attempt ended with, in a word.
+    /// Outcome of the last attempt, in one word.
     pub outcome: Option<String>,
-    /// What the chat said then.
-    pub said: Option<String>,
-    /// The chat's name for the message.
+    /// Response of the chat to the last attempt.
+    pub response: Option<String>,
+    /// Id of the message in the chat.
     pub message_id: Option<String>,
-    /// The delivery that it repeats.
+    /// Delivery that this one sends again.
     pub replay_of: Option<DeliveryId>,
-    /// How many further events its message is about: refs of the same push.
+    /// Number of further events in the message: refs of the same push.
     #[serde(default)]
     pub more: u64,
 }
 
-/// A delivery with all that is known of it.
+/// Delivery with all details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WholeDelivery {
-    /// The delivery.
+    /// Summary of the delivery.
     #[serde(flatten)]
     pub delivery: SeenDelivery,
-    /// The further events that its message is about.
+    /// Further events in the message.
     #[serde(default)]
     pub also: Vec<EventId>,
-    /// Its attempts, in order.
-    pub tries: Vec<SeenAttempt>,
-    /// What was sent last.
+    /// Attempts, in order.
+    pub attempt_log: Vec<SeenAttempt>,
+    /// Last sent body.
     pub sent: Option<String>,
 }
 
-/// An attempt.
+/// Attempt to send a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SeenAttempt {
-    /// The first is 1.
+    /// Number of the attempt, starting at 1.
     pub n: u32,
-    /// When it began, in milliseconds since 1970.
+    /// Start time, in milliseconds since 1970.
     pub at: Millis,
-    /// How long it took, in milliseconds.
-    pub took: Millis,
-    /// How it ended, in a word.
+    /// Duration in milliseconds.
+    pub duration_ms: Millis,
+    /// Outcome in one word.
     pub outcome: String,
-    /// The status of the chat's answer.
+    /// Status of the chat's response.
     pub status: Option<u16>,
-    /// What the chat said.
-    pub said: Option<String>,
-    /// The program that tried: its host, and an id of this run.
+    /// Response of the chat.
+    pub response: Option<String>,
+    /// Process that made the attempt: the name of its machine, and an id of this run.
     pub node: Option<String>,
 }
 
-/// The most that [`Store::count`](super::Store::count) counts to.
+/// Number up to which [`Store::count_events`](super::Store::count_events) and
+/// [`Store::count_deliveries`](super::Store::count_deliveries) count exactly.
 pub const COUNTED: u64 = 10_000;
 
-/// What waits, and what ended badly.
+/// Numbers of queued messages, and of messages that were not delivered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By lane: all lanes in which something waits, or that are not open.
+    /// By lane: all lanes with queued messages, and all lanes that are not open.
     pub lanes: BTreeMap<Lane, LaneCounts>,
-    /// By channel and state: what is parked, and what ended as dead, suspect or skipped.
+    /// By channel and state: parked, dead, suspect and skipped messages.
     pub ended: BTreeMap<(ChannelName, State), u64>,
-    /// Events that are to be routed when the rules are mended.
-    pub undecided: u64,
+    /// Number of events that will be routed once the routing configuration is fixed.
+    pub pending_routing: u64,
 }
 
-/// One lane.
+/// Queue and state of one lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneCounts {
-    /// How many messages wait.
-    pub waiting: u64,
-    /// When the oldest of them was asked for.
+    /// Number of queued messages.
+    pub queued: u64,
+    /// Creation time of the oldest queued message.
     pub oldest: Option<Millis>,
-    /// Whether it may be worked on.
+    /// State of the lane.
     pub state: LaneState,
-    /// Since when it is closed or paused.
+    /// Time at which the lane was closed or paused.
     pub since: Option<Millis>,
-    /// Until when it waits.
+    /// Time until which the lane waits.
     pub next_at: Option<Millis>,
 }

@@ -1,7 +1,7 @@
-//! Where requests, events and deliveries are kept, so that nothing acknowledged is ever lost.
+//! Durable storage of requests, events and deliveries: no acknowledged request is ever lost.
 //!
-//! [`Store::accept`] is the way in: one durable transaction for a request with all that follows from it. The way
-//! out is by *lanes*, one a destination: whoever holds a lane's lease reads its heads and finishes them.
+//! [`Store::accept`] stores a request and all its results in one durable transaction. Deliveries leave through *lanes*,
+//! one per destination: the holder of a lane's lease reads the lane's heads and finishes them.
 
 pub mod history;
 #[cfg(test)]
@@ -25,172 +25,172 @@ use crate::memory::Memory;
 
 pub use history::{COUNTED, Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
 
-/// A moment: milliseconds since 1970.
+/// Time in milliseconds since 1970.
 pub type Millis = i64;
 
-/// Now, by the system's clock.
+/// Returns the current time of the system clock.
 pub fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 
-/// A moment, as time is told elsewhere.
+/// Converts a time to a [`jiff::Timestamp`].
 pub fn moment(at: Millis) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at).unwrap_or_default()
 }
 
-/// A durable store.
-///
-/// The service itself needs the first half; the second is for those who look after it ([`history`]).
+/// Durable store: operations of the service, and queries and operations for operators ([`history`]).
 #[async_trait]
 pub trait Store: Send + Sync {
-    /// Takes a request in: atomic, durable (it survives a power cut), and aware of duplicates.
+    /// Accepts a request: atomic, durable (it survives a power cut), and aware of duplicates.
     ///
-    /// Where the request is new, `decide` runs within the transaction, on what the store remembers of the
-    /// request's subjects; it must be pure and quick. What it returns is stored with the request.
+    /// If the request is new, `decide` runs within the transaction, on the stored memory of the request's subjects. It
+    /// must be pure and fast. Its result is stored with the request.
     async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError>;
 
-    /// Says which lane each channel's messages wait in, now that the config says so. What waits moves there;
-    /// what waits for a channel that is not named is parked, and comes back when it is. Lanes that nobody uses any
-    /// more are forgotten, with the reason why they were closed.
+    /// Assigns the lanes of all channels, according to the current configuration. Queued messages move to the new lane
+    /// of their channel. Messages for a channel without a lane are parked, and queued again once the channel has one.
+    /// Unused lanes are deleted, with the reason why they were closed; paused lanes are kept.
     ///
-    /// What the change brings along is done in the same transaction, between two requests: each request before it is
-    /// decided as things were, each after it as they are now.
+    /// `change` is applied in the same transaction, between two requests: earlier requests are decided by the previous
+    /// state, later ones by the new state.
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError>;
 
-    /// Decides on events that are undecided, the oldest first, at most `limit`. Says whether there are more.
-    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError>;
+    /// Routes events that are pending routing, oldest first, at most `limit`. Returns `true` if there are more.
+    async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError>;
 
-    /// Keeps the rules that decisions refer to by this hash, or says that they are in use still.
+    /// Stores the rules to which decisions refer by this hash, or updates the time of their last use.
     async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError>;
 
-    /// The rules of this hash.
+    /// Returns the rules with this hash.
     async fn config(&self, hash: &str) -> Result<Option<String>, StoreError>;
 
-    /// Takes a lane for `owner` until `until`, or renews it.
+    /// Leases a lane to `owner` until `until`, or renews the lease.
     ///
-    /// Who takes over from an owner that did not [`release`](Self::release) the lane cannot know whether a message was on
-    /// its way then: the one that was [marked](Self::mark), or else the oldest, unless the lane waited after a failure. It
-    /// gets an attempt `unknown`.
+    /// If the previous owner did not [`release`](Self::release) the lane, one message may have been in flight: the
+    /// [marked](Self::mark) one, or else the oldest, unless the lane was waiting after a failure. That message gets an
+    /// attempt with the outcome `unknown`.
     async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError>;
 
-    /// Writes down which message is about to be sent, where it need not be the lane's oldest, or the lane has failed: so
-    /// that whoever takes over can tell.
+    /// Records the message that is about to be sent, if it may not be the lane's oldest or if the lane has failed, so
+    /// that the next owner knows which message may have been in flight.
     async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError>;
 
-    /// Gives a lane back: nothing of it is on its way.
+    /// Releases a lane: none of its messages is in flight.
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
 
-    /// Takes a lane back from an owner that has ended without giving it back, as [`lease`](Self::lease) does when another
-    /// takes over.
+    /// Reclaims a lane from an owner that ended without releasing it, as [`lease`](Self::lease) does for a new owner.
     async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError>;
 
-    /// The state that a subject was remembered by, if it is; `null` counts as none.
+    /// Returns the stored state of a subject; `null` counts as missing.
     async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError>;
 
-    /// What waits in a lane, oldest first, at most `limit`, and fewer where they are large.
+    /// Returns the queued messages of a lane, oldest first: at most `limit`, fewer if they are large.
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Writes down a turn of a lane, if `owner` still holds it. It survives a kill; a power cut may undo it, and then
-    /// messages are sent once more. False where the lease is lost.
+    /// Stores the results of a lane's turn, if `owner` still holds the lease. The results survive a kill; a power cut
+    /// may undo them, and then messages are sent again. Returns `false` if the lease is lost.
     async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError>;
 
-    /// Opens, closes or pauses a lane. An open one does not wait any more.
+    /// Opens, closes or pauses a lane. An opened lane does not wait any longer.
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError>;
 
-    /// Forgets a little of what is too old by now, and says whether there is more of it. Each call is a small step, so
-    /// that requests come in between.
+    /// Deletes some of the expired data, and returns `true` if there is more. Each call is a small step, so that
+    /// requests can run in between.
     async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError>;
 
-    /// Writes down that requests were refused; of all, the last [`REFUSALS`] are kept.
-    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError>;
+    /// Records rejected requests; only the last [`MAX_REJECTED`] are kept.
+    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError>;
 
-    /// The last requests that were refused, the newest last.
-    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError>;
+    /// Returns the last rejected requests, newest last.
+    async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError>;
 
-    /// How many events fit, but for the limit; at most [`COUNTED`] and one more.
+    /// Counts the events that match the filter, without its limit; at most [`COUNTED`] + 1.
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError>;
 
-    /// How many deliveries fit, likewise.
+    /// Counts the deliveries that match the filter, without its limit; at most [`COUNTED`] + 1.
     async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError>;
 
-    /// Events that fit, the newest last.
+    /// Returns the events that match the filter, newest last.
     async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError>;
 
-    /// Deliveries that fit, the newest last; without what was sent.
+    /// Returns the deliveries that match the filter, newest last, without their sent bodies.
     async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError>;
 
-    /// One delivery with its attempts and what was sent.
+    /// Returns a delivery with its attempts and its sent body.
     async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError>;
 
-    /// The JSON of an event, as templates see it.
+    /// Returns the JSON of an event, as templates see it.
     async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
 
-    /// Whether it takes writes, as far as can be told without writing much.
+    /// Checks that the store accepts writes, with as little writing as possible.
     async fn is_ready(&self) -> Result<(), StoreError>;
 
-    /// Writes so many bytes durably, and removes them again: whether a request of that size could be stored.
+    /// Writes this number of bytes durably and deletes them again, to check that a request of that size could be
+    /// stored.
     async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
 
-    /// Brings the store to rest before the service ends: everything is in its usual place on the disk.
+    /// Prepares the store for the end of the service: moves all data to its usual place on disk.
     async fn close(&self) -> Result<(), StoreError>;
 
-    /// Faults that an operator has to know of, as sentences.
+    /// Returns faults that an operator must know about, as sentences.
     fn faults(&self) -> Vec<String>;
 
-    /// What waits in each lane, and how each channel's messages ended.
+    /// Counts the queued messages of each lane, and the ended messages of each channel.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Adds deliveries of stored events at the ends of their lanes. A parked one that is repeated is dead then; what
-    /// belongs to no event any more is left out.
+    /// Adds deliveries of stored events at the end of their lanes. A parked delivery that is sent again becomes dead.
+    /// Deliveries whose event no longer exists are left out.
     async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError>;
 
-    /// Gives up what waits or is parked; it is dead then, for this reason. Returns what was given up.
+    /// Drops queued and parked deliveries and those pending routing: they become dead, with this reason. Returns the
+    /// dropped deliveries.
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
 }
 
-/// What a change of the config brings along.
+/// Work that a change of the configuration requires.
 #[derive(Default)]
 pub struct Change {
-    /// Decides on what is undecided still.
-    pub settle: Option<Settle>,
-    /// What is to be done once that is committed, and before the next request is decided.
+    /// Routes the events that are still pending routing.
+    pub route_pending: Option<RouteLater>,
+    /// Action that runs after the commit, and before the next request is decided.
     pub then: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// Decides on an event that came when the rules were broken.
-pub type Settle = Box<dyn Fn(Undecided) -> Settled + Send>;
+/// Routes an event that was stored while the routing configuration was invalid.
+pub type RouteLater = Box<dyn Fn(PendingEvent) -> RoutedLater + Send>;
 
-/// An event that came when the rules were broken.
+/// Event that was stored while the routing configuration was invalid.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Undecided {
-    /// Its id.
+pub struct PendingEvent {
+    /// Id of the event.
     pub event: EventId,
-    /// The request that brought it.
+    /// Request that contained the event.
     pub request: RequestId,
-    /// The source that it came through.
+    /// Source that received the request.
     pub source: SourceName,
-    /// When it came.
+    /// Time of receipt.
     pub received_at: Millis,
-    /// The event as templates see it.
+    /// The event, as templates see it.
     pub json: Value,
 }
 
-/// What was decided on it.
+/// Routing of an event that was pending routing.
 #[derive(Clone, Debug, Default)]
-pub struct Settled {
-    /// How it was routed.
+pub struct RoutedLater {
+    /// Routing decision, as JSON.
     pub decision: String,
-    /// Who is to hear of it.
+    /// New deliveries.
     pub deliveries: Vec<NewDelivery>,
 }
 
-/// How long things are kept.
+/// Retention times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// Requests, their events, and the deliveries and attempts of these. What still waits is kept, however old it is.
+    /// Retention of requests, with their events, deliveries and attempts. A delivery that has not ended is kept
+    /// regardless of its age.
     pub all: Duration,
-    /// Untouched bodies: they hold e-mail addresses.
+    /// Retention of raw bodies, which contain e-mail addresses.
     pub raw: Duration,
 }
 
@@ -201,120 +201,122 @@ impl Default for Keep {
     }
 }
 
-/// How many refused requests are kept.
-pub const REFUSALS: usize = 100;
+/// Maximum number of stored rejected requests.
+pub const MAX_REJECTED: usize = 100;
 
-/// A request that was refused.
+/// Rejected request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Refused {
-    /// When.
+pub struct RejectedRequest {
+    /// Time of the rejection, in milliseconds since 1970.
     pub at: Millis,
-    /// The source that it wanted to come through.
+    /// Source to which the request was sent.
     pub source: SourceName,
-    /// The address that it came from.
+    /// Client address.
     pub client: Option<String>,
-    /// The host's word for what it said happened.
+    /// The host's event key, which is not verified.
     pub key: Option<String>,
-    /// Why.
+    /// Reason for the rejection.
     pub reason: String,
 }
 
-/// Decides what follows from a request, given what is remembered of its subjects. It may run more than once.
+/// Decides the results of a request from the stored states of its subjects. It may run more than once.
 pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;
 
-/// A request that came in.
+/// Received request.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
-    /// Its id.
+    /// Id of the request.
     pub id: RequestId,
-    /// The source that it came through.
+    /// Source that received the request.
     pub source: SourceName,
-    /// The webhook that sent it.
+    /// Id of the webhook on the host.
     pub hook: Option<String>,
-    /// The host's word for it; with source and hook it tells a duplicate. Without one, none is told.
+    /// Id of the request on the host. Together with source and hook it identifies a duplicate; without it, duplicates
+    /// are not detected.
     pub key: Option<String>,
-    /// When it came.
+    /// Time of receipt.
     pub received_at: Millis,
-    /// Its headers, without secrets.
+    /// Headers, without secrets.
     pub headers: Value,
-    /// Its body, as it came.
+    /// Raw body.
     pub body: Bytes,
-    /// What it is about, for memory.
+    /// Memory subjects of the request.
     pub subjects: Vec<String>,
 }
 
-/// What follows from a request.
+/// Results of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Decided {
-    /// What the host is answered; a duplicate is answered the same.
+    /// Receipt for the host; a duplicate gets the same one.
     pub receipt: String,
-    /// What happened.
+    /// Events of the request.
     pub events: Vec<NewEvent>,
-    /// Who is to hear of it, in the order in which they are to be told.
+    /// New deliveries, in the order in which they are sent.
     pub deliveries: Vec<NewDelivery>,
-    /// The new states of subjects.
+    /// New states of subjects.
     pub memory: Memory,
-    /// The request is the same as an earlier one, and nothing else follows.
+    /// Earlier request of which this one is a duplicate; then there are no other results.
     pub duplicate_of: Option<Duplicate>,
 }
 
-/// An earlier request that is the same as a new one, though the host's name for it is another.
+/// Earlier request that is the same as a new one, although the host's ids of the requests differ.
 #[derive(Clone, Debug)]
 pub struct Duplicate {
     /// The earlier request.
     pub request: RequestId,
-    /// The subject that it was remembered by. If the earlier request is not kept any more, the new one is decided without.
+    /// Memory subject of the earlier request. If that request is no longer stored, the new one is decided without this
+    /// subject.
     pub subject: String,
 }
 
-/// An event to store.
+/// Event to store.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// Its id.
+    /// Id of the event.
     pub id: EventId,
-    /// Its kind.
+    /// Kind of the event.
     pub kind: &'static str,
     /// `workspace/slug`.
     pub repository: Option<String>,
-    /// What it is about.
+    /// Subject of the event.
     pub subject: Option<String>,
-    /// The event as templates see it.
+    /// The event, as templates see it.
     pub json: String,
-    /// The event of the same request that holds the actor and the repository of this one too.
+    /// Event of the same request that also stores the actor and the repository of this one.
     pub same: Option<EventId>,
-    /// How it was routed.
+    /// Routing decision, as JSON.
     pub decision: String,
-    /// It is to be routed later.
-    pub is_undecided: bool,
+    /// `true` if the event is routed later.
+    pub is_pending_routing: bool,
 }
 
-/// A delivery to store.
+/// Delivery to store.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    /// Its id.
+    /// Id of the delivery.
     pub id: DeliveryId,
-    /// The event that it delivers.
+    /// Event to deliver.
     pub event: EventId,
-    /// The channel that it goes to.
+    /// Channel of the delivery.
     pub channel: ChannelName,
-    /// The lane that it waits in.
+    /// Lane of the delivery.
     pub lane: Lane,
-    /// The route that sends it.
+    /// Route that created the delivery.
     pub route: String,
-    /// The template that the route asks for.
+    /// Template set by the route.
     pub template: Option<String>,
-    /// The style that the route asks for.
+    /// Style set by the route.
     pub style: Option<String>,
-    /// The delivery that it repeats.
+    /// Delivery that this one sends again.
     pub replay_of: Option<DeliveryId>,
-    /// What tells the deliveries that it becomes one message with, if they also go the same way: the request and the kind of
-    /// the event.
+    /// Request and kind of the event. Deliveries with the same values become one message, if channel, route, template
+    /// and style are also the same.
     pub joins: Option<(RequestId, Kind)>,
-    /// Further events that its message is about.
+    /// Further events in the message.
     pub also: Vec<EventId>,
 }
 
-/// Makes one delivery of those that [join](NewDelivery::joins), in the place of the first.
+/// Merges deliveries that [join](NewDelivery::joins) into one, in the place of the first.
 pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     let mut all: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
     let mut firsts = BTreeMap::new();
@@ -338,192 +340,193 @@ pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     all
 }
 
-/// The queue of one destination; channels that share the destination share it.
+/// Queue of one destination. Channels with the same destination share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(pub String);
 
-/// What [`Store::accept`] did.
+/// Result of [`Store::accept`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
-    /// The request is new, and stored.
+    /// The request is new and stored.
     Stored {
-        /// What the host is to be answered.
+        /// Receipt for the host.
         receipt: String,
-        /// The lanes in which something waits now.
+        /// Lanes with new messages.
         lanes: BTreeSet<Lane>,
     },
-    /// It was seen before.
+    /// The request is a duplicate.
     Duplicate {
-        /// What the host was answered then.
+        /// Receipt of the earlier request.
         receipt: String,
     },
 }
 
-/// Whether a lane may be worked on.
+/// State of a lane.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LaneState {
-    /// It may.
+    /// Messages are sent.
     #[default]
     Open,
-    /// Its destination is gone; its messages wait until somebody reopens it, or the config leads elsewhere.
+    /// The destination no longer exists. Messages stay queued until an operator reopens the lane or the configuration
+    /// changes the destination.
     Closed {
-        /// What the chat said.
+        /// Response of the chat.
         reason: String,
-        /// What to do about it.
-        remedy: Option<String>,
+        /// Help to fix this.
+        help: Option<String>,
     },
-    /// Somebody wants it to wait.
+    /// Paused by an operator.
     Paused {
-        /// Why, if they said so.
+        /// Reason, if the operator gave one.
         reason: Option<String>,
     },
 }
 
-/// What came of asking for a lane.
+/// Result of [`Store::lease`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lease {
-    /// It is ours, and open.
+    /// The caller holds the lease, and the lane is open.
     Held {
-        /// How long it is still to wait; never longer than it was asked to, whatever the clock says.
+        /// Remaining wait of the lane; never longer than the requested wait, even if the clock changes.
         wait: Duration,
-        /// Whether its last attempt failed.
+        /// `true` if the last attempt failed.
         failing: bool,
-        /// Whether the chat itself asked for the wait.
+        /// `true` if the chat requested the wait.
         is_asked: bool,
     },
-    /// It is closed or paused, and so nobody's.
+    /// The lane is closed or paused, so no one holds it.
     Shut,
-    /// Somebody else holds it.
+    /// Another owner holds the lease.
     Taken,
 }
 
-/// A delivery that waits.
+/// Queued delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
-    /// Its id.
+    /// Id of the delivery.
     pub id: DeliveryId,
-    /// The event that it delivers.
+    /// Event to deliver.
     pub event_id: EventId,
-    /// The channel that it goes to.
+    /// Channel of the delivery.
     pub channel: ChannelName,
-    /// The template that its route asks for.
+    /// Template set by the route.
     pub template: Option<String>,
-    /// The style that its route asks for.
+    /// Style set by the route.
     pub style: Option<String>,
-    /// The event as templates see it.
+    /// The event, as templates see it.
     pub event: Value,
     /// Size of the event's JSON in bytes.
     pub size: usize,
-    /// When it was asked for.
+    /// Creation time.
     pub created_at: Millis,
-    /// How often it was tried.
+    /// Number of attempts.
     pub attempts: u32,
-    /// How often it failed for a reason that may lie in itself.
+    /// Number of failures that may be caused by the message itself.
     pub strikes: u32,
 }
 
-/// What came of a lane's turn.
+/// Results of a lane's turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Turn {
-    /// What became of deliveries; most often of one.
+    /// Results of deliveries; usually of one.
     pub finished: Vec<Finished>,
-    /// For how long the lane waits now, in milliseconds.
+    /// Wait of the lane in milliseconds.
     pub pause: Millis,
-    /// The chat itself asked for that.
+    /// `true` if the chat requested the wait.
     pub is_asked: bool,
-    /// The chat says that the lane's destination is gone.
+    /// New state of the lane, if the chat reports that the destination no longer exists.
     pub close: Option<LaneState>,
 }
 
-/// What became of a delivery.
+/// Result of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// The delivery.
     pub delivery: DeliveryId,
-    /// The attempt that it became so by; none where it was not sent.
+    /// Attempt with this result; `None` if nothing was sent.
     pub attempt: Option<Attempt>,
-    /// What follows.
+    /// Next state of the delivery.
     pub next: Next,
-    /// Which template failed, and how, if the message was made by the next one.
+    /// Template that failed and its error, if the next template rendered the message.
     pub template_error: Option<String>,
 }
 
-/// An attempt to send a message.
+/// Attempt to send a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// When it began.
+    /// Start time.
     pub at: Millis,
-    /// How long it took, in milliseconds.
-    pub took: Millis,
-    /// In a word.
+    /// Duration in milliseconds.
+    pub duration_ms: Millis,
+    /// Outcome in one word.
     pub outcome: &'static str,
-    /// The status of the chat's answer.
+    /// Status of the chat's response.
     pub status: Option<u16>,
-    /// What the chat said.
-    pub said: Option<String>,
-    /// What was sent.
+    /// Response of the chat.
+    pub response: Option<String>,
+    /// Sent body.
     pub body: String,
 }
 
-/// What follows for a delivery.
+/// Next state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Done.
+    /// The chat shows the message.
     Delivered {
-        /// The chat's name for the message.
+        /// Id of the message in the chat.
         message_id: Option<String>,
     },
-    /// Done as far as anybody can tell: the chat took it, and does not say what became of it.
+    /// The chat accepted the message, but does not report whether it shows it.
     Accepted,
-    /// Its template says that there is nothing to tell.
+    /// The template skips the event.
     Skipped {
-        /// Why.
+        /// Reason.
         why: String,
     },
-    /// It will never be delivered.
+    /// The message will not be delivered.
     Dead {
-        /// Why, where the attempt does not say so.
+        /// Reason, if the attempt does not contain it.
         why: Option<String>,
     },
-    /// It failed again and again where the message behind it did not.
+    /// The message is marked as suspect: it failed repeatedly, and the message behind it did not.
     Suspect {
-        /// In words.
+        /// Reason, as text.
         why: String,
     },
-    /// It waits on.
-    Waits {
-        /// Its failure may lie in itself.
+    /// The message stays queued.
+    Queued {
+        /// `true` if the message itself may have caused the failure.
         strike: bool,
     },
 }
 
-/// Why the store cannot do what it should.
+/// Error of the store.
 #[derive(Debug, Error)]
 pub enum StoreError {
-    /// The database says no.
+    /// The database reported an error.
     #[error("the store cannot {doing}: {source}")]
     Database {
-        /// What was tried.
+        /// Operation that failed.
         doing: &'static str,
-        /// The database's own words.
+        /// Error of the database.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database file cannot be used.
     #[error("cannot use the store `{path}`: {reason}")]
     Unusable {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// Why, and the way out.
+        /// Reason, and help to fix it.
         reason: String,
     },
-    /// Another Hookbell has it.
-    #[error("another Hookbell is using the store `{path}`; stop that one first")]
+    /// Another Hookbell process uses the store.
+    #[error("another Hookbell process is using the store `{path}`; stop that process first")]
     InUse {
-        /// The file.
+        /// Path of the file.
         path: String,
     },
-    /// The store did not answer in time.
-    #[error("the store did not answer in time")]
+    /// The store did not respond in time.
+    #[error("the store did not respond in time")]
     Busy,
     /// The store is shutting down.
     #[error("the store is closed")]

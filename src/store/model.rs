@@ -1,5 +1,5 @@
-//! What any store must do, as a program of a few lines that keeps everything in vectors; a store is held against it by
-//! random histories.
+//! Contract of a store, as a short program that keeps everything in vectors. Tests run random histories on a store and
+//! on this model, and compare both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const LANES: [&str; 3] = ["one", "two", "three"];
 const OWNERS: [&str; 2] = ["first", "second"];
 const LEASE: Millis = 1_000;
 
-/// Something that happens to a store. Numbers choose among what is there.
+/// Operation on a store. Numbers select one of the existing objects.
 #[derive(Clone, Debug)]
 enum Step {
     Accept { key: Option<u8>, channels: Vec<usize> },
@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// One delivery, as the model has it.
+/// Delivery of the model.
 #[derive(Clone, Debug)]
 struct Kept {
     id: DeliveryId,
@@ -91,7 +91,7 @@ impl Model {
     }
 
     fn heads(&self, lane: &str) -> Vec<&Kept> {
-        self.deliveries.iter().filter(|kept| kept.lane == lane && kept.state == State::Waiting).collect()
+        self.deliveries.iter().filter(|kept| kept.lane == lane && kept.state == State::Queued).collect()
     }
 
     fn lease(&mut self, lane: &'static str, owner: &'static str) -> Lease {
@@ -111,14 +111,14 @@ impl Model {
         let wait = if known { (entry.next_at - now).clamp(0, entry.pause) } else { 0 };
         let (failing, is_asked) = (entry.pause > 0, entry.is_asked);
         if let Some(last) = last {
-            self.doubt(lane, &last);
+            self.mark_unknown(lane, &last);
         }
         Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing, is_asked }
     }
 
-    /// A lane was not given back.
-    fn doubt(&mut self, lane: &str, last: &KeptLane) {
-        let mut waiting = self.deliveries.iter_mut().filter(|kept| kept.state == State::Waiting);
+    /// Adds an attempt to the message that may have been in flight, because the lane was not released.
+    fn mark_unknown(&mut self, lane: &str, last: &KeptLane) {
+        let mut waiting = self.deliveries.iter_mut().filter(|kept| kept.state == State::Queued);
         let doubted = match &last.marked {
             Some(marked) => waiting.find(|kept| kept.id == *marked),
             None if last.pause > 0 => None,
@@ -129,11 +129,11 @@ impl Model {
         }
     }
 
-    /// Who held a lane is gone with the process.
+    /// Restarts the process, so that all owners of lanes end.
     fn restart(&mut self) {
         for (lane, last) in self.lanes.clone() {
             if last.owner.is_some() {
-                self.doubt(lane, &last);
+                self.mark_unknown(lane, &last);
             }
         }
         for entry in self.lanes.values_mut() {
@@ -148,9 +148,9 @@ impl Model {
 
     fn assign(&mut self, channels: BTreeMap<&'static str, &'static str>) {
         for kept in &mut self.deliveries {
-            if matches!(kept.state, State::Waiting | State::Parked) {
+            if matches!(kept.state, State::Queued | State::Parked) {
                 match channels.get(kept.channel) {
-                    Some(lane) => (kept.state, kept.lane) = (State::Waiting, lane),
+                    Some(lane) => (kept.state, kept.lane) = (State::Queued, lane),
                     None => kept.state = State::Parked,
                 }
             }
@@ -172,8 +172,8 @@ fn ended(end: u8) -> (Next, State, u32) {
         2 => (Next::Skipped { why: "s".to_owned() }, State::Skipped, 0),
         3 => (Next::Dead { why: None }, State::Dead, 0),
         4 => (Next::Suspect { why: "s".to_owned() }, State::Suspect, 0),
-        5 => (Next::Waits { strike: true }, State::Waiting, 1),
-        _ => (Next::Waits { strike: false }, State::Waiting, 0),
+        5 => (Next::Queued { strike: true }, State::Queued, 1),
+        _ => (Next::Queued { strike: false }, State::Queued, 0),
     }
 }
 
@@ -218,8 +218,14 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
                 let Some(head) = model.heads(name).first().map(|head| head.id.clone()) else { continue };
                 let (next, state, strike) = ended(end);
-                let attempt =
-                    Attempt { at: model.now, took: 1, outcome: "x", status: None, said: None, body: "b".to_owned() };
+                let attempt = Attempt {
+                    at: model.now,
+                    duration_ms: 1,
+                    outcome: "x",
+                    status: None,
+                    response: None,
+                    body: "b".to_owned(),
+                };
                 let finished = Finished { delivery: head.clone(), attempt: Some(attempt), next, template_error: None };
                 let turn = Turn { finished: vec![finished], pause, is_asked, close: None };
                 let held = store.finish(&lane(name), owner, turn, model.now).await.unwrap();
@@ -239,14 +245,14 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let state = match state {
                     0 => LaneState::Open,
                     1 => LaneState::Paused { reason: None },
-                    _ => LaneState::Closed { reason: "r".to_owned(), remedy: None },
+                    _ => LaneState::Closed { reason: "r".to_owned(), help: None },
                 };
                 store.set_lane(&lane(LANES[n]), state.clone()).await.unwrap();
                 model.set(LANES[n], state);
             }
             Step::GiveUp { delivery } => {
                 let Some(kept) = model.deliveries.get_mut(delivery) else { continue };
-                let waits = matches!(kept.state, State::Waiting | State::Parked);
+                let waits = matches!(kept.state, State::Queued | State::Parked);
                 let given_up = store.give_up(vec![kept.id.clone()], "by hand").await.unwrap();
                 assert_eq!(given_up.len(), usize::from(waits), "{step:?}");
                 if waits {
@@ -257,7 +263,7 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let Some(kept) = model.deliveries.get(delivery).cloned() else { continue };
                 let Some(to) = model.channels.get(kept.channel).copied() else { continue };
                 let new =
-                    Kept { id: DeliveryId::fresh(), lane: to, state: State::Waiting, attempts: 0, strikes: 0, ..kept };
+                    Kept { id: DeliveryId::fresh(), lane: to, state: State::Queued, attempts: 0, strikes: 0, ..kept };
                 store.enqueue(vec![new_delivery(&new, Some(kept.id))], model.now).await.unwrap();
                 let repeated = &mut model.deliveries[delivery];
                 if repeated.state == State::Parked {
@@ -298,7 +304,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
     let new = names.into_iter().filter_map(|channel| {
         let lane = model.channels.get(channel)?;
         let id = DeliveryId::fresh();
-        Some(Kept { id, event: event.clone(), channel, lane, state: State::Waiting, attempts: 0, strikes: 0 })
+        Some(Kept { id, event: event.clone(), channel, lane, state: State::Queued, attempts: 0, strikes: 0 })
     });
     let new: Vec<Kept> = new.collect();
     let receipt = event.to_string();
@@ -322,7 +328,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
             json: "{}".to_owned(),
             same: None,
             decision: "{}".to_owned(),
-            is_undecided: false,
+            is_pending_routing: false,
         }],
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::default()
@@ -354,7 +360,7 @@ async fn compare(store: &dyn Store, model: &Model, step: &Step) {
     assert_eq!(got, expected, "after {step:?}");
     let counts = store.counts().await.unwrap();
     for name in LANES {
-        let got = counts.lanes.get(&lane(name)).map_or(0, |counts| counts.waiting);
+        let got = counts.lanes.get(&lane(name)).map_or(0, |counts| counts.queued);
         assert_eq!(got, model.heads(name).len() as u64, "lane {name} after {step:?}");
     }
 }

@@ -1,7 +1,8 @@
-//! An end to the work of rendering: a template with loops over long lists could take minutes otherwise.
+//! Budget that limits the work of rendering. Without it, a template with loops over long lists could take minutes.
 //!
-//! Rendering a message is one piece of work on one thread, so what is left of its budget is kept with the thread. Each
-//! write is a step, each turn of a loop as many as there are elements in it, and each helper as many as its text is long.
+//! A message is rendered on one thread without interruption, so its remaining budget is stored in a thread-local. Each
+//! write costs one step, each loop iteration one step per element of the loop body, and each helper call a number of
+//! steps that depends on the length of its texts.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -17,13 +18,13 @@ use serde_json::Value;
 
 use super::lint::Partial;
 
-/// Steps that rendering a message may take. A push of 1,000 commits takes some 20,000.
+/// Maximum number of steps for one message. A push of 1,000 commits takes about 20,000.
 const MAX_STEPS: u64 = 200_000;
 
-/// Bytes of text that a helper may look at in one step.
+/// Bytes of text that a helper may process per step.
 const BYTES: u64 = 32;
 
-/// The helper that takes a turn's steps. The lint refuses it in templates that people write.
+/// Internal helper that spends the steps of a loop iteration. The lint rejects it in users' templates.
 const TURN: &str = "_turn";
 
 thread_local! {
@@ -31,14 +32,14 @@ thread_local! {
     static CANCELLED: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
-/// Begins a message.
+/// Resets the budget for a new message.
 pub(super) fn begin() {
     LEFT.set(MAX_STEPS);
 }
 
-/// Runs some rendering on this thread that ends with an error once `flag` is set.
+/// Runs `work` on this thread. Rendering in it fails once `flag` is set.
 pub(crate) fn cancelled_by<T>(flag: Arc<AtomicBool>, work: impl FnOnce() -> T) -> T {
-    /// Also after a panic: the thread goes on to other work.
+    /// Clears the flag even after a panic, because the thread is reused.
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
@@ -50,12 +51,12 @@ pub(crate) fn cancelled_by<T>(flag: Arc<AtomicBool>, work: impl FnOnce() -> T) -
     work()
 }
 
-/// Whether nobody waits for what this thread does any more.
+/// Returns true if the work on this thread was cancelled.
 pub(super) fn is_cancelled() -> bool {
     CANCELLED.with_borrow(|flag| flag.as_ref().is_some_and(|flag| flag.load(Ordering::Relaxed)))
 }
 
-/// About how many bytes a value takes, with all that is in it.
+/// Returns the approximate size of a value and its contents in bytes.
 pub(super) fn weight(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64,
@@ -65,27 +66,27 @@ pub(super) fn weight(value: &Value) -> u64 {
     }
 }
 
-/// Takes steps from the budget. The error says that there are none left.
+/// Spends steps of the budget. Fails if the budget is exhausted or the work was cancelled.
 pub(super) fn spend(steps: u64) -> Result<(), String> {
     let left = LEFT.get();
     LEFT.set(left.saturating_sub(steps));
     if left < steps {
-        return Err(format!("takes more than {MAX_STEPS} steps: loop over less"));
+        return Err(format!("rendering takes more than {MAX_STEPS} steps; loop over fewer items"));
     }
-    if is_cancelled() { Err("nobody waits for it any more".to_owned()) } else { Ok(()) }
+    if is_cancelled() { Err("rendering was cancelled".to_owned()) } else { Ok(()) }
 }
 
-/// The same for a helper that looks at so many bytes, or makes them.
+/// Spends the steps of a helper that reads or produces this many bytes.
 pub(super) fn spend_on(bytes: u64) -> Result<(), RenderError> {
     spend_or_fail(bytes / BYTES + 1)
 }
 
-/// The same as an error of a helper.
+/// Like [`spend`], with the error type of helpers.
 fn spend_or_fail(steps: u64) -> Result<(), RenderError> {
     spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
 }
 
-/// Registers what [`metered`] puts into loops.
+/// Registers the internal helper that [`metered`] inserts into loops.
 pub(super) fn register(registry: &mut Handlebars<'_>) {
     registry.register_helper(TURN, Box::new(turn));
 }
@@ -101,7 +102,7 @@ fn turn(
     spend_or_fail(steps)
 }
 
-/// The template whose loops take from the budget at each turn.
+/// Returns the template with loops that spend budget on each iteration.
 pub(super) fn metered(mut template: Template, partials: &BTreeMap<String, Partial>) -> Template {
     for element in &mut template.elements {
         let TemplateElement::HelperBlock(block) = element else { continue };
@@ -121,10 +122,10 @@ pub(super) fn metered(mut template: Template, partials: &BTreeMap<String, Partia
     template
 }
 
-/// Depth to which partials are counted; those that the lint allows nest less.
+/// Maximum nesting depth up to which partials are measured. The lint allows less.
 const MAX_PARTIAL_DEPTH: usize = 32;
 
-/// Sets the size of each partial.
+/// Computes the size of each partial.
 pub(super) fn measure(partials: &mut BTreeMap<String, Partial>) {
     let mut sizes = BTreeMap::new();
     for name in partials.keys() {
@@ -135,7 +136,7 @@ pub(super) fn measure(partials: &mut BTreeMap<String, Partial>) {
     }
 }
 
-/// The size of a partial; one that includes itself counts once.
+/// Returns the size of a partial. A partial that includes itself counts once.
 fn size_of(name: &str, partials: &BTreeMap<String, Partial>, sizes: &mut BTreeMap<String, u64>, depth: usize) -> u64 {
     if let Some(size) = sizes.get(name) {
         return *size;
@@ -151,7 +152,7 @@ fn size(template: &Template, partials: &BTreeMap<String, Partial>) -> u64 {
     elements(template, &mut |name| partials.get(name).map_or(0, |partial| partial.size))
 }
 
-/// The number of elements of a template, with those of the partials that it includes.
+/// Counts the elements of a template, including those of its partials.
 fn elements(template: &Template, of_partial: &mut dyn FnMut(&str) -> u64) -> u64 {
     template.elements.iter().fold(0_u64, |sum, element| {
         let inside = match element {
@@ -175,7 +176,7 @@ mod tests {
     use super::super::{Context, Library};
     use super::*;
 
-    /// The failures of a template with this body, and partials, rendered for an event of 1,000 commits.
+    /// Returns the failures of a template with this body and these partials, rendered for a push of 1,000 commits.
     fn failures(body: &str, partials: &[(&str, &str)]) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("partials")).unwrap();
@@ -241,7 +242,7 @@ mod tests {
     fn rendering_ends_when_nobody_waits_for_it() {
         let cancelled = Arc::new(AtomicBool::new(true));
         let failures = cancelled_by(cancelled, || failures("{{key}}{{key}}", &[]));
-        assert!(failures.iter().any(|failure| failure.contains("nobody waits for it")), "{failures:?}");
+        assert!(failures.iter().any(|failure| failure.contains("rendering was cancelled")), "{failures:?}");
         assert!(spend(1).is_ok());
     }
 }

@@ -1,9 +1,9 @@
-//! The short way for most of a template: text, values by plain paths, and `if`, `unless` and `each` of such.
+//! Fast path for most of a template: text, values at plain paths, and `if`, `unless` and `each` over such values.
 //!
-//! For each value, Handlebars walks from the root of the event and copies every step of its path, which takes most of the
-//! time of a message with a list. What means the same without that is done here, by reference. All else stays
-//! Handlebars': helpers, partials, `../` and `@index`, names of blocks; and so does what the event makes of a plain path
-//! that is none after all.
+//! For each value, Handlebars walks from the root of the event and copies every step of the path. In a message with a
+//! list, that takes most of the time. This module renders equivalent templates by reference. Everything else is left to
+//! Handlebars: helpers, partials, `../`, `@index` and block parameters, as well as plain paths that turn out to need
+//! Handlebars for a given event.
 
 use std::collections::BTreeMap;
 
@@ -14,18 +14,18 @@ use serde_json::Value;
 use super::budget::{metered, spend};
 use super::helpers::HELPERS;
 use super::lint::Partial;
-use super::slot::LARGEST_OUTPUT;
+use super::slot::MAX_OUTPUT;
 use crate::message::shield::shield_into;
 
-/// A stretch of a template.
+/// Segment of a template.
 pub(super) struct Stretch {
-    /// As Handlebars has it.
+    /// The segment as a Handlebars template.
     pub(super) template: Template,
-    /// The short way, where there is one.
+    /// Steps of the fast path, if the segment supports it.
     steps: Option<Vec<Step>>,
 }
 
-/// What is done without Handlebars.
+/// Rendering step that does not need Handlebars.
 enum Step {
     Text(String),
     Value(Vec<String>),
@@ -33,12 +33,12 @@ enum Step {
     Each { path: Vec<String>, body: Vec<Step>, otherwise: Vec<Step> },
 }
 
-/// What a path leads to is not for the short way.
+/// Error for a value that the fast path does not support.
 struct Surprise;
 
-/// Cuts a template where the short way begins or ends.
+/// Splits a template into segments with and without a fast path.
 pub(super) fn stretches(template: Template, partials: &BTreeMap<String, Partial>) -> Vec<Stretch> {
-    // A partial's lines are indented like the place that it stands in, which only Handlebars keeps in mind.
+    // Lines of a partial are indented like the tag that includes it. Only Handlebars tracks that indentation.
     if template.elements.iter().any(has_partial) {
         return vec![Stretch { template: metered(template, partials), steps: None }];
     }
@@ -62,7 +62,7 @@ pub(super) fn stretches(template: Template, partials: &BTreeMap<String, Partial>
 }
 
 impl Stretch {
-    /// Goes the short way. False where there is none for this event; nothing is written then.
+    /// Renders with the fast path. Returns false, and writes nothing, if it does not support this event.
     pub(super) fn write(&self, event: &Value, output: &mut String) -> bool {
         let before = output.len();
         let written = self.steps.as_ref().is_some_and(|steps| write(steps, event, output).is_ok());
@@ -117,7 +117,7 @@ fn block(block: &HelperTemplate) -> Option<Step> {
     }
 }
 
-/// A path of names alone.
+/// Returns the parts of a path that consists only of names.
 fn plain(parameter: &Parameter) -> Option<Vec<String>> {
     let Parameter::Path(Path::Relative((parts, _))) = parameter else { return None };
     let name = |part: &PathSeg| match part {
@@ -130,7 +130,7 @@ fn plain(parameter: &Parameter) -> Option<Vec<String>> {
 
 fn write(steps: &[Step], at: &Value, output: &mut String) -> Result<(), Surprise> {
     for step in steps {
-        // Where nothing is left, Handlebars says so.
+        // If the budget is spent, Handlebars reports the error.
         spend(1).map_err(|_| Surprise)?;
         match step {
             Step::Text(text) => output.push_str(text),
@@ -149,14 +149,14 @@ fn write(steps: &[Step], at: &Value, output: &mut String) -> Result<(), Surprise
                 _ => write(otherwise, at, output)?,
             },
         }
-        if output.len() > LARGEST_OUTPUT {
+        if output.len() > MAX_OUTPUT {
             return Err(Surprise);
         }
     }
     Ok(())
 }
 
-/// What a path leads to; null where it leads nowhere.
+/// Returns the value at a path; null if there is none.
 fn find<'a>(path: &[String], from: &'a Value) -> Result<&'a Value, Surprise> {
     path.iter().try_fold(from, |at, name| match at {
         Value::Object(parts) => Ok(parts.get(name).unwrap_or(&Value::Null)),
@@ -173,7 +173,7 @@ mod tests {
     use super::super::helpers;
     use super::*;
 
-    /// Templates of what the short way knows, and of some that it leaves to Handlebars.
+    /// Generates templates that the fast path supports, and some that it leaves to Handlebars.
     fn template() -> impl Strategy<Value = String> {
         let names = ["a", "b.c", "list", "list.x", "object", "eq", "this", "b.list", "@index", "../a", "[a]", "len"];
         let path = prop::sample::select(names.to_vec());

@@ -1,4 +1,4 @@
-//! A portable template's file as typed: TOML front matter between `+++` lines, then a body.
+//! File format of portable templates: TOML front matter between `+++` lines, then a body.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,11 +8,10 @@ use toml::Spanned;
 
 use crate::problem::{Place, Problem, SourceFile, nearest};
 
-/// The line that opens and closes the front matter.
+/// Line that opens and closes the front matter.
 const FENCE: &str = "+++";
 
-/// What the front matter may hold. Every string is Handlebars; see [`crate::message::Message`] for what each
-/// becomes.
+/// Keys of the front matter. Every string is Handlebars; see [`crate::message::Message`] for the resulting parts.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FrontMatter {
@@ -31,7 +30,7 @@ pub(super) struct FrontMatter {
     pub(super) buttons: Vec<ButtonKeys>,
 }
 
-/// `[[fields]]`.
+/// Keys of `[[fields]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FieldKeys {
@@ -41,7 +40,7 @@ pub(super) struct FieldKeys {
     value: Spanned<String>,
 }
 
-/// `[[buttons]]`.
+/// Keys of `[[buttons]]`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ButtonKeys {
@@ -51,15 +50,15 @@ pub(super) struct ButtonKeys {
     url: Spanned<String>,
 }
 
-/// What fields and buttons have in common.
+/// Common keys of fields and buttons.
 pub(super) trait ListedKeys {
-    /// The path that must hold something.
+    /// Path of the value that must be true.
     fn when(&self) -> Option<&Spanned<String>>;
-    /// The path to the list that it is shown once for each of.
+    /// Path of the list; the entry is shown once per item.
     fn each(&self) -> Option<&Spanned<String>>;
-    /// A field's name, a button's label.
+    /// Name of a field, or label of a button.
     fn name(&self) -> &Spanned<String>;
-    /// A field's value, a button's address.
+    /// Value of a field, or URL of a button.
     fn value(&self) -> &Spanned<String>;
 }
 
@@ -93,34 +92,35 @@ impl ListedKeys for ButtonKeys {
     }
 }
 
-/// A template's file, taken apart. Spans are bytes of the whole file.
+/// Parts of a template file. Spans are byte ranges in the whole file.
 pub(super) struct Parts {
     pub(super) front_matter: FrontMatter,
-    /// Where the front matter begins: its own spans count from here.
+    /// Byte offset of the front matter; its spans are relative to it.
     pub(super) offset: usize,
     pub(super) body: Range<usize>,
 }
 
-/// Takes a file apart.
+/// Splits a file into front matter and body.
 pub(super) fn parse(file: &Arc<SourceFile>) -> Result<Parts, Box<Problem>> {
     let text = &file.text;
     let at = |span: Range<usize>| Place::Span(file.clone(), span);
     let first_line = 0..text.find('\n').unwrap_or(text.len());
     let opened = text.lines().next().is_some_and(|line| line.trim_end() == FENCE);
     if !opened {
-        let problem = Problem::error("a template begins with front matter between `+++` lines", at(first_line));
-        return Err(Box::new(problem.help("write `+++`, then at least `line = '…'`, then `+++`, then the body")));
+        let problem = Problem::error("the template has no front matter", at(first_line));
+        let help = "start the file with a `+++` line, then at least `line = '…'`, then `+++`, then the body";
+        return Err(Box::new(problem.help(help)));
     }
     let offset = text.find('\n').map_or(text.len(), |end| end + 1);
     let Some((close, body)) = closing_fence(text, offset) else {
-        let problem = Problem::error("the front matter has no end", at(first_line)).label("opened here");
-        return Err(Box::new(problem.help("close it with a line that says `+++`")));
+        let problem = Problem::error("the front matter is not closed", at(first_line)).label("opened here");
+        return Err(Box::new(problem.help("close it with a line `+++`")));
     };
     let front_matter = toml::from_str(&text[offset..close]).map_err(|error| Box::new(explain(file, offset, &error)))?;
     Ok(Parts { front_matter, offset, body: body..text.len() })
 }
 
-/// Where the closing line begins, and where the body does.
+/// Returns the byte offsets of the closing line and of the body.
 fn closing_fence(text: &str, from: usize) -> Option<(usize, usize)> {
     let mut start = from;
     for line in text[from..].split_inclusive('\n') {
@@ -132,19 +132,19 @@ fn closing_fence(text: &str, from: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// A way out where a quote ended a text too early.
+/// Returns help if a quote closed a TOML string too early.
 fn quotes(text: &str, at: usize) -> Option<String> {
     let line = text.get(..at)?.lines().next_back().unwrap_or_default();
     let is_quoted = line.matches('\'').count() >= 2 && line.contains('=');
     let help = if line.contains("{{") {
-        "Handlebars' own quotes must be others than TOML's: `'{{join list \", \"}}'`"
+        "inside a TOML string, use the other kind of quotes for Handlebars: `'{{join list \", \"}}'`"
     } else {
-        "a text between single quotes cannot hold one: put it between `\"` or `\'\'\'`"
+        "a string in `\'` quotes cannot contain `\'`: enclose it in `\"` or `\'\'\'`"
     };
     is_quoted.then(|| help.to_owned())
 }
 
-/// A TOML error in our own words where we have better ones.
+/// Rewords a TOML error if the template's context allows a better message.
 fn explain(file: &Arc<SourceFile>, offset: usize, error: &toml::de::Error) -> Problem {
     let span = error.span().map_or(0..0, |span| span.start + offset..span.end + offset);
     let message = error.message();
@@ -152,14 +152,14 @@ fn explain(file: &Arc<SourceFile>, offset: usize, error: &toml::de::Error) -> Pr
     let place = Place::Span(file.clone(), span);
     match unknown {
         Some(key) => {
-            // serde lists the keys of the table that it stands in.
+            // serde lists the keys of the table that contains the unknown key.
             let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
             let help = nearest(key, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
             Problem::error(format!("unknown key `{key}` in the front matter"), place)
                 .help(help.unwrap_or_else(|| format!("known keys: {}", known.join(", "))))
         }
         None => {
-            let problem = Problem::error(format!("the front matter is not valid: {message}"), place);
+            let problem = Problem::error(format!("invalid front matter: {message}"), place);
             problem.maybe_help(quotes(&file.text, error.span().map_or(0, |span| span.start + offset)))
         }
     }

@@ -1,8 +1,8 @@
-//! The library of templates: which there are, which one serves an event, and rendering it into a [`Message`].
+//! Template library: finds the template for an event and renders it into a [`Message`].
 //!
-//! A template is looked up from the most special name down: the route's own, the kind (`pull_request.approved`),
-//! its family (`pull_request`), `event`. For each name a file of the user's comes before the built-in. Where one
-//! fails to render, the next is used: a message never dies of a template.
+//! Templates are looked up from the most specific name to the most general: the route's template, the kind
+//! (`pull_request.approved`), its family (`pull_request`), `event`. For each name, a user's file takes precedence over
+//! the built-in template. If a template fails to render, the next one is used: a template error never loses a message.
 
 pub(crate) mod budget;
 mod direct;
@@ -22,115 +22,115 @@ use handlebars::Handlebars;
 use rust_embed::RustEmbed;
 use serde_json::Value;
 
-use crate::chat::{KINDS, Kind as Chat};
+use crate::chat::{KINDS, Kind as ChatKind};
 use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
 use crate::problem::{Place, Problem, SourceFile, nearest};
 use crate::text_file;
-use lint::{Known, Partial};
+use lint::{LintContext, Partial};
 use native::Native;
 
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
 
-/// How a portable template's file name ends.
+/// File name suffix of portable templates.
 const PORTABLE: &str = ".md.hbs";
 
-/// How a chat-native template's file name ends; it stands in a directory of its chat's name.
+/// File name suffix of chat-native templates, which are in a directory named after the chat.
 const NATIVE: &str = ".json.hbs";
 
-/// Where partials are, and how their file names end.
+/// Directory of partials, and the suffix of their file names.
 const PARTIALS: (&str, &str) = ("partials", ".hbs");
 
-/// The template that draws what is no event of a host's.
+/// Template that renders Hookbell's own alerts, which are not events of a host.
 const FOREIGN: &str = "alert";
 
-/// The template that draws several refs of one push in one message.
+/// Template that renders several refs of one push in one message.
 pub(crate) const REFS: &str = "refs";
 
-/// Longest list in an event that a template gets to see; no message shows a thousand of anything.
-const LONGEST_LIST: usize = 1_000;
+/// Maximum number of items per list that templates see. No message shows a thousand items.
+const MAX_LIST: usize = 1_000;
 
 #[derive(RustEmbed)]
 #[folder = "templates"]
 struct BuiltIn;
 
-/// All templates, compiled. Immutable: a change makes a new library.
+/// All compiled templates. Immutable: a change creates a new library.
 pub struct Library {
     registry: Handlebars<'static>,
     people: Arc<People>,
     partials: BTreeMap<String, Partial>,
     files: BTreeMap<String, Portable>,
     built_in: BTreeMap<String, Portable>,
-    /// By chat and name.
+    /// Chat-native templates by chat and name.
     natives: BTreeMap<(&'static str, String), Native>,
 }
 
-/// What serves events of a kind: a template, and why it does.
+/// Template that serves events of a kind, and its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Serving {
-    /// The kind.
+    /// Event kind.
     pub kind: Kind,
-    /// The template that is used first.
+    /// Name of the template that is tried first.
     pub template: String,
-    /// Its file; none where it is built in.
+    /// Path of the template's file; `None` for a built-in template.
     pub file: Option<String>,
 }
 
-/// An event as templates see it; made once, and used for all of its messages.
+/// Event as templates see it. Created once and used for all messages of the event.
 pub struct Context {
     kind: Kind,
     context: handlebars::Context,
 }
 
 impl Context {
-    /// Of the JSON that [`Event`] serialises to.
+    /// Creates a context from the JSON that [`Event`] serializes to.
     pub fn new(mut event: Value) -> Self {
         cap(&mut event);
         let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
         Self { kind, context: handlebars::Context::from(event) }
     }
 
-    /// The same, as if it came now where it does not say when: pushes do not, and are told when they come in.
+    /// Creates a context that uses the current time if the event has none, as pushes do: they are posted on arrival.
     pub fn as_of_now(event: &Event) -> Self {
         let time = event.time.or_else(|| Some(jiff::Timestamp::now()));
         Self::of(&Event { time, ..event.clone() })
     }
 
-    /// The event, as templates see it.
+    /// Returns the event as templates see it.
     pub fn event(&self) -> &Value {
         self.context.data()
     }
 
-    /// Returns the event, with its lists cut.
+    /// Returns the event with its lists truncated.
     pub(crate) fn into_event(mut self) -> Value {
         std::mem::take(self.context.data_mut())
     }
 
-    /// Of an event.
+    /// Creates a context from an event.
     pub fn of(event: &Event) -> Self {
         Self::new(serde_json::to_value(event).unwrap_or_default())
     }
 }
 
-/// What rendering an event gave.
+/// Result of rendering an event.
 #[derive(Debug)]
 pub struct Rendered {
-    /// The message; there always is one. Where there is a `body`, that is sent in its place.
+    /// The message; always present. If `body` is set, the body is sent instead.
     pub message: Message,
-    /// What is sent as it stands, made by a template of the chat's own.
+    /// Request body rendered by a chat-native template, sent unchanged.
     pub body: Option<String>,
-    /// The template that made it, as [`Library::names`] has it.
+    /// Name of the template that was used, as in [`Library::names`].
     pub template: String,
-    /// The templates that were tried before and failed, most special first.
+    /// Failures of the templates that were tried before it, most specific first.
     pub failures: Vec<RenderFailure>,
-    /// Why nothing is to be sent, if the template says so.
+    /// Reason for sending nothing, if the template skips the message.
     pub skip: Option<String>,
 }
 
-/// The kinds that a template of this name serves by its name: its own, its family's, all; none where a route must ask
-/// for it.
+/// Returns the kinds that a template serves because of its name: one kind, a family, or all. `None` if only a route can
+/// select it.
 fn served_by_name(name: &str) -> Option<Vec<Kind>> {
     let named = |of: fn(Kind) -> &'static str| Kind::ALL.iter().copied().filter(move |kind| of(*kind) == name);
     let kinds: Vec<_> = match name {
@@ -143,7 +143,7 @@ fn served_by_name(name: &str) -> Option<Vec<Kind>> {
 }
 
 impl Library {
-    /// The built-in templates alone.
+    /// Creates a library of the built-in templates.
     pub fn built_in() -> Self {
         let mut library = Self {
             registry: helpers::registry(),
@@ -157,8 +157,8 @@ impl Library {
             let Some(name) = path.strip_suffix(PORTABLE) else { continue };
             let source =
                 SourceFile { path: format!("built-in {path}"), text: Self::built_in_text(name).unwrap_or_default() };
-            // A test holds every built-in template to compiling; one that did not would be missing, not fatal.
-            let known = Known { partials: &BTreeMap::new(), kinds: None, is_foreign: true };
+            // A test checks that every built-in template compiles. One that does not is missing, which is not fatal.
+            let known = LintContext { partials: &BTreeMap::new(), kinds: None, is_foreign: true };
             if let (Some(portable), _) = Portable::compile(name, Arc::new(source), &known) {
                 library.built_in.insert(name.to_owned(), portable);
             }
@@ -166,7 +166,7 @@ impl Library {
         library
     }
 
-    /// The same templates, whose mentions ping these people.
+    /// Sets the people that mentions can ping.
     #[must_use]
     pub fn with_people(mut self, people: Arc<People>) -> Self {
         helpers::set_people(&mut self.registry, &people);
@@ -174,20 +174,20 @@ impl Library {
         self
     }
 
-    /// Who is pinged by mentions.
+    /// Returns the people that mentions can ping.
     pub(crate) fn people(&self) -> &Arc<People> {
         &self.people
     }
 
-    /// What a built-in template says.
+    /// Returns the text of a built-in template.
     pub fn built_in_text(name: &str) -> Option<String> {
         let file = BuiltIn::get(&format!("{name}{PORTABLE}"))?;
         Some(String::from_utf8_lossy(&file.data).into_owned())
     }
 
-    /// The built-in templates, overridden by the files of a directory.
+    /// Loads the built-in templates and the files of a directory that override them.
     ///
-    /// Problems come beside the library, which then leaves out the files that have an error.
+    /// Returns the problems next to the library. Files with errors are left out of the library.
     pub fn load(directory: &Path, shown_as: &str) -> (Self, Vec<Problem>) {
         let mut library = Self::built_in();
         let mut problems = vec![];
@@ -225,7 +225,8 @@ impl Library {
             };
             for (name, source) in files {
                 let kinds = served_by_name(&name);
-                let known = Known { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+                let known =
+                    LintContext { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
                 let (native, found) = Native::compile(source, &known);
                 library.natives.extend(native.map(|native| ((chat.name, name), native)));
                 problems.extend(found);
@@ -235,18 +236,18 @@ impl Library {
     }
 
     fn compile(&self, name: &str, source: Arc<SourceFile>, kinds: Option<&[Kind]>) -> (Option<Portable>, Vec<Problem>) {
-        let known = Known { partials: &self.partials, kinds, is_foreign: name == FOREIGN };
+        let known = LintContext { partials: &self.partials, kinds, is_foreign: name == FOREIGN };
         Portable::compile(name, source, &known)
     }
 
-    /// What is wrong with templates that serve what routes ask them to: names, each with the kinds of its events.
+    /// Checks the templates that only routes select. `uses` maps each template name to the kinds of its events.
     pub(crate) fn wrong_for(&self, uses: &BTreeMap<&str, Vec<Kind>>) -> Vec<Problem> {
         let asked = uses.iter().filter(|(name, _)| served_by_name(name).is_none());
         let asked = asked.filter_map(|(name, kinds)| Some((name, self.files.get(*name)?, kinds)));
         asked.flat_map(|(name, file, kinds)| self.compile(name, file.file().clone(), Some(kinds)).1).collect()
     }
 
-    /// Warns of users' templates that neither an event nor a route uses: most often the name is misspelt.
+    /// Warns about users' templates that no event and no route uses. Most often, the name is misspelled.
     pub(crate) fn unused(&self, uses: &BTreeMap<&str, Vec<Kind>>) -> Vec<Problem> {
         let portable = self.files.iter().map(|(name, file)| (name, file.file()));
         let natives = self.natives.iter().map(|((_, name), native)| (name, native.file()));
@@ -257,22 +258,22 @@ impl Library {
             let families = Kind::ALL.iter().map(|kind| kind.family());
             let near = nearest(name, kinds.chain(families).chain(["event", FOREIGN, REFS]));
             let help = near.map_or_else(
-                || format!("name it like an event, or use it in a route: `template = \"{name}\"`"),
+                || format!("rename it to an event kind, or use it in a route: `template = \"{name}\"`"),
                 |near| format!("did you mean `{near}`?"),
             );
-            Problem::warning(format!("no event and no route uses template `{name}`"), Place::Named(file.path.clone()))
-                .help(help)
+            let message = format!("template `{name}` is not used by any event or route");
+            Problem::warning(message, Place::Named(file.path.clone())).help(help)
         });
         unused.collect()
     }
 
-    /// The directories in which files of a templates directory are.
+    /// Returns the directories that contain templates: `directory` and its subdirectories for partials and chats.
     pub(crate) fn directories(directory: &Path) -> Vec<PathBuf> {
         let chats = natives().map(|chat| directory.join(chat.name));
         [directory.to_owned(), directory.join(PARTIALS.0)].into_iter().chain(chats).collect()
     }
 
-    /// What serves each kind, where no route asks for something else.
+    /// Returns the template that serves each kind, unless a route selects another.
     pub fn serving(&self) -> Vec<Serving> {
         let serving = |kind: Kind| {
             let names = [kind.as_str(), kind.family(), "event"];
@@ -285,10 +286,11 @@ impl Library {
         Kind::ALL.iter().filter_map(|kind| serving(*kind)).collect()
     }
 
-    /// What a draft's file is called in problems.
+    /// File name of a draft in problems.
     pub(crate) const DRAFT: &str = "the draft";
 
-    /// Puts a text in a template's place, in that of a chat's own or of the portable one, and says what is wrong with it.
+    /// Replaces the text of a template and returns its problems. With `chat`, that is the chat-native template,
+    /// otherwise the portable one.
     pub fn replace(&mut self, name: &str, chat: Option<&str>, text: &str) -> Vec<Problem> {
         let source = Arc::new(SourceFile { path: Self::DRAFT.to_owned(), text: text.to_owned() });
         let kinds = served_by_name(name);
@@ -297,14 +299,14 @@ impl Library {
             self.files.extend(portable.map(|portable| (name.to_owned(), portable)));
             return problems;
         };
-        let known = Known { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+        let known = LintContext { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
         let (native, problems) = Native::compile(source, &known);
         let chat = natives().find(|known| known.name == chat);
         self.natives.extend(native.zip(chat).map(|(native, chat)| ((chat.name, name.to_owned()), native)));
         problems
     }
 
-    /// Where a template's file is, or would be; none of a chat that has no templates of its own.
+    /// Returns the path of a template's file, which may not exist. `None` if the chat has no chat-native templates.
     pub(crate) fn file_of(directory: &Path, name: &str, chat: Option<&str>) -> Option<PathBuf> {
         match chat {
             None => Some(directory.join(format!("{name}{PORTABLE}"))),
@@ -315,26 +317,26 @@ impl Library {
         }
     }
 
-    /// Users' templates: name, file, and whether a built-in one has the name too.
+    /// Returns the users' portable templates: name, file, and true if the template overrides a built-in one.
     pub fn overrides(&self) -> impl Iterator<Item = (&str, &str, bool)> {
         self.files
             .iter()
             .map(|(name, file)| (name.as_str(), file.file().path.as_str(), self.built_in.contains_key(name)))
     }
 
-    /// Templates of a chat's own: the chat, the name, the file.
+    /// Returns the chat-native templates: chat, name, file.
     pub fn of_chats(&self) -> impl Iterator<Item = (&'static str, &str, &str)> {
         self.natives.iter().map(|((chat, name), native)| (*chat, name.as_str(), native.file().path.as_str()))
     }
 
-    /// The names of all templates, users' and built-in.
+    /// Returns the names of all portable templates, users' and built-in.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let files = self.files.keys().map(String::as_str);
         let built_in = self.built_in.keys().map(String::as_str);
         files.chain(built_in.filter(|name| !self.files.contains_key(*name)))
     }
 
-    /// The users' templates and what they say.
+    /// Returns the names and texts of the users' templates and partials.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
         let files = self.files.iter().map(|(name, file)| (name.as_str(), file.file().text.as_str()));
         let partials = self.partials.iter().map(|(name, partial)| (name.as_str(), partial.file.text.as_str()));
@@ -342,24 +344,24 @@ impl Library {
         files.chain(partials).chain(natives)
     }
 
-    /// Whether there is a template of this name.
+    /// Returns true if a template with this name exists.
     pub fn contains(&self, name: &str) -> bool {
         let is_native = || self.natives.keys().any(|(_, native)| native == name);
         self.files.contains_key(name) || self.built_in.contains_key(name) || is_native()
     }
 
-    /// The nearest name to one that there is no template of.
+    /// Returns the template name that is most similar to an unknown name.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         nearest(name, self.names())
     }
 
-    /// Renders an event for all chats alike. `route` is the template that the route asks for. There is a message whatever
-    /// happens.
+    /// Renders an event with portable templates only. `route` is the template that the route selects. Always returns a
+    /// message.
     pub fn render(&self, event: &Context, route: Option<&str>) -> Rendered {
         self.render_for(event, route, None)
     }
 
-    /// Renders an event by the built-in templates alone.
+    /// Renders an event with the built-in templates only.
     pub(crate) fn render_built_in(&self, event: &Context) -> Message {
         let names = [event.kind.as_str(), event.kind.family(), "event"];
         let templates = names.iter().filter_map(|name| self.built_in.get(*name));
@@ -367,8 +369,8 @@ impl Library {
         rendered.unwrap_or_else(|| last_resort(event.event()))
     }
 
-    /// The same for one chat: where it has a template of its own, that comes before the portable one of its name.
-    pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&Chat>) -> Rendered {
+    /// Renders an event for one chat. A chat-native template takes precedence over the portable one with the same name.
+    pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&ChatKind>) -> Rendered {
         let Context { kind, context } = event;
         let (resort, mut failures) = (|| last_resort(context.data()), vec![]);
         let finish = chat.and_then(|chat| Some((chat.name, chat.native?)));
@@ -402,8 +404,8 @@ impl Library {
     }
 }
 
-/// The chats that may have templates of their own.
-pub(crate) fn natives() -> impl Iterator<Item = &'static Chat> {
+/// Returns the chats that support chat-native templates.
+pub(crate) fn natives() -> impl Iterator<Item = &'static ChatKind> {
     KINDS.iter().filter(|chat| chat.native.is_some())
 }
 
@@ -411,7 +413,7 @@ fn skipped(message: Message, template: String, failures: Vec<RenderFailure>, why
     Rendered { message, body: None, template, failures, skip: Some(why) }
 }
 
-/// Warns of files that look like templates, and are not read because of how their names end.
+/// Warns about files that look like templates but are ignored because of their suffix.
 fn misnamed(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect();
@@ -420,16 +422,16 @@ fn misnamed(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<P
         let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
         let Some(stem) = stem.filter(|stem| name.ends_with(".hbs") || served_by_name(stem).is_some()) else { continue };
         let place = Place::Named(Path::new(shown_as).join(name).display().to_string());
-        let problem = Problem::warning(format!("`{name}` is not read: templates here end in `{ending}`"), place);
-        problems.push(problem.help(format!("rename it to `{stem}{ending}`")));
+        let message = format!("`{name}` is ignored: templates in this directory end in `{ending}`");
+        problems.push(Problem::warning(message, place).help(format!("rename it to `{stem}{ending}`")));
     }
 }
 
-/// How people may think that templates' names end, the longest first.
+/// Suffixes that users may give to templates, longest first.
 const ENDINGS: [&str; 10] =
     [".json.hbs", ".md.hbs", ".html.hbs", ".txt.hbs", ".hbs.md", ".handlebars", ".hbs", ".md", ".json", ".txt"];
 
-/// The files of a directory that end so: names and texts.
+/// Reads the files of a directory that have a suffix; returns names and texts.
 fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) -> Vec<(String, Arc<SourceFile>)> {
     let named = |path: &str, message: String| Problem::error(message, Place::Named(path.to_owned()));
     let entries = match std::fs::read_dir(directory) {
@@ -454,7 +456,7 @@ fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Probl
     files
 }
 
-/// What is said when even the built-in templates fail: enough to go and look.
+/// Builds a minimal message, for use when even the built-in templates fail.
 fn last_resort(event: &Value) -> Message {
     let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let said = format!("{} {}", text("/repository/full_name"), text("/key"));
@@ -468,14 +470,14 @@ fn last_resort(event: &Value) -> Message {
     }
 }
 
-/// Cuts lists to [`LONGEST_LIST`], so that loops over them have an end in sight; and drops what only shielding may write,
-/// so that no value can forge it where a template lets one through as it is.
+/// Truncates lists to [`MAX_LIST`], which bounds loops over them. Removes private-use characters that only shielding
+/// may write, so that no value can forge them if a template outputs it unescaped.
 fn cap(value: &mut Value) {
     match value {
-        // Planes 15 and 16 begin with these bytes, and little else does.
+        // In UTF-8, characters of planes 15 and 16 start with these bytes; few others do.
         Value::String(text) if text.bytes().any(|byte| byte >= 0xF3) => text.retain(|c| u32::from(c) < 0xF_0000),
         Value::Array(items) => {
-            items.truncate(LONGEST_LIST);
+            items.truncate(MAX_LIST);
             items.iter_mut().for_each(cap);
         }
         Value::Object(map) => map.values_mut().for_each(cap),

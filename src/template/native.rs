@@ -1,5 +1,5 @@
-//! Chat-native templates: the request's own body as JSON, with Handlebars in it. The chat turns values back by the
-//! slot that each stands in, and holds the result against its limits.
+//! Chat-native templates: the request body as JSON with Handlebars expressions. The chat unshields each value for the
+//! slot that contains it, and checks the result against its limits.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use jsonc_parser::ast;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde_json::{Map, Value};
 
-use super::lint::{self, Faults, Known};
+use super::lint::{self, Faults, LintContext};
 use super::portable::{NoMessage, RenderFailure};
 use super::slot::{Rendering, Slot, SlotError};
 use super::syntax;
-use crate::message::shield::{Skeleton, harmless, unshield};
+use crate::message::shield::{Skeleton, sanitized, unshield};
 use crate::problem::{Problem, Severity, SourceFile};
 
-/// How deep a body may nest. No chat's goes to a tenth of it, and reading one takes some stack for each level.
-const DEEPEST: usize = 128;
+/// Maximum nesting depth of a body. Chats use less than a tenth of it. Parsing needs stack space for each level.
+const MAX_DEPTH: usize = 128;
 
-/// A compiled chat-native template.
+/// Compiled chat-native template.
 pub(super) struct Native {
     file: Arc<SourceFile>,
     body: Slot,
-    /// The same with line numbers, to say where a mistake in its JSON is.
+    /// Body with line marks, to locate errors in the JSON.
     marked: Option<Slot>,
 }
 
 impl Native {
-    /// Compiles a template's file. What is wrong with it comes beside it; with an error, there is none.
-    pub(super) fn compile(file: Arc<SourceFile>, known: &Known<'_>) -> (Option<Self>, Vec<Problem>) {
+    /// Compiles a template file. Returns the problems next to the template, which is `None` if one of them is an error.
+    pub(super) fn compile(file: Arc<SourceFile>, known: &LintContext<'_>) -> (Option<Self>, Vec<Problem>) {
         let mut faults = Faults::new(file.clone(), known);
         let body = faults.slot("body", &file.text, 0..file.text.len());
         let problems = faults.into_problems();
@@ -41,7 +41,7 @@ impl Native {
         &self.file
     }
 
-    /// The body, once `finish` has turned its values back.
+    /// Renders the body; `finish` unshields its values.
     pub(super) fn render(
         &self,
         registry: &Handlebars<'_>,
@@ -61,7 +61,7 @@ impl Native {
         finish(body).map_err(failed)
     }
 
-    /// The line of the template that makes no JSON for this event.
+    /// Returns the line of the template that renders to invalid JSON for this event.
     fn line_of_mistake(&self, registry: &Handlebars<'_>, context: &Context) -> Option<usize> {
         let mut rendering = Rendering::new(registry, context);
         let skeleton = Skeleton::of(rendering.slot(self.marked.as_ref()?).ok()?);
@@ -83,13 +83,13 @@ const OPTIONS: ParseOptions = ParseOptions {
     allow_extended_string_escapes: false,
 };
 
-/// JSON with comments and trailing commas, and nothing laxer. A key that stands twice is a mistake.
+/// Parses JSON with comments and trailing commas, but no other extensions. A duplicate key is an error.
 fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
     let text = skeleton.as_str();
-    // What an escape makes of a private character would be taken for a value, or a helper's markup.
+    // A private-use character from an escape would be mistaken for a value or a helper's markup.
     let mut escapes = text.match_indices("\\u").filter_map(|(at, _)| text.get(at + 2..at + 5));
     if escapes.any(|high| ("db8"..="dbf").contains(&high.to_ascii_lowercase().as_str())) {
-        return Err("renders to JSON with an escape for a private character".to_owned());
+        return Err("renders to JSON with a `\\u` escape for a private-use character".to_owned());
     }
     let mut depth = 0_usize;
     for c in text.chars() {
@@ -98,41 +98,40 @@ fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
             '}' | ']' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > DEEPEST {
-            return Err(format!("renders to JSON that nests more than {DEEPEST} deep"));
+        if depth > MAX_DEPTH {
+            return Err(format!("renders to JSON nested more than {MAX_DEPTH} levels deep"));
         }
     }
     let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS).map_err(|error| {
         let line = text.lines().nth(error.line_display().saturating_sub(1)).unwrap_or_default();
-        let shown = harmless(&unshield(&skeleton.rendered(line)));
+        let shown = sanitized(&unshield(&skeleton.rendered(line)));
         format!(
-            "renders to no JSON: {} in line {} of what comes out: `{}`",
+            "renders to invalid JSON: {} in line {} of the output: `{}`",
             error.kind(),
             error.line_display(),
             shown.trim()
         )
     })?;
-    value(&parsed.value.ok_or("renders to nothing: there must be a JSON object")?, skeleton)
+    value(&parsed.value.ok_or("renders to an empty text; expected a JSON object")?, skeleton)
 }
 
-/// What was parsed, with the marks around its values.
+/// Converts the parsed tree, and puts the marks around values back.
 fn value(parsed: &ast::Value<'_>, skeleton: &Skeleton<'_>) -> Result<Value, String> {
     let value = |parsed: &ast::Value<'_>| value(parsed, skeleton);
     Ok(match parsed {
         ast::Value::NullKeyword(_) => Value::Null,
         ast::Value::BooleanLit(literal) => literal.value.into(),
         ast::Value::StringLit(literal) => skeleton.rendered(&literal.value).into(),
-        ast::Value::NumberLit(literal) => {
-            serde_json::from_str(literal.value).map_err(|_| format!("`{}` is no number of JSON", literal.value))?
-        }
+        ast::Value::NumberLit(literal) => serde_json::from_str(literal.value)
+            .map_err(|_| format!("`{}` is not a valid JSON number", literal.value))?,
         ast::Value::Array(items) => Value::Array(items.elements.iter().map(value).collect::<Result<_, _>>()?),
         ast::Value::Object(object) => {
             let mut map = Map::new();
             for property in &object.properties {
                 let key = skeleton.rendered(property.name.as_str());
                 if map.insert(key, value(&property.value)?).is_some() {
-                    let key = harmless(property.name.as_str());
-                    return Err(format!("`{key}` stands twice in one object"));
+                    let key = sanitized(property.name.as_str());
+                    return Err(format!("duplicate key `{key}` in one object"));
                 }
             }
             map.into()
@@ -149,25 +148,25 @@ mod tests {
         let fine = "{ // said\n \"a\": [1, -2.5e3, true, null,], /* and */ \"b\": {},\n}";
         assert_eq!(json(&Skeleton::of(fine)).unwrap(), serde_json::json!({ "a": [1, -2500.0, true, null], "b": {} }));
         for (wrong, why) in [
-            ("{ a: 1 }", "no JSON"),
-            ("{ 'a': 1 }", "no JSON"),
-            ("{ \"a\": 1 \"b\": 2 }", "no JSON"),
-            ("{ \"a\": 0x1 }", "no JSON"),
-            ("{ \"a\": +1 }", "no JSON"),
-            ("{ \"a\": .5 }", "no JSON"),
-            ("{ \"a\": NaN }", "no JSON"),
-            ("{ \"a\": \"\\x41\" }", "no JSON"),
-            ("{ \"a\": 1, \"a\": 2 }", "`a` stands twice"),
-            ("", "renders to nothing"),
-            ("{} {}", "no JSON"),
+            ("{ a: 1 }", "invalid JSON"),
+            ("{ 'a': 1 }", "invalid JSON"),
+            ("{ \"a\": 1 \"b\": 2 }", "invalid JSON"),
+            ("{ \"a\": 0x1 }", "invalid JSON"),
+            ("{ \"a\": +1 }", "invalid JSON"),
+            ("{ \"a\": .5 }", "invalid JSON"),
+            ("{ \"a\": NaN }", "invalid JSON"),
+            ("{ \"a\": \"\\x41\" }", "invalid JSON"),
+            ("{ \"a\": 1, \"a\": 2 }", "duplicate key `a`"),
+            ("", "renders to an empty text"),
+            ("{} {}", "invalid JSON"),
         ] {
             let error = json(&Skeleton::of(wrong)).unwrap_err();
             assert!(error.contains(why), "{wrong}: {error}");
         }
         for private in ["{ \"a\": \"\\udbc0\\udc01pX\" }", "{ \"\\uDB80\\uDC00\": 1 }"] {
-            assert!(json(&Skeleton::of(private)).unwrap_err().contains("private character"), "{private}");
+            assert!(json(&Skeleton::of(private)).unwrap_err().contains("private-use character"), "{private}");
         }
         assert!(json(&Skeleton::of("{ \"a\": \"\\ud83d\\ude00 \\u00e9\" }")).is_ok());
-        assert!(json(&Skeleton::of(&"[".repeat(100_000))).unwrap_err().contains("nests more than"));
+        assert!(json(&Skeleton::of(&"[".repeat(100_000))).unwrap_err().contains("nested more than"));
     }
 }

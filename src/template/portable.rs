@@ -1,5 +1,5 @@
-//! Portable templates: front matter whose strings are Handlebars, and a body in Markdown, made into a
-//! [`Message`] that any chat can draw.
+//! Portable templates: front matter with Handlebars strings and a Markdown body, rendered into a [`Message`] for any
+//! chat.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::budget;
 use super::file::{self, FrontMatter, ListedKeys};
-use super::lint::{Faults, Known};
+use super::lint::{Faults, LintContext};
 use super::slot::{Rendering, Slot, SlotError};
 use crate::message::splice::pings;
 use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
@@ -35,39 +35,39 @@ pub(super) struct Portable {
     body: Slot,
 }
 
-/// A field or a button: its name and value, or its label and address.
+/// Field (name and value) or button (label and URL).
 struct Listed {
-    /// A path: it is shown if this holds something.
+    /// Path of a value; the entry is shown if the value is true.
     when: Option<String>,
-    /// A path: it is shown once for each of these, as `item`.
+    /// Path of a list; the entry is shown once per item, named `item`.
     each: Option<String>,
     name: Slot,
     value: Slot,
 }
 
-/// Why a template gave no message.
+/// Failure of a template to render.
 #[derive(Clone, Debug, Error)]
 #[error("{path}{}: {reason}", line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct RenderFailure {
-    /// The file.
+    /// Path of the template file.
     pub path: String,
-    /// The line of the file, where it is known.
+    /// Line in the file, if known.
     pub line: Option<usize>,
-    /// What went wrong, with the slot and the line within it.
+    /// Cause, with the slot and the line within it.
     pub reason: String,
 }
 
-/// Why there is no message.
+/// Reason for a missing message.
 pub(super) enum NoMessage {
-    /// The template says that there is nothing to tell, and why.
+    /// The template skips the message, for this reason.
     Skip(String),
     /// The template failed.
     Failed(RenderFailure),
 }
 
 impl Portable {
-    /// Compiles a template's file. What is wrong with it comes beside it; with an error, there is none.
-    pub(super) fn compile(name: &str, file: Arc<SourceFile>, known: &Known<'_>) -> (Option<Self>, Vec<Problem>) {
+    /// Compiles a template file. Returns the problems next to the template, which is `None` if one of them is an error.
+    pub(super) fn compile(name: &str, file: Arc<SourceFile>, known: &LintContext<'_>) -> (Option<Self>, Vec<Problem>) {
         let parts = match file::parse(&file) {
             Ok(parts) => parts,
             Err(problem) => return (None, vec![*problem]),
@@ -83,18 +83,18 @@ impl Portable {
         &self.name
     }
 
-    /// The file as it is written.
+    /// Returns the source file.
     pub(super) fn file(&self) -> &Arc<SourceFile> {
         &self.file
     }
 
-    /// Makes the message. What renders blank is left out; a template of which nothing is left has failed.
+    /// Renders the message. Blank parts are left out. A blank `line` is a failure.
     pub(super) fn render(&self, registry: &Handlebars<'_>, context: &Context) -> Result<Message, NoMessage> {
         let mut made = Making { template: self, rendering: Rendering::new(registry, context) };
         let rendered = made.slot(&self.line)?;
         let (line, mut pinged) = (markdown::line(rendered), pings(rendered));
         if is_blank(&line) {
-            return Err(self.failure("`line` rendered to nothing".to_owned()));
+            return Err(self.failure("`line` rendered to an empty text".to_owned()));
         }
         let own_time = made.optional(self.time.as_ref())?;
         let time = own_time.as_deref().or_else(|| context.data().get("time")?.as_str());
@@ -143,7 +143,7 @@ impl Portable {
     }
 }
 
-/// One template on its way to become a message.
+/// Rendering of one template into a message.
 struct Making<'a> {
     template: &'a Portable,
     rendering: Rendering<'a>,
@@ -174,7 +174,7 @@ impl<'a> Making<'a> {
 
     fn accent(&mut self, slot: Option<&Slot>) -> Result<Accent, NoMessage> {
         let Some(name) = self.optional(slot)? else { return Ok(Accent::default()) };
-        let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is no accent"));
+        let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is not a valid accent"));
         Accent::parse(&name).ok_or_else(unknown)
     }
 
@@ -182,7 +182,7 @@ impl<'a> Making<'a> {
         budget::spend(steps).map_err(|why| self.template.failure(why))
     }
 
-    /// Shows fields or buttons, those that are to be shown, each as often as it is to be.
+    /// Renders fields or buttons: skips those whose `when` is false, and repeats those with `each` per item.
     fn listed(
         &mut self,
         all: &[Listed],
@@ -198,7 +198,7 @@ impl<'a> Making<'a> {
                 continue;
             };
             for item in self.rendering.value(each).as_array().map(Vec::as_slice).unwrap_or_default() {
-                // Each item is copied, and drawn.
+                // Each item is copied and rendered.
                 self.spend(LISTED_STEPS + budget::weight(item) / 32)?;
                 self.rendering.item = Some(Value::clone(item));
                 show(self, one)?;
@@ -209,13 +209,13 @@ impl<'a> Making<'a> {
     }
 }
 
-/// Steps that a field or a button of an item takes: no chat shows more than a few of them.
+/// Budget steps for a field or button of one item. The price is high because chats show only a few of them.
 const LISTED_STEPS: u64 = 50;
 
-/// Compiles one template's slots and gathers what is wrong with them.
+/// Compiles the slots of one template and collects their problems.
 struct Compiler<'a> {
     file: &'a Arc<SourceFile>,
-    /// Where the front matter begins: its own spans count from here.
+    /// Byte offset of the front matter; its spans are relative to it.
     offset: usize,
     faults: Faults<'a>,
 }
@@ -230,7 +230,7 @@ impl Compiler<'_> {
         let line = slot("line", &front.line).unwrap_or_else(|| {
             let place = Place::Span(self.file.clone(), 0..self.file.text.find('\n').unwrap_or(0));
             let problem = Problem::error("the front matter has no `line`", place);
-            self.faults.add(problem.help("add `line = '…'`: the message in one line, for notifications"));
+            self.faults.add(problem.help("add `line = '…'`, the one-line form of the message for notifications"));
             Slot::Plain(String::new())
         });
         let fields = front.fields.iter().enumerate();
@@ -250,7 +250,7 @@ impl Compiler<'_> {
         Portable { name, file, line, title, url, image, accent, author, footer, time, items, fields, buttons, body }
     }
 
-    /// A string of the front matter.
+    /// Compiles a string of the front matter.
     fn front(&mut self, what: &str, text: &Spanned<String>) -> Slot {
         self.faults.slot(what, text.get_ref(), self.span(text))
     }
@@ -268,7 +268,7 @@ impl Compiler<'_> {
         for path in [when, each].into_iter().flatten() {
             let place = self.place(path);
             if let Some(bare) = path.get_ref().trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
-                let problem = Problem::error("`when` and `each` take a path, without braces", place);
+                let problem = Problem::error("`when` and `each` take a path without braces", place);
                 let bare = bare.trim().trim_start_matches("#if ").trim();
                 self.faults.add(problem.help(format!("write `{bare}`")));
                 continue;
@@ -284,25 +284,24 @@ impl Compiler<'_> {
         Listed { when: path(when), each: path(each), name, value }
     }
 
-    /// An accent that is written out, not computed, can be checked at once.
+    /// Checks an accent that is a literal, not an expression.
     fn check_accent(&mut self, accent: &Spanned<String>) {
         let name = accent.get_ref();
         if name.is_empty() || name.contains("{{") || Accent::parse(name).is_some() {
             return;
         }
         let known: Vec<_> = Accent::ALL.iter().map(|accent| accent.as_str()).collect();
-        let problem = Problem::error(format!("`{name}` is no accent"), self.place(accent));
-        self.faults.add(problem.help(format!("accents: {}", known.join(", "))));
+        let problem = Problem::error(format!("`{name}` is not a valid accent"), self.place(accent));
+        self.faults.add(problem.help(format!("valid accents: {}", known.join(", "))));
     }
 
-    /// So can an address.
+    /// Checks a URL that is a literal, not an expression.
     fn check_url(&mut self, url: &Spanned<String>) {
         let text = url.get_ref();
         if text.contains("{{") || WebUrl::parse(text).is_some() {
             return;
         }
-        let problem = Problem::error(format!("`{text}` is no address of the web"), self.place(url));
-        self.faults
-            .add(problem.help("it begins with `https://` or `http://`; with anything else it would be left out"));
+        let problem = Problem::error(format!("`{text}` is not an `http` or `https` URL"), self.place(url));
+        self.faults.add(problem.help("start it with `https://` or `http://`; other URLs are left out of the message"));
     }
 }

@@ -1,4 +1,4 @@
-//! One string of a template, compiled, and rendering it.
+//! Compiled strings of a template, and their rendering.
 
 use std::io;
 
@@ -12,33 +12,33 @@ use super::budget;
 use super::direct::Stretch;
 use super::helpers::Skip;
 
-/// The most that one slot of a template may render to, in bytes; chats show far less.
-pub(super) const LARGEST_OUTPUT: usize = 256 * 1024;
+/// Maximum output of one slot in bytes; chats show far less.
+pub(super) const MAX_OUTPUT: usize = 256 * 1024;
 
-/// Room for what most slots render to, in bytes.
+/// Initial buffer size in bytes, enough for most slots.
 const USUAL_OUTPUT: usize = 16 * 1024;
 
-/// One string of a template.
+/// String of a template.
 pub(super) enum Slot {
-    /// Without expressions: what it says.
+    /// Text without expressions.
     Plain(String),
-    /// With expressions: what the slot is called, and what it says.
+    /// Name of the slot, and its text with expressions.
     Template(String, Vec<Stretch>),
 }
 
-/// Why a slot rendered to nothing that can be used.
+/// Reason for a slot without usable output.
 pub(super) enum SlotError {
-    /// The template says that there is nothing to tell, and why.
+    /// The template skips the message, for this reason.
     Skip(String),
-    /// It failed, with the slot and the line within it.
+    /// Rendering failed; the text names the slot and the line within it.
     Failed(String),
 }
 
-/// An event on its way into slots. All of them share one buffer.
+/// Renders the slots of a template for one event. All slots share one buffer.
 pub(super) struct Rendering<'a> {
     registry: &'a Handlebars<'a>,
     context: &'a Context,
-    /// What stands for `item`, in what is shown once for each of a list.
+    /// Value of `item` in a field or button with `each`.
     pub(super) item: Option<Value>,
     output: Capped,
 }
@@ -49,7 +49,7 @@ impl<'a> Rendering<'a> {
         Self { registry, context, item: None, output: Capped(String::with_capacity(USUAL_OUTPUT)) }
     }
 
-    /// What a slot renders to, shielded.
+    /// Renders a slot; values in the output are shielded.
     pub(super) fn slot<'s>(&'s mut self, slot: &'s Slot) -> Result<&'s str, SlotError> {
         let (name, stretches) = match slot {
             Slot::Plain(text) => {
@@ -60,7 +60,7 @@ impl<'a> Rendering<'a> {
         };
         self.output.0.clear();
         for stretch in stretches {
-            // `item` is a name that only Handlebars knows.
+            // Only Handlebars can resolve `item`.
             if self.item.is_none() && stretch.write(self.context.data(), &mut self.output.0) {
                 continue;
             }
@@ -76,7 +76,7 @@ impl<'a> Rendering<'a> {
         Ok(&self.output.0)
     }
 
-    /// The value that a plain path leads to.
+    /// Returns the value of a plain path.
     pub(super) fn value(&self, path: &str) -> &'a Value {
         path.split('.').fold(self.context.data(), |value, part| match part.parse::<usize>() {
             Ok(place) if value.is_array() => &value[place],
@@ -94,14 +94,14 @@ fn ended(slot: &str, error: &RenderError) -> SlotError {
     SlotError::Failed(format!("in `{slot}`: {error}"))
 }
 
-/// A buffer that refuses to grow past [`LARGEST_OUTPUT`].
+/// Buffer that fails to grow beyond [`MAX_OUTPUT`].
 struct Capped(String);
 
 impl Output for Capped {
     fn write(&mut self, text: &str) -> io::Result<()> {
         budget::spend(1).map_err(io::Error::other)?;
-        if self.0.len() + text.len() > LARGEST_OUTPUT {
-            return Err(io::Error::other(format!("renders to more than {} KB", LARGEST_OUTPUT / 1024)));
+        if self.0.len() + text.len() > MAX_OUTPUT {
+            return Err(io::Error::other(format!("renders to more than {} KB", MAX_OUTPUT / 1024)));
         }
         self.0.push_str(text);
         Ok(())

@@ -1,37 +1,37 @@
-//! Handlebars' syntax errors speak of its grammar's rules; these speak of what was typed.
+//! Syntax checks and errors. Handlebars' own errors name grammar rules; these name the text that the user typed.
 
 use std::sync::LazyLock;
 
 use handlebars::{Template, TemplateError};
 use regex::Regex;
 
-/// `{{#each …}}`, `{{/each}}`: the sign and the name.
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+/// Matches `{{#each …}}` and `{{/each}}`: the sign and the name.
+#[expect(clippy::expect_used, reason = "a literal that a test compiles")]
 static BLOCK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{\{~?\s*([#/])[>*]?\s*([\w.\-]+)").expect("a valid pattern"));
 
-/// `{{name | filter}}`, as in Jinja and Liquid.
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+/// Matches `{{name | filter}}`, as in Jinja and Liquid.
+#[expect(clippy::expect_used, reason = "a literal that a test compiles")]
 static FILTER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"\{\{~?\s*[\w.\-]+\s*\|\s*\w[^}|]*\}\}"#).expect("a valid pattern"));
 
-/// `{{#each .}}`.
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+/// Matches `{{#each .}}`.
+#[expect(clippy::expect_used, reason = "a literal that a test compiles")]
 static EACH_DOT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{\{~?\s*#\s*each\s+\.\s*[}|]").expect("a valid pattern"));
 
-/// `{% if … %}`, as in Jinja and Liquid; to Handlebars it is text.
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+/// Matches `{% if … %}`, as in Jinja and Liquid; Handlebars treats it as text.
+#[expect(clippy::expect_used, reason = "a literal that a test compiles")]
 static TAG_OF_JINJA: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\{%-?\s*(if|for|else|endif|endfor|set|include)\b").expect("a valid pattern"));
 
-/// Where a text has a tag of another template language, line and column, both from 1.
+/// Finds a tag of another template language. Returns its line and column, both 1-based.
 pub(super) fn foreign_tag(text: &str) -> Option<(usize, usize)> {
     TAG_OF_JINJA.find(text).map(|found| position(text, found.start()))
 }
 
-/// A template of JSON in which each line's number stands behind it, as a comment: what it renders to tells which line of the
-/// template a place comes from.
+/// Appends the line number to each line of a JSON template, as a comment. These marks map positions in the output to
+/// lines of the template.
 pub(super) fn with_line_marks(text: &str) -> String {
     let (mut marked, mut at, mut line) = (String::with_capacity(text.len() * 2), 0, 1);
     let mut copy = |part: &str, is_raw: bool| {
@@ -55,7 +55,7 @@ pub(super) fn with_line_marks(text: &str) -> String {
     marked
 }
 
-/// The line of the template that a place in such a rendering comes from.
+/// Returns the template line of a byte offset in the rendered output of a template with line marks.
 pub(super) fn marked_line(rendered: &str, at: usize) -> usize {
     let before = rendered.get(..at).unwrap_or(rendered);
     let last = before.rfind(LINE_MARK).map(|found| &before[found + LINE_MARK.len()..]);
@@ -65,49 +65,49 @@ pub(super) fn marked_line(rendered: &str, at: usize) -> usize {
 
 const LINE_MARK: &str = "/*@";
 
-/// Expressions that a text may have. Handlebars' parser looks for the line of each from the beginning on.
+/// Maximum number of expressions in a text. Handlebars' parser searches from the start for the line of each one.
 const MAX_TAGS: usize = 5_000;
 
-/// Compiles a template's text; or says what is wrong with it, and where: line and column, both from 1.
+/// Compiles the text of a template. The error has a message and a position: line and column, both 1-based.
 pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, usize)>)> {
     let tags = opened(text);
     if tags > MAX_TAGS {
-        return Err((format!("{tags} expressions in one text, and more than {MAX_TAGS}"), None));
+        return Err((format!("{tags} expressions in one text; the maximum is {MAX_TAGS}"), None));
     }
     if let Some(at) = too_deep(text) {
-        return Err((format!("nested more than {MAX_DEPTH} deep"), Some(position(text, at))));
+        return Err((format!("nested more than {MAX_DEPTH} levels deep"), Some(position(text, at))));
     }
     Template::compile(text).map_err(|error| explain(text, &error))
 }
 
-/// How many expressions begin in a text.
+/// Counts the expressions that a text opens.
 fn opened(text: &str) -> usize {
     text.matches("{{").count()
 }
 
-/// What is wrong with a template's text, and where: line and column, both from 1.
+/// Explains a syntax error: message and position, with line and column 1-based.
 fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
     if let Some((name, at)) = unclosed_block(text) {
-        return (format!("`{{{{#{name}}}}}` is not closed: end it with `{{{{/{name}}}}}`"), Some(position(text, at)));
+        return (format!("`{{{{#{name}}}}}` is not closed; add `{{{{/{name}}}}}`"), Some(position(text, at)));
     }
     if let Some(found) = FILTER.find(text) {
-        let message = "`|` is not Handlebars: the helper comes first, `{{truncate pull_request.title 60}}`".to_owned();
-        return (message, Some(position(text, found.start())));
+        let message = "`|` is not valid in Handlebars; write the helper first: `{{truncate pull_request.title 60}}`";
+        return (message.to_owned(), Some(position(text, found.start())));
     }
     if let Some(found) = EACH_DOT.find(text) {
         let message =
-            "`.` is not a list: name one, `{{#each push.commits}}`; within a loop the item is `this`".to_owned();
+            "`.` is not a list; name a list: `{{#each push.commits}}`; inside the loop, `this` is the item".to_owned();
         return (message, Some(position(text, found.start())));
     }
     let reason = error.reason().to_string();
     if opened(text) > text.matches("}}").count() {
-        return ("`{{` is not closed: `}}` is missing".to_owned(), error.pos());
+        return ("`{{` is not closed; add `}}`".to_owned(), error.pos());
     }
     let reason = reason.trim_start_matches("invalid handlebars syntax: ").trim();
-    (format!("not valid Handlebars: {reason}"), error.pos())
+    (format!("invalid Handlebars syntax: {reason}"), error.pos())
 }
 
-/// The innermost block that was opened and never closed: its name, and the byte at which it opens.
+/// Finds the innermost block that is not closed. Returns its name and the byte offset of its opening tag.
 fn unclosed_block(text: &str) -> Option<(&str, usize)> {
     let mut open = vec![];
     for found in BLOCK.captures_iter(text) {
@@ -123,17 +123,17 @@ fn unclosed_block(text: &str) -> Option<(&str, usize)> {
     open.pop()
 }
 
-/// Depth to which blocks, `{{else if}}` chains and subexpressions may nest. Handlebars' parser takes some stack for each
-/// level.
+/// Maximum nesting depth of blocks, `{{else if}}` chains and subexpressions. Handlebars' parser uses stack space for
+/// each level.
 const MAX_DEPTH: usize = 64;
 
-/// Where a template first nests deeper than [`MAX_DEPTH`], as a byte offset. It is judged without parsing.
+/// Returns the byte offset at which a template first nests deeper than [`MAX_DEPTH`]. Works without parsing.
 fn too_deep(text: &str) -> Option<usize> {
-    // Most templates have fewer blocks and parentheses in all.
+    // Most templates have fewer blocks and parentheses in total.
     if opened(text) <= MAX_DEPTH && text.matches(['(', '[', '{']).count() <= MAX_DEPTH {
         return None;
     }
-    // For each open block, how deep it and the `else` chain within it nest.
+    // Levels of each open block: one, and one per `else` in its chain.
     let (mut open, mut depth) = (vec![], 0_usize);
     let mut at = 0;
     while let Some(start) = text[at..].find("{{").map(|found| at + found) {
@@ -160,11 +160,11 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// One `{{…}}`.
+/// A `{{…}}` tag.
 struct Tag {
     end: usize,
     sort: Sort,
-    /// Depth of parentheses, brackets and braces within it.
+    /// Nesting depth of parentheses, brackets and braces inside the tag.
     parentheses: usize,
 }
 
@@ -205,7 +205,7 @@ impl Tag {
         Self { end, sort, parentheses }
     }
 
-    /// Where an expression ends that begins here, and how deep it nests.
+    /// Returns the end of the expression that starts at `from`, and its nesting depth.
     fn expression(text: &str, from: usize) -> (usize, usize) {
         let bytes = text.as_bytes();
         let (mut at, mut depth, mut deepest, mut quote) = (from, 0_usize, 0, None);
@@ -223,7 +223,7 @@ impl Tag {
             deepest = deepest.max(depth);
             at += 1;
         }
-        // A quote that is never closed is not one: what follows is looked at too.
+        // An unclosed quote does not count as one, so that the text after it is checked as well.
         (if quote.is_some() { from } else { text.len() }, deepest)
     }
 }
@@ -256,7 +256,7 @@ mod tests {
             assert!(too_deep(&nested(open, close, 3_000)).is_some(), "{open}");
             assert!(compile(&nested(open, close, 100_000)).is_err(), "{open}");
         }
-        // A quote without an end hides what follows, from Handlebars too.
+        // An unclosed quote hides the text after it, for Handlebars as well.
         assert!(compile(&nested("{{#if a}}its {{b \"", "{{/if}}", 100_000)).is_err());
         let chain = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if b}}x".repeat(3_000));
         assert!(too_deep(&chain).is_some());
@@ -278,7 +278,7 @@ mod tests {
     fn very_many_expressions_are_refused() {
         assert!(compile(&"{{a}}".repeat(MAX_TAGS)).is_ok());
         let (message, _) = compile(&"{{a}}".repeat(MAX_TAGS + 1)).unwrap_err();
-        assert_eq!(message, "5001 expressions in one text, and more than 5000");
+        assert_eq!(message, "5001 expressions in one text; the maximum is 5000");
     }
 
     #[test]
@@ -287,6 +287,6 @@ mod tests {
         assert_eq!(too_deep(&blocks), None);
         assert!(compile(&nested("{{#if a}}", "{{/if}}", MAX_DEPTH)).is_ok());
         let (message, position) = compile(&nested("{{#if a}}\n", "{{/if}}", MAX_DEPTH + 1)).unwrap_err();
-        assert_eq!((message.as_str(), position), ("nested more than 64 deep", Some((65, 1))));
+        assert_eq!((message.as_str(), position), ("nested more than 64 levels deep", Some((65, 1))));
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::message::{Block, Person, plain_text};
 use crate::source::PROVIDERS;
 
-/// Compiles one file's text in a library of its own.
+/// Loads a library with one file that has this text.
 fn compile(text: &str) -> (Library, Vec<Problem>) {
     compile_as("push", text)
 }
@@ -16,15 +16,15 @@ fn compile_as(name: &str, text: &str) -> (Library, Vec<Problem>) {
     Library::load(directory.path(), "templates")
 }
 
-/// An event, as that of a push.
+/// Returns the event with the kind `push`.
 fn pushed(mut event: Value) -> Value {
     event["kind"] = "push".into();
     event
 }
 
-/// What a template's `line` says of a context.
+/// Renders `line` for a context and returns its plain text.
 fn line_of(line: &str, context: &Value) -> String {
-    // The values are of the test's own, so the paths are.
+    // The lint does not check paths of a foreign template, and the test uses paths that events do not have.
     let (library, problems) = compile_as(FOREIGN, &format!("+++\nline = '''{line}'''\n+++\n"));
     assert!(problems.is_empty(), "{}", problems[0].render(false));
     let rendered = library.render(&Context::new(pushed(context.clone())), Some(FOREIGN));
@@ -38,9 +38,9 @@ fn every_built_in_template_compiles_and_is_there() {
     let mut count = 0;
     for path in BuiltIn::iter() {
         let text = String::from_utf8(BuiltIn::get(&path).unwrap().data.into_owned()).unwrap();
-        let name = path.strip_suffix(PORTABLE).unwrap_or_else(|| panic!("{path} is no template"));
+        let name = path.strip_suffix(PORTABLE).unwrap_or_else(|| panic!("{path} is not a template"));
         let source = Arc::new(SourceFile { path: path.to_string(), text });
-        // As if it were a user's file: what `eject` gives must be fine.
+        // Compiled like a user's file, because `eject` writes these files.
         let kinds = served_by_name(name);
         let (_, problems) = library.compile(name, source, kinds.as_deref());
         let problems: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
@@ -102,7 +102,7 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
     assert_eq!(plain_text(&rendered.message.line), "a file for the kind");
 }
 
-/// The documented examples, and what they give.
+/// Checks the documented examples and their output.
 #[test]
 fn every_helper_does_what_its_example_says() {
     for helper in HELPERS {
@@ -186,8 +186,8 @@ fn output_without_end_is_refused_and_the_next_template_used() {
     assert_eq!(rendered.template, "push");
 }
 
-/// One template for each mistake, in a file that is named after it, and beside it what is said: as a template for pushes, or
-/// for what its name says after the dot.
+/// Checks one template file per error, with the expected problems in a snapshot next to it. Each file is loaded as a
+/// template for `push`, or for the kind after the dot in its name.
 #[test]
 fn mistakes_are_told_where_they_are() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
@@ -213,7 +213,7 @@ fn mistakes_are_told_where_they_are() {
         std::fs::copy(&path, &copy).unwrap();
         let (_, problems) = Library::load(home.path(), "templates");
         std::fs::remove_file(copy).unwrap();
-        assert!(!problems.is_empty(), "{file_name} is fine");
+        assert!(!problems.is_empty(), "{file_name} has no problems");
         let said: Vec<_> = problems.iter().map(|problem| problem.render(false)).collect();
         settings.bind(|| insta::assert_snapshot!(rule, said.join("\n\n")));
         count += 1;
@@ -237,10 +237,10 @@ fn a_partial_is_shared_and_knows_where_it_is_used() {
     let Block::Paragraph(first) = &rendered.message.body[0] else { panic!("{:?}", rendered.message.body) };
     assert_eq!(plain_text(first), "4eb2224 Fix login timeout after a daylight saving change (new)");
     assert!(matches!(first[0], Inline::Code(_)));
-    // Where it is used elsewhere, its paths mean something else.
+    // In another template, its paths have another meaning.
     write("tag.created.md.hbs", "+++\nline = 'x'\n+++\n{{> commit}}");
     let (_, problems) = Library::load(directory.path(), "templates");
-    assert!(problems[0].render(false).contains("an event has no `short`"), "{}", problems[0].render(false));
+    assert!(problems[0].render(false).contains("unknown field `short`"), "{}", problems[0].render(false));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn fields_and_buttons_may_have_conditions_and_be_many() {
     assert_eq!(buttons, ["https://x.example/Bo%20Lindqvist", "https://x.example/Cy%20Okafor"]);
     assert_eq!(message.image.unwrap().as_str(), "https://img.example/482.png");
     assert_eq!(message.time, event.pull_request.unwrap().created);
-    assert_eq!(message.accent, Accent::Neutral, "blank is none");
+    assert_eq!(message.accent, Accent::Neutral, "a blank accent is neutral");
 }
 
 #[test]
@@ -294,7 +294,7 @@ fn what_is_trusted_is_let_through_and_forges_nothing() {
     assert!(!format!("{inlines:?}").contains("Link"), "{inlines:?}");
 }
 
-/// What the kinds are said to hold is what samples hold.
+/// Checks the declared parts of each kind against the samples.
 #[test]
 fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
     let mut met: BTreeMap<Kind, std::collections::BTreeSet<&str>> = BTreeMap::new();
@@ -309,7 +309,7 @@ fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
     }
     for &kind in Kind::ALL.iter().filter(|kind| **kind != Kind::Other) {
         let mut said: std::collections::BTreeSet<&str> = kind.parts().iter().copied().collect();
-        // Most updates have an empty comment, as the sample's.
+        // Most updates have an empty comment, as in the sample.
         if kind == Kind::IssueUpdated {
             assert!(said.remove("comment"));
         }
@@ -325,7 +325,7 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
     let bo = json!({ "id": "bo:1", "name": "Bo **L** <@U0X>" });
     let cy = json!({ "id": "cy:1", "nickname": "cy", "name": "Cy" });
     let nobody = json!({ "id": "no:1", "nickname": "no", "name": "Ana Ruiz" });
-    // What has no id is who the config says by its nickname.
+    // An account without an id is mapped by its nickname.
     let known = [known.as_slice(), &[("ana", "U0A")]].concat();
     let people: People = known.into_iter().map(|(name, id)| (name.to_owned(), person(id))).collect();
     let mut library = Library::built_in().with_people(Arc::new(people));
@@ -336,7 +336,7 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
         ("{{mention bo}}", "Bo **L** <@U0X>", &["U0B"]),
         ("**{{mention all}}**", "Ana Ruiz, Bo **L** <@U0X>, Cy, Ana Ruiz, Bo **L** <@U0X>", &["U0B", "U0C"]),
         ("`{{mention bo}}` and {{mention \"Di Moss\"}}", "Bo **L** <@U0X> and Di Moss", &["U0B", "U0D"]),
-        // What another helper makes of a mention is its text.
+        // Another helper gets the text of a mention.
         ("{{truncate (mention bo) 4}}", "Bo…", &[]),
         ("{{mention \"ana\"}} {{mention actor.name}}", "ana Ana Ruiz", &[]),
         ("{{bo.name}} {{markdown bo.name}}", "Bo **L** <@U0X> Bo L <@U0X>", &[]),
@@ -350,7 +350,7 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
         assert_eq!((plain_text(&message.line).as_str(), ids.as_slice()), (*shown, *pinged), "{template}");
         assert_eq!(message.clone().into_line().pings, message.pings);
     }
-    // Who stands where nobody reads it is not pinged.
+    // A person mentioned in a part that is not shown is not pinged.
     let text = "+++\nline = 'x'\nurl = 'https://x.example/{{mention bo}}'\n[[fields]]\nname = '{{nowhere}}'\nvalue = '{{mention bo}}'\n\
                 [[fields]]\nname = 'Y'\nvalue = '{{mention \"cy\"}}'\n+++\n{{mention \"Di Moss\"}}";
     library.replace(FOREIGN, None, text);
@@ -411,7 +411,7 @@ fn files_that_no_event_and_no_route_uses_are_named() {
     let uses = BTreeMap::from([("release", vec![])]);
     said.extend(library.unused(&uses).iter().map(|problem| problem.render(false)));
     insta::assert_snapshot!("misnamed_files", said.join("\n\n"));
-    // A mark at the beginning is no part of the template.
+    // A byte order mark is not part of the template.
     assert_eq!(
         library.overrides().map(|(name, ..)| name).collect::<Vec<_>>(),
         ["pullrequest.opened", "push", "release"]
@@ -430,7 +430,7 @@ fn a_mistake_in_the_json_of_a_template_is_told_with_its_line() {
     let event = PROVIDERS[0].parse_sample(PROVIDERS[0].sample("push").unwrap()).unwrap().events.remove(0);
     let rendered = library.render_for(&Context::of(&event), None, crate::chat::kind("slack"));
     let failure = rendered.failures[0].to_string();
-    assert!(failure.starts_with("mine/slack/push.json.hbs:6: renders to no JSON"), "{failure}");
+    assert!(failure.starts_with("mine/slack/push.json.hbs:6: renders to invalid JSON"), "{failure}");
 }
 
 #[test]

@@ -32,27 +32,28 @@ async fn each_case_is_answered_as_it_should_be() {
     let signed = |key: &str, body: &str| request(&client, &url, key, "request", body);
 
     let unsigned = client.post(&url).headers(headers()).body(body.clone());
-    let no_signature = said("no X-Hub-Signature header: set the webhook's secret");
+    let no_signature = said("missing `X-Hub-Signature` header; set the webhook's secret to the source's secret");
     assert_eq!(answer(unsigned).await, (401, no_signature));
 
     let (_, signature) = (bitbucket().sign)(&"another secret".to_owned().into(), body.as_bytes());
     for wrong in [signature.as_str(), "sha256=", "sha256", "sha1=00", "", "sha256=zz"] {
         let request = client.post(&url).headers(headers()).header("X-Hub-Signature", wrong).body(body.clone());
-        assert_eq!(answer(request).await, (401, said("signature does not match")), "{wrong}");
+        let mismatch = said("signature does not match; set the webhook's secret to the source's secret");
+        assert_eq!(answer(request).await, (401, mismatch), "{wrong}");
     }
 
     let unknown = request(&client, &service.url("/hooks/nowhere"), key, "request", &body);
     assert_eq!(
         answer(unknown).await,
-        (404, said("there is no source `nowhere`: the webhook's URL ends in `/hooks/bitbucket`"))
+        (404, said("unknown source `nowhere`; the webhook URL must end in `/hooks/bitbucket`"))
     );
-    let nothing = said("nothing is at `/elsewhere`: the webhook's URL ends in `/hooks/bitbucket`");
+    let nothing = said("`/elsewhere` not found; the webhook URL must end in `/hooks/bitbucket`");
     assert_eq!(answer(client.post(service.url("/elsewhere"))).await, (404, nothing));
 
     for method in [Method::GET, Method::PUT, Method::DELETE] {
         let response = client.request(method, &url).send().await.unwrap();
         assert_eq!((response.status().as_u16(), &response.headers()["allow"]), (405, &"POST".parse().unwrap()));
-        assert_eq!(response.json::<Value>().await.unwrap(), said("only POST is understood here"));
+        assert_eq!(response.json::<Value>().await.unwrap(), said("method not allowed: use POST"));
     }
 
     let large = "x".repeat(2 * 1024 * 1024);
@@ -62,15 +63,16 @@ async fn each_case_is_answered_as_it_should_be() {
     assert_eq!(status, 400);
     assert!(broken["error"].as_str().unwrap().starts_with("the body is not valid JSON: "), "{broken}");
     assert_eq!(answer(signed(key, "[]")).await, (400, said("the body is not a JSON object")));
-    let misfit = said("this is no pullrequest:created body: it has no `pullrequest` object");
+    let misfit = said("invalid `pullrequest:created` body: missing object `pullrequest`");
     assert_eq!(answer(signed("pullrequest:created", &body)).await, (400, misfit));
 
     let foreign = body.replace("acme/api", "other/api");
-    assert_eq!(answer(signed(key, &foreign)).await, (403, said("this source may not speak for other/api")));
+    let not_allowed = said("`other/api` is not allowed by the source's `repo`; add it there");
+    assert_eq!(answer(signed(key, &foreign)).await, (403, not_allowed));
     // What names nothing is taken in, and nobody hears of it.
     let (status, nameless) = answer(request(&client, &url, "repo:invented", "nameless", "{}")).await;
     let why = "the request does not name its repository, and no earlier one did";
-    assert_eq!((status, &nameless["events"][0]["silent"]), (202, &json!(why)));
+    assert_eq!((status, &nameless["events"][0]["suppressed"]), (202, &json!(why)));
 
     assert_eq!(answer(signed(key, r#"{"push":{"changes":[]}}"#)).await.0, 202);
     assert_eq!(answer(client.get(service.url("/healthz"))).await, (200, json!({ "status": "ok" })));

@@ -70,7 +70,7 @@ async fn requests_of_other_programs_are_rejected_by_name() {
         let answer = request.send().await.unwrap();
         is_rejected((answer.status().as_u16(), answer.json().await.unwrap()), host);
     }
-    let (_, rejected, _) = home.run(&["events", "--refused"]);
+    let (_, rejected, _) = home.run(&["events", "--rejected"]);
     assert!(rejected.contains("Bitbucket Data Center") && rejected.contains("GitLab"), "{rejected}");
 }
 
@@ -78,11 +78,11 @@ async fn requests_of_other_programs_are_rejected_by_name() {
 async fn an_update_that_changed_nothing_known_is_suppressed_with_a_reason() {
     let home = Home::new(EVERYTHING);
     let service = home.serve();
-    assert_eq!(send(&service, "06-only-target-moved/1-opened").await.1["events"][0]["silent"], Value::Null);
+    assert_eq!(send(&service, "06-only-target-moved/1-opened").await.1["events"][0]["suppressed"], Value::Null);
     for name in ["2-only-the-target-moved", "3-only-updated_on"] {
         let (status, answer) = send(&service, &format!("06-only-target-moved/{name}")).await;
-        let why = "nothing that Hookbell knows of has changed since the pull request was last seen";
-        assert_eq!((status, &answer["events"][0]["silent"]), (202, &json!(why)), "{name}");
+        let why = "no field that Hookbell tracks has changed since the last update of the pull request";
+        assert_eq!((status, &answer["events"][0]["suppressed"]), (202, &json!(why)), "{name}");
     }
 }
 
@@ -146,7 +146,7 @@ async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
         assert_eq!(answer.status(), 404, "{path}");
         let answer: Value = answer.json().await.unwrap();
         assert!(
-            answer["error"].as_str().unwrap().ends_with("the webhook's URL ends in `/hooks/bitbucket`"),
+            answer["error"].as_str().unwrap().ends_with("the webhook URL must end in `/hooks/bitbucket`"),
             "{answer}"
         );
     }
@@ -161,8 +161,8 @@ async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
     }
     let unsigned = client.post(service.url("/hooks/bitbucket")).header("X-Event-Key", "repo:push").body("{}");
     assert_eq!(unsigned.send().await.unwrap().status(), 401);
-    let (code, output, _) = home.run(&["events", "--refused", "--limit", "1000"]);
-    let (rejected, misdirected) = output.split_once("requests that reached no webhook").unwrap();
+    let (code, output, _) = home.run(&["events", "--rejected", "--limit", "1000"]);
+    let (rejected, misdirected) = output.split_once("requests that matched no webhook").unwrap();
     assert_eq!((code, rejected.trim().lines().count(), misdirected.trim().lines().count()), (0, 1, 101), "{output}");
     let line = service.wait_for_log("request reached no webhook");
     assert!(line.contains("path=\"/\"") || line.contains("path="), "{line}");
@@ -254,12 +254,12 @@ async fn a_flow_that_cannot_run_closes_its_channel_with_advice_and_loses_no_mess
         (
             "13a-teams-address-cut-at-first-and",
             "/workflows/x/triggers/manual/paths/invoke?api-version=1",
-            "the address was cut",
+            "the flow URL is incomplete",
         ),
     ] {
         let (channel, delivery, _) = delivered_to("teams", path, name).await;
-        assert_eq!((&channel["state"], &delivery["state"]), (&json!("closed"), &json!("waiting")), "{name}: {channel}");
-        assert!(channel["remedy"].as_str().unwrap().starts_with(advice), "{channel}");
+        assert_eq!((&channel["state"], &delivery["state"]), (&json!("closed"), &json!("queued")), "{name}: {channel}");
+        assert!(channel["help"].as_str().unwrap().starts_with(advice), "{channel}");
     }
 }
 
@@ -276,10 +276,10 @@ async fn what_is_not_the_chats_answer_is_tried_again_and_named() {
         ("teams", FLOW, "17b-gateway-200"),
     ] {
         let (channel, delivery, _) = delivered_to(kind, path, name).await;
-        assert_eq!((&channel["state"], &delivery["state"]), (&json!("open"), &json!("waiting")), "{kind} {name}");
-        let said = delivery["said"].as_str().unwrap();
+        assert_eq!((&channel["state"], &delivery["state"]), (&json!("open"), &json!("queued")), "{kind} {name}");
+        let said = delivery["response"].as_str().unwrap();
         assert_eq!(delivery["outcome"], "not_the_chat", "{kind} {name}: {delivery}");
-        assert!(said.starts_with("this is not the chat's answer: status "), "{said}");
+        assert!(said.starts_with("the response is not from the chat: status "), "{said}");
     }
 }
 
@@ -332,7 +332,7 @@ async fn many_tags_of_one_push_are_one_message() {
     let again = slack.wait_for(2).await[1].to_string();
     assert_eq!(again, message);
     let (_, nothing, left) = home.run(&["replay", "--reroute", last["id"].as_str().unwrap()]);
-    assert!(nothing.is_empty() && left.contains("no route of now sends it where it is not already"), "{left}");
+    assert!(nothing.is_empty() && left.contains("the current routes send it to no new channel"), "{left}");
 }
 
 /// While the rules have mistakes too.

@@ -19,7 +19,7 @@ fn samples_are_listed_and_shown() {
     let (code, shown, _) = home.run(&["sample", "show", "push"]);
     assert_eq!((code, shown.starts_with('{')), (0, true));
     let (code, _, error) = home.run(&["sample", "show", "pusch"]);
-    assert_eq!((code, error.as_str()), (2, "error: there is no sample `pusch`; did you mean `push`?\n"));
+    assert_eq!((code, error.as_str()), (2, "error: unknown sample `pusch`; did you mean `push`?\n"));
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_sample_is_sent_with_the_configs_secret() {
     let (code, _, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/other")]);
     assert_eq!(code, 1);
     assert!(
-        error.contains("answered 404: there is no source `other`: the webhook's URL ends in `/hooks/bitbucket`"),
+        error.contains("answered 404: unknown source `other`; the webhook URL must end in `/hooks/bitbucket`"),
         "{error}"
     );
     service.stop("TERM");
@@ -56,11 +56,11 @@ fn a_sample_that_a_channel_does_not_accept_is_told_so() {
     );
     let service = home.serve();
     let (code, out, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/bitbucket")]);
-    let held =
-        "→ nowhere\n    channel `screen`: the channel does not accept it: `visibility`: `private` is not `public`";
+    let held = "→ not routed\n    channel `screen`: blocked by the channel's `accept` guard: \
+                `visibility`: `private` does not match `public`";
     assert!(code == 0 && out.contains(held), "{out}{error}");
     let (_, events, _) = home.run(&["events"]);
-    assert!(events.contains("nowhere: `screen`: the channel does not accept it"), "{events}");
+    assert!(events.contains("not routed: `screen`: blocked by the channel's `accept` guard"), "{events}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn samples_that_are_named_by_what_came_before_bring_it_along_whatever_was_sent_a
         assert!(said.contains(&format!("  {name} (")), "{name}: {said}");
     }
     let again = send("build.fixed");
-    assert!(again.contains("nowhere: this state of the build was told before"), "{again}");
+    assert!(again.contains("not routed: this state of the build was already reported"), "{again}");
 }
 
 #[test]
@@ -90,13 +90,13 @@ fn render_needs_no_config_and_draws_what_the_console_shows() {
     let (code, drawn, error) = home.run(&["render", "empty.json", "--event", "repo:push", "--chat", "console"]);
     assert_eq!(
         (code, drawn.as_str(), error.as_str()),
-        (0, "", "nothing to tell of `empty.json`: no branch or tag moved\n")
+        (0, "", "nothing to post for `empty.json`: no branch or tag moved\n")
     );
     let (code, _, error) = home.run(&["render", "empty.json", "--chat", "console"]);
     assert_eq!(code, 2);
     assert!(error.contains("add `--event KEY`, as in `--event repo:push`"), "{error}");
     let (code, _, error) = home.run(&["render", "nowhere.json", "--chat", "console"]);
-    assert_eq!((code, error.as_str()), (2, "error: there is no file `nowhere.json`\n"));
+    assert_eq!((code, error.as_str()), (2, "error: the file `nowhere.json` does not exist\n"));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn render_and_check_use_the_configs_templates() {
     assert_eq!((code, drawn.trim_end()), (0, "▌ My main"));
     let (code, said, _) = home.run(&["check"]);
     assert_eq!(code, 0);
-    assert!(said.starts_with("config.toml: fine (1 route, 1 channel, "), "{said}");
+    assert!(said.starts_with("config.toml: ok (1 route, 1 channel, "), "{said}");
 
     std::fs::write(&template, "+++\nline = 'x'\n+++\n{{trunctate push.branch 3}}\n").unwrap();
     let (code, _, error) = home.run(&["check"]);
@@ -118,7 +118,7 @@ fn render_and_check_use_the_configs_templates() {
     std::fs::write(&template, "+++\nline = 'x'\n+++\n{{truncate push.branch (default push.branch)}}\n").unwrap();
     let (code, _, error) = home.run(&["check"]);
     assert_eq!(code, 1);
-    assert!(error.contains("argument 2 must be a whole number, not \"main\" (sample `push`)"), "{error}");
+    assert!(error.contains("argument 2 must be a whole number, found `\"main\"` (sample `push`)"), "{error}");
 }
 
 #[test]
@@ -174,5 +174,5 @@ fn what_a_new_user_asks_next_is_said() {
     let url = service.url("/hooks/bitbucket");
     let (code, out, err) = home.run(&["sample", "send", "build.failed", "--to", &url]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.starts_with("`build.failed` follows `build.started`, which is sent first\n"), "{out}");
+    assert!(out.starts_with("`build.failed` requires `build.started`, which is sent first\n"), "{out}");
 }

@@ -156,10 +156,10 @@ async fn routes_decide_and_the_answer_says_why() {
     {
       "key": "pullrequest:created",
       "kind": "pull_request.opened",
-      "near": [
+      "near_misses": [
         {
-          "route": "everything",
-          "why": "`target_branch`: `main` is not `release/**`"
+          "reason": "`target_branch`: `main` does not match `release/**`",
+          "route": "everything"
         }
       ],
       "routes": []
@@ -197,7 +197,7 @@ async fn hostile_text_in_every_string_breaks_nothing() {
         let (status, answer) = post(&service, sample.key, sample.name, &body).await;
         assert_eq!(status, 202, "{answer}");
         // An update of what is as it was is not told.
-        count += answer["events"].as_array().unwrap().iter().filter(|event| event["silent"].is_null()).count();
+        count += answer["events"].as_array().unwrap().iter().filter(|event| event["suppressed"].is_null()).count();
     }
     assert!(count > 40, "{count}");
     for message in service.next_messages(count) {

@@ -1,6 +1,6 @@
-//! `docs/events.md`, `docs/config.md` and `docs/helpers.md`, made of what the program knows, so that they cannot tell anything else.
+//! `docs/events.md`, `docs/config.md` and `docs/helpers.md`, generated from the program, so that they agree with it.
 //!
-//! `HOOKBELL_DOCS=write cargo test documents` writes it.
+//! `HOOKBELL_DOCS=write cargo test documents` writes them.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -18,9 +18,11 @@ use crate::program::{Home, bitbucket};
 const INTRODUCTION: &str = "\
 # Events
 
-What Hookbell makes of what hosts send: the words that rules (`event = \"…\"`) and templates use. This page is made of the
-program's own tables, samples and schema. `hookbell sample list` lists the samples, `hookbell render NAME --chat console`
-shows one as a message, `hookbell schema event` prints the JSON Schema of an event.
+Hookbell turns the requests of a host into events. Routing rules (`event = \"…\"`) and templates use the names on this
+page. It is generated from the program's tables, samples and schema.
+
+`hookbell sample list` lists the samples, `hookbell render NAME --chat console` shows one as a message, and
+`hookbell schema event` prints the JSON Schema of an event.
 
 ";
 
@@ -46,20 +48,20 @@ fn events(provider: &Provider, sample: &'static Sample) -> Vec<Value> {
 fn written() -> String {
     let provider = bitbucket();
     let mut page = INTRODUCTION.to_owned();
-    page.push_str("## Bitbucket Cloud\n\n| its key | becomes | samples |\n|---|---|---|\n");
+    page.push_str("## Bitbucket Cloud\n\n| event key | kinds | samples |\n|---|---|---|\n");
     for key in provider.keys {
         let code =
             |texts: &mut dyn Iterator<Item = &str>| texts.map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" ");
         let samples = code(&mut provider.samples.iter().filter(|s| s.key == key.name).map(|s| s.name));
-        let samples = if samples.is_empty() { "none: no such body was ever seen".to_owned() } else { samples };
+        let samples = if samples.is_empty() { "none: no body is known".to_owned() } else { samples };
         let kinds = code(&mut key.kinds.iter().map(|kind| kind.as_str()));
         writeln!(page, "| `{}` | {kinds} | {samples} |", key.name).unwrap();
     }
     page.push_str(
-        "\nAny other key is `other`: stored, routable, told plainly. What `pullrequest:updated` is about, and whether a \
-         build is `fixed`, is known\nby comparison with what was seen before. Not told, though acknowledged: updates of \
-         nothing that people would want to hear of\n(`updated_on` alone), a push that moves nothing, spans of a \
-         pipeline's steps and commands, a state that was told before.\n",
+        "\nAny other key becomes `other`: it is stored, can be routed, and is posted in a generic form. The kind of\n\
+         `pullrequest:updated`, and whether a build is `fixed`, come from a comparison with the last known state.\n\n\
+         These are acknowledged and not posted: updates without a relevant change (`updated_on` alone), a push that \
+         moves no ref,\nthe spans of a pipeline's steps and commands, and a state that was posted before.\n",
     );
     kinds(provider, &mut page);
     fields(&mut page);
@@ -67,7 +69,7 @@ fn written() -> String {
 }
 
 fn kinds(provider: &Provider, page: &mut String) {
-    page.push_str("\n## Kinds\n\nEach with what it holds beside `actor` and `repository`, and a sample's message.\n");
+    page.push_str("\n## Kinds\n\nEach kind, with its parts except `actor` and `repository`, and a sample message.\n");
     let library = Library::built_in();
     let console = hookbell::chat::kind("console").unwrap();
     for &kind in Kind::ALL {
@@ -88,7 +90,7 @@ fn kinds(provider: &Provider, page: &mut String) {
         }
         let held: Vec<_> = held.iter().map(|part| format!("`{part}`")).collect();
         if !held.is_empty() {
-            writeln!(page, "Holds {}.", held.join(", ")).unwrap();
+            writeln!(page, "Contains {}.", held.join(", ")).unwrap();
         }
         let message = library.render(&Context::new(shown.unwrap()), None).message;
         writeln!(page, "\n```text\n{}\n```", (console.draw.unwrap())(&message).trim_end()).unwrap();
@@ -98,14 +100,14 @@ fn kinds(provider: &Provider, page: &mut String) {
 /// Every field, by the type that has it.
 fn fields(page: &mut String) {
     let schema = serde_json::to_value(event::schema()).unwrap();
-    page.push_str("\n## Fields\n\nEvery field is there, `null` where it is empty. Times are RFC 3339.\n");
+    page.push_str("\n## Fields\n\nEvery field is present; an empty one is `null`. Times are in RFC 3339 format.\n");
     table("event", &schema, page);
     for (name, definition) in schema["$defs"].as_object().unwrap() {
         if definition["properties"].is_object() {
             table(name, definition, page);
         }
     }
-    page.push_str("\n### Words\n\n| type | its words |\n|---|---|\n");
+    page.push_str("\n### Values\n\n| type | values |\n|---|---|\n");
     for (name, definition) in schema["$defs"].as_object().unwrap() {
         let words = words(definition);
         if !words.is_empty() && name != "Kind" {
@@ -124,7 +126,7 @@ fn table(name: &str, definition: &Value, page: &mut String) {
     let one_line = |text: &Value| text.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
     let about = one_line(&definition["description"]);
     let about = about.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
-    writeln!(page, "\n### {name}\n\n{about}.\n\n| field | type | what it is |\n|---|---|---|").unwrap();
+    writeln!(page, "\n### {name}\n\n{about}.\n\n| field | type | description |\n|---|---|---|").unwrap();
     for (field, schema) in definition["properties"].as_object().unwrap() {
         let about = one_line(&schema["description"]).replace('|', "\\|");
         assert!(!about.is_empty(), "{name}.{field} is not described");
@@ -153,37 +155,43 @@ fn kind_of(schema: &Value) -> String {
 }
 
 const CONFIG: &str = "\
-# The config
+# Configuration
 
-Every key, with what it may be, its default and its meaning. `hookbell check` says what is wrong with a config, and where;
-`hookbell schema config > hookbell.schema.json` writes this page as JSON Schema, and an editor that knows TOML (Even Better
-TOML, taplo) uses it where the first line is `#:schema hookbell.schema.json`. How rules match is in [routing](routing.md).
+This page lists every key, with its type, default and meaning. It is generated from the program. [Routing](routing.md)
+explains how rules match.
 
-- A text of this file can be overridden by an environment variable, `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`; one of an included file cannot.
-- Paths are relative to the file that they stand in.
-- A secret is a text, `{ env = \"NAME\" }`, or `{ file = \"path\" }`; with `generate = true` a missing file is made, of a
-  source. A file is read again when it changes.
-- An edit takes effect when it is saved, whole or not at all; `listen`, `admin_listen` and the store's `url` at the next start.
-- Where this file is no TOML, or with mistakes in `[server]`, `[store]`, `[sources]` or `[admin]`, Hookbell does not start. With any other, events come in and
-  wait, and are routed when it is mended.
+`hookbell check` reports every error with its position. `hookbell schema config > hookbell.schema.json` writes this page
+as JSON Schema. Editors that support TOML schemas (Even Better TOML, taplo) use it if the first line of the file is
+`#:schema hookbell.schema.json`.
+
+- **Environment:** a text in the main file can be overridden by a variable, `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`. A
+  text in an included file cannot.
+- **Paths** are relative to the file that contains them.
+- **Secrets** are a text, `{ env = \"NAME\" }` or `{ file = \"path\" }`. A file is read again when it changes. For a
+  source, `generate = true` creates a missing file.
+- **Edits** take effect when you save them, atomically. `listen`, `admin_listen` and the store's `url` take effect at
+  the next start.
+- **Errors at the start:** Hookbell does not start if the file is not valid TOML, or if `[server]`, `[store]`,
+  `[sources]` or `[admin]` has an error. With any other error it starts, stores events, and routes them once you fix the
+  error.
 ";
 
 fn config() -> String {
     let mut page = CONFIG.to_owned();
     for Table { name, is_list, about, keys } in reference::tables() {
         let title = match (name, is_list) {
-            ("", _) => "At the top".to_owned(),
+            ("", _) => "Top level".to_owned(),
             (name, true) => format!("`[[{name}]]`"),
             (name, false) => format!("`[{name}]`"),
         };
-        writeln!(
-            page,
-            "\n## {title}\n\n{about}\n\n| key | what it may be | default | what it means |\n|---|---|---|---|"
-        )
-        .unwrap();
-        for Entry { key, shape, default, about } in keys {
+        writeln!(page, "\n## {title}\n\n{about}\n\n| key | type | default | description |\n|---|---|---|---|").unwrap();
+        for Entry { key, shape, default, about, is_required } in keys {
             let is_code = default.contains(|c: char| c.is_ascii_digit() || c == '*');
-            let default = if is_code { format!("`{default}`") } else { default.to_owned() };
+            let default = match (is_required, is_code) {
+                (true, _) => "required".to_owned(),
+                (false, true) => format!("`{default}`"),
+                (false, false) => default.to_owned(),
+            };
             writeln!(page, "| `{key}` | {} | {default} | {about} |", shape.words()).unwrap();
         }
     }
@@ -193,11 +201,12 @@ fn config() -> String {
 const HELPERS_PAGE: &str = "\
 # Helpers
 
-What templates may call. Each example is of a push by Ana Ruiz to `feature/_limits_` of acme/api, with two commits shown of three,
-beside a pull request *Add [rate] limits* with two reviewers; a test runs them. An argument that is missing or null is empty.
-[How templates work](templates.md).
+Templates can call these helpers ([how templates work](templates.md)). The page is generated from the program, and a
+test runs the examples. Their event is a push by Ana Ruiz to `feature/_limits_` of acme/api. It has three commits, two
+of which are in the event, and a pull request *Add [rate] limits* with two reviewers. A missing or null argument is
+empty.
 
-| helper | example | gives | what it does |
+| helper | example | output | description |
 |---|---|---|---|
 ";
 

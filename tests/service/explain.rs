@@ -120,10 +120,15 @@ async fn a_stored_event_is_explained_with_all_that_became_of_it() {
     assert!(last.starts_with("pull_request.approved · acme/api · #482"), "{last}");
     let page = explained("https://bitbucket.org/acme/api/pull-requests/482/diff?w=1");
     assert_eq!(page.trim_end(), format!("{}\n\n{}", of_then.trim_end(), last.trim_end()));
-    assert!(home.run(&["explain", "https://bitbucket.org/acme/api/pull-requests/48"]).2.contains("is stored"));
+    assert!(
+        home.run(&["explain", "https://bitbucket.org/acme/api/pull-requests/48"]).2.contains("no stored event matches")
+    );
     // What never came.
     let (code, _, err) = home.run(&["explain", "nothing-like-it"]);
-    assert!(code == 1 && err.contains("no event of `nothing-like-it` is stored") && err.contains("--refused"), "{err}");
+    assert!(
+        code == 1 && err.contains("no stored event matches `nothing-like-it`") && err.contains("--rejected"),
+        "{err}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,13 +138,13 @@ async fn the_rules_of_then_explain_what_came_then() {
     let mut service = home.serve();
     send(&service, 0..1).await;
     home.write_config(&rules(&slack).replace("\"reviews\"", "\"reviews of main\"").replace("final = true", ""));
-    service.wait_for_log("went over to the changed config");
+    service.wait_for_log("configuration reloaded");
     send(&service, 1..2).await;
     let (_, then, _) = home.run(&["explain", "request-0"]);
-    assert!(then.contains("routes, as they were when it came (others are in use now)"), "{then}");
+    assert!(then.contains("routes, in use when the event was received (the current ones differ)"), "{then}");
     assert!(then.contains("yes  reviews ") && then.contains("not read: `reviews` above matched"), "{then}");
     let (_, now, _) = home.run(&["explain", "request-1"]);
-    assert!(now.contains("yes  reviews of main") && !now.contains("as they were"), "{now}");
+    assert!(now.contains("yes  reviews of main") && !now.contains("in use when"), "{now}");
     // Also when nothing runs, and the config has gone.
     assert!(service.stop("TERM").0.success());
     let (_, later, _) = home.run(&["explain", "request-0"]);
@@ -179,22 +184,22 @@ async fn every_rule_has_a_word_on_every_event() {
         let (mutes, routes) = (explained["mutes"].as_array().unwrap(), explained["routes"].as_array().unwrap());
         assert_eq!((mutes.len(), routes.len()), (3, 6));
         for route in routes {
-            assert_eq!(route["matched"].as_bool().unwrap(), route["why"].is_null(), "{explained}");
+            assert_eq!(route["matched"].as_bool().unwrap(), route["reason"].is_null(), "{explained}");
             let ways = route["channels"].as_array().unwrap();
             assert_eq!(ways.is_empty(), !route["matched"].as_bool().unwrap());
-            assert!(ways.iter().all(|way| way["sent"] != way["why"].is_string() || explained["muted"].is_string()));
-            met.insert(route["why"].as_str().unwrap_or("matched")[..7].to_owned());
+            assert!(ways.iter().all(|way| way["sent"] != way["reason"].is_string() || explained["muted"].is_string()));
+            met.insert(route["reason"].as_str().unwrap_or("matched")[..7].to_owned());
         }
-        assert!(mutes.iter().all(|mute| mute["silences"].as_bool().unwrap() == mute["why"].is_null()));
+        assert!(mutes.iter().all(|mute| mute["silences"].as_bool().unwrap() == mute["reason"].is_null()));
         // What was stored of the decision is what is said of it.
-        let stored = event["decision"]["sends"].as_array().map_or(0, Vec::len);
+        let stored = event["decision"]["targets"].as_array().map_or(0, Vec::len);
         let said = routes.iter().flat_map(|route| route["channels"].as_array().unwrap());
-        let silent = explained["silent"].is_string();
-        assert!(silent || said.filter(|way| way["sent"] == true).count() == stored, "{explained}");
+        let suppressed = explained["suppressed"].is_string();
+        assert!(suppressed || said.filter(|way| way["sent"] == true).count() == stored, "{explained}");
         assert_eq!(explained["notes"].as_array().unwrap().len(), 0, "{explained}");
     }
     // All sorts of reasons were among them.
-    for sort in ["matched", "it is s", "not rea", "`event`", "`branch", "`target", "it is f", "exclude"] {
+    for sort in ["matched", "disable", "not rea", "`event`", "`branch", "`target", "`otherw", "exclude"] {
         assert!(met.iter().any(|why| why.starts_with(sort)), "nothing was `{sort}`: {met:?}");
     }
 }
@@ -216,12 +221,15 @@ fn what_might_come_is_explained_without_a_store() {
     let home_of_acme = Home::new(&config);
     let (code, out, err) = home_of_acme.run(&["explain", other.to_str().unwrap(), "--event", "repo:push"]);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("note: source `bitbucket` may not speak for `other/api`: such a request is refused"), "{out}");
+    assert!(
+        out.contains("note: `other/api` is not allowed by `repo` of source `bitbucket`: the request is rejected"),
+        "{out}"
+    );
     // What is misspelt, lies in the way, or cannot be asked.
     let (code, _, err) = home.run(&["explain", "psuh"]);
     assert!(code == 1 && err.contains("did you mean the sample `push`?"), "{err}");
     std::fs::create_dir(home.path().join("push")).unwrap();
     assert_eq!(home.run(&["explain", "push"]).0, 0);
     let (code, _, err) = home.run(&["explain", "push", "--server", "http://127.0.0.1:1"]);
-    assert!(code == 2 && err.contains("explained by the config that is here"), "{err}");
+    assert!(code == 2 && err.contains("explained with the local configuration"), "{err}");
 }

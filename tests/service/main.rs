@@ -23,3 +23,6 @@ mod reload;
 mod restart;
 mod senders;
 mod templates;
+
+/// Held by tests that open hundreds of connections: two at once would starve each other of the processor.
+static MANY_CONNECTIONS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

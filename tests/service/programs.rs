@@ -51,10 +51,10 @@ async fn a_program_that_is_gone_closes_its_channel() {
     let home = Home::new(&config(&program));
     let mut service = home.serve();
     send(&service, 0..2).await;
-    service.wait_for_log("the destination is closed");
+    service.wait_for_log("channel closed");
     let (code, out, _) = home.run(&["channels"]);
     assert_eq!(code, 0);
-    assert!(out.starts_with("build  webhook  closed") && out.contains("2 messages waiting"), "{out}");
+    assert!(out.starts_with("build  webhook  closed") && out.contains("2 messages queued"), "{out}");
     assert!(!out.contains("s3cret"), "{out}");
     assert_eq!(program.came().len(), 1);
 }
@@ -64,5 +64,5 @@ fn a_program_needs_a_secret() {
     let home = Home::new("[channels.build]\nkind = \"webhook\"\nwebhook_url = \"https://ci.example/hook\"\n");
     let (code, _, told) = home.run(&["check"]);
     assert_eq!(code, 1);
-    assert!(told.contains("channel `build` needs `secret`"), "{told}");
+    assert!(told.contains("channel `build` requires `secret`"), "{told}");
 }

@@ -20,7 +20,7 @@ fn replace(path: &Path, text: &str) {
     std::fs::rename(&beside, path).unwrap();
 }
 
-const WENT_OVER: &str = "went over to the changed config";
+const WENT_OVER: &str = "configuration reloaded";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_they_are_mended() {
@@ -42,17 +42,20 @@ async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_th
     send(&service, 2..6).await;
     let (key, body) = sample("push");
     let (status, answer) = post(&service, key, "the-push", &body).await;
-    let said = answer["events"][0]["undecided"].as_str().unwrap();
-    assert!(status == 202 && said.contains("routed when they are mended"), "{answer}");
-    let (_, listed, _) = home.run(&["deliveries", "--state", "undecided"]);
+    let said = answer["events"][0]["pending_routing"].as_str().unwrap();
+    assert!(status == 202 && said.contains("will be routed once the configuration is fixed"), "{answer}");
+    let (_, listed, _) = home.run(&["deliveries", "--state", "pending_routing"]);
     assert_eq!(listed.lines().count(), 1 + 5, "{listed}");
     let (_, explained, _) = home.run(&["explain", "the-push"]);
-    assert!(home.run(&["doctor"]).1.contains("5 events came while the rules had mistakes"));
-    assert!(explained.contains("the rules had mistakes when it came: it waits"), "{explained}");
-    assert!(explained.contains("undecided  dlv_"), "{explained}");
+    assert!(home.run(&["doctor"]).1.contains("5 events pending routing"));
+    assert!(
+        explained.contains("the routing configuration was invalid on arrival; the event will be routed"),
+        "{explained}"
+    );
+    assert!(explained.contains("pending_routing  dlv_"), "{explained}");
     let (admin, _) = service.admin(&home);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("hookbell_undecided 5"), "{metrics}");
+    assert!(metrics.contains("hookbell_pending_routing 5"), "{metrics}");
     // A restart changes nothing of that.
     assert!(service.stop("TERM").0.success());
     let mut service = home.serve();
@@ -66,7 +69,7 @@ async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_th
         let shown: Vec<_> = fake.wait_for(11).await.into_iter().filter(is_review).collect();
         assert_eq!(numbers(&shown), expected);
     }
-    assert_eq!(home.run(&["deliveries", "--state", "undecided"]).1, "");
+    assert_eq!(home.run(&["deliveries", "--state", "pending_routing"]).1, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,22 +79,25 @@ async fn what_is_undecided_is_left_alone_by_replay_and_may_be_dropped() {
     let home = Home::new(&sound.replace("event = \"@all\"", "event = \"@al\""));
     let mut service = home.serve();
     send(&service, 0..2).await;
-    let (_, listed, _) = home.run(&["deliveries", "--state", "undecided"]);
+    let (_, listed, _) = home.run(&["deliveries", "--state", "pending_routing"]);
     let dropped = listed.split_whitespace().find(|word| word.starts_with("dlv_")).unwrap();
     for replay in [&["replay", dropped][..], &["replay", dropped, "--reroute"]] {
         let (_, out, err) = home.run(replay);
-        assert!(format!("{out}{err}").contains("it is undecided, and routed by itself"), "{out}{err}");
+        assert!(
+            format!("{out}{err}").contains("the event is pending routing; it will be routed once the service runs"),
+            "{out}{err}"
+        );
     }
-    assert!(home.run(&["events"]).1.contains("undecided: routed by itself once the rules are sound"));
+    assert!(home.run(&["events"]).1.contains("pending routing: will be routed once the configuration is fixed"));
     assert_eq!(home.run(&["drop", dropped]).0, 0);
     let (_, events, _) = home.run(&["events"]);
-    assert!(events.contains("nowhere: dropped by hand before it was routed"), "{events}");
+    assert!(events.contains("not routed: dropped by an operator before it was routed"), "{events}");
     replace(&home.path().join("config.toml"), &sound);
-    service.wait_for_log("routed what had come while the rules had mistakes");
+    service.wait_for_log("pending events routed");
     assert_eq!(slack.wait_for(1).await.len(), 1);
     // It may still be wanted.
     let (_, out, err) = home.run(&["replay", dropped]);
-    assert!(format!("{out}{err}").contains("it never had a channel"), "{out}{err}");
+    assert!(format!("{out}{err}").contains("the delivery has no channel"), "{out}{err}");
     assert_eq!(home.run(&["replay", dropped, "--reroute"]).0, 0);
     let mut shown = numbers(&slack.wait_for(2).await);
     shown.sort_unstable();
@@ -109,16 +115,16 @@ async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused
     let secret = std::fs::read_to_string(&path).unwrap();
     // An editor may empty a file before it fills it.
     replace(&home.path().join("config.toml"), "");
-    service.wait_for_log("the last valid one stays");
+    service.wait_for_log("the last valid configuration stays");
     replace(&home.path().join("config.toml"), &sound);
-    service.wait_for_log("the config has no mistakes any more, and is what is in use");
+    service.wait_for_log("configuration valid again");
     std::fs::remove_file(&path).unwrap();
-    service.wait_for_log("the last valid one stays");
+    service.wait_for_log("the last valid configuration stays");
     assert!(!path.exists());
     let (_, _, said) = home.run(&["check"]);
     assert!(!path.exists(), "{said}");
     replace(&path, &secret);
-    service.wait_for_log("the config has no mistakes any more, and is what is in use");
+    service.wait_for_log("configuration valid again");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), secret);
 }
 
@@ -126,7 +132,7 @@ async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused
 async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
     let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@al\""));
     let mut service = home.serve();
-    assert!(service.wait_for_log("  channels  ").contains("nothing goes there until the config is mended"));
+    assert!(service.wait_for_log("  channels  ").contains("no messages until the configuration is fixed"));
     send(&service, 0..3).await;
     service.stop("KILL");
     home.write_config(EVERYTHING);
@@ -150,14 +156,14 @@ async fn a_mistake_changes_nothing_and_is_told_to_whoever_asks() {
     let (status, answer) = reload(&token).await;
     assert_eq!((status, &answer["changes"]), (200, &serde_json::json!([])));
     home.write_config(&sound.replace("slack\"\nwebhook", "slak\"\nwebhook"));
-    service.wait_for_log("the changed config has mistakes; the last valid one stays");
+    service.wait_for_log("configuration rejected; the last valid configuration stays");
     let (status, answer) = reload(&token).await;
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("did you mean `slack`?"), "{answer}");
     send(&service, 0..1).await;
     slack.wait_for(1).await;
     // What cannot change while it runs says so.
     home.write_config(&sound.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\""));
-    let line = service.wait_for_log("at the next start only");
+    let line = service.wait_for_log("takes effect after a restart");
     assert!(line.contains("`listen`"), "{line}");
     // By signal: a template, which is in a directory of its own.
     let templates = home.path().join("mine");
@@ -323,7 +329,7 @@ async fn edits_under_load_lose_nothing_and_double_nothing() {
     let mut wanted: BTreeMap<String, usize> = BTreeMap::new();
     for line in listed.lines() {
         let event: Value = serde_json::from_str(line).unwrap();
-        let sends = event["decision"]["sends"].as_array().unwrap();
+        let sends = event["decision"]["targets"].as_array().unwrap();
         assert_eq!(sends.len(), 1, "{event}");
         *wanted.entry(sends[0]["channel"].as_str().unwrap().to_owned()).or_default() += 1;
     }
@@ -359,9 +365,9 @@ async fn a_rejected_config_reaches_the_alerts_readiness_metrics_and_doctor() {
     }
     assert!(text("/metrics").await.contains("hookbell_config_valid 0"));
     let ready = text("/readyz").await;
-    assert!(ready.contains("\"ready\"") && ready.contains("the configuration has errors since 2"), "{ready}");
+    assert!(ready.contains("\"ready\"") && ready.contains("the configuration has been invalid since 2"), "{ready}");
     let (_, doctor, _) = home.run(&["doctor"]);
-    assert!(doctor.contains("WRONG  service  the configuration has errors since"), "{doctor}");
+    assert!(doctor.contains("error  service  the configuration has been invalid since"), "{doctor}");
     replace(&home.path().join("config.toml"), &sound);
     let recovery = slack.wait_for(2).await[1].to_string();
     assert!(recovery.contains("The configuration is valid again"), "{recovery}");

@@ -11,7 +11,7 @@ async fn while_secrets_rotate_the_log_says_which_one_is_still_in_use() {
     let mut service = home.serve();
     let (key, body) = sample("push");
     assert_eq!(post(&service, key, "1", &body).await.0, 202);
-    let line = service.wait_for_log("accepted");
+    let line = service.wait_for_log("request accepted");
     assert!(line.contains("secret=2"), "{line}");
 }
 
@@ -20,7 +20,7 @@ async fn a_source_may_take_unsigned_requests_if_it_says_so() {
     let home = Home::new(&EVERYTHING.replace(&format!("secret = {SECRET:?}"), "unsigned = true"));
     let (code, _, warned) = home.run(&["check"]);
     assert_eq!(code, 0);
-    assert!(warned.contains("takes unsigned requests: whoever knows its address can make up events"), "{warned}");
+    assert!(warned.contains("accepts unsigned requests: anyone who knows its URL can forge events"), "{warned}");
     let mut service = home.serve();
     let (code, sent, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/bitbucket")]);
     assert_eq!((code, error.as_str()), (0, ""), "{sent}");
@@ -44,7 +44,9 @@ async fn requests_from_elsewhere_are_refused_also_behind_a_proxy() {
             (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"].clone())
         }
     };
-    let refused = |client: &str| (403, json!(format!("requests from {client} are not allowed here")));
+    let refused = |client: &str| {
+        (403, json!(format!("client address `{client}` is not allowed; add it to the source's `allow_from`")))
+    };
     assert_eq!(from("104.192.136.7").await.0, 202, "one of Atlassian's");
     assert_eq!(from("198.51.100.9").await.0, 202);
     assert_eq!(from("203.0.113.9").await, refused("203.0.113.9"));
@@ -66,17 +68,20 @@ async fn the_last_refusals_are_kept_with_their_reasons_and_no_more() {
     assert_eq!(wrong.status(), 401);
     assert_eq!(post(&service, key, "2", &body).await.0, 403);
     service.stop("TERM");
-    let (code, lines, _) = home.run(&["events", "--refused", "--limit", "1000"]);
+    let (code, lines, _) = home.run(&["events", "--rejected", "--limit", "1000"]);
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!((code, lines.len()), (0, 100));
     assert!(!lines.iter().any(|line| line.contains('\u{9b}')));
     assert!(lines[0].contains("  bitbucket  127.0.0.1  "), "{}", lines[0]);
-    assert!(lines[0].ends_with("no X-Hub-Signature header: set the webhook's secret"), "{}", lines[0]);
-    assert!(lines[98].ends_with("repo:push  signature does not match"), "{}", lines[98]);
-    assert!(lines[99].ends_with("this source may not speak for acme/api"), "{}", lines[99]);
-    let (_, json, _) = home.run(&["events", "--refused", "--limit", "1", "--json"]);
+    let unsigned = "missing `X-Hub-Signature` header; set the webhook's secret to the source's secret";
+    let mismatch = "repo:push  signature does not match; set the webhook's secret to the source's secret";
+    let not_allowed = "`acme/api` is not allowed by the source's `repo`; add it there";
+    assert!(lines[0].ends_with(unsigned), "{}", lines[0]);
+    assert!(lines[98].ends_with(mismatch), "{}", lines[98]);
+    assert!(lines[99].ends_with(not_allowed), "{}", lines[99]);
+    let (_, json, _) = home.run(&["events", "--rejected", "--limit", "1", "--json"]);
     let refused: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(refused["reason"], "this source may not speak for acme/api");
+    assert_eq!(refused["reason"], not_allowed);
 }
 
 #[tokio::test]
@@ -101,9 +106,9 @@ async fn what_a_source_may_not_speak_of_it_cannot_make_remembered_either() {
     }
     let answer = request(&client, &url, key, "3", &pretence.to_string()).send().await.unwrap();
     let answer = answer.text().await.unwrap();
-    assert!(answer.contains("\"silent\"") && !answer.contains("acme"), "{answer}");
+    assert!(answer.contains("\"suppressed\"") && !answer.contains("acme"), "{answer}");
     let (_, real) = post(&service, key, "4", &failed).await;
-    assert_eq!((&real["events"][0]["kind"], &real["events"][0]["silent"]), (&json!("build.failed"), &Value::Null));
+    assert_eq!((&real["events"][0]["kind"], &real["events"][0]["suppressed"]), (&json!("build.failed"), &Value::Null));
 }
 
 #[tokio::test]
@@ -131,7 +136,7 @@ async fn what_came_in_is_listed_with_where_it_went() {
     let home = Home::new(&EVERYTHING.replace("event = \"@all\"", "event = \"push\""));
     let (code, _, none) = home.run(&["events"]);
     assert_eq!(code, 1);
-    assert!(none.contains("there is no store `hookbell.db` yet: start Hookbell once"), "{none}");
+    assert!(none.contains("the store `hookbell.db` does not exist: start Hookbell once"), "{none}");
     let service = home.serve();
     for (n, name) in ["push", "pull_request.opened"].into_iter().enumerate() {
         let (key, body) = sample(name);
@@ -143,9 +148,10 @@ async fn what_came_in_is_listed_with_where_it_went() {
     let words = |line: &str| {
         line.split("  ").map(str::trim).filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect::<Vec<_>>()
     };
-    assert_eq!(words(lines[0]), ["RECEIVED", "EVENT", "KIND", "REPOSITORY", "ABOUT", "BY", "WENT TO"]);
+    assert_eq!(words(lines[0]), ["RECEIVED", "EVENT", "KIND", "REPOSITORY", "TITLE", "ACTOR", "ROUTED TO"]);
     assert_eq!(words(lines[1])[2..], ["push", "acme/api", "main", "Ana Ruiz", "screen"]);
-    let opened = ["pull_request.opened", "acme/api", "#482 Add rate limits", "Ana Ruiz", "nowhere: no route matched"];
+    let opened =
+        ["pull_request.opened", "acme/api", "#482 Add rate limits", "Ana Ruiz", "not routed: no route matched"];
     assert_eq!(words(lines[2])[2..], opened);
     let (_, lines, more) = home.run(&["events", "--limit", "1"]);
     assert_eq!((lines.lines().count(), more.trim()), (2, "1 of 2; --limit N lists more"));
@@ -174,8 +180,8 @@ async fn the_same_by_a_second_webhook_is_stored_and_told_once() {
     };
     let first = by("repository", "1").await;
     let second = by("workspace", "2").await;
-    let why = format!("another webhook sent the same event just before, as {}", first["request"].as_str().unwrap());
-    assert_eq!(second["events"][0]["silent"], json!(why));
+    let why = format!("duplicate: another webhook already sent this event as {}", first["request"].as_str().unwrap());
+    assert_eq!(second["events"][0]["suppressed"], json!(why));
     assert_eq!(second["events"][0]["routes"], json!([]));
     let third = by("repository", "3").await;
     assert_eq!((&third["request"], &third["duplicate"]), (&first["request"], &json!(true)));
@@ -196,17 +202,18 @@ async fn a_source_speaks_for_its_repositories_also_where_they_are_named_by_id_al
     let (status, answer) = send("pipeline.failed", "1", "", "").await;
     let why = "the request does not name its repository, and no earlier one did";
     assert_eq!(
-        send("other", "0", "\"acme/api\"", "null").await.1["events"][0]["silent"],
+        send("other", "0", "\"acme/api\"", "null").await.1["events"][0]["suppressed"],
         json!(why),
         "nor one of its kind"
     );
-    assert_eq!((status, &answer["events"][0]["silent"]), (202, &json!(why)));
+    assert_eq!((status, &answer["events"][0]["suppressed"]), (202, &json!(why)));
     assert_eq!(send("push", "2", "", "").await.0, 202);
     let (status, answer) = send("pipeline.failed", "3", "\"FAILED\"", "\"ERROR\"").await;
-    assert_eq!((status, &answer["events"][0]["silent"]), (202, &Value::Null));
+    assert_eq!((status, &answer["events"][0]["suppressed"]), (202, &Value::Null));
     assert_eq!(send("project.updated", "4", "", "").await.0, 202, "of this workspace");
     let (status, answer) = send("project.updated", "5", "\"acme\"", "\"evil\"").await;
-    assert_eq!((status, answer["error"].as_str().unwrap()), (403, "this source may not speak for evil"));
+    let not_allowed = "`evil` is not allowed by the source's `repo`; add it there";
+    assert_eq!((status, answer["error"].as_str().unwrap()), (403, not_allowed));
 }
 
 /// Only the body is signed: neither its key nor the host's name for a request.
@@ -233,8 +240,8 @@ async fn a_recorded_delivery_that_is_sent_again_posts_nothing() {
         ("pullrequest:comment_resolved", &commented),
     ] {
         let (status, answer) = post(&service, key, key, body).await;
-        let silent = &answer["events"][0]["silent"];
-        assert!(answer["duplicate"] == true || silent.is_string(), "{key}: {status} {answer}");
+        let suppressed = &answer["events"][0]["suppressed"];
+        assert!(answer["duplicate"] == true || suppressed.is_string(), "{key}: {status} {answer}");
     }
     // A branch that was created, deleted and created again was created twice.
     let (key, created) = sample("branch.created");

@@ -1,4 +1,4 @@
-//! A message as lines of a terminal: a bar in the accent's colour, the title, the text, facts in a column, links.
+//! Renders a message for a terminal: a bar in the accent's colour, the title, the text, fields in a column, links.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use unicode_width::UnicodeWidthStr;
 use super::Layout;
 use crate::message::{Accent, Block, Inline, Message, Ping, WebUrl};
 
-/// The bar at the left of every line, with the space behind it.
+/// Bar at the left of every line, followed by a space.
 const BAR: &str = "▌ ";
 
-/// Draws a message. Every line ends with a line feed.
+/// Renders a message. Every line ends with a line feed.
 pub fn draw(message: &Message, layout: Layout) -> String {
     let mut page = Page { layout, accent: accent(message.accent), lines: vec![] };
     let title = match &message.title {
@@ -46,14 +46,14 @@ const fn accent(accent: Accent) -> Style {
     colour.on_default()
 }
 
-/// A piece of text that looks the same throughout.
+/// Text in one style.
 struct Run<'a> {
     text: Cow<'a, str>,
     style: Style,
     url: Option<&'a WebUrl>,
 }
 
-/// The message's lines, drawn one below the other.
+/// Rendered lines of a message.
 struct Page {
     layout: Layout,
     accent: Style,
@@ -75,7 +75,7 @@ impl Page {
 
     fn blocks(&mut self, blocks: &[Block], indent: &str) {
         for (n, block) in blocks.iter().enumerate() {
-            // A list belongs to the text above it.
+            // A list follows the text above it without a blank line.
             if n > 0 && !matches!(block, Block::List { .. }) {
                 self.lines.push(indent.trim_end().to_owned());
             }
@@ -128,7 +128,7 @@ impl Page {
         }
     }
 
-    /// Facts below each other, their values in one column.
+    /// Renders fields one per line, with their values in a column.
     fn fields(&mut self, message: &Message) {
         let column = message.fields.iter().map(|field| inert(&field.name).width()).max().unwrap_or(0).min(20);
         for field in &message.fields {
@@ -140,7 +140,7 @@ impl Page {
         }
     }
 
-    /// Who is pinged, in the chats in which the config knows them.
+    /// Renders the names of the people who are pinged in the chats in which the configuration knows them.
     fn pings(&mut self, pings: &[Ping]) {
         let names = pings.iter().map(|ping| format!("@{}", inert(&ping.name))).collect::<Vec<_>>().join(" ");
         if !names.is_empty() {
@@ -148,14 +148,14 @@ impl Page {
         }
     }
 
-    /// Small print.
+    /// Renders a dimmed line.
     fn small(&mut self, text: Option<&str>) {
         if let Some(text) = text {
             self.wrapped(&[Run { text: inert(text), style: Style::new().dimmed(), url: None }], "", "");
         }
     }
 
-    /// Where the message leads.
+    /// Renders the links of the message.
     fn links(&mut self, message: &Message) {
         for button in &message.buttons {
             self.link(&format!("{} ", inert(&button.label)), &button.url);
@@ -168,8 +168,8 @@ impl Page {
         }
     }
 
-    /// An address in one piece: a wrapped one cannot be copied. On a terminal that is too narrow for it, what is
-    /// shown is cut, and still leads there.
+    /// Renders a URL on one line, because a wrapped URL cannot be copied. On a terminal that is too narrow, the text is
+    /// cut and still links to the URL.
     fn link(&mut self, label: &str, url: &WebUrl) {
         let mut shown = inert(url.as_str()).into_owned();
         let room = self.layout.width.saturating_sub(BAR.width() + label.width());
@@ -185,7 +185,7 @@ impl Page {
         self.lines.push(line);
     }
 
-    /// Runs as lines of at most the layout's width, broken between words where there are any.
+    /// Wraps runs to the layout's width, between words if possible.
     fn wrapped(&mut self, runs: &[Run<'_>], first_indent: &str, next_indent: &str) {
         let room = |indent: &str| self.layout.width.saturating_sub(BAR.width() + indent.width()).max(10);
         let mut lines = Lines { done: vec![], open: vec![], left: room(first_indent), full: room(next_indent) };
@@ -200,7 +200,7 @@ impl Page {
         lines.end();
         for (n, line) in lines.done.into_iter().enumerate() {
             let mut drawn = if n == 0 { first_indent.to_owned() } else { next_indent.to_owned() };
-            // Neighbours that look alike are painted as one.
+            // Adjacent runs with the same style and URL are painted as one.
             for alike in line.chunk_by(|(a, _), (b, _)| a.style == b.style && a.url == b.url) {
                 if let Some((run, _)) = alike.first() {
                     self.paint(alike.iter().map(|(_, word)| *word), run.style, run.url, &mut drawn);
@@ -210,7 +210,7 @@ impl Page {
         }
     }
 
-    /// Appends a text to a line, in a style, leading to an address.
+    /// Appends a styled text to a line, linked to a URL if there is one.
     fn paint<'a>(
         &self,
         text: impl IntoIterator<Item = &'a str>,
@@ -219,8 +219,8 @@ impl Page {
         line: &mut String,
     ) {
         let style = if self.layout.colour { style } else { Style::new() };
-        // OSC 8: <https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda>. An address that was parsed holds
-        // no control character.
+        // OSC 8: <https://gist.github.com/egmontkob/eb114294efbcd5adb1944c9f3cb5feda>. A parsed URL contains no control
+        // characters.
         let url = url.filter(|_| self.layout.colour);
         if let Some(url) = url {
             let _ = write!(line, "\x1b]8;;{url}\x1b\\");
@@ -234,19 +234,18 @@ impl Page {
     }
 }
 
-/// Words on their way into lines.
+/// Words being wrapped into lines.
 struct Lines<'a> {
     done: Vec<Vec<(&'a Run<'a>, &'a str)>>,
     open: Vec<(&'a Run<'a>, &'a str)>,
-    /// The columns that are left of the open line.
+    /// Columns left in the open line.
     left: usize,
-    /// The columns of the lines after it.
+    /// Columns of each later line.
     full: usize,
 }
 
 impl<'a> Lines<'a> {
-    /// Adds a word, with the spaces behind it. One that is longer than a line is cut between characters as readers count
-    /// them.
+    /// Adds a word with its trailing spaces. A word that is longer than a line is cut between grapheme clusters.
     fn word(&mut self, run: &'a Run<'a>, word: &'a str) {
         let is_long = |left: usize| word.trim_end().width() > left;
         if is_long(self.left) && !self.open.is_empty() {
@@ -266,7 +265,7 @@ impl<'a> Lines<'a> {
         self.open.push((run, rest));
     }
 
-    /// Ends the open line, without the spaces at its end.
+    /// Ends the open line and trims its trailing spaces.
     fn end(&mut self) {
         while let Some((_, word)) = self.open.last_mut() {
             *word = word.trim_end();
@@ -280,7 +279,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Words with the spaces behind them.
+/// Splits a text into words with their trailing spaces.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -292,7 +291,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// How many bytes of a word fit into so many columns: at least one character.
+/// Returns the number of bytes of a word that fit into `columns`; at least one grapheme cluster.
 fn fitting(word: &str, columns: usize) -> usize {
     use unicode_segmentation::UnicodeSegmentation;
     let mut used = 0;
@@ -325,7 +324,7 @@ const fn code_style() -> Style {
     AnsiColor::Cyan.on_default()
 }
 
-/// A message holds no control character; whoever made it by other means than a template may have been careless.
+/// Replaces control characters with spaces. A rendered template contains none, but a message from other code might.
 fn inert(text: &str) -> Cow<'_, str> {
     if text.contains(char::is_control) { text.replace(char::is_control, " ").into() } else { text.into() }
 }

@@ -1,4 +1,4 @@
-//! The terminal that the service runs in: what a newcomer sees first, and what `render` shows a template's author.
+//! The terminal that the service runs in, and the output of `render` for template authors.
 
 mod draw;
 
@@ -12,7 +12,7 @@ use crate::message::Message;
 
 pub use draw::draw;
 
-/// The console, for the list of chats.
+/// Entry of the console in the list of chats.
 pub const KIND: Kind = Kind {
     name: "console",
     domains: &[],
@@ -23,39 +23,39 @@ pub const KIND: Kind = Kind {
     native: None,
 };
 
-/// The widest that a message is laid out: longer lines are hard to read.
-const WIDEST: usize = 100;
+/// Maximum width of a message in columns; longer lines are hard to read.
+const MAX_WIDTH: usize = 100;
 
-/// The narrowest that a message is laid out; narrower terminals wrap by themselves.
-const NARROWEST: usize = 40;
+/// Minimum width of a message in columns; narrower terminals wrap lines themselves.
+const MIN_WIDTH: usize = 40;
 
-/// How messages are laid out.
+/// Layout of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Columns.
+    /// Width in columns.
     pub width: usize,
-    /// Whether colours, weights and links may be used.
+    /// Use colours, weights and links.
     pub colour: bool,
 }
 
 impl Layout {
-    /// As wide as the terminal that standard output is, and coloured if it is one; plain and 80 wide elsewhere.
+    /// Returns the layout for standard output: the terminal's width with colours, or 80 columns without colours.
     pub fn of_stdout() -> Self {
         let width = terminal_size::terminal_size_of(std::io::stdout()).map_or(80, |(width, _)| usize::from(width.0));
         let choice = anstream::AutoStream::choice(&std::io::stdout());
         Self::new(width, choice != anstream::ColorChoice::Never)
     }
 
-    /// This wide, within reason.
+    /// Creates a layout; the width is limited to 40 to 100 columns.
     pub fn new(width: usize, colour: bool) -> Self {
-        Self { width: width.clamp(NARROWEST, WIDEST), colour }
+        Self { width: width.clamp(MIN_WIDTH, MAX_WIDTH), colour }
     }
 }
 
-/// The console as a channel.
+/// Channel that writes to the console.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Console {
-    /// How messages are laid out; by the terminal itself where nothing is said.
+    /// Layout of messages; `None` follows the terminal.
     pub layout: Option<Layout>,
 }
 
@@ -75,7 +75,7 @@ impl Chat for Console {
 
     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         let text = format!("{}\n", body.0);
-        // A terminal may be stopped (Ctrl-S), and then blocks whoever writes.
+        // A stopped terminal (Ctrl-S) blocks the writer.
         let written = tokio::task::spawn_blocking(move || {
             let mut out = std::io::stdout().lock();
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
@@ -88,6 +88,6 @@ impl Chat for Console {
     }
 }
 
-fn retry(said: String) -> Outcome {
-    Outcome::Retry { failure: Failure::new(Reason::Io, said), after: None }
+fn retry(response: String) -> Outcome {
+    Outcome::Retry { failure: Failure::new(Reason::Io, response), after: None }
 }

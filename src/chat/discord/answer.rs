@@ -1,4 +1,4 @@
-//! What Discord's answers mean: a status, and JSON with a code
+//! Meaning of Discord's responses: a status, and JSON with a code
 //! (<https://discord.com/developers/docs/topics/opcodes-and-status-codes#json>).
 
 use std::time::Duration;
@@ -8,17 +8,17 @@ use serde_json::Value;
 use crate::chat::{Failure, Outcome, Reason, Receipt};
 use crate::http_client::{Answer, seconds_of};
 
-/// What an answer means.
+/// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
-    // A ban by address answers with HTML.
+    // The response to a banned IP address is HTML.
     let json: Value = serde_json::from_str(&answer.text).unwrap_or_default();
-    let closed = |reason, remedy| Outcome::Closed(Failure::with_remedy(reason, said(answer, &json), remedy));
+    let closed = |reason, help| Outcome::Closed(Failure::with_help(reason, said(answer, &json), help));
     let rejected = |reason| Outcome::Rejected(Failure::new(reason, said(answer, &json)));
     if answer.status == 429 {
         let after = wait(answer, &json);
         return Outcome::Retry { failure: Failure::new(Reason::RateLimited, said(answer, &json)), after };
     }
-    // Cloudflare's block in Discord's form.
+    // A block by Cloudflare in Discord's format.
     if json["code"] == 40333 {
         return answer.not_the_chat();
     }
@@ -30,29 +30,35 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         return Outcome::Delivered(Receipt { message_id, pause: pause(answer), instead: None });
     }
     match json["code"].as_u64() {
-        Some(10015) => closed(Reason::Gone, "the webhook was deleted: make a new one, and set its address"),
-        Some(10003) => closed(Reason::Gone, "the channel was deleted: make a webhook in another one"),
-        Some(50027) => closed(Reason::Forbidden, "the webhook's token is not right: copy its address again, whole"),
-        Some(50001 | 50013) => closed(Reason::Forbidden, "the webhook may not post there: look at its permissions"),
+        Some(10015) => closed(Reason::Gone, "the webhook was deleted: create a new one and set its URL"),
+        Some(10003) => {
+            closed(Reason::Gone, "the channel was deleted: create a webhook in another channel and set its URL")
+        }
+        Some(50027) => closed(Reason::Forbidden, "the webhook's token is invalid: copy the complete webhook URL again"),
+        Some(50001 | 50013) => {
+            closed(Reason::Forbidden, "the webhook is not allowed to post here: check its permissions")
+        }
         Some(50083 | 160_005) => {
-            closed(Reason::Forbidden, "the thread is archived or locked: open it again, or choose another")
+            closed(Reason::Forbidden, "the thread is archived or locked: reopen it, or use another thread")
         }
         Some(220_001..=220_004) => {
-            closed(Reason::Forbidden, "this is a forum's webhook: add `?thread_id=…` to its address")
+            closed(Reason::Forbidden, "the webhook belongs to a forum: add `?thread_id=…` to its URL")
         }
         Some(200_000 | 200_001) => rejected(Reason::Blocked),
         Some(40005 | 50006 | 50035 | 40060 | 30046) => rejected(Reason::InvalidMessage),
         _ => match (answer.common(), answer.status) {
             (Some(common), _) => common,
-            (None, 404) => closed(Reason::Gone, "there is no webhook at this address: make a new one"),
-            (None, 401 | 403) => closed(Reason::Forbidden, "Discord does not let this webhook post"),
+            (None, 404) => closed(Reason::Gone, "no webhook exists at this URL: create a new one and set its URL"),
+            (None, 401 | 403) => {
+                closed(Reason::Forbidden, "Discord does not allow this webhook to post: check its permissions")
+            }
             (None, 400 | 413) => rejected(Reason::InvalidMessage),
             (None, _) => answer.unexpected(),
         },
     }
 }
 
-/// What Discord said: its own words, and where in the message the fault is.
+/// Returns Discord's error text, its code, and the place of the error in the message.
 fn said(answer: &Answer, json: &Value) -> String {
     let Some(message) = json["message"].as_str() else { return answer.said() };
     let code = json["code"].as_u64().map(|code| format!(" ({code})")).unwrap_or_default();
@@ -60,8 +66,9 @@ fn said(answer: &Answer, json: &Value) -> String {
     answer.saying(&format!("{message}{code}{errors}"))
 }
 
-/// How long to wait after too many messages. The bucket's own header counts in seconds, with fractions; the others count so in
-/// today's API, and in milliseconds where an address leads to an older one: then all three differ by a thousand.
+/// Returns the wait after too many messages. The header of the bucket is in seconds with fractions. The other values
+/// are in seconds in the current API, and in milliseconds in an older one that the webhook URL may name: then they are
+/// about a thousand times the bucket's value.
 fn wait(answer: &Answer, json: &Value) -> Option<Duration> {
     let reset = header(answer, "x-ratelimit-reset-after").and_then(seconds_of);
     let asked = json["retry_after"].as_f64().and_then(seconds_of).max(answer.retry_after());
@@ -75,7 +82,7 @@ fn header(answer: &Answer, name: &str) -> Option<f64> {
     answer.headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// How long to wait before the next message, where this one was the last that the bucket had room for.
+/// Returns the wait before the next message, if this one was the last that fits into the bucket.
 fn pause(answer: &Answer) -> Option<Duration> {
     let used_up = header(answer, "x-ratelimit-remaining").is_some_and(|left| left < 1.0);
     header(answer, "x-ratelimit-reset-after").filter(|_| used_up).and_then(seconds_of)

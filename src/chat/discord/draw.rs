@@ -1,8 +1,8 @@
-//! A message as a Discord embed (<https://discord.com/developers/docs/resources/message#embed-object>).
+//! Renders a message as a Discord embed (<https://discord.com/developers/docs/resources/message#embed-object>).
 //!
-//! Discord's Markdown has backslash escapes, but not in the label of a link and not in code: there, what could be
-//! markup is replaced by characters that look alike. Nothing pings but the ids of the config's people, which alone
-//! `allowed_mentions` allows; within an embed not even these would, so that they stand above it.
+//! Discord's Markdown has backslash escapes, but not in link labels and code: there, markup characters are replaced
+//! with look-alikes. Only the ids of people in the configuration ping, because `allowed_mentions` lists only these.
+//! They are placed above the embed, because mentions in an embed do not ping.
 
 use serde::Serialize;
 
@@ -12,10 +12,10 @@ use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping};
 
-/// No embeds for what a line links to.
+/// Message flag: no embeds for links in a line.
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
 
-/// A drawn message, and what of it Discord counts.
+/// A rendered message, and the lengths that Discord limits.
 pub(super) struct Drawn {
     pub(super) json: String,
     description: usize,
@@ -39,7 +39,7 @@ struct Payload {
     allowed_mentions: Mentions,
 }
 
-/// Which mentions may ping: none of those that Discord finds by itself, and these.
+/// Mentions that may ping: only those listed here, none that Discord parses from the text.
 #[derive(Default, Serialize)]
 pub(super) struct Mentions {
     parse: [&'static str; 0],
@@ -50,7 +50,7 @@ pub(super) struct Mentions {
 }
 
 impl Mentions {
-    /// Discord refuses an id that stands twice.
+    /// Lists each id once, because Discord rejects duplicates.
     pub(super) fn of(pings: &[Ping]) -> Self {
         let mut mentions = Self::default();
         for (_, id) in ids(pings) {
@@ -63,7 +63,7 @@ impl Mentions {
     }
 }
 
-/// Where somebody is pinged, in Discord's form.
+/// Renders mentions in Discord's markup.
 fn pings(pings: &[Ping]) -> String {
     ids(pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ")
 }
@@ -72,7 +72,7 @@ fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
     Ping::of_chat(pings, |person| person.discord.as_deref())
 }
 
-/// A mention of a user or a role.
+/// Returns the markup that mentions a user or a role.
 pub(super) fn mark(id: &str) -> String {
     format!("<@{id}>")
 }
@@ -130,7 +130,7 @@ impl Embed {
     }
 }
 
-/// Draws a message. It may be too large; [`Drawn::fits`] says so.
+/// Renders a message. The result may be too large; check it with [`Drawn::fits`].
 pub(super) fn draw(message: &Message) -> Drawn {
     if message.is_line() {
         return line(message);
@@ -170,7 +170,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     Drawn { json, description, all }
 }
 
-/// A message that is a line alone: text, without an embed.
+/// Renders a message of one line as text without an embed.
 fn line(message: &Message) -> Drawn {
     let pings = pings(&message.pings);
     let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
@@ -202,7 +202,7 @@ fn field(field: &Field) -> Option<EmbedField> {
     let name = escape(&text_that_fits(&field.name, |name| units(&escape(name)) <= limits::FIELD_NAME));
     let value = run_that_fits(&field.value, |value| units(inlines(value).trim()) <= limits::FIELD_VALUE);
     let value = inlines(&value).trim().to_owned();
-    // Short facts stand beside each other.
+    // Short fields share a row.
     let inline = units(&value) <= 60;
     (!name.trim().is_empty() && !value.is_empty()).then_some(EmbedField { name, value, inline })
 }
@@ -223,7 +223,7 @@ pub(super) fn blocks(blocks: &[Block], prefix: &str) -> String {
             continue;
         }
         if !text.is_empty() {
-            // A list belongs to the text above it.
+            // A list follows the text above it without a blank line.
             let gap = if matches!(block, Block::List { .. }) || n == 0 { "\n" } else { "\n\n" };
             text.push_str(&if prefix.is_empty() { gap.to_owned() } else { gap.replace('\n', &format!("\n{prefix}")) });
             text.truncate(text.len() - prefix.len());
@@ -233,12 +233,12 @@ pub(super) fn blocks(blocks: &[Block], prefix: &str) -> String {
     text
 }
 
-/// Every line with what must stand before it.
+/// Adds the prefix to every line.
 fn prefixed(text: &str, prefix: &str) -> String {
     text.lines().map(|line| format!("{prefix}{line}")).collect::<Vec<_>>().join("\n")
 }
 
-/// Discord knows quotes of one depth.
+/// Discord does not support nested quotes.
 fn quote(inner: &[Block], prefix: &str) -> String {
     if prefix.contains('>') { blocks(inner, prefix) } else { blocks(inner, &format!("{prefix}> ")) }
 }
@@ -279,7 +279,7 @@ fn fence(code: &str, prefix: &str) -> String {
     prefixed(&format!("```\n{}\n```", code.replace('`', LIKE_BACKTICK)), prefix)
 }
 
-/// What stands for a backtick where none may stand.
+/// Look-alike of a backtick, for places where a backtick would end the code.
 const LIKE_BACKTICK: &str = "ˋ";
 
 fn inlines(run: &[Inline]) -> String {
@@ -288,7 +288,7 @@ fn inlines(run: &[Inline]) -> String {
     text
 }
 
-/// The marks that are open: one within itself would end it.
+/// Open marks. A mark within itself would end the outer one.
 #[derive(Clone, Copy, Default)]
 struct Marks {
     bold: bool,
@@ -328,7 +328,7 @@ fn inlines_into(run: &[Inline], open: Marks, text: &mut String) {
     }
 }
 
-/// Markup that has spaces within its marks is none.
+/// Puts marks around a text, but not around its leading and trailing spaces, where Discord would not parse them.
 fn wrapped(mark: &str, inner: &str) -> String {
     let core = inner.trim();
     if core.is_empty() {
@@ -343,7 +343,8 @@ fn code_span(code: &str) -> String {
     if code.trim().is_empty() { code } else { format!("`{code}`") }
 }
 
-/// A link's text. Escapes do not work there (<https://github.com/discord/discord-api-docs/issues/6185>).
+/// Renders the label of a link, where escapes do not work
+/// (<https://github.com/discord/discord-api-docs/issues/6185>).
 fn label_into(run: &[Inline], text: &mut String) {
     for inline in run {
         match inline {
@@ -365,7 +366,7 @@ fn label_into(run: &[Inline], text: &mut String) {
     }
 }
 
-/// The nearest character that is no markup.
+/// Returns the most similar character that is not markup.
 const fn look_alike(c: char) -> char {
     match c {
         '[' => '［',
@@ -384,15 +385,15 @@ const fn look_alike(c: char) -> char {
     }
 }
 
-/// Plain text for a place where Markdown is understood. An address stays as it is, for within one an escape would
-/// show, and be part of where it leads.
+/// Escapes plain text for a place where Markdown is parsed. URLs are not escaped, because a backslash in a URL would be
+/// visible and part of its target.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     escape_into(text, &mut escaped);
     escaped
 }
 
-/// What Discord's Markdown may take for markup.
+/// Returns true for characters that Discord's Markdown may parse as markup.
 const fn is_markup(c: char) -> bool {
     matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '#' | '-' | '[' | ']' | '(' | ')' | '<' | '@' | ':')
 }
@@ -414,7 +415,7 @@ fn escape_into(text: &str, escaped: &mut String) {
             rest = &rest[at + 1..];
         }
         escaped.push_str(rest);
-        // `1.` at the beginning of a line begins a list.
+        // `1.` at the start of a line would start a list.
         if n == 0 && word.ends_with('.') && word.len() > 1 && word[..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
         {
             escaped.insert(escaped.len() - 1, '\\');
@@ -422,7 +423,7 @@ fn escape_into(text: &str, escaped: &mut String) {
     }
 }
 
-/// A bare address, of characters that cannot be markup within one.
+/// Returns true for a bare URL without characters that could be markup in a URL.
 fn is_address(word: &str) -> bool {
     let rest = word.strip_prefix("https://").or_else(|| word.strip_prefix("http://"));
     rest.is_some_and(|rest| {

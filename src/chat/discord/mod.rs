@@ -1,4 +1,4 @@
-//! Discord, by webhooks (<https://discord.com/developers/docs/resources/webhook>).
+//! Discord webhooks (<https://discord.com/developers/docs/resources/webhook>).
 
 mod answer;
 mod draw;
@@ -16,7 +16,7 @@ use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::{fit, loss};
 
-/// Discord, for the list of chats.
+/// Entry of Discord in the list of chats.
 pub const KIND: Kind = Kind {
     name: "discord",
     domains: &["discord.com", "discordapp.com"],
@@ -27,41 +27,41 @@ pub const KIND: Kind = Kind {
     native: Some(native::finish),
 };
 
-/// What Discord takes, in UTF-16 units
+/// Limits of Discord; lengths are in UTF-16 units
 /// (<https://discord.com/developers/docs/resources/message#embed-object-embed-limits>).
 mod limits {
-    /// Embeds of a message.
+    /// Embeds in a message.
     pub(super) const EMBEDS: usize = 10;
-    /// `content`: a message without an embed.
+    /// Length of `content`: a message without an embed.
     pub(super) const CONTENT: usize = 2_000;
-    /// An embed's title.
+    /// Length of an embed's title.
     pub(super) const TITLE: usize = 256;
-    /// An embed's text.
+    /// Length of an embed's text.
     pub(super) const DESCRIPTION: usize = 4_096;
-    /// How many fields.
+    /// Fields in an embed.
     pub(super) const FIELDS: usize = 25;
-    /// A field's name.
+    /// Length of a field's name.
     pub(super) const FIELD_NAME: usize = 256;
-    /// A field's value.
+    /// Length of a field's value.
     pub(super) const FIELD_VALUE: usize = 1_024;
-    /// The footer.
+    /// Length of the footer.
     pub(super) const FOOTER: usize = 2_048;
-    /// The author.
+    /// Length of the author's name.
     pub(super) const AUTHOR: usize = 256;
-    /// All of these together.
+    /// Length of all texts of all embeds together.
     pub(super) const ALL: usize = 6_000;
 }
 
-/// Five in two seconds for a webhook, as its headers say, and thirty a minute for a channel, which they do not
-/// (<https://github.com/discord/discord-api-docs/issues/367>).
+/// Rate limits: five messages in two seconds for a webhook (from the response headers), and thirty a minute for a
+/// channel (undocumented: <https://github.com/discord/discord-api-docs/issues/367>).
 const PACE: [Limit; 2] =
     [Limit { messages: 5, within: Duration::from_secs(2) }, Limit { messages: 30, within: Duration::from_secs(60) }];
 
-/// Discord blocks agents that do not name themselves so
+/// Discord blocks clients whose `User-Agent` does not have this format
 /// (<https://discord.com/developers/docs/reference#user-agent>).
 const USER_AGENT: &str = concat!("DiscordBot (https://crates.io/crates/hookbell, ", env!("CARGO_PKG_VERSION"), ")");
 
-/// A channel's webhook.
+/// Webhook of a Discord channel.
 struct Discord(Webhook);
 
 impl Discord {
@@ -71,20 +71,20 @@ impl Discord {
             || target.path().trim_end_matches('/').ends_with("/github")
         {
             return Err(AddressError {
-                message: "this is the address of Discord's Slack or GitHub emulation".to_owned(),
-                help: "leave out what stands behind the webhook's token: `/slack` or `/github`",
+                message: "this URL is for Discord's Slack or GitHub emulation".to_owned(),
+                help: "remove `/slack` or `/github` from the end of the URL",
             });
         }
         check(&target)?;
-        // Without a version, Discord takes an old one, which counts waits in milliseconds.
+        // Without a version, Discord uses an old one, in which waits are in milliseconds.
         let target = target.with_path_prefix("/api/webhooks/", "/api/v10/webhooks/");
-        // Without `wait`, Discord does not say whether the message was taken.
+        // Without `wait`, Discord does not report whether it accepted the message.
         let target = target.with_parameter("wait", "true");
         Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
     }
 }
 
-/// Checks the shape of an address of Discord's; one elsewhere may be a proxy's.
+/// Checks the format of a URL on Discord's domains. A URL on another domain may belong to a proxy.
 fn check(target: &Target) -> Result<(), AddressError> {
     if !target.is_within("discord.com") && !target.is_within("discordapp.com") {
         return Ok(());
@@ -96,12 +96,12 @@ fn check(target: &Target) -> Result<(), AddressError> {
         {
             return Ok(());
         }
-        ["api", ..] => "the webhook's address was cut, or has something behind it",
-        ["channels", ..] => "this is the address of a channel's page, not of its webhook",
-        _ => "this is not the address of a webhook",
+        ["api", ..] => "the webhook URL is incomplete or has extra text at the end",
+        ["channels", ..] => "this is the URL of a channel page, not of a webhook",
+        _ => "this is not a webhook URL",
     };
-    let help =
-        "copy it whole from the channel's settings (Integrations > Webhooks): `https://discord.com/api/webhooks/…/…`";
+    let help = "copy the complete URL from the channel's settings (Integrations > Webhooks): \
+                `https://discord.com/api/webhooks/…/…`";
     Err(AddressError { message: message.to_owned(), help })
 }
 

@@ -1,4 +1,4 @@
-//! Bodies of users' own for Discord: Markdown where Discord finds it, no ping, and its limits.
+//! Bodies of custom templates for Discord: Markdown slots, mentions and limits.
 
 use serde_json::{Map, Value, json};
 
@@ -15,9 +15,9 @@ const DIALECT: Dialect = Dialect {
     mention: |ping| ping.person.discord.as_deref().map(draw::mark),
 };
 
-/// Finishes what a template rendered to.
+/// Completes a body that a template rendered.
 pub(super) fn finish(body: Value) -> Result<String, String> {
-    // Where a helper says whom to ping, they may be, and nobody else.
+    // Only people that a helper mentions may be pinged.
     let mentions = Mentions::of(&pings(&body.to_string()));
     let mut body = DIALECT.turned_back(body)?;
     if let Some(body) = body.as_object_mut() {
@@ -31,7 +31,7 @@ fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
     match key {
         "url" | "icon_url" => Slot::Url,
         "content" | "description" | "title" | "value" => Slot::Markup,
-        // A field's name is read as Markdown, an author's is not.
+        // Discord parses Markdown in a field's name, but not in an author's.
         "name" if within.contains_key("value") => Slot::Markup,
         _ => Slot::Plain,
     }
@@ -42,7 +42,7 @@ fn check(body: &Value) -> Result<(), String> {
     at_most("`content`", units(content), limits::CONTENT, "characters")?;
     let embeds = body["embeds"].as_array().map(Vec::as_slice).unwrap_or_default();
     if content.trim().is_empty() && embeds.is_empty() {
-        return Err("Discord wants `content` or `embeds`".to_owned());
+        return Err("Discord requires `content` or `embeds`".to_owned());
     }
     at_most("`embeds`", embeds.len(), limits::EMBEDS, "embeds")?;
     let mut all = 0;
@@ -63,5 +63,5 @@ fn check(body: &Value) -> Result<(), String> {
             text(&format!("/fields/{field}/value"), limits::FIELD_VALUE)?;
         }
     }
-    at_most("all of `embeds`", all, limits::ALL, "characters")
+    at_most("the text of all `embeds`", all, limits::ALL, "characters")
 }

@@ -18,7 +18,7 @@ fn texts(body: &Value) -> Vec<&str> {
     fields.chain(rest).chain([&body["content"]]).filter_map(Value::as_str).collect()
 }
 
-/// What Discord refuses, by its documents; not by the table that drawing goes by.
+/// Asserts the limits in Discord's documentation, independently of the constants that rendering uses.
 fn check(body: &Value, what: &str) {
     assert_clean(body, what);
     assert_eq!(body["allowed_mentions"], serde_json::json!({ "parse": [] }), "{what}");
@@ -43,10 +43,10 @@ fn check(body: &Value, what: &str) {
     assert!(total > 0 && total <= 6_000, "{what}: {total}");
 }
 
-/// A mention, an emoji or a time that is not escaped.
+/// An unescaped mention, emoji or timestamp.
 static MENTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|[^\\(])<(?:@|#|!|:|a:|t:|at>|id:)").unwrap());
 
-/// Code, in which nothing is looked for.
+/// Code, which is not checked for mentions.
 static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]+`").unwrap());
 
 #[test]
@@ -134,7 +134,7 @@ fn every_answer_leads_where_it_should() {
     }
     let html = answer(429, &[("retry-after", "3600")], "<html>banned</html>");
     assert_eq!(short(&answer::outcome(&html)), "retry rate_limited Some(3600s)");
-    // A webhook's URL without an API version, or a proxy in between: the wait may be in seconds or in milliseconds.
+    // A webhook URL without an API version, or a proxy: the wait may be in seconds or in milliseconds.
     let waits = |reset: &str, after: &str, body: &str| {
         let headers = [("x-ratelimit-reset-after", reset), ("retry-after", after)];
         short(&answer::outcome(&answer(429, &headers, &format!(r#"{{"retry_after":{body}}}"#))))
@@ -152,7 +152,7 @@ fn every_answer_leads_where_it_should() {
 fn what_discord_said_names_the_fault() {
     let text = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":[{"code":"BASE_TYPE_MAX_LENGTH"}]}}}}}"#;
     let Outcome::Rejected(failure) = answer::outcome(&answer(400, &[], text)) else { panic!("not rejected") };
-    assert!(failure.said.starts_with("status 400: Invalid Form Body (50035) {\"embeds\""), "{}", failure.said);
+    assert!(failure.response.starts_with("status 400: Invalid Form Body (50035) {\"embeds\""), "{}", failure.response);
 }
 
 #[test]
@@ -179,10 +179,10 @@ fn who_is_pinged_stands_above_the_embed_and_nobody_else_is() {
     let content = line["content"].as_str().unwrap();
     assert!(content.ends_with(" in acme/api\n<@80351110224678912> <@&165511591545143296>"), "{content}");
     assert_eq!(line["allowed_mentions"], allowed);
-    // As many as may be, below the longest line.
+    // The maximum number of pings, below the longest line.
     let mut full = pinging().into_line();
     let ping = full.pings.remove(0);
-    full.pings = vec![ping; crate::message::people::MOST_PINGS];
+    full.pings = vec![ping; crate::message::people::MAX_PINGS];
     full.line = vec![crate::message::Inline::Text("word ".repeat(1_000))];
     let line: Value = serde_json::from_str(&encode(&full)).unwrap();
     let content = line["content"].as_str().unwrap();

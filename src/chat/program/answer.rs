@@ -1,11 +1,11 @@
-//! What a program's answers mean: its status alone.
+//! Meaning of a program's responses, which depends on the status only.
 
 use crate::chat::{Failure, Outcome, Reason, Receipt};
 use crate::http_client::Answer;
 
-/// What an answer means.
+/// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
-    // A program may answer with what it likes, a web page too.
+    // A program may respond with any body, even a web page.
     if (200..300).contains(&answer.status) && answer.whole {
         return Outcome::Delivered(Receipt::default());
     }
@@ -13,11 +13,11 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         return common;
     }
     match answer.status {
-        // By the Standard Webhooks specification, whoever answers so wants no more of them.
-        410 => Outcome::Closed(Failure::with_remedy(
+        // Standard Webhooks specification: a receiver that responds with 410 wants no more webhooks.
+        410 => Outcome::Closed(Failure::with_help(
             Reason::Gone,
             answer.said(),
-            "the program says that it wants no more events: take the channel out of the config, or reopen it",
+            "the program does not want any more events: remove the channel from the configuration, or reopen it",
         )),
         _ => answer.unexpected(),
     }

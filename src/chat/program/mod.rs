@@ -1,9 +1,10 @@
-//! Programs: `kind = "webhook"`. They get the event itself, as JSON, signed as the Standard Webhooks specification says
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>), so that a push can
-//! start a build.
+//! Programs: `kind = "webhook"`. A program receives the event itself as JSON, for example to start a build after a
+//! push. Requests are signed according to the Standard Webhooks specification
+//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 //!
-//! `webhook-id` is the delivery's id, the same for each attempt: by it a program knows what it has seen. The timestamp is
-//! the attempt's, because receivers refuse old ones; it is signed with the id and the body.
+//! `webhook-id` is the id of the delivery, the same for each attempt, so that a program can detect repeated requests.
+//! `webhook-timestamp` is the time of the attempt, because receivers reject old timestamps. The signature covers the
+//! id, the timestamp and the body.
 
 mod answer;
 
@@ -23,7 +24,7 @@ use crate::http_client::Target;
 use crate::message::{Message, plain_text};
 use crate::store::now;
 
-/// Programs, for the list of chats.
+/// Entry of programs in the list of chats.
 pub const KIND: Kind = Kind {
     name: "webhook",
     domains: &[],
@@ -34,10 +35,10 @@ pub const KIND: Kind = Kind {
     native: None,
 };
 
-/// What stands before a secret that is written in base64, as the specification has it.
+/// Prefix of a base64 secret in the specification's format.
 const PREFIX: &str = "whsec_";
 
-/// A program's address, and the key that requests are signed with.
+/// Webhook of a program, and the key that signs its requests.
 struct Program {
     webhook: Webhook,
     key: SecretSlice<u8>,
@@ -49,8 +50,8 @@ impl Program {
             Some(secret) => key(secret)?,
             None => {
                 return Err(AddressError {
-                    message: "a `webhook` channel needs a `secret`: its requests are signed with it".to_owned(),
-                    help: "add `secret = { file = \"program.secret\" }`; the program verifies with the same",
+                    message: "a `webhook` channel needs a `secret` to sign its requests".to_owned(),
+                    help: "add `secret = { file = \"program.secret\" }`; the program verifies with the same secret",
                 });
             }
         };
@@ -58,9 +59,9 @@ impl Program {
         Ok(Self { webhook: Webhook::new(target, address.http, address.pace, &[]), key })
     }
 
-    /// The headers that sign a body at a moment, in seconds since 1970.
+    /// Returns the headers that sign a body. `seconds` is the timestamp, in seconds since 1970.
     fn signed(&self, id: &str, seconds: i64, body: &str) -> HeaderMap {
-        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length; the Result is of the trait's")]
+        #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length; the trait returns a Result")]
         let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("any key length");
         mac.update(format!("{id}.{seconds}.{body}").as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
@@ -74,19 +75,19 @@ impl Program {
     }
 }
 
-/// What a program gets of an event.
+/// Returns the body that a program receives for an event.
 pub fn body(event: &Value) -> String {
     json!({ "type": event["kind"], "timestamp": event["time"], "data": event }).to_string()
 }
 
-/// What is signed with: the bytes behind `whsec_`, or a secret of another form as it is.
+/// Returns the signing key: the decoded base64 after `whsec_`, or the bytes of a secret without this prefix.
 fn key(secret: &SecretString) -> Result<SecretSlice<u8>, AddressError> {
     let text = secret.expose_secret();
     let Some(encoded) = text.strip_prefix(PREFIX) else { return Ok(text.as_bytes().to_vec().into()) };
     let key = STANDARD.decode(encoded).ok().filter(|key| !key.is_empty());
     key.map(Into::into).ok_or_else(|| AddressError {
-        message: "the `secret` begins with `whsec_`, and what follows is no base64".to_owned(),
-        help: "copy it whole, or use a secret of another form: it is taken as it is",
+        message: "the `secret` starts with `whsec_`, but the rest is not valid base64".to_owned(),
+        help: "copy the whole secret, or use one without the prefix `whsec_`, which is used as is",
     })
 }
 
@@ -100,7 +101,7 @@ impl Chat for Program {
         self.webhook.pace()
     }
 
-    /// What is not about an event (a test) is told by its line.
+    /// A message that is not about an event (a test) is sent as its line.
     fn encode(&self, message: &Message) -> Body {
         let text = plain_text(&message.line);
         Body(json!({ "type": "hookbell.message", "timestamp": message.time, "data": { "text": text } }).to_string())

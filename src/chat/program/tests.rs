@@ -10,7 +10,8 @@ fn program(secret: &str) -> Result<Program, AddressError> {
     Program::new(Address { url, http, pace: None, secret: Some(secret.into()) })
 }
 
-/// The specification's own example (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+/// Example of the specification
+/// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 #[test]
 fn the_specifications_example_is_signed_as_it_says() {
     let program = program("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
@@ -25,7 +26,7 @@ fn a_secret_is_taken_as_it_is_or_as_the_specification_writes_it() {
     assert!(program("any text").is_ok());
     for wrong in ["whsec_???", "whsec_"] {
         let error = program(wrong).err().unwrap();
-        assert!(error.message.contains("no base64") && !error.message.contains("???"), "{}", error.message);
+        assert!(error.message.contains("not valid base64") && !error.message.contains("???"), "{}", error.message);
     }
 }
 

@@ -1,30 +1,33 @@
-//! What Slack's answers mean: a status and one word. The pairing of the two has varied, so the word counts first.
+//! Meaning of Slack's responses: a status and an error word. Slack has paired them differently over time, so the word
+//! is checked first.
 //!
-//! Words: <https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks>, and reports.
+//! Words: <https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks>, and user reports.
 
 use crate::chat::{Failure, Outcome, Reason, Receipt};
 use crate::http_client::Answer;
 
-/// What an answer means.
+/// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     let word = answer.text.trim();
     if answer.status == 200 && word == "ok" {
         return Outcome::Delivered(Receipt::default());
     }
-    let closed = |reason, remedy| Outcome::Closed(Failure::with_remedy(reason, answer.said(), remedy));
+    let closed = |reason, help| Outcome::Closed(Failure::with_help(reason, answer.said(), help));
     let rejected = |reason| Outcome::Rejected(Failure::new(reason, answer.said()));
     match word {
         "no_service" | "no_active_hooks" | "no_team" | "invalid_token" => {
-            closed(Reason::Gone, "the webhook was removed or its app disabled: make a new one, and set its address")
+            closed(Reason::Gone, "the webhook was removed or its app was disabled: create a new one and set its URL")
         }
         "channel_not_found" => {
-            closed(Reason::Gone, "the webhook's channel was deleted: make a webhook for another channel")
+            closed(Reason::Gone, "the channel was deleted: create a webhook for another channel and set its URL")
         }
-        "channel_is_archived" => closed(Reason::Gone, "unarchive the channel, or make a webhook for another one"),
+        "channel_is_archived" => closed(Reason::Gone, "unarchive the channel, or create a webhook for another channel"),
         "action_prohibited" | "posting_to_general_channel_denied" => {
-            closed(Reason::Forbidden, "the workspace's owners do not let this webhook post there: ask them")
+            closed(Reason::Forbidden, "the workspace does not allow this webhook to post there: ask a workspace owner")
         }
-        "user_not_found" => closed(Reason::Gone, "the webhook posts to a user who is gone: make a new one"),
+        "user_not_found" => {
+            closed(Reason::Gone, "the webhook posts to a user who no longer exists: create a new one and set its URL")
+        }
         "rollup_error" => Outcome::Retry { failure: Failure::new(Reason::ServerError, answer.said()), after: None },
         "invalid_payload"
         | "invalid_blocks"
@@ -37,9 +40,11 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         _ => match (answer.common(), answer.status) {
             (Some(common), _) => common,
             (None, 404 | 410) => {
-                closed(Reason::Gone, "there is no webhook at this address: make a new one, and set its address")
+                closed(Reason::Gone, "no webhook exists at this URL: create a new one and set its URL")
             }
-            (None, 401 | 403) => closed(Reason::Forbidden, "the workspace does not let this webhook post"),
+            (None, 401 | 403) => {
+                closed(Reason::Forbidden, "the workspace does not allow this webhook to post: ask a workspace owner")
+            }
             (None, 200..=299) => answer.not_the_chat(),
             (None, _) => answer.unexpected(),
         },

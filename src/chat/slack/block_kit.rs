@@ -1,5 +1,5 @@
-//! The rules of Block Kit, for bodies that users' templates write: types, required and allowed fields, lengths
-//! (<https://docs.slack.dev/reference/block-kit>). Slack answers `invalid_blocks` to anything else.
+//! Block Kit rules for bodies of custom templates: types, required and allowed fields, lengths
+//! (<https://docs.slack.dev/reference/block-kit>). Slack rejects other bodies with `invalid_blocks`.
 
 use serde_json::{Map, Value};
 
@@ -8,8 +8,7 @@ use crate::chat::native::at_most;
 use crate::message::fit::units;
 use crate::problem::nearest;
 
-/// A block or an element: its type, the fields that it must have and may have. `None` for those whose fields are not
-/// checked.
+/// Type of a block or an element, with its fields. `None` for types whose fields are not checked.
 struct Sort {
     name: &'static str,
     fields: Option<Fields>,
@@ -17,7 +16,7 @@ struct Sort {
 
 struct Fields {
     required: &'static [&'static str],
-    /// One of these must be there, if there are any.
+    /// At least one of these is required, if there are any.
     one_of: &'static [&'static str],
     optional: &'static [&'static str],
 }
@@ -63,7 +62,7 @@ const BLOCKS: &[Sort] = &[
     known("task_card"),
 ];
 
-/// What `actions` holds and a section's `accessory` may be.
+/// Elements of `actions`, and of a section's `accessory`.
 const ELEMENTS: &[Sort] = &[
     sort("button", &["text"], &[], &["action_id", "url", "value", "style", "confirm", "accessibility_label"]),
     sort("image", &["alt_text"], &["image_url", "slack_file"], &[]),
@@ -86,14 +85,14 @@ const ELEMENTS: &[Sort] = &[
     known("workflow_button"),
 ];
 
-/// What `context` holds.
+/// Elements of `context`.
 const CONTEXT: &[Sort] = &[
     sort("image", &["alt_text"], &["image_url", "slack_file"], &[]),
     sort("mrkdwn", &["text"], &[], &["verbatim"]),
     sort("plain_text", &["text"], &[], &["emoji"]),
 ];
 
-/// What `rich_text` holds.
+/// Elements of `rich_text`.
 const RICH: &[Sort] = &[
     sort("rich_text_section", &["elements"], &[], &[]),
     sort("rich_text_list", &["style", "elements"], &[], &["indent", "offset", "border"]),
@@ -101,7 +100,7 @@ const RICH: &[Sort] = &[
     sort("rich_text_quote", &["elements"], &[], &["border"]),
 ];
 
-/// What the parts of `rich_text` hold.
+/// Elements within the elements of `rich_text`.
 const INLINE: &[Sort] = &[
     sort("text", &["text"], &[], &["style"]),
     sort("link", &["url"], &[], &["text", "unsafe", "style"]),
@@ -115,13 +114,13 @@ const INLINE: &[Sort] = &[
     sort("team", &["team_id"], &[], &["style"]),
 ];
 
-/// Text objects of either kind.
+/// Text objects of both types.
 const TEXTS: &[Sort] = &[sort("plain_text", &["text"], &[], &["emoji"]), sort("mrkdwn", &["text"], &[], &["verbatim"])];
 
-/// Where Slack takes plain text alone.
+/// Text objects where only plain text is allowed.
 const PLAIN: &[Sort] = &[sort("plain_text", &["text"], &[], &["emoji"])];
 
-/// Checks all blocks of a message, also those of its attachments.
+/// Checks all blocks of a message, including those of its attachments.
 pub(super) fn check(body: &Value) -> Result<(), String> {
     if let Some(found) = body.get("blocks") {
         blocks(found, "blocks")?;
@@ -197,7 +196,7 @@ fn image(object: &Map<String, Value>, path: &str) -> Result<(), String> {
     at_most_units(object, "image_url", limits::TEXT, path)
 }
 
-/// Each of `elements`.
+/// Checks each of `elements`.
 fn each(
     object: &Map<String, Value>,
     path: &str,
@@ -218,12 +217,12 @@ fn text_object(found: &Value, sorts: &'static [Sort], most: usize, path: &str) -
     let (_, object) = typed(found, sorts, &[], path)?;
     at_most_units(object, "text", most, path)?;
     if object.get("text").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err(format!("`{path}.text` is empty, which Slack refuses"));
+        return Err(format!("`{path}.text` is empty, which Slack rejects"));
     }
     Ok(())
 }
 
-/// An object of one of these types, with the fields that it must have and no others.
+/// Checks that an object has one of these types, its required fields, and no unknown fields.
 fn typed<'a>(
     found: &'a Value,
     sorts: &'static [Sort],
@@ -243,10 +242,10 @@ fn typed<'a>(
     let Some(fields) = &sort.fields else { return Ok((sort.name, object)) };
     let has = |key: &&&str| object.get(**key).is_some_and(|value| !value.is_null());
     if let Some(missing) = fields.required.iter().find(|key| !has(key)) {
-        return Err(format!("`{path}`: a `{name}` needs `{missing}`"));
+        return Err(format!("`{path}`: `{name}` requires `{missing}`"));
     }
     if !fields.one_of.is_empty() && !fields.one_of.iter().any(|key| has(&key)) {
-        return Err(format!("`{path}`: a `{name}` needs `{}`", fields.one_of.join("` or `")));
+        return Err(format!("`{path}`: `{name}` requires `{}`", fields.one_of.join("` or `")));
     }
     let allowed = || {
         let own = fields.required.iter().chain(fields.one_of).chain(fields.optional);
@@ -254,7 +253,7 @@ fn typed<'a>(
     };
     if let Some(unknown) = object.keys().find(|key| !allowed().any(|known| known == key.as_str())) {
         let near = nearest(unknown, allowed()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(format!("`{path}`: a `{name}` has no `{unknown}`{near}"));
+        return Err(format!("`{path}`: unknown field `{unknown}` in `{name}`{near}"));
     }
     Ok((sort.name, object))
 }
@@ -318,7 +317,7 @@ mod tests {
             ),
             (json!({ "text": text }), "`blocks[0]` has no `type`; expected one of: section, "),
             (json!("x"), "`blocks[0]` must be an object"),
-            (json!({ "type": "section" }), "`blocks[0]`: a `section` needs `text` or `fields`"),
+            (json!({ "type": "section" }), "`blocks[0]`: `section` requires `text` or `fields`"),
             (json!({ "type": "section", "text": "t" }), "`blocks[0].text` must be an object"),
             (
                 json!({ "type": "section", "text": { "type": "markdown", "text": "t" } }),
@@ -327,16 +326,16 @@ mod tests {
             (json!({ "type": "section", "text": { "type": "mrkdwn", "text": "" } }), "`blocks[0].text.text` is empty"),
             (
                 json!({ "type": "section", "txt": plain, "text": text }),
-                "a `section` has no `txt`; did you mean `text`?",
+                "`blocks[0]`: unknown field `txt` in `section`; did you mean `text`?",
             ),
             (json!({ "type": "header", "text": text }), "`blocks[0].text.type`: `mrkdwn` is not valid here"),
             (
                 json!({ "type": "header", "text": { "type": "plain_text", "text": "x".repeat(151) } }),
-                "`blocks[0].text.text` has 151 characters; at most 150",
+                "`blocks[0].text.text` has 151 characters; the maximum is 150",
             ),
             (
                 json!({ "type": "context", "elements": vec![text.clone(); 11] }),
-                "`blocks[0].elements` has 11 elements; at most 10",
+                "`blocks[0].elements` has 11 elements; the maximum is 10",
             ),
             (
                 json!({ "type": "context", "elements": [{ "type": "button", "text": plain }] }),
@@ -351,7 +350,7 @@ mod tests {
                 "expected one of: primary, danger",
             ),
             (json!({ "type": "actions", "elements": "x" }), "`blocks[0].elements` must be a list"),
-            (json!({ "type": "image", "image_url": "https://x.example" }), "a `image` needs `alt_text`"),
+            (json!({ "type": "image", "image_url": "https://x.example" }), "`image` requires `alt_text`"),
             (
                 json!({ "type": "rich_text", "elements": [{ "type": "rich_text_list", "style": "dots", "elements": [] }] }),
                 "expected one of: bullet, ordered",

@@ -1,9 +1,9 @@
-//! A message in Slack's Block Kit (<https://docs.slack.dev/reference/block-kit>).
+//! Renders a message in Slack's Block Kit (<https://docs.slack.dev/reference/block-kit>).
 //!
-//! The headline stands in the message itself, the rest in an attachment, for the bar in the accent's colour. All text
-//! is in `rich_text` and `plain_text`, which Slack does not search for markup: there is no way to escape `*` and `_`
-//! in its `mrkdwn`. Only `text`, for notifications, is `mrkdwn`; there `&`, `<` and `>` are escaped, so that nothing in
-//! it mentions or links.
+//! The headline is in the message itself. The rest is in an attachment, which shows a bar in the accent's colour. All
+//! text is in `rich_text` and `plain_text`, which Slack does not parse as markup, because `*` and `_` cannot be escaped
+//! in `mrkdwn`. Only `text`, for notifications, is `mrkdwn`; `&`, `<` and `>` are escaped in it, so that it contains no
+//! mentions or links.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::message::flatten::flatten;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
 
-/// A drawn message, and what of it Slack counts.
+/// A rendered message, and the sizes that Slack limits.
 pub(super) struct Drawn {
     pub(super) json: String,
     blocks: usize,
@@ -76,7 +76,7 @@ enum Rich {
     },
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -131,7 +131,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// `emoji: false`: what strangers write between colons stays that.
+    /// Creates a text in which Slack does not replace `:name:` with emoji, because the text is untrusted.
     pub(super) fn new(text: String) -> Self {
         Self { r#type: "plain_text", text, emoji: false }
     }
@@ -145,7 +145,7 @@ struct Button {
     url: WebUrl,
 }
 
-/// Draws a message. It may be too large; [`Drawn::fits`] says so.
+/// Renders a message. The result may be too large; check it with [`Drawn::fits`].
 pub(super) fn draw(message: &Message) -> Drawn {
     let mut headline = vec![];
     headline.extend(message.author.clone().map(context));
@@ -156,7 +156,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     headline.extend(pings(&message.pings));
     let mut rest = vec![];
     rest.extend(rich(body(&message.body)));
-    // What is in the picture, the message says elsewhere.
+    // The message describes the picture elsewhere, so its title is enough.
     let alt_text = || message.title.clone().unwrap_or_else(|| plain_text(&message.line));
     let image = message.image.clone();
     rest.extend(image.map(|image_url| Layout::Image { image_url, alt_text: cut_text(&alt_text(), limits::ALT) }));
@@ -174,7 +174,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     Drawn { json, blocks, all_texts: counted.all, longest_text: counted.longest }
 }
 
-/// What a phone shows, and a screen reader reads.
+/// Renders the text for notifications and screen readers.
 fn notification(message: &Message) -> String {
     let line = plain_text(&message.line);
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
@@ -199,7 +199,7 @@ fn titled(title: &str, url: Option<&WebUrl>) -> Leaf {
     }
 }
 
-/// Who is pinged stands in the message itself: an attachment may be folded.
+/// Renders mentions for the message itself, because Slack may fold an attachment.
 fn pings(pings: &[Ping]) -> Option<Layout> {
     let mut elements = vec![];
     for (_, id) in Ping::of_chat(pings, |person| person.slack.as_deref()) {
@@ -225,8 +225,8 @@ fn context(text: String) -> Layout {
     Layout::Context { elements: vec![Plain::new(text)] }
 }
 
-/// The text. Slack puts neither a line end nor space between two sections, so paragraphs that follow each other are
-/// one section, with both in it.
+/// Renders the body. Slack puts neither a line break nor space between two sections, so consecutive paragraphs are
+/// joined into one section, with blank lines between them.
 fn body(blocks: &[Block]) -> Vec<Rich> {
     let mut elements = vec![];
     for block in blocks {
@@ -267,8 +267,8 @@ fn preformatted(code: &str) -> Option<Rich> {
     (!code.trim().is_empty()).then(|| Rich::Preformatted { elements: vec![leaf] })
 }
 
-/// Slack's lists hold sections alone: a list within an item is a list of its own, indented, after which the outer one
-/// goes on.
+/// Renders a list. Slack's lists contain sections only, so a nested list becomes an indented list of its own, after
+/// which the outer list continues.
 fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec<Rich>) {
     let style = if start.is_some() { "ordered" } else { "bullet" };
     let first = start.unwrap_or(1).max(1) - 1;
@@ -299,7 +299,7 @@ fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec
     }
 }
 
-/// Facts, a line each.
+/// Renders fields, one per line.
 fn fields(fields: &[Field]) -> Option<Layout> {
     let mut elements = vec![];
     for field in fields {
@@ -371,7 +371,7 @@ fn is_empty(element: &Rich) -> bool {
     }
 }
 
-/// The texts of blocks, as Slack counts them.
+/// Lengths of the texts in blocks, as Slack counts them.
 #[derive(Default)]
 struct Counted {
     all: usize,

@@ -1,5 +1,5 @@
-//! What is sent in place of a message that Slack rejects: made of the body that was rejected, so that it serves one that
-//! a template wrote in Block Kit too.
+//! Replacements for a body that Slack rejects. They are derived from the rejected body, so that they also work for a
+//! body that a Block Kit template rendered.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -11,16 +11,16 @@ use super::draw::Plain;
 use super::limits;
 use crate::message::WebUrl;
 use crate::message::fit::cut_text;
-use crate::message::people::MOST_PINGS;
+use crate::message::people::MAX_PINGS;
 
-/// The same message as plain text, made of what was drawn before; who was pinged still is.
+/// Converts a rendered message to plain text. Links and pings are kept.
 pub(super) fn plain(drawn: &str) -> Option<String> {
     let payload: Value = serde_json::from_str(drawn).ok()?;
     let text = payload["text"].as_str()?;
     let mut marks: Vec<_> = MARK.find_iter(text).map(|mark| mark.as_str().to_owned()).collect();
     collect_marks(&payload, &mut marks);
-    let marks = distinct(marks, MOST_PINGS);
-    // Outside `mrkdwn` nothing is escaped, and no mark means anything.
+    let marks = distinct(marks, MAX_PINGS);
+    // In plain text, nothing is escaped and marks have no effect.
     let shown = MARK.replace_all(text, "").replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&");
     let shown = cut_text(shown.trim(), limits::TEXT);
     let mut blocks = vec![];
@@ -31,12 +31,12 @@ pub(super) fn plain(drawn: &str) -> Option<String> {
         blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": marks.join(" ") } }));
     }
     let mut links = vec![];
-    // The headline's first.
+    // The links of the headline come first.
     collect_links(&payload["blocks"], &mut links);
     collect_links(&payload["attachments"], &mut links);
-    let links = distinct(links, MOST_LINKS);
+    let links = distinct(links, MAX_LINKS);
     if !links.is_empty() {
-        // Where the text is markup, an address must not end it.
+        // In markup, a URL must not end its own mark.
         let escaped = links.iter().map(|link| format!("<{}>", link.replace(['<', '>', '|'], "")));
         let lines = cut_text(&escaped.collect::<Vec<_>>().join("\n"), limits::TEXT);
         blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": lines } }));
@@ -44,7 +44,7 @@ pub(super) fn plain(drawn: &str) -> Option<String> {
     Some(json!({ "text": text, "unfurl_links": false, "unfurl_media": false, "blocks": blocks }).to_string())
 }
 
-/// The first of these texts, each once.
+/// Returns at most `most` texts, without duplicates.
 fn distinct(mut texts: Vec<String>, most: usize) -> Vec<String> {
     let mut seen = HashSet::new();
     texts.retain(|text| seen.insert(text.clone()));
@@ -52,10 +52,10 @@ fn distinct(mut texts: Vec<String>, most: usize) -> Vec<String> {
     texts
 }
 
-/// Links that plain text keeps.
-const MOST_LINKS: usize = 10;
+/// Maximum number of links in plain text.
+const MAX_LINKS: usize = 10;
 
-/// Where a body's links lead: of its title and its buttons, and within its texts.
+/// Collects the URLs of a body: of its title, its buttons, and the links in its texts.
 fn collect_links(value: &Value, links: &mut Vec<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect_links(item, links)),
@@ -74,11 +74,11 @@ fn collect_links(value: &Value, links: &mut Vec<String>) {
     }
 }
 
-/// A link, where Slack looks for markup.
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+/// A link in `mrkdwn`.
+#[expect(clippy::expect_used, reason = "a literal pattern, which a test compiles")]
 static LINK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"<(https?://[^|>\s]+)").expect("a valid pattern"));
 
-/// The same message without its pictures, if it has any: Slack refuses all of a message for one that it cannot fetch.
+/// Removes the pictures of a message, if it has any: Slack rejects a whole message if it cannot fetch one of them.
 pub(super) fn without_pictures(drawn: &str) -> Option<String> {
     fn is_picture(value: &Value) -> bool {
         value["type"] == "image"
@@ -93,7 +93,7 @@ pub(super) fn without_pictures(drawn: &str) -> Option<String> {
                 elements.retain(|element| !is_picture(element));
             }
         }
-        // A row that held pictures alone is gone with them.
+        // Remove rows that contained pictures only.
         blocks.retain(|block| block["elements"].as_array().is_none_or(|elements| !elements.is_empty()));
     }
     let whole: Value = serde_json::from_str(drawn).ok()?;
@@ -105,18 +105,18 @@ pub(super) fn without_pictures(drawn: &str) -> Option<String> {
     (payload != whole).then(|| payload.to_string())
 }
 
-/// A mention of a member or a group, where Slack looks for markup
+/// A mention of a member or a group in `mrkdwn`
 /// (<https://docs.slack.dev/messaging/formatting-message-text#mentioning-users>).
-#[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
+#[expect(clippy::expect_used, reason = "a literal pattern, which a test compiles")]
 static MARK: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"<(?:@[UW]|!subteam\^S)[A-Z0-9]+>").expect("a valid pattern"));
 
-/// Such a mark.
+/// Returns the mark that mentions a member or a group.
 pub(super) fn mark(id: &str) -> String {
     if id.starts_with('S') { format!("<!subteam^{id}>") } else { format!("<@{id}>") }
 }
 
-/// The mentions in a body's blocks, as marks.
+/// Collects the mentions in a body's blocks as marks.
 fn collect_marks(value: &Value, marks: &mut Vec<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect_marks(item, marks)),

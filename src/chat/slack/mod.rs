@@ -1,4 +1,4 @@
-//! Slack, by incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>).
+//! Slack incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>).
 
 mod answer;
 mod block_kit;
@@ -18,7 +18,7 @@ use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::{fit, loss};
 
-/// Slack, for the list of chats.
+/// Entry of Slack in the list of chats.
 pub const KIND: Kind = Kind {
     name: "slack",
     domains: &["slack.com", "slack-gov.com"],
@@ -29,42 +29,44 @@ pub const KIND: Kind = Kind {
     native: Some(native::finish),
 };
 
-/// What Slack takes. Lengths are UTF-16 units.
+/// Limits of Slack. Lengths are in UTF-16 units.
 mod limits {
-    /// Blocks of a message (<https://docs.slack.dev/reference/block-kit/blocks>).
+    /// Blocks in a message (<https://docs.slack.dev/reference/block-kit/blocks>).
     pub(super) const BLOCKS: usize = 50;
-    /// One text object (<https://docs.slack.dev/reference/block-kit/composition-objects/text-object>).
+    /// Length of one text object (<https://docs.slack.dev/reference/block-kit/composition-objects/text-object>).
     pub(super) const TEXT: usize = 3_000;
-    /// All texts of all blocks: not documented, refused with `msg_blocks_too_long` from some 11,000 on
+    /// Length of all texts of all blocks. Not documented; Slack rejects some 11,000 and more with `msg_blocks_too_long`
     /// (<https://github.com/slackapi/bolt-js/issues/2509>, <https://github.com/slackapi/bolt-js/issues/2867>).
     pub(super) const ALL_TEXTS: usize = 9_000;
-    /// All of a message as JSON, in bytes: the same reports.
+    /// Size of a message as JSON, in bytes (from the same reports).
     pub(super) const BYTES: usize = 15_000;
-    /// `text`, which is for notifications here; Slack cuts it at 40,000.
+    /// Length of `text`, which Hookbell uses for notifications; Slack cuts it at 40,000.
     pub(super) const NOTIFICATION: usize = 3_000;
-    /// A button's label; about 30 of it are shown (<https://docs.slack.dev/reference/block-kit/block-elements/button-element>).
+    /// Length of a button's label, of which Slack shows about 30
+    /// (<https://docs.slack.dev/reference/block-kit/block-elements/button-element>).
     pub(super) const LABEL: usize = 75;
-    /// What stands for a picture (<https://docs.slack.dev/reference/block-kit/blocks/image-block>).
+    /// Length of a picture's alternative text (<https://docs.slack.dev/reference/block-kit/blocks/image-block>).
     pub(super) const ALT: usize = 2_000;
-    /// A header's text (<https://docs.slack.dev/reference/block-kit/blocks/header-block>).
+    /// Length of a header (<https://docs.slack.dev/reference/block-kit/blocks/header-block>).
     pub(super) const HEADER: usize = 150;
-    /// Elements of a context (<https://docs.slack.dev/reference/block-kit/blocks/context-block>).
+    /// Elements in a context block (<https://docs.slack.dev/reference/block-kit/blocks/context-block>).
     pub(super) const CONTEXT: usize = 10;
-    /// Fields of a section, and the text of one (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
+    /// Fields in a section (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
     pub(super) const FIELDS: usize = 10;
+    /// Length of a field in a section (<https://docs.slack.dev/reference/block-kit/blocks/section-block>).
     pub(super) const FIELD: usize = 2_000;
-    /// `block_id` and `action_id` (<https://docs.slack.dev/reference/block-kit/blocks>).
+    /// Length of `block_id` and `action_id` (<https://docs.slack.dev/reference/block-kit/blocks>).
     pub(super) const ID: usize = 255;
-    /// A markdown block (<https://docs.slack.dev/reference/block-kit/blocks/markdown-block>).
+    /// Length of a markdown block (<https://docs.slack.dev/reference/block-kit/blocks/markdown-block>).
     pub(super) const MARKDOWN: usize = 12_000;
     /// Buttons in one row (<https://docs.slack.dev/reference/block-kit/blocks/actions-block>).
     pub(super) const BUTTONS: usize = 25;
 }
 
-/// One a second, and short bursts (<https://docs.slack.dev/apis/web-api/rate-limits>).
+/// Rate limit: one message a second, with short bursts (<https://docs.slack.dev/apis/web-api/rate-limits>).
 const PACE: [Limit; 1] = [Limit { messages: 3, within: Duration::from_secs(3) }];
 
-/// A channel's incoming webhook.
+/// Incoming webhook of a Slack channel.
 struct Slack(Webhook);
 
 impl Slack {
@@ -79,22 +81,22 @@ impl Slack {
     }
 }
 
-/// Checks the shape of an address of Slack's; one elsewhere may be a proxy's.
+/// Checks the format of a URL on Slack's domains. A URL on another domain may belong to a proxy.
 fn check(target: &Target) -> Result<(), AddressError> {
     const COPY: &str =
-        "copy it whole from the app's page (Incoming Webhooks): `https://hooks.slack.com/services/T…/B…/…`";
+        "copy the complete URL from the app's page (Incoming Webhooks): `https://hooks.slack.com/services/T…/B…/…`";
     let wrong = |message: &str| Err(AddressError { message: message.to_owned(), help: COPY });
     let parts: Vec<_> = target.path().split('/').filter(|part| !part.is_empty()).collect();
     if target.is_within("hooks.slack.com") {
         return match parts.as_slice() {
             ["services", _, _, _] => Ok(()),
-            ["services", ..] => wrong("the webhook's address was cut, or has something behind it"),
-            ["workflows" | "triggers", ..] => wrong("this is the address of a workflow, which takes no messages"),
-            _ => wrong("this is not the address of an incoming webhook"),
+            ["services", ..] => wrong("the webhook URL is incomplete or has extra text at the end"),
+            ["workflows" | "triggers", ..] => wrong("this is the URL of a workflow, which does not accept messages"),
+            _ => wrong("this is not the URL of an incoming webhook"),
         };
     }
     if target.is_within("slack.com") {
-        return wrong("this is the address of a page of Slack's, not of an incoming webhook");
+        return wrong("this is the URL of a Slack page, not of an incoming webhook");
     }
     Ok(())
 }
@@ -117,8 +119,8 @@ impl Chat for Slack {
         Body(encode(message))
     }
 
-    /// Where Slack refuses the blocks, the message is sent without its pictures, and if need be as plain text with its links:
-    /// better that than not at all.
+    /// If Slack rejects the blocks, sends the message without its pictures, and if Slack rejects that too, as plain
+    /// text with its links.
     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
         let sent = self.post(body).await;
         let Outcome::Rejected(refused) = &sent.outcome else { return sent };
@@ -126,14 +128,14 @@ impl Chat for Slack {
             return sent;
         }
         let poorer = [
-            (fallback::without_pictures(&body.0), "sent without its pictures"),
+            (fallback::without_pictures(&body.0), "sent without pictures"),
             (fallback::plain(&body.0), "sent as plain text"),
         ];
         for (body, what) in poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))) {
             let again = self.post(&body).await;
             match again.outcome {
                 Outcome::Delivered(receipt) => {
-                    let why = format!("{what}, because Slack refused the blocks ({})", refused.said);
+                    let why = format!("{what} because Slack rejected the blocks ({})", refused.response);
                     let instead = Some(super::Instead { body, why });
                     return Sent { outcome: Outcome::Delivered(super::Receipt { instead, ..receipt }), ..again };
                 }
@@ -141,7 +143,7 @@ impl Chat for Slack {
                 outcome => return Sent { outcome, ..again },
             }
         }
-        // The first refusal says more than those of what is poorer.
+        // The first rejection explains more than the rejections of the replacements.
         sent
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies of users' own for Slack: `mrkdwn` where Slack finds it, and the limits of Block Kit.
+//! Bodies of custom templates for Slack: `mrkdwn` slots, and the limits of Block Kit.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use crate::message::{Inline, Ping};
 
 const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())), mention };
 
-/// Keys whose values are addresses.
+/// Keys whose values are URLs.
 const URLS: &[&str] = &[
     "url",
     "image_url",
@@ -28,11 +28,11 @@ const URLS: &[&str] = &[
     "thumbnail_url",
 ];
 
-/// Finishes what a template rendered to.
+/// Completes a body that a template rendered.
 pub(super) fn finish(body: Value) -> Result<String, String> {
     let mut body = DIALECT.turned_back(body)?;
     if let Some(body) = body.as_object_mut() {
-        // What a stranger writes must not unfold into a preview.
+        // A link in untrusted text must not unfurl into a preview.
         body.entry("unfurl_links").or_insert(false.into());
         body.entry("unfurl_media").or_insert(false.into());
     }
@@ -48,16 +48,16 @@ fn slot(key: &str, within: &Map<String, Value>, depth: usize) -> Slot {
     match key {
         key if URLS.contains(&key) => Slot::Url,
         "text" if is_mrkdwn => Slot::Markup,
-        // The message's own text, and an attachment's.
+        // Text of the message, and of an attachment.
         "text" | "pretext" | "fallback" if !is_typed && depth <= 1 => Slot::Markup,
-        // `fields` of an attachment.
+        // In `fields` of an attachment.
         "value" if !is_typed && within.contains_key("title") => Slot::Markup,
         _ => Slot::Plain,
     }
 }
 
-/// `&`, `<` and `>` are escaped; there is no escape for the marks of bold and its like, nor for a quote's, so these are set
-/// apart by a word joiner, which nobody sees.
+/// Escapes plain text for `mrkdwn`. `&`, `<` and `>` have escapes. The marks of bold, italic, strikethrough, code and
+/// quotes have none, so invisible word joiners separate them from the text.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
@@ -102,7 +102,7 @@ fn mrkdwn(inlines: &[Inline]) -> String {
 fn check(body: &Value) -> Result<(), String> {
     let has = |key: &str| body.get(key).is_some_and(|value| !value.is_null());
     if !has("text") && !has("blocks") && !has("attachments") {
-        return Err("Slack wants `text`, `blocks` or `attachments`".to_owned());
+        return Err("Slack requires `text`, `blocks` or `attachments`".to_owned());
     }
     if let Some(text) = body.get("text").and_then(Value::as_str) {
         at_most("`text`", units(text), limits::TEXT, "characters")?;

@@ -6,7 +6,7 @@ use crate::chat::testing::{
     utf16,
 };
 
-/// What Slack refuses, by its documents; not by the table that drawing goes by.
+/// Asserts the limits in Slack's documentation, independently of the constants that rendering uses.
 fn check(body: &Value, what: &str) {
     assert_clean(body, what);
     let text = body["text"].as_str().unwrap();
@@ -139,7 +139,7 @@ fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
     let plain: Value = serde_json::from_str(&fallback::plain(&drawn).unwrap()).unwrap();
     let texts: Vec<_> = plain["blocks"].as_array().unwrap().iter().filter_map(|b| b["text"]["text"].as_str()).collect();
     assert!(texts.iter().any(|text| text.contains("<https://bitbucket.org/acme/api/pull-requests/482>")), "{texts:?}");
-    assert_eq!(fallback::without_pictures(&drawn), None, "there is none");
+    assert_eq!(fallback::without_pictures(&drawn), None, "the message has no picture");
     let picture = json!({ "type": "image", "image_url": "https://x.example/a.png", "alt_text": "a" });
     let own = json!({ "text": "t", "blocks": [
         picture,
@@ -164,7 +164,7 @@ fn plain_text_pings_whom_the_blocks_would_have() {
     let plain: Value = serde_json::from_str(&fallback::plain(&encode(&pinging())).unwrap()).unwrap();
     assert_eq!(plain["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 Add rate limits in acme/api");
     assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R> <@U0H>");
-    // What a template of the user's own says, and what a stranger writes where nothing is markup.
+    // Marks that a custom template writes, and untrusted text in places without markup.
     let own = serde_json::json!({
         "text": "<@U0B>, look: a &lt;@U0X&gt;",
         "blocks": [

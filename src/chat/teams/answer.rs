@@ -1,30 +1,31 @@
-//! What a flow's answers mean. `202` says that the flow has begun, not that the message is there: a card that Teams
-//! rejects fails later, and nothing reports it.
+//! Meaning of a flow's responses. `202` means that the flow was started, not that the message was posted: if Teams
+//! rejects the card, the flow fails later, and nothing reports that to Hookbell.
 //!
 //! Errors have a code, `{"error": {"code": "…"}}`
-//! (<https://learn.microsoft.com/azure/logic-apps/logic-apps-limits-and-configuration>, and reports).
+//! (<https://learn.microsoft.com/azure/logic-apps/logic-apps-limits-and-configuration>, and user reports).
 
 use serde_json::Value;
 
 use crate::chat::{Failure, Outcome, Reason};
 use crate::http_client::Answer;
 
-const CUT: &str = "the address was cut: copy it again from the flow's trigger, whole; it ends with `&sig=…`, and in a shell or a file \
-                   of variables it needs quotes, because of its `&`";
+const CUT: &str = "the flow URL is incomplete: copy the complete URL from the flow's trigger again; it ends with \
+                   `&sig=…`; quote it in a shell or environment file, because it contains `&`";
 const SIGN_IN: &str =
-    "the flow wants its callers to sign in: open its trigger and set \"Who can trigger the flow\" to \"Anyone\"";
+    "the flow requires callers to sign in: open its trigger and set \"Who can trigger the flow\" to \"Anyone\"";
 const SIGNATURE: &str =
-    "the address's signature is not, or no longer, right: copy it again from the flow's trigger, whole";
+    "the signature in the flow URL is invalid or outdated: copy the complete URL from the flow's trigger again";
 const OFF: &str = "the flow is turned off: turn it on at make.powerautomate.com (My flows > … > Turn on)";
-const GONE: &str = "the flow was deleted: make a new one, and set its address";
-const TRIGGER: &str = "the flow has another trigger: it must be \"When a Teams webhook request is received\"; make a flow from that template";
+const GONE: &str = "the flow was deleted: create a new one and set its URL";
+const TRIGGER: &str = "the flow has the wrong trigger: create a flow from the template whose trigger is \"When a Teams \
+                       webhook request is received\", and set its URL";
 
-/// What an answer means.
+/// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     if let Some(common) = answer.common() {
         return common;
     }
-    let closed = |reason, help| Outcome::Closed(Failure::with_remedy(reason, answer.said(), help));
+    let closed = |reason, help| Outcome::Closed(Failure::with_help(reason, answer.said(), help));
     let is_cut = !answer.parameters.iter().any(|name| name == "sig");
     let code = code(&answer.text);
     match (answer.status, code.as_str()) {
@@ -56,17 +57,20 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
             closed(Reason::Forbidden, SIGN_IN)
         }
         (401 | 403, _) => closed(Reason::Forbidden, SIGNATURE),
-        (404 | 410, _) => closed(Reason::Gone, "the flow was deleted, or is turned off: turn it on, or make a new one"),
-        (400 | 413, _) => Outcome::Rejected(Failure::with_remedy(
+        (404 | 410, _) => {
+            closed(Reason::Gone, "the flow was deleted or is turned off: turn it on, or create a new one")
+        }
+        (400 | 413, _) => Outcome::Rejected(Failure::with_help(
             Reason::InvalidMessage,
             answer.said(),
-            "the flow did not take this message; if it takes none, its trigger must be \"When a Teams webhook request is received\"",
+            "the flow rejected this message; if it rejects every message, set its trigger to \"When a Teams webhook \
+             request is received\"",
         )),
         _ => answer.unexpected(),
     }
 }
 
-/// The error's code; empty where there is none.
+/// Returns the error code of a response; empty if it has none.
 fn code(text: &str) -> String {
     let json: Value = serde_json::from_str(text).unwrap_or_default();
     let code = json["error"]["code"].as_str().or_else(|| json["code"].as_str());

@@ -1,7 +1,7 @@
-//! A message as an Adaptive Card, version 1.4 (<https://adaptivecards.io/explorer/>), for a flow to post.
+//! Renders a message as an Adaptive Card, version 1.4 (<https://adaptivecards.io/explorer/>), for a flow to post.
 //!
-//! Text stands in text runs, which parse no Markdown; only facts do, and there it is escaped. `{{` and `${`, which
-//! renderers and flows would evaluate, are broken up by a character without width.
+//! Text is in text runs, which do not parse Markdown. Only facts do, so their text is escaped. A zero-width character
+//! separates `{{` and `${`, which renderers and flows would evaluate.
 
 use serde::Serialize;
 
@@ -12,8 +12,9 @@ use crate::event::Account;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
 
-/// Whether a drawn message is small enough. What is not ASCII counts twice, because Teams re-encodes it.
-#[expect(clippy::ptr_arg, reason = "the form that fitting asks for")]
+/// Returns true if a rendered message is small enough. Bytes that are not ASCII count twice, because Teams re-encodes
+/// them.
+#[expect(clippy::ptr_arg, reason = "the signature that `fit` requires")]
 pub(super) fn fits(json: &String) -> bool {
     2 * json.len() <= limits::BYTES
         || json.len() + json.bytes().filter(|byte| !byte.is_ascii()).count() <= limits::BYTES
@@ -47,7 +48,7 @@ struct Card {
     msteams: Teams,
 }
 
-/// What Teams alone understands.
+/// Properties that only Teams supports.
 #[derive(Serialize)]
 struct Teams {
     width: &'static str,
@@ -55,7 +56,7 @@ struct Teams {
     entities: Vec<Entity>,
 }
 
-/// Who is meant by a name between `<at>` and `</at>`.
+/// Person that a name between `<at>` and `</at>` mentions.
 #[derive(Serialize)]
 #[serde(tag = "type", rename = "mention")]
 struct Entity {
@@ -142,7 +143,7 @@ struct OpenUrl {
 
 impl OpenUrl {
     fn new(url: &WebUrl, title: Option<String>) -> Self {
-        // Braces are legal in a query, and would be evaluated.
+        // Braces are valid in a query, but would be evaluated.
         let url = match url.as_str() {
             url if url.contains(['{', '}']) => url.replace('{', "%7B").replace('}', "%7D"),
             url => url.to_owned(),
@@ -151,7 +152,7 @@ impl OpenUrl {
     }
 }
 
-/// Draws a message. It may be too large; [`fits`] says so.
+/// Renders a message. The result may be too large; check it with [`fits`].
 pub(super) fn draw(message: &Message) -> String {
     let mut page = Page { elements: vec![] };
     let headline = match &message.title {
@@ -167,7 +168,7 @@ pub(super) fn draw(message: &Message) -> String {
         style: style(message.accent),
         bleed: true,
         spacing: None,
-        // All of it leads on: a link's own colour is hard to read on some accents.
+        // The whole headline is a link, because the colour of link text is hard to read on some accents.
         select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
         items: top.elements,
     });
@@ -193,7 +194,7 @@ pub(super) fn draw(message: &Message) -> String {
         schema: "http://adaptivecards.io/schemas/adaptive-card.json",
         r#type: "AdaptiveCard",
         version: "1.4",
-        // The schema says that it may be read as Markdown.
+        // The schema allows clients to parse it as Markdown.
         fallback_text: inert(&by_line(plain_text(&message.line).trim(), escaped)),
         body: page.elements,
         actions: message.buttons.iter().take(limits::BUTTONS).map(button).collect(),
@@ -204,25 +205,25 @@ pub(super) fn draw(message: &Message) -> String {
     to_json(&Payload { r#type: "message", attachments })
 }
 
-/// The most of a name that is shown where somebody is pinged, in characters.
-const LONGEST_NAME: usize = 60;
+/// Maximum length of a name in a mention, in characters.
+const MAX_NAME: usize = 60;
 
-/// The most bytes of a card that may go into pings, so that something is left for what they are about.
-const MOST_BYTES: usize = limits::BYTES / 2;
+/// Maximum size of all mentions in a card, in bytes, so that the rest of the message has room.
+const MAX_BYTES: usize = limits::BYTES / 2;
 
-/// Who is pinged, each by a name of their own: two of one name would be one.
+/// Returns the people to ping, each with a unique name: Teams would treat two equal names as one person.
 fn entities(pings: &[Ping]) -> Vec<Entity> {
     let mut entities: Vec<Entity> = vec![];
-    let mut left = MOST_BYTES;
+    let mut left = MAX_BYTES;
     for (ping, id) in Ping::of_chat(pings, |person| person.teams.as_deref()) {
-        // A host's name must not end the mark, nor be markup, all of which is of ASCII.
+        // A name from the code host must not end the mark or be markup. All markup is ASCII.
         let is_name = |c: &char| c.is_ascii_alphanumeric() || " .'-".contains(*c) || !c.is_ascii();
-        let letters: String = ping.name.chars().filter(is_name).take(LONGEST_NAME).collect();
+        let letters: String = ping.name.chars().filter(is_name).take(MAX_NAME).collect();
         let name = Some(letters.trim()).filter(|name| !name.is_empty()).unwrap_or(Account::UNKNOWN);
         let is_taken = |name: &str| entities.iter().any(|entity| entity.mentioned.name == name);
         let names = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name} {n}")));
         let Some(name) = names.into_iter().find(|name| !is_taken(name)) else { continue };
-        // It stands in the text, in its entity's and in whom that means, and counts twice where it is not ASCII.
+        // The name appears in the text, in the entity and in `mentioned`, and counts twice if it is not ASCII.
         let size = 6 * name.len() + id.len() + 100;
         let Some(rest) = left.checked_sub(size) else { break };
         left = rest;
@@ -242,7 +243,7 @@ const fn style(accent: Accent) -> &'static str {
     }
 }
 
-/// Elements below each other.
+/// Elements in a column.
 struct Page {
     elements: Vec<Element>,
 }
@@ -254,7 +255,7 @@ impl Page {
         }
     }
 
-    /// A run that may hold line ends, which text runs do not show: each line is a block of its own.
+    /// Adds runs that may contain line breaks. Text runs do not show these, so each line becomes a block.
     fn lines(&mut self, drawn: Vec<Run>, spacing: &'static str) {
         if drawn.iter().all(|run| run.text != "\n") {
             self.line(drawn, Some(spacing));
@@ -316,7 +317,7 @@ impl Page {
         let mut lines = Self { elements: vec![] };
         for line in code.lines() {
             let indent = line.len() - line.trim_start_matches(' ').len();
-            // Spaces at the beginning would vanish, and so would an empty line.
+            // Teams would drop leading spaces and empty lines.
             let text = format!("{}{}", "\u{a0}".repeat(indent.max(usize::from(line.is_empty()))), &line[indent..]);
             let run = Run { text: inert(&text), font_type: Some("Monospace"), ..Run::default() };
             lines.elements.push(Element::RichTextBlock { spacing: Some("None"), separator: false, inlines: vec![run] });
@@ -326,7 +327,7 @@ impl Page {
         }
     }
 
-    /// What is quoted, or code, stands on a ground of its own.
+    /// Adds a quote or code in a container with a different background.
     fn set_off(&mut self, inner: Self, spacing: &'static str) {
         let (style, items, spacing) = ("emphasis", inner.elements, Some(spacing));
         if !items.is_empty() {
@@ -335,7 +336,7 @@ impl Page {
     }
 }
 
-/// Runs moved to the right, as far as a list's depth asks.
+/// Indents runs to the depth of their list.
 fn indented(depth: usize, mut runs: Vec<Run>) -> Vec<Run> {
     if depth > 0 {
         runs.insert(0, Run { text: "\u{a0}".repeat(4 * depth.min(6)), ..Run::default() });
@@ -372,7 +373,7 @@ fn fact(field: &Field) -> Fact {
     Fact { title: inert(&escaped(&field.name)), value: inert(&markdown(&field.value, false)) }
 }
 
-/// The Markdown that facts understand: links and bold. Within bold text, nothing is bold once more.
+/// Renders the Markdown that facts support: links and bold text. Bold text within bold text has no marks.
 pub(super) fn markdown(inlines: &[Inline], bold: bool) -> String {
     let mut text = String::new();
     for inline in inlines {
@@ -392,7 +393,7 @@ pub(super) fn markdown(inlines: &[Inline], bold: bool) -> String {
     text
 }
 
-/// Plain text for a place where Markdown is understood.
+/// Escapes plain text for a place where Markdown is parsed.
 pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut before = None;
@@ -403,7 +404,7 @@ pub(super) fn escaped(text: &str) -> String {
         let is_markup = match c {
             '\\' | '*' | '[' | ']' | '`' | '<' | '~' | '!' => true,
             '_' => !within_word,
-            // What begins a heading, a list, a quote or a table can do so only at the beginning.
+            // Headings, lists, quotes and tables start only at the start of the text.
             '#' | '-' | '+' | '>' | '|' | '=' => before.is_none(),
             '.' | ')' => escaped.chars().all(|c| c.is_ascii_digit()) && before.is_some(),
             '&' => next.is_some_and(|next| next.is_alphanumeric() || next == '#'),
@@ -418,7 +419,7 @@ pub(super) fn escaped(text: &str) -> String {
     escaped
 }
 
-/// Text in which nothing is evaluated: no `{` follows another, or a `$`, at once.
+/// Prevents the evaluation of expressions: separates each `{` from a `{` or `$` before it.
 pub(super) fn inert(text: &str) -> String {
     if !text.contains('{') {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Microsoft Teams, by Workflows: a flow whose trigger is "When a Teams webhook request is received"
+//! Microsoft Teams, through Workflows: a flow whose trigger is "When a Teams webhook request is received"
 //! (<https://support.microsoft.com/office/create-incoming-webhooks-with-workflows-for-microsoft-teams-8ae491c7-0394-4861-ba59-055e33f75498>).
 
 mod answer;
@@ -17,7 +17,7 @@ use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::{fit, loss};
 
-/// Teams, for the list of chats.
+/// Entry of Teams in the list of chats.
 pub const KIND: Kind = Kind {
     name: "teams",
     domains: &["logic.azure.com", "api.powerplatform.com", RETIRED[0], RETIRED[1]],
@@ -28,27 +28,28 @@ pub const KIND: Kind = Kind {
     native: Some(native::finish),
 };
 
-/// What Teams takes.
+/// Limits of Teams.
 mod limits {
-    /// All of a message as JSON, in bytes. Teams takes 28 KB after it has re-encoded the message, which adds some 18 %
-    /// and more for what is not ASCII (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>); what is too large
-    /// vanishes without a word.
+    /// Size of a message as JSON, in bytes. Teams accepts 28 KB after it re-encodes the message, which adds some 18 %,
+    /// and more for text that is not ASCII (<https://github.com/MicrosoftDocs/msteams-docs/issues/11274>). A larger
+    /// message is lost without an error.
     pub(super) const BYTES: usize = 20_000;
-    /// Buttons of a card: `maxActions` of Microsoft's host config for Teams.
+    /// Buttons in a card: `maxActions` in Microsoft's host config for Teams.
     pub(super) const BUTTONS: usize = 6;
 }
 
-/// A flow's connection takes some 100 calls a minute, a channel fewer; nothing says which, so this keeps well below.
+/// Rate limits. A flow's connection accepts some 100 calls a minute, and a channel fewer. The limit of a channel is not
+/// documented, so these are well below.
 const PACE: [Limit; 2] =
     [Limit { messages: 2, within: Duration::from_secs(2) }, Limit { messages: 30, within: Duration::from_secs(60) }];
 
-/// Where the connectors that Microsoft retired in 2026 had their webhooks.
+/// Domains of the connectors' webhooks, which Microsoft retired in 2026.
 const RETIRED: [&str; 2] = ["webhook.office.com", "outlook.office.com"];
 
-/// Where flows have their addresses.
+/// Domains of flow URLs.
 const FLOWS: [&str; 2] = ["logic.azure.com", "api.powerplatform.com"];
 
-/// A channel's flow.
+/// Flow of a Teams channel.
 struct Teams(Webhook);
 
 impl Teams {
@@ -56,23 +57,23 @@ impl Teams {
         let target = Target::parse(&address.url)?;
         if RETIRED.iter().any(|domain| target.is_within(domain)) {
             return Err(AddressError {
-                message: "this is the address of an Office 365 connector, and Microsoft has retired those".to_owned(),
+                message: "this is the URL of an Office 365 connector, which Microsoft has retired".to_owned(),
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
-                       and set the address that it gives you",
+                       and set the URL that it shows",
             });
         }
         let is_flow = FLOWS.iter().any(|domain| target.is_within(domain));
         if is_flow && target.parameter("sig").is_none() {
             return Err(AddressError {
-                message: "the flow's address was cut: it has no `sig`".to_owned(),
-                help: "copy it again, whole; in a shell or a file of variables it needs quotes, because of its `&`",
+                message: "the flow URL is incomplete: it has no `sig` parameter".to_owned(),
+                help: "copy the complete URL again; quote it in a shell or environment file, because it contains `&`",
             });
         }
         if target.is_within("teams.microsoft.com") {
             return Err(AddressError {
-                message: "this is the address of a page of Teams, not of a flow".to_owned(),
+                message: "this is the URL of a Teams page, not of a flow".to_owned(),
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
-                       and set the address that it gives you",
+                       and set the URL that it shows",
             });
         }
         Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))

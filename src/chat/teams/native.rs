@@ -1,4 +1,4 @@
-//! Bodies of users' own for Teams: Markdown where Adaptive Cards find it, nothing that is evaluated, and its limit.
+//! Bodies of custom templates for Teams: Markdown slots, escaped expressions, and the size limit.
 
 use serde_json::{Map, Value};
 
@@ -10,16 +10,16 @@ const DIALECT: Dialect = Dialect {
     slot,
     escape: |text| draw::inert(&by_line(text, draw::escaped)),
     draw: |blocks| draw::inert(&draw::markdown(&flatten(blocks.to_vec()), false)),
-    // A mention takes an entity elsewhere in the card.
+    // A mention requires an entity elsewhere in the card.
     mention: |_| None,
 };
 
-/// Finishes what a template rendered to.
+/// Completes a body that a template rendered.
 pub(super) fn finish(body: Value) -> Result<String, String> {
     let body = DIALECT.turned_back(body)?;
     let attachments = body["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attachments.is_empty() || attachments.iter().any(|attachment| !attachment["content"].is_object()) {
-        return Err("Teams wants `attachments` with a card in the `content` of each".to_owned());
+        return Err("Teams requires `attachments`, each with a card in `content`".to_owned());
     }
     let json = body.to_string();
     at_most("the message", json.len(), limits::BYTES, "bytes")?;
@@ -31,9 +31,9 @@ fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
     match key {
         "url" | "iconUrl" | "backgroundImage" => Slot::Url,
         "text" if is("TextBlock") => Slot::Markup,
-        // The schema says that it may be read as Markdown.
+        // The schema allows clients to parse it as Markdown.
         "fallbackText" => Slot::Markup,
-        // Of a fact: it has no type of its own.
+        // In a fact, which has no `type`.
         "title" | "value" if !within.contains_key("type") && within.contains_key("value") => Slot::Markup,
         _ => Slot::Plain,
     }

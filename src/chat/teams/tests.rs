@@ -8,7 +8,7 @@ use crate::chat::testing::{
 };
 use crate::message::Inline;
 
-/// What Teams refuses, or loses without a word.
+/// Asserts the limits of Teams, which rejects or silently drops other messages.
 fn check(body: &Value, what: &str) {
     assert_clean(body, what);
     assert!(body.to_string().len() <= 20_000, "{what}: {} bytes", body.to_string().len());
@@ -31,7 +31,7 @@ fn what_strangers_write_is_text() {
         check(body, what);
         let whole = body.to_string();
         assert!(!whole.contains("{{") && !whole.contains("${"), "{what}: {whole}");
-        assert!(!whole.contains("\"TextBlock\""), "{what}: text runs alone parse no Markdown");
+        assert!(!whole.contains("\"TextBlock\""), "{what}: only text runs do not parse Markdown");
         for url in texts(body, "url") {
             assert!(!leads_astray(url), "{what}: {url}");
         }
@@ -90,11 +90,11 @@ fn every_answer_leads_where_it_should() {
         let parameters = parameters.iter().map(|name| (*name).to_owned()).collect();
         let answer = crate::http_client::Answer { parameters, ..answer(status, &[], text) };
         let Outcome::Closed(failure) = answer::outcome(&answer) else { panic!("not closed") };
-        failure.remedy.unwrap()
+        failure.help.unwrap()
     };
     let off = r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#;
     assert!(help(401, sign_in, &["api-version", "sig"]).contains("\"Anyone\""));
-    assert!(help(401, sign_in, &["api-version"]).starts_with("the address was cut"));
+    assert!(help(401, sign_in, &["api-version"]).starts_with("the flow URL is incomplete"));
     assert!(help(400, off, &["sig"]).starts_with("the flow is turned off"));
 }
 
@@ -106,14 +106,14 @@ fn a_retired_connector_is_refused_with_the_way_out() {
             .map(|_| ())
             .map_err(|error| error.message)
     };
-    let retired = "this is the address of an Office 365 connector, and Microsoft has retired those";
+    let retired = "this is the URL of an Office 365 connector, which Microsoft has retired";
     assert_eq!(made("https://acme.webhook.office.com/webhookb2/x"), Err(retired.to_owned()));
     assert_eq!(made("https://outlook.office.com/webhook/x"), Err(retired.to_owned()));
     let workflow = "https://1.2.environment.api.powerplatform.com:443/powerautomate/x/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=a_b-c";
     assert_eq!(made(workflow), Ok(()));
     assert_eq!(made("https://prod-1.westeurope.logic.azure.com:443/workflows/x?sig=y"), Ok(()));
-    assert_eq!(made("nonsense"), Err("the webhook's address is no URL".to_owned()));
-    assert_eq!(made("ftp://x"), Err("the webhook's address is not one of the web".to_owned()));
+    assert_eq!(made("nonsense"), Err("the webhook URL is not a valid URL".to_owned()));
+    assert_eq!(made("ftp://x"), Err("the webhook URL is not an HTTP URL with a host".to_owned()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `[channels.NAME]` and `[http]`: where messages go, and how.
+//! `[channels.NAME]` and `[http]`: destinations and outgoing requests.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,16 +16,16 @@ use crate::text_file;
 /// `[channels.NAME]`.
 #[derive(Default)]
 pub(super) struct Channels {
-    /// Those that messages can be sent to.
+    /// Channels that can receive messages.
     pub(super) channels: BTreeMap<ChannelName, Channel>,
-    /// What they accept.
+    /// `accept` guards by channel.
     pub(super) guards: Guards,
-    /// All, also those that are of no use.
+    /// Positions of all channels, including those with errors.
     pub(super) places: Places,
 }
 
 impl Builder<'_> {
-    /// `[http]`: how requests to chats go out.
+    /// `[http]`: the client for requests to chats.
     pub(super) fn http(&self, root: &mut Section<'_>) -> Option<Http> {
         let mut section = root.table("http");
         let proxy = section.string("proxy").map(|proxy| proxy.value);
@@ -44,11 +44,11 @@ impl Builder<'_> {
         let http = http.map_err(|error| match error {
             HttpError::Proxy(message) => {
                 let problem = Problem::error(message, proxy_place);
-                section.note(problem.help("write `http://proxy.example:3128`"));
+                section.note(problem.help("write a URL such as `http://proxy.example:3128`"));
             }
             HttpError::Certificates(message) => {
                 let problem = Problem::error(message, ca_place);
-                section.note(problem.help("name a file that holds certificates as PEM: `-----BEGIN CERTIFICATE-----`"));
+                section.note(problem.help("use a PEM file with certificates: `-----BEGIN CERTIFICATE-----`"));
             }
             HttpError::Client(message) => section.note(Problem::error(message, section.place())),
         });
@@ -63,8 +63,8 @@ impl Builder<'_> {
             for (name, mut section) in root.named("channels") {
                 let name = ChannelName::from(name);
                 if all.places.iter().any(|(other, _)| *other == name) {
-                    let problem = Problem::error(format!("two channels are called `{name}`"), section.place());
-                    section.note(problem.help("another file has one of this name; give each a name of its own"));
+                    let problem = Problem::error(format!("duplicate channel name `{name}`"), section.place());
+                    section.note(problem.help("another file defines a channel with this name; rename one of them"));
                 }
                 all.places.push((name.clone(), section.place()));
                 if let Some(channel) = self.channel(&mut section, &name, http) {
@@ -74,9 +74,8 @@ impl Builder<'_> {
                     let accepts = guard(&mut accept);
                     if accepts.is_none() && !accept.has_more() {
                         let problem =
-                            Problem::error(format!("`accept` of channel `{name}` says nothing"), accept.place());
-                        accept
-                            .note(problem.help("leave it out, or say what it accepts: `{ visibility = \"private\" }`"));
+                            Problem::error(format!("`accept` of channel `{name}` has no matcher"), accept.place());
+                        accept.note(problem.help("remove it, or add a matcher: `{ visibility = \"private\" }`"));
                     }
                     all.guards.extend(accepts.map(|accepts| (name, accepts)));
                     accept.finish();
@@ -92,7 +91,7 @@ impl Builder<'_> {
         let kind = kind(section, "channel", &kinds).and_then(chat::kind);
         let style = style(section).unwrap_or_default();
         let Some(kind) = kind else {
-            // What else it may have depends on its kind.
+            // The other keys depend on the kind.
             section.discard();
             return None;
         };
@@ -119,13 +118,13 @@ impl Builder<'_> {
             },
         );
         if !insecure && crate::http_client::is_exposed(&url) {
-            let problem = Problem::error("the webhook's address is not encrypted (`http://`)", place.clone());
-            section.note(problem.help("use `https://`, or add `insecure = true` if the network is yours"));
+            let problem = Problem::error("the webhook URL is not encrypted (`http://`)", place.clone());
+            section.note(problem.help("use `https://`, or add `insecure = true` if you trust the network"));
         }
-        // A program may stand behind any address, a flow of Teams' too, and take whatever it likes.
+        // A program can have any URL, even one of a Teams flow, and accepts what it likes.
         if let Some(other) = chat::kind_at(&url).filter(|other| other.name != kind.name && !kind.signs) {
             let message =
-                format!("this address belongs to `{}`, but the channel has `kind = \"{}\"`", other.name, kind.name);
+                format!("this URL belongs to `{}`, but the channel has `kind = \"{}\"`", other.name, kind.name);
             section.note(Problem::error(message, place).help(format!("write `kind = \"{}\"`", other.name)));
             return None;
         }

@@ -1,6 +1,6 @@
-//! What runs, built from what the config says.
+//! Builds the settings from the configuration.
 //!
-//! A mistake stops nothing but what it stands in: all of them are told at once, and what is sound is built.
+//! An error affects only the part that contains it: all errors are reported at once, and the valid parts are built.
 
 mod channels;
 mod people;
@@ -33,15 +33,15 @@ use crate::template::Library;
 
 pub(super) use service::LISTEN;
 
-/// Builds settings as far as they can be, and gathers all that is wrong. Of those in use `before`, published lists go on
-/// being used.
+/// Builds the settings as far as possible and collects all problems. The published address lists of `before`, the
+/// settings in use, are reused.
 pub(super) fn settings(files: &Files, secrets: Secrets, before: Option<&Settings>) -> (Option<Settings>, Vec<Problem>) {
     let notes = Notes::default();
     let settings = Builder { before, ..Builder::new(secrets, &files.watched) }.build(&notes, files);
     (settings, notes.into_problems())
 }
 
-/// The templates alone.
+/// Builds only the templates.
 pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
     let notes = Notes::default();
     let library = match values(&notes, &files.main) {
@@ -53,7 +53,7 @@ pub(super) fn templates(files: &Files) -> (Library, Vec<Problem>) {
     (library, notes.into_problems())
 }
 
-/// The directory of users' templates alone.
+/// Reads only the directory of the user's templates.
 pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<Problem>> {
     let notes = Notes::default();
     let values = values(&notes, &files.main).unwrap_or_default();
@@ -62,7 +62,7 @@ pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<
     if problems.is_empty() { Ok(named.map(|named| files.main.directory.join(named.value))) } else { Err(problems) }
 }
 
-/// The store's file alone.
+/// Reads only the path of the store's file.
 pub(super) fn store(files: &Files) -> Result<PathBuf, Vec<Problem>> {
     let notes = Notes::default();
     let values = values(&notes, &files.main).unwrap_or_default();
@@ -72,7 +72,7 @@ pub(super) fn store(files: &Files) -> Result<PathBuf, Vec<Problem>> {
     if problems.is_empty() { Ok(path) } else { Err(problems) }
 }
 
-/// The rules that were kept with the events that they routed; `None` where they cannot be read any more.
+/// The rules stored with the events that they routed; `None` if this version cannot read them.
 pub(super) fn kept_router(kept: &serde_json::Value) -> Option<Router> {
     let (notes, document) = (Notes::default(), Document::kept(kept));
     let mut root = Section::root(&notes, &document, values(&notes, &document)?);
@@ -95,7 +95,7 @@ fn values(notes: &Notes, document: &Document) -> Option<Dict> {
 struct Builder<'a> {
     secrets: Secrets,
     before: Option<&'a Settings>,
-    /// What is read beside the config's files.
+    /// Files that were read in addition to the config files.
     watched: &'a RefCell<Watched>,
     outline: RefCell<Outline>,
 }
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
         Self { secrets, before: None, watched, outline: RefCell::default() }
     }
 
-    /// `None` where it is noted why the service cannot start.
+    /// Returns `None` if the service cannot start; the reason is recorded.
     fn build(&self, notes: &Notes, files: &Files) -> Option<Settings> {
         let main = values(notes, &files.main)?;
         let mut included: Vec<_> =
@@ -126,7 +126,7 @@ impl<'a> Builder<'a> {
         let templates_directory = root.peek("templates").map(|named| root.document.directory.join(named));
         let templates = self.templates(&mut root);
         let http = self.http(&mut root);
-        // What is included is read first, so that the config's own routes can be for what is left.
+        // Included files come first, so that the routes of the main file can handle the remaining events.
         let mut roots: Vec<_> =
             included.drain(..).map(|(document, values)| Section::root(notes, document, values)).collect();
         roots.push(root);
@@ -172,7 +172,7 @@ impl<'a> Builder<'a> {
             lanes: lanes.collect(),
             channels: channels.channels,
             router: if broken.routing { Router::default() } else { router },
-            is_undecided: broken.routing,
+            is_routing_invalid: broken.routing,
             templates,
             templates_directory,
             http,
@@ -183,11 +183,11 @@ impl<'a> Builder<'a> {
         (!broken.service).then_some(settings)
     }
 
-    /// The one secret under a key; `None` where it is noted why there is none.
+    /// The single secret under a key; `None` if there is none. An error is recorded unless secrets are optional.
     fn one_secret(&self, section: &mut Section<'_>, key: &'static str, what: &str) -> Option<SecretString> {
         let Some(taken) = section.any(key) else {
-            let problem = Problem::error(format!("{what} needs `{key}`"), section.place());
-            let help = format!("add `{key} = {{ env = \"NAME\" }}`, or `{{ file = \"…\" }}`, or the text itself");
+            let problem = Problem::error(format!("{what} requires `{key}`"), section.place());
+            let help = format!("add `{key} = {{ env = \"NAME\" }}`, or `{{ file = \"…\" }}`, or the value itself");
             section.note(problem.help(help));
             return None;
         };
@@ -196,17 +196,16 @@ impl<'a> Builder<'a> {
             return None;
         }
         if secrets.len() != 1 {
-            let problem = Problem::error(
-                format!("`{key}` must be one text that is there already: nothing can be made up for it"),
-                taken.place,
-            );
-            section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the text itself"));
+            let problem =
+                Problem::error(format!("`{key}` must be a single existing value; it cannot be generated"), taken.place);
+            section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the value itself"));
             return None;
         }
         secrets.into_iter().next()
     }
 
-    /// Secrets, with a word about each that others can read; `None` where it is noted what is wrong with them.
+    /// The secrets; `None` if one cannot be read, and the error is recorded. Secrets that other users can read get a
+    /// warning.
     fn read_secrets(
         &self,
         section: &Section<'_>,
@@ -231,9 +230,10 @@ impl<'a> Builder<'a> {
                 self.watched.borrow_mut().add(path.clone());
                 let was_there = self.before.is_some_and(|before| before.outline.has_file(SECRET_FILE, &path));
                 if *generate && was_there && !path.exists() {
-                    let problem = Problem::error(format!("the secret file `{shown}` is gone"), taken.place.clone());
+                    let problem =
+                        Problem::error(format!("the secret file `{shown}` no longer exists"), taken.place.clone());
                     section.note(problem.help(
-                        "put it back: webhooks are signed with it. Whoever wants a new secret restarts Hookbell",
+                        "restore it, because webhooks are signed with it; to generate a new secret, restart Hookbell",
                     ));
                     return None;
                 }
@@ -243,7 +243,7 @@ impl<'a> Builder<'a> {
                 Ok(None) => continue,
                 Err(Unreadable::Missing((message, _))) if self.secrets == Secrets::Optional => {
                     let problem = Problem::warning(message, taken.place.clone());
-                    section.note(problem.help("nothing to do here; where the service runs, it is needed"));
+                    section.note(problem.help("this command works without it; the service requires it"));
                     continue;
                 }
                 Err(Unreadable::Missing((message, help)) | Unreadable::Wrong((message, help))) => {
@@ -258,7 +258,7 @@ impl<'a> Builder<'a> {
             if let Origin::File { path, .. } = &form {
                 let path = directory.join(path);
                 self.outline.borrow_mut().add_file(SECRET_FILE, &path, &secret.expose_secret());
-                // It may just have been made.
+                // The file may have been created just now.
                 self.watched.borrow_mut().look_again(&path);
             }
             read.push(secret);
@@ -266,7 +266,7 @@ impl<'a> Builder<'a> {
         (!is_wrong).then_some(read)
     }
 
-    /// The templates, and who is pinged by their mentions.
+    /// The templates, with the people whom their mentions ping.
     fn templates(&self, root: &mut Section<'_>) -> Library {
         let people = Arc::new(people::people(root));
         self.library(root).with_people(people)
@@ -277,8 +277,8 @@ impl<'a> Builder<'a> {
         let directory = root.document.directory.join(&taken.value);
         Library::directories(&directory).into_iter().for_each(|directory| self.watched.borrow_mut().add(directory));
         if !directory.is_dir() {
-            let problem = Problem::error(format!("there is no directory `{}`", taken.value), taken.place);
-            root.note(problem.help("create it, or leave `templates` out of the config"));
+            let problem = Problem::error(format!("the directory `{}` does not exist", taken.value), taken.place);
+            root.note(problem.help("create it, or remove `templates`"));
             return Library::built_in();
         }
         let (library, problems) = Library::load(&directory, &taken.value);
@@ -287,13 +287,13 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// What files with secrets are called where changes are told.
+/// Label of secret files in the list of changes.
 const SECRET_FILE: &str = "secret file";
 
 type Guards = HashMap<ChannelName, Conditions>;
 type Places = Vec<(ChannelName, Place)>;
 
-/// The keys that each sort of table is asked for, when all of them are there.
+/// The keys that are read from each type of table, for a configuration with every table.
 #[cfg(test)]
 pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\

@@ -1,4 +1,4 @@
-//! `[[mutes]]`, `[[routes]]` and what they name.
+//! `[[mutes]]`, `[[routes]]`, and the channels and templates that they name.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::routing::{Condition, Conditions, Key, Kinds, Mute, Route, SETS};
 use crate::source::PROVIDERS;
 use crate::template::Library;
 
-/// For how long a message is tried again.
+/// Default maximum time to retry a message.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// What rules may name; anything, where there is nothing to look in.
+/// Names that rules may use. `None` accepts any name.
 pub(super) struct Names<'a> {
     pub(super) channels: Option<&'a HashMap<&'a str, &'a Place>>,
     pub(super) templates: Option<&'a Library>,
 }
 
-/// Where a route stands, and its keys.
+/// Positions of a route and its keys.
 pub(super) struct RoutePlace {
     pub(super) whole: Place,
     pub(super) template: Option<Place>,
@@ -44,23 +44,23 @@ impl RoutePlace {
     }
 }
 
-/// The names that rules have, and where each stands.
+/// The names of rules, with their positions.
 #[derive(Default)]
 struct Taking(HashMap<String, Place>);
 
 impl Taking {
-    /// A rule's name, its own or one by its number.
+    /// Returns the name of a rule, or a name from its number if it has none.
     fn name(&mut self, section: &mut Section<'_>, what: &str) -> String {
         let name = section.string("name");
         let place = name.as_ref().map_or_else(|| section.place(), |name| name.place.clone());
         let name = name.map_or_else(|| unnamed(what, self.0.len()), |name| name.value);
         if let Some(first) = self.0.insert(name.clone(), place.clone()) {
-            let problem = Problem::error(format!("two {what}s are called `{name}`"), place.clone());
+            let problem = Problem::error(format!("duplicate {what} name `{name}`"), place.clone());
             let first = first.line().map(|line| format!("; the first is at {line}")).unwrap_or_default();
             section.note(
-                problem.help(format!("give each a name of its own: answers and logs tell them apart by it{first}")),
+                problem.help(format!("use a unique name: responses and logs identify rules by their names{first}")),
             );
-            // So that the next one without a name gets the next number.
+            // Keeps the count correct, so that the next rule without a name gets the next number.
             self.0.insert(format!("{name} (again {})", self.0.len()), place);
         }
         name
@@ -68,7 +68,7 @@ impl Taking {
 }
 
 impl Names<'_> {
-    /// The mutes, and where each stands.
+    /// The mutes and their positions.
     pub(super) fn mutes(&self, roots: &mut [Section<'_>]) -> (Vec<Mute>, Vec<Place>) {
         let (mut mutes, mut places, mut names) = (vec![], vec![], Taking::default());
         for mut section in roots.iter_mut().flat_map(|root| root.list("mutes")) {
@@ -78,15 +78,15 @@ impl Names<'_> {
             let place = section.place_of_taken("channels");
             let channels = section.strings("channels").map(|texts| self.known(&section, texts));
             if channels.as_ref().is_some_and(Vec::is_empty) && !section.is_broken() {
-                let problem = Problem::error(format!("mute `{name}` names no channel"), place);
-                section.note(problem.help("name some; without `channels` it holds in all of them"));
+                let problem = Problem::error(format!("`channels` of mute `{name}` is empty"), place);
+                section.note(problem.help("add a channel, or remove `channels` to mute all of them"));
             }
             let channels = channels.unwrap_or_default();
             let until = until(&mut section, &name);
             let enabled = section.flag_or("enabled", true);
             if conditions.is_none() && !section.has_more() {
-                let problem = Problem::error(format!("mute `{name}` would silence everything"), section.place());
-                section.note(problem.help("say what it silences: `actor_kind = \"bot\"`"));
+                let problem = Problem::error(format!("mute `{name}` has no matcher"), section.place());
+                section.note(problem.help("add a matcher, such as `actor_kind = \"bot\"`"));
             }
             mutes.push(Mute { name, conditions: conditions.unwrap_or_default(), channels, until, enabled });
             section.finish();
@@ -94,7 +94,7 @@ impl Names<'_> {
         (mutes, places)
     }
 
-    /// The routes, and where each stands.
+    /// The routes and their positions.
     pub(super) fn routes(&self, roots: &mut [Section<'_>]) -> (Vec<Route>, Vec<RoutePlace>) {
         let (mut routes, mut places, mut names) = (vec![], vec![], Taking::default());
         for mut section in roots.iter_mut().flat_map(|root| root.list("routes")) {
@@ -111,8 +111,8 @@ impl Names<'_> {
         let to = match section.strings("to") {
             Some(texts) if !texts.is_empty() => self.known(section, texts),
             _ => {
-                let problem = Problem::error(format!("route `{name}` leads nowhere"), section.place());
-                section.note(problem.help("add `to = \"CHANNEL\"`; to silence something, use `[[mutes]]`"));
+                let problem = Problem::error(format!("route `{name}` has no channel"), section.place());
+                section.note(problem.help("add `to = \"CHANNEL\"`; to suppress events, use `[[mutes]]`"));
                 vec![]
             }
         };
@@ -122,7 +122,8 @@ impl Names<'_> {
         let enabled = section.flag_or("enabled", true);
         if conditions.is_none() && !section.has_more() {
             let problem = Problem::error(format!("route `{name}` has no matcher"), section.place());
-            section.note(problem.help("say what it is for, `event = \"@calm\"`; `event = \"@all\"` means everything"));
+            section
+                .note(problem.help("add a matcher, such as `event = \"@calm\"`; `event = \"@all\"` matches any event"));
         }
         let conditions = conditions.unwrap_or_default();
         Route { name, conditions, to, template, style, is_final, otherwise, enabled }
@@ -137,7 +138,7 @@ impl Names<'_> {
         DeliverySettings { max_age, alerts }
     }
 
-    /// Channels that are there.
+    /// Returns the channels that exist; each unknown one is an error.
     fn known(&self, section: &Section<'_>, texts: Vec<Taken<String>>) -> Vec<ChannelName> {
         let mut to = vec![];
         for text in texts {
@@ -146,14 +147,12 @@ impl Names<'_> {
                     let near =
                         nearest(&text.value, known.keys().copied()).map(|near| format!("did you mean `{near}`?"));
                     let missing = format!("add `[channels.{}]`", text.value);
-                    // An address in a name's place is a secret.
+                    // A URL in place of a name is a secret.
                     let (shown, missing) = match text.value.contains("://") {
-                        true => {
-                            ("https://…".to_owned(), "write the channel's name, as in `[channels.NAME]`".to_owned())
-                        }
+                        true => ("https://…".to_owned(), "write the channel's name from `[channels.NAME]`".to_owned()),
                         false => (text.value, missing),
                     };
-                    let problem = Problem::error(format!("there is no channel `{shown}`"), text.place);
+                    let problem = Problem::error(format!("unknown channel `{shown}`"), text.place);
                     section.note(problem.help(near.unwrap_or(missing)));
                 }
                 _ => to.push(ChannelName::from(text.value)),
@@ -166,7 +165,7 @@ impl Names<'_> {
         match self.templates {
             Some(known) if !known.contains(&template.value) => {
                 let near = known.nearest(&template.value).map(|near| format!("did you mean `{near}`?"));
-                let problem = Problem::error(format!("there is no template `{}`", template.value), template.place);
+                let problem = Problem::error(format!("unknown template `{}`", template.value), template.place);
                 section.note(problem.maybe_help(near.or_else(|| Some(format!("create `{}.md.hbs`", template.value)))));
                 None
             }
@@ -175,10 +174,10 @@ impl Names<'_> {
     }
 }
 
-/// The moment from which a mute silences nothing any more.
+/// End of a mute.
 fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
     let taken = section.moment("until")?;
-    // A time without its offset is nobody's; a day is.
+    // A time needs a UTC offset; a date does not.
     let is_day = taken.value.len() == "2026-12-24".len();
     let day = || {
         let date = taken.value.parse::<Date>().ok().filter(|_| is_day)?;
@@ -187,28 +186,28 @@ fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
     let until = taken.value.parse::<Timestamp>().ok().or_else(day);
     match until {
         None => {
-            let problem = Problem::error(format!("`{}` is no moment", taken.value), taken.place);
-            section.note(
-                problem.help("write a day, `2026-12-24` (from its begin, in UTC), or `2026-12-24T08:00:00+01:00`"),
-            );
+            let problem =
+                Problem::error(format!("`{}` is not a date or a time with a UTC offset", taken.value), taken.place);
+            section
+                .note(problem.help("write a date, `2026-12-24` (00:00 UTC), or a time, `2026-12-24T08:00:00+01:00`"));
         }
         Some(until) if until <= Timestamp::now() => {
-            let problem = Problem::warning(format!("mute `{name}` is over"), taken.place);
-            section.note(problem.help("it silences nothing any more: remove it, or give it another `until`"));
+            let problem = Problem::warning(format!("mute `{name}` has expired"), taken.place);
+            section.note(problem.help("remove it, or set a later `until`"));
         }
         Some(_) => {}
     }
     until
 }
 
-/// The conditions of a rule; `None` where it has none, not even a wrong one. `unless` alone is none: what it leaves in is
-/// everything.
+/// The conditions of a rule; `None` if it has no matcher, not even an invalid one. `unless` alone does not count: it
+/// leaves in everything else.
 pub(super) fn conditions(section: &mut Section<'_>) -> Option<Conditions> {
     let (all, unless) = parts(section);
     Some(Conditions::new(all?).unless(unless.unwrap_or_default()))
 }
 
-/// What a channel accepts; `None` where it is everything. There, `unless` alone says enough.
+/// The `accept` guard of a channel; `None` if it has no matcher. In a guard, `unless` alone is enough.
 pub(super) fn guard(section: &mut Section<'_>) -> Option<Conditions> {
     let (all, unless) = parts(section);
     if all.is_none() && unless.is_none() {
@@ -226,7 +225,7 @@ fn parts(section: &mut Section<'_>) -> Parts {
         let excluded = matchers(&mut unless);
         if excluded.is_none() && !unless.has_more() {
             let problem = Problem::error("`unless` has no matcher", unless.place());
-            unless.note(problem.help("say what it leaves out: `unless = { actor_kind = \"bot\", event = \"push\" }`"));
+            unless.note(problem.help("add matchers: `unless = { actor_kind = \"bot\", event = \"push\" }`"));
         }
         unless.finish();
         excluded.unwrap_or_default()
@@ -242,9 +241,9 @@ fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
         any = true;
         if let Some(problem) = texts
             .is_empty()
-            .then(|| Problem::error(format!("`{}` lists nothing", key.as_str()), section.place_of_taken(key.as_str())))
+            .then(|| Problem::error(format!("`{}` is empty", key.as_str()), section.place_of_taken(key.as_str())))
         {
-            section.note(problem.help("leave it out, or say what it is to be"));
+            section.note(problem.help("remove it, or add a pattern"));
         } else if key == Key::Event {
             conditions.extend(event(section, texts));
         } else {
@@ -255,7 +254,7 @@ fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
     any.then_some(conditions)
 }
 
-/// Tells of a word that no event has, where all of a key's words are known.
+/// Records an error for a value that no event has. Applies to keys with a fixed set of values.
 fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
     let bare = text.value.trim_start_matches('!');
     let is_word = !bare.contains(['*', '?', '[', '{', '~', '\\']);
@@ -276,8 +275,8 @@ fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> 
         let bare = value.trim_start_matches('!');
         if bare.contains(':') && !bare.contains(['*', '?', '[', '{', '~']) && !words.contains(&bare) {
             let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            let problem = Problem::warning(format!("no host is known to call anything `{bare}`"), place.clone());
-            section.note(problem.help(near.unwrap_or_else(|| "docs/events.md lists what they say".to_owned())));
+            let problem = Problem::warning(format!("no supported host sends the event key `{bare}`"), place.clone());
+            section.note(problem.help(near.unwrap_or_else(|| "docs/events.md lists all event keys".to_owned())));
         }
     }
     let texts: Vec<_> = values.into_iter().zip(places).collect();
@@ -288,7 +287,7 @@ fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> 
             let sets: Vec<_> = SETS.iter().map(|set| format!("@{}", set.name)).collect();
             let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(sets.iter().map(String::as_str));
             let near = nearest(bare, known).map(|near| format!("did you mean `{near}`?"));
-            let list = format!("sets: {}; kinds: push, pull_request.opened, …", sets.join(", "));
+            let list = format!("expected a set ({}) or a kind (push, pull_request.opened, …)", sets.join(", "));
             section.note(Problem::error(reason, place.clone()).help(near.unwrap_or(list)));
             false
         }

@@ -1,4 +1,4 @@
-//! `[server]`, `[store]` and `[admin]`: the service itself.
+//! `[server]`, `[store]` and `[admin]`: listeners, database and admin access.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::config::{Admin, AdminToken, Listen, Role};
 use crate::problem::Problem;
 use crate::store::Keep;
 
-/// Where webhooks come in, where the config says nothing.
+/// Default address for webhooks.
 pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 const STORE: &str = "hookbell.db";
@@ -48,12 +48,12 @@ impl Builder<'_> {
             Some(Some(path)) if !path.is_empty() => path,
             Some(_) => {
                 let problem = url.as_ref().map(|url| {
-                    // A database's address holds its password.
+                    // A database URL may contain a password.
                     let scheme = url.value.split_once(':').map_or(url.value.as_str(), |(scheme, _)| scheme);
                     let shown =
                         if scheme.len() < url.value.len() { format!("{scheme}:…") } else { scheme.to_owned() };
-                    Problem::error(format!("`{shown}` is no store"), url.place.clone())
-                        .help("write `sqlite:` and a file: `sqlite:hookbell.db`")
+                    Problem::error(format!("`{shown}` is not a valid store URL"), url.place.clone())
+                        .help("write `sqlite:` and a file path: `sqlite:hookbell.db`")
                 });
                 problem.into_iter().for_each(|problem| section.note(problem));
                 STORE
@@ -69,7 +69,7 @@ impl Builder<'_> {
         (path, keep)
     }
 
-    /// `[admin]`: who may look after the service.
+    /// `[admin]`: access to the admin listener.
     pub(super) fn admin(&self, root: &mut Section<'_>, listen: SocketAddr) -> Admin {
         let mut section = root.table("admin");
         let hosts = section.strings("hosts").unwrap_or_default().into_iter().map(|host| host.value).collect();
@@ -84,14 +84,14 @@ impl Builder<'_> {
 
     fn token(&self, section: &mut Section<'_>, n: usize) -> Option<AdminToken> {
         let name = section.string("name").map_or_else(|| format!("token {}", n + 1), |name| name.value);
-        let token = self.one_secret(section, "token", "a token");
+        let token = self.one_secret(section, "token", "an admin token");
         let role = match section.string("role") {
             None => Role::Read,
             Some(text) if text.value == "read" => Role::Read,
             Some(text) if text.value == "operate" => Role::Operate,
             Some(text) => {
-                let problem = Problem::error(format!("`{}` is no role", text.value), text.place);
-                section.note(problem.help("roles: read, operate"));
+                let problem = Problem::error(format!("`{}` is not a valid role", text.value), text.place);
+                section.note(problem.help("expected one of: read, operate"));
                 return None;
             }
         };

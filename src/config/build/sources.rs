@@ -1,4 +1,4 @@
-//! `[sources.NAME]`: who may send what.
+//! `[sources.NAME]`: code hosts, their secrets and their repositories.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use crate::source::addresses::{Allowed, List};
 use crate::source::{self, Provider, SourceSettings};
 
 impl Builder<'_> {
-    /// The sources, and the published lists of addresses that they rely on.
+    /// The sources, and the published lists of IP addresses that they use.
     pub(super) fn sources(&self, root: &mut Section<'_>) -> (BTreeMap<SourceName, SourceEntry>, Vec<Arc<List>>) {
         let mut sources = BTreeMap::new();
-        // Sources of one host share its list.
+        // Sources of the same host share its list.
         let mut lists = vec![];
         for (name, mut section) in root.named("sources") {
             if let Some(entry) = self.source(&mut section, &name, &mut lists) {
@@ -29,7 +29,7 @@ impl Builder<'_> {
             section.finish();
         }
         if sources.is_empty() && !root.is_broken() {
-            let problem = Problem::warning("there are no sources, so no webhook can come in", root.place());
+            let problem = Problem::warning("no source is configured, so no webhook is accepted", root.place());
             root.note(problem.help("add `[sources.bitbucket]` with `kind` and `secret`"));
         }
         (sources, lists)
@@ -37,8 +37,8 @@ impl Builder<'_> {
 
     fn source(&self, section: &mut Section<'_>, name: &str, lists: &mut Vec<Arc<List>>) -> Option<SourceEntry> {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            let problem = Problem::error(format!("`{name}` cannot be a source's name"), section.place());
-            section.note(problem.help("use letters, digits, `-` and `_`: the name stands in the webhook's URL"));
+            let problem = Problem::error(format!("`{name}` is not a valid source name"), section.place());
+            section.note(problem.help("use letters, digits, `-` and `_`: the name is part of the webhook URL"));
         }
         let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
         let kind = kind(section, "source", &kinds);
@@ -56,15 +56,15 @@ impl Builder<'_> {
         Some(SourceEntry { provider, source, repo, secrets, secret_origins, unsigned, allow_from })
     }
 
-    /// A source's secrets, and where they are; or that it has none, which it must say.
+    /// The secrets of a source, their locations, and true if the source is `unsigned`.
     fn secrets(&self, section: &mut Section<'_>, name: &str) -> (Vec<SecretString>, Vec<String>, bool) {
         let secret = section.any("secret");
         let unsigned = section.any("unsigned").filter(|taken| taken.value.to_bool() != Some(false));
         match (secret, unsigned) {
             (Some(secret), unsigned) => {
                 if let Some(unsigned) = unsigned {
-                    let problem = Problem::error("a source with a `secret` is not `unsigned`", unsigned.place);
-                    section.note(problem.help("leave out one of the two; the secret is the better one to keep"));
+                    let problem = Problem::error("`secret` and `unsigned` cannot be combined", unsigned.place);
+                    section.note(problem.help("remove one of them, preferably `unsigned`"));
                 }
                 let origins = crate::config::secret::forms(&secret).into_iter().flatten();
                 let origins = origins.map(|origin| origin.shown(&section.document.directory)).collect();
@@ -72,11 +72,10 @@ impl Builder<'_> {
             }
             (None, Some(unsigned)) if unsigned.value.to_bool() == Some(true) => {
                 let problem = Problem::warning(
-                    format!("source `{name}` takes unsigned requests: whoever knows its address can make up events"),
+                    format!("source `{name}` accepts unsigned requests: anyone who knows its URL can forge events"),
                     unsigned.place,
                 );
-                section
-                    .note(problem.help("give the webhook a secret, or say in `allow_from` where requests come from"));
+                section.note(problem.help("set a `secret`, or restrict the senders with `allow_from`"));
                 (vec![], vec![], true)
             }
             (None, Some(unsigned)) => {
@@ -84,16 +83,16 @@ impl Builder<'_> {
                 (vec![], vec![], false)
             }
             (None, None) => {
-                let problem = Problem::error(format!("source `{name}` has no `secret`"), section.place());
+                let problem = Problem::error(format!("source `{name}` requires `secret`"), section.place());
                 let help =
-                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and give the same to the webhook";
+                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and enter it in the webhook";
                 section.note(problem.help(help));
                 (vec![], vec![], false)
             }
         }
     }
 
-    /// What `allow_from` says: networks, and the word for the list that a source's host publishes.
+    /// The networks in `allow_from`, and the published list of the host if `allow_from` has its keyword.
     fn allowed(
         &self,
         section: &Section<'_>,
@@ -116,9 +115,10 @@ impl Builder<'_> {
                     }
                     allowed.lists.push(list);
                     if unsigned {
-                        let message = format!("`{}` with `unsigned` lets every customer of the host in", text.value);
+                        let message =
+                            format!("`{}` with `unsigned` accepts webhooks of every customer of the host", text.value);
                         let problem = Problem::warning(message, text.place.clone());
-                        section.note(problem.help("all of their webhooks come from these addresses: use a `secret`"));
+                        section.note(problem.help("use a `secret`: all customers share these IP addresses"));
                     }
                 }
                 None => allowed.networks.extend(network(section, text, &words)),

@@ -1,4 +1,4 @@
-//! Values of one sort, wherever they stand.
+//! Parsers for value types that several tables use.
 
 use std::net::SocketAddr;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use crate::config::section::{Section, Taken};
 use crate::problem::{Problem, nearest};
 use crate::routing::pattern::{Patterns, Style};
 
-/// A time: a whole number of days, hours or minutes.
+/// A duration: a whole number of days, hours or minutes.
 pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {
     let taken = section.string(key)?;
     let units = [("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)];
@@ -21,26 +21,27 @@ pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<D
     };
     let seconds = units.into_iter().find_map(of).filter(|seconds| *seconds > 0);
     if seconds.is_none() {
-        let problem = Problem::error(format!("`{}` is no time", taken.value), taken.place);
-        section.note(problem.help("write a number of days, hours or minutes: `30d`, `12h`, `90min`"));
+        let problem = Problem::error(format!("`{}` is not a valid duration", taken.value), taken.place);
+        section.note(problem.help("write a positive number of days, hours or minutes: `30d`, `12h`, `90min`"));
     }
     seconds.map(Duration::from_secs)
 }
 
-/// A network, or one address.
+/// A network or a single IP address.
 pub(super) fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Option<IpNet> {
     let network = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<std::net::IpAddr>().map(IpNet::from));
-    // IPv4 within IPv6, as some proxies and systems write it, is IPv4.
+    // Some proxies and systems write IPv4 addresses as IPv4-mapped IPv6; they are converted to IPv4.
     network.ok().map(unmapped).or_else(|| {
-        let problem = Problem::error(format!("`{}` is no network", text.value), text.place.clone());
+        let problem = Problem::error(format!("`{}` is not a valid network", text.value), text.place.clone());
         let near = nearest(&text.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
         let or_word = words.iter().map(|word| format!(", or `{word}`")).collect::<String>();
-        section.note(problem.help(near.unwrap_or_else(|| format!("write `10.0.0.0/8` or `2001:db8::/32`{or_word}"))));
+        let help = || format!("write a network or an IP address: `10.0.0.0/8`, `2001:db8::/32`{or_word}");
+        section.note(problem.help(near.unwrap_or_else(help)));
         None
     })
 }
 
-/// `::ffff:10.0.0.0/104` as what it means, `10.0.0.0/8`: addresses are compared as IPv4 where they are.
+/// Converts an IPv4-mapped network, `::ffff:10.0.0.0/104`, to `10.0.0.0/8`: client addresses are compared as IPv4.
 fn unmapped(network: IpNet) -> IpNet {
     let (std::net::IpAddr::V6(address), length) = (network.network(), network.prefix_len()) else { return network };
     let mapped = address.to_ipv4_mapped().filter(|_| length >= 96);
@@ -49,7 +50,7 @@ fn unmapped(network: IpNet) -> IpNet {
 
 pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: SocketAddr) -> SocketAddr {
     text.value.parse().unwrap_or_else(|_| {
-        let problem = Problem::error(format!("`{}` is no address", text.value), text.place.clone());
+        let problem = Problem::error(format!("`{}` is not a valid listen address", text.value), text.place.clone());
         section.note(problem.help("write an IP address and a port: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::]:8080`"));
         default
     })
@@ -58,15 +59,15 @@ pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: Sock
 /// The `kind` of a source or channel.
 pub(super) fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option<&'static str> {
     let Some(taken) = section.string("kind") else {
-        let problem = Problem::error(format!("this {what} has no `kind`"), section.place());
-        section.note(problem.help(format!("kinds: {}", kinds.join(", "))));
+        let problem = Problem::error(format!("this {what} requires `kind`"), section.place());
+        section.note(problem.help(format!("add `kind`; expected one of: {}", kinds.join(", "))));
         return None;
     };
     let found = kinds.iter().find(|kind| **kind == taken.value).copied();
     if found.is_none() {
         let near = nearest(&taken.value, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let problem = Problem::error(format!("`{}` is no kind of {what}", taken.value), taken.place);
-        section.note(problem.help(near.unwrap_or_else(|| format!("kinds: {}", kinds.join(", ")))));
+        let problem = Problem::error(format!("`{}` is not a valid {what} kind", taken.value), taken.place);
+        section.note(problem.help(near.unwrap_or_else(|| format!("expected one of: {}", kinds.join(", ")))));
     }
     found
 }
@@ -75,8 +76,8 @@ pub(super) fn style(section: &mut Section<'_>) -> Option<MessageStyle> {
     let taken = section.string("style")?;
     let style = MessageStyle::parse(&taken.value);
     if style.is_none() {
-        let problem = Problem::error(format!("`{}` is no style", taken.value), taken.place);
-        section.note(problem.help("styles: full, line"));
+        let problem = Problem::error(format!("`{}` is not a valid style", taken.value), taken.place);
+        section.note(problem.help("expected one of: full, line"));
     }
     style
 }
@@ -85,13 +86,13 @@ pub(super) fn pace(section: &mut Section<'_>) -> Option<Pace> {
     let taken = section.string("pace")?;
     let pace = Pace::parse(&taken.value);
     if pace.is_none() {
-        let problem = Problem::error(format!("`{}` is no pace", taken.value), taken.place);
-        section.note(problem.help("write a number within a time: `5/s`, `30/min`, `100/h`"));
+        let problem = Problem::error(format!("`{}` is not a valid pace", taken.value), taken.place);
+        section.note(problem.help("write a number of messages per time unit: `5/s`, `30/min`, `100/h`"));
     }
     pace
 }
 
-/// Patterns; each wrong one is noted, and left out.
+/// Patterns. An invalid pattern is recorded as an error and left out.
 pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: Style) -> Patterns {
     let texts = texts.into_iter().filter(|text| match Patterns::new(std::slice::from_ref(&text.value), style) {
         Ok(_) => {
@@ -101,10 +102,9 @@ pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: 
         Err((_, reason)) => {
             let problem =
                 Problem::error(format!("`{}` is not a valid pattern: {reason}", text.value), text.place.clone());
-            section
-                .note(problem.help(
-                    "`*` stands for any text, `{a,b}` for either, `~` begins a regular expression, `!` excludes",
-                ));
+            section.note(
+                problem.help("`*` matches any text, `{a,b}` either, `~` starts a regular expression, `!` excludes"),
+            );
             false
         }
     });
@@ -112,21 +112,21 @@ pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: 
     Patterns::new(&texts, style).unwrap_or_default()
 }
 
-/// What is written so is meant as a regular expression, and hardly ever occurs in a name.
+/// Syntax that is meant as a regular expression and hardly ever occurs in a name.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static LIKE_A_REGEX: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^\^|\$$|\([^()]*\|[^()]*\)|\(\?|\\[dwsbDWSB]|(^|[^\w*])\.[*+]|\.\+|\][*+]|\)[*+?]")
         .expect("a valid pattern")
 });
 
-/// Warns of a regular expression without its `~`.
+/// Warns about a regular expression without `~`.
 fn like_a_regex(section: &Section<'_>, text: &Taken<String>) {
     let (not, bare) = text.value.strip_prefix('!').map_or(("", text.value.as_str()), |bare| ("!", bare));
     if bare.starts_with('~') || !LIKE_A_REGEX.is_match(bare) {
         return;
     }
-    let message = format!("`{}` looks like a regular expression, and is read as a glob", text.value);
+    let message = format!("`{}` looks like a regular expression but is read as a glob", text.value);
     let regex = bare.trim_start_matches('^').trim_end_matches('$');
-    let help = format!("write `{not}~{regex}`; in a glob, `{{a,b}}` stands for either and `*` for any text");
+    let help = format!("write `{not}~{regex}`; in a glob, `{{a,b}}` matches either and `*` matches any text");
     section.note(Problem::warning(message, text.place.clone()).help(help));
 }

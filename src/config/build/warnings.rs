@@ -1,4 +1,4 @@
-//! What can be used, and probably does not do what was meant.
+//! Warnings about a valid configuration that probably does not do what was intended.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
@@ -15,20 +15,20 @@ use crate::routing::pattern::unanchored;
 use crate::routing::{Conditions, Key, Mute, Route, Router, Subject};
 use crate::source::PROVIDERS;
 
-/// A config without mistakes.
+/// A configuration without errors.
 pub(super) struct Seen<'a> {
     pub(super) sources: &'a BTreeMap<SourceName, SourceEntry>,
     pub(super) router: &'a Router,
-    /// Where each route stands.
+    /// Position of each route.
     pub(super) places: &'a [RoutePlace],
     pub(super) channels: &'a Places,
-    /// Where each mute stands.
+    /// Position of each mute.
     pub(super) mutes: &'a [Place],
-    /// The main file; all others are included by it.
+    /// Path of the main file, which includes all others.
     pub(super) main: &'a str,
 }
 
-/// The path of the file in which something stands.
+/// Path of the file that contains a position.
 fn file(place: &Place) -> Option<&str> {
     match place {
         Place::Span(file, _) => Some(&file.path),
@@ -36,7 +36,7 @@ fn file(place: &Place) -> Option<&str> {
     }
 }
 
-/// The events of all samples.
+/// Events of all samples.
 static SAMPLES: LazyLock<Vec<Event>> = LazyLock::new(|| {
     let samples = PROVIDERS.iter().flat_map(|provider| provider.samples.iter().map(move |sample| (provider, sample)));
     let parsed = samples.filter_map(|(provider, sample)| provider.parse_sample(sample).ok());
@@ -56,18 +56,18 @@ impl Seen<'_> {
         self.router.routes().iter().enumerate().filter(|(_, route)| route.enabled)
     }
 
-    /// A channel that nobody routes to is probably a slip.
+    /// Warns about channels without a route, which are probably an oversight.
     fn unrouted(&self, notes: &Notes, alerts: &[ChannelName]) {
         let routed: std::collections::HashSet<_> =
             self.router.routes().iter().flat_map(|route| &route.to).chain(alerts).collect();
         for (name, place) in self.channels.iter().filter(|(name, _)| !routed.contains(name)) {
-            let problem = Problem::warning(format!("no route leads to channel `{name}`"), place.clone());
-            notes.add(problem.help(format!("add a `[[routes]]` with `to = \"{name}\"`")));
+            let problem = Problem::warning(format!("no route sends to channel `{name}`"), place.clone());
+            notes.add(problem.help(format!("add a `[[routes]]` entry with `to = \"{name}\"`")));
         }
     }
 
-    /// Mutes and final routes of an included file that reach beyond the channels that it defines: whoever keeps the file may
-    /// not mean the channels of others.
+    /// Warns about mutes and final routes of an included file that affect channels of other files. The author of the
+    /// included file may not intend that.
     fn beyond(&self, notes: &Notes) {
         let of = |path: &str| -> Vec<&str> {
             let own = self.channels.iter().filter(|(_, place)| file(place) == Some(path));
@@ -84,11 +84,11 @@ impl Seen<'_> {
                 reached.iter().filter(|name| !own.contains(name)).map(|name| format!("`{name}`")).collect();
             if !foreign.is_empty() {
                 let message =
-                    format!("mute `{}` also silences channels of other files: {}", mute.name, foreign.join(", "));
+                    format!("mute `{}` also applies to channels of other files: {}", mute.name, foreign.join(", "));
                 let help = if own.is_empty() {
-                    "move it to the file of the channels that it is for".to_owned()
+                    "move it to the file that defines the channels to mute".to_owned()
                 } else {
-                    format!("name the channels of this file: `channels = {own:?}`")
+                    format!("limit it to the channels of this file: `channels = {own:?}`")
                 };
                 notes.add(Problem::warning(message, place.clone()).help(help));
             }
@@ -104,17 +104,17 @@ impl Seen<'_> {
                 continue;
             };
             let message = format!(
-                "route `{}` is final: what it takes never reaches routes of other files, such as `{}`",
+                "route `{}` is final: events that it matches never reach routes of other files, such as `{}`",
                 route.name, other.name
             );
-            let help = "leave `final` out; or put the routes that must get everything into a file that is read before";
+            let help = "remove `final`, or move the routes that need all events to a file that is read earlier";
             notes.add(Problem::warning(message, place.clone()).help(help));
         }
     }
 
-    /// Routes, or their templates, that never come to anything because of one above.
+    /// Warns about routes and templates that are never used because of a route above.
     fn behind(&self, notes: &Notes) {
-        // By the repositories that they name, so that not each is held against each.
+        // Grouped by repository patterns, to avoid comparing every pair of routes.
         let mut above: HashMap<Option<Vec<&str>>, Vec<usize>> = HashMap::new();
         for (n, route) in self.read() {
             let repo = repo(&route.conditions);
@@ -126,19 +126,20 @@ impl Seen<'_> {
             if let Some((_, first)) = covering.iter().find(|(_, first)| first.is_final) {
                 let (name, first) = (&route.name, &first.name);
                 let message =
-                    format!("route `{name}` is never read: `{first}` above is final and takes all that it would");
+                    format!("route `{name}` is never read: `{first}` above is final and matches all of its events");
                 notes.add(
-                    Problem::warning(message, self.places[n].whole.clone()).help(format!("put it above `{first}`")),
+                    Problem::warning(message, self.places[n].whole.clone()).help(format!("move it above `{first}`")),
                 );
             } else if let Some(template) = &route.template {
                 let first = |channel| covering.iter().find(|(_, first)| first.to.contains(channel));
                 for (channel, (_, first)) in route.to.iter().filter_map(|channel| Some((channel, first(channel)?))) {
                     let first = &first.name;
                     let message = format!(
-                        "template `{template}` is never used for `{channel}`: route `{first}` above takes the same there first"
+                        "template `{template}` is never used for channel `{channel}`: route `{first}` above already \
+                         sends these events there"
                     );
                     let place = self.places[n].template.as_ref().unwrap_or(&self.places[n].whole).clone();
-                    let help = format!("put it above `{first}`, or leave one of the two out");
+                    let help = format!("move this route above `{first}`, or remove one of the two");
                     notes.add(Problem::warning(message, place).help(help));
                 }
             }
@@ -148,7 +149,8 @@ impl Seen<'_> {
         }
     }
 
-    /// Routes that no event can reach: because no source sends it, or not with what they ask for, or a mute takes all.
+    /// Warns about routes that no event can match: no source sends such events, their fields never match, or a mute
+    /// suppresses all of them.
     fn unreached(&self, notes: &Notes) {
         let keys = self.sources.values().flat_map(|entry| entry.provider.keys);
         let mut sent: Vec<Kind> = keys.flat_map(|key| key.kinds).copied().chain([Kind::Other]).collect();
@@ -160,56 +162,56 @@ impl Seen<'_> {
         for (n, route) in self.read() {
             let Some((key, why, help)) = self.barrier(&route.conditions, &sent) else { continue };
             let place = key.map_or_else(|| self.places[n].whole.clone(), |key| self.places[n].of_key(key));
-            let message = format!("no event can reach route `{}`: {why}", route.name);
+            let message = format!("no event can match route `{}`: {why}", route.name);
             notes.add(Problem::warning(message, place).help(help));
         }
     }
 
-    /// What keeps all events from a route, of those kinds that sources send: the key that does, if one does, why, and the
-    /// way out.
+    /// The reason why no event of the `sent` kinds can match a route: the key that prevents it, if there is one, the
+    /// reason as text, and help.
     fn barrier(&self, conditions: &Conditions, sent: &[Kind]) -> Option<(Option<Key>, String, String)> {
         let kinds: Vec<_> = sent.iter().copied().filter(|kind| conditions.may_hold(*kind)).collect();
         if kinds.is_empty() {
-            let help = "`hookbell sample list` shows what they send".to_owned();
-            return Some((Some(Key::Event), "none of your sources sends such events".to_owned(), help));
+            let help = "run `hookbell sample list` to see the events that sources send".to_owned();
+            return Some((Some(Key::Event), "none of your sources sends these events".to_owned(), help));
         }
         if let Some(patterns) = conditions.patterns(Key::Source)
             && !self.sources.keys().any(|name| patterns.fits(&[name.as_str()]))
         {
             let names: Vec<_> = self.sources.keys().map(|name| format!("`{name}`")).collect();
-            let why = "none of your sources fits its `source`".to_owned();
+            let why = "none of your sources matches its `source`".to_owned();
             return Some((Some(Key::Source), why, format!("your sources: {}", names.join(", "))));
         }
         let needed: Vec<_> = conditions.needed().collect();
         if let Some(key) = needed.iter().find(|key| !kinds.iter().any(|kind| has(*kind, **key))) {
             let help = match key {
-                Key::Label | Key::Path => "no host that Hookbell knows sends these yet: leave it out".to_owned(),
-                key => format!("leave `{}` out, or add kinds of events that have one", key.as_str()),
+                Key::Label | Key::Path => "remove it: no supported host sends labels or paths yet".to_owned(),
+                key => format!("remove `{}`, or add event kinds that have one", key.as_str()),
             };
-            return Some((Some(*key), format!("none that it is for has a `{}`", key.as_str()), help));
+            return Some((Some(*key), format!("none of its event kinds has a `{}`", key.as_str()), help));
         }
         if needed.contains(&Key::Branch) && needed.contains(&Key::Tag) {
-            let help = "make two routes: all keys of one must fit".to_owned();
-            return Some((Some(Key::Tag), "none has both a `branch` and a `tag`".to_owned(), help));
+            let help = "use two routes, because all keys of a route must match".to_owned();
+            return Some((Some(Key::Tag), "no event has both a `branch` and a `tag`".to_owned(), help));
         }
         if let Some((key, text, name)) = full_ref(conditions) {
-            let why = format!("`{text}` begins with `refs/`, and `{}` is the name alone", key.as_str());
+            let why = format!("`{text}` starts with `refs/`, but `{}` is only the name", key.as_str());
             return Some((Some(key), why, format!("write `{name}`")));
         }
         if let Some(mute) = self.router.mutes().iter().find(|mute| takes_all(mute, conditions)) {
-            let why = format!("mute `{}` silences all that it is for", mute.name);
+            let why = format!("mute `{}` suppresses all of its events", mute.name);
             return Some((None, why, "narrow the mute, or remove the route".to_owned()));
         }
         if let Some(slug) = without_workspace(conditions) {
-            let why = format!("`{slug}` has no `/`, and repositories are called `workspace/slug`");
-            return Some((Some(Key::Repo), why, format!("write `*/{slug}`, or name the workspace before the `/`")));
+            let why = format!("`{slug}` has no `/`, but repository names have the form `workspace/slug`");
+            return Some((Some(Key::Repo), why, format!("write `*/{slug}`, or a workspace in place of `*`")));
         }
         let repo = self.foreign(conditions)?;
-        let help = "see `repo` of your sources: it says what each may speak for".to_owned();
-        Some((Some(Key::Repo), format!("no source may speak for `{repo}`"), help))
+        let help = "add it to `repo` of a source, or fix the name".to_owned();
+        Some((Some(Key::Repo), format!("`{repo}` is not allowed by `repo` of any source"), help))
     }
 
-    /// A repository that a route names outright, where it names only such that no source may speak for.
+    /// The first repository of a route, if the route has only literal names and no source allows any of them.
     fn foreign<'b>(&self, conditions: &'b Conditions) -> Option<&'b str> {
         let names = wanted(conditions, Key::Repo)?;
         let is_foreign = |name: &&str| {
@@ -219,7 +221,7 @@ impl Seen<'_> {
         if names.iter().all(is_foreign) { names.first().copied() } else { None }
     }
 
-    /// Regular expressions that match nothing in the samples but would, if they were not anchored.
+    /// Warns about regular expressions that match no sample value, but would match if they were not anchored.
     fn unmatched(&self, notes: &Notes) {
         let source = SourceName::from("sample");
         for (n, route) in self.read() {
@@ -237,8 +239,7 @@ impl Seen<'_> {
                 else {
                     continue;
                 };
-                let message =
-                    format!("`{text}` of route `{}` is held against the whole `{}`", route.name, key.as_str());
+                let message = format!("`{text}` of route `{}` must match the whole `{}`", route.name, key.as_str());
                 let help = format!("`{value}` does not match; `~.*{}.*` would", text.trim_start_matches('~'));
                 notes.add(Problem::warning(message, self.places[n].of_key(key)).help(help));
             }
@@ -246,12 +247,12 @@ impl Seen<'_> {
     }
 }
 
-/// What a rule asks of a key, but for what it leaves out.
+/// The patterns of a rule for a key, without exclusions.
 fn wanted(conditions: &Conditions, key: Key) -> Option<Vec<&str>> {
     Some(conditions.patterns(key)?.texts().filter(|text| !text.starts_with('!')).collect())
 }
 
-/// A branch or a tag that is named as Git does in full, where all are; and its name as events have it.
+/// The first branch or tag pattern and its short name, if all patterns of the key are full Git refs.
 fn full_ref(conditions: &Conditions) -> Option<(Key, &str, &str)> {
     [Key::Branch, Key::SourceBranch, Key::TargetBranch, Key::Tag].into_iter().find_map(|key| {
         let texts = wanted(conditions, key)?;
@@ -260,19 +261,19 @@ fn full_ref(conditions: &Conditions) -> Option<(Key, &str, &str)> {
     })
 }
 
-/// What events call a branch or a tag that is named in full.
+/// The short name of a full Git ref, as in events.
 fn short_ref(text: &str) -> Option<&str> {
     text.strip_prefix("refs/heads/").or_else(|| text.strip_prefix("refs/tags/"))
 }
 
-/// A repository that is named without its workspace, where all are.
+/// The first repository pattern, if none of them has a workspace.
 fn without_workspace(conditions: &Conditions) -> Option<&str> {
     let names = wanted(conditions, Key::Repo)?;
     let is_slug = |name: &&str| !name.contains(['/', '~', '[', '{', '\\']) && !name.contains("**");
     if names.iter().all(is_slug) { names.first().copied() } else { None }
 }
 
-/// The repositories that a rule asks for, as it writes them.
+/// The repository patterns of a rule as written, sorted.
 fn repo(conditions: &Conditions) -> Option<Vec<&str>> {
     let mut texts: Vec<_> = conditions.patterns(Key::Repo)?.texts().collect();
     texts.sort_unstable();
@@ -283,7 +284,7 @@ fn takes_all(mute: &Mute, conditions: &Conditions) -> bool {
     mute.enabled && mute.channels.is_empty() && !mute.is_over(Timestamp::now()) && mute.conditions.cover(conditions)
 }
 
-/// Whether events of a kind ever have a value for a key, as far as hosts that Hookbell knows send one.
+/// Returns true if a supported host sends a value for the key with events of this kind.
 fn has(kind: Kind, key: Key) -> bool {
     let family = kind.family();
     let is_pull_request = family == "pull_request";
@@ -296,7 +297,7 @@ fn has(kind: Kind, key: Key) -> bool {
         Key::Tag => matches!(family, "tag" | "pipeline"),
         Key::Forced | Key::Via => is_push,
         Key::State => is_pull_request || matches!(family, "build" | "pipeline" | "issue"),
-        // No host that Hookbell knows sends these yet.
+        // No supported host sends these yet.
         Key::Label | Key::Path => false,
         _ => true,
     }

@@ -17,7 +17,7 @@ fn message(body: &str) -> Message {
     }
 }
 
-/// All of a message as plain text, a block a line.
+/// Renders a message as plain text, one block per line.
 fn drawn(message: &Message) -> String {
     fn lines(blocks: &[Block]) -> Vec<String> {
         blocks
@@ -96,7 +96,7 @@ fn texts_are_cut_between_words_and_characters() {
     assert_eq!(cut_text("abcdefghij", 5), "abcd…");
     assert_eq!(cut_text("👨‍👩‍👧‍👦👨‍👩‍👧‍👦", 15), "👨‍👩‍👧‍👦…");
     assert_eq!(cut_text("👨‍👩‍👧‍👦👨‍👩‍👧‍👦", 5), "…");
-    // Also where the end of a piece is just the end of the room.
+    // The end of a piece can coincide with the limit.
     let pieces = [Inline::Strong(vec![Inline::Text("abcd".to_owned())]), Inline::Code("efg".to_owned())];
     assert_eq!(plain_text(&cut_inlines(&pieces, 4)), "abc…");
     assert_eq!(plain_text(&cut_inlines(&pieces, 7)), "abcdefg");

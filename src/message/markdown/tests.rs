@@ -4,7 +4,7 @@ use super::*;
 use crate::message::shield;
 use crate::message::splice::Splice;
 
-/// What strangers write where they can: in titles, branches, names, messages.
+/// Hostile text, as untrusted users may write it in titles, branches, names and messages.
 pub(crate) const HOSTILE: &[&str] = &[
     "<!channel>",
     "@everyone",
@@ -41,7 +41,7 @@ pub(crate) const HOSTILE: &[&str] = &[
     "",
 ];
 
-/// What a value looks like once it is text in one line: what may not be in a message is gone.
+/// Returns a value as shown in a message, without the characters that shielding removes.
 fn shown(value: &str) -> String {
     shield::unshield(&shield::shield(value))
 }
@@ -50,7 +50,7 @@ fn text(inlines: &[Inline]) -> String {
     plain_text(inlines)
 }
 
-/// Everything that may change about a text on its way: where lines end.
+/// Normalizes white space, the only part of a text that may change on its way.
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -59,7 +59,7 @@ fn only_text(inlines: &[Inline]) -> bool {
     inlines.iter().all(|inline| matches!(inline, Inline::Text(_) | Inline::Break))
 }
 
-/// Puts a value into a template's text, and checks that it is a leaf there and nothing else.
+/// Puts a value into the text of a template, and checks that it is only a leaf there.
 fn check(value: &str) -> Result<(), TestCaseError> {
     let v = shield::shield(value);
     let said = squeezed(&shown(value));
@@ -82,14 +82,14 @@ fn check(value: &str) -> Result<(), TestCaseError> {
     prop_assert_eq!(code.len(), usize::from(!shown(value).is_empty()), "{:?}: {:?}", value, inlines);
     prop_assert_eq!(squeezed(&text(inlines)), squeezed(&format!("a {} b", shown(value))));
 
-    // As a link's label, and beside it.
+    // As a link's label.
     let tree = blocks(&format!("[{v}](https://ours.example/x) end"));
     let [Block::Paragraph(inlines)] = tree.as_slice() else { panic!("{value:?}: {tree:?}") };
     let links: Vec<_> = inlines.iter().filter(|inline| matches!(inline, Inline::Link { .. })).collect();
     let ours = matches!(links.as_slice(), [Inline::Link { url, .. }] if url.as_str() == "https://ours.example/x");
     prop_assert!(ours, "{value:?}: {inlines:?}");
 
-    // As a link's destination: an address of its own, or no link at all.
+    // As a link's destination: a web URL, or no link.
     let tree = blocks(&format!("[label]({v}) end"));
     let [Block::Paragraph(inlines)] = tree.as_slice() else { panic!("{value:?}: {tree:?}") };
     for inline in inlines {
@@ -100,7 +100,7 @@ fn check(value: &str) -> Result<(), TestCaseError> {
     }
     prop_assert_eq!(text(inlines), "label end");
 
-    // In a list item, twice, so that it could end one and begin another.
+    // In two list items, so that it could end one and start another.
     let tree = blocks(&format!("- {v}\n- {v}\n"));
     let [Block::List { start: None, items }] = tree.as_slice() else { panic!("{value:?}: {tree:?}") };
     prop_assert_eq!(items.len(), 2);
@@ -265,7 +265,7 @@ fn deep_nesting_has_an_end() {
     assert!(plain_text(&flatten(strangers(&lists))).contains("199"));
 }
 
-/// Ten times the text takes about ten times as long, whatever nests in it; a quadratic way took a hundred times.
+/// Checks that ten times the text takes about ten times as long. A quadratic algorithm took a hundred times as long.
 #[test]
 fn deep_nesting_takes_linear_time() {
     for (open, close) in [("**a ", "**"), ("*a _b ", "_*"), ("~~a ", "~~"), ("[a ", "](https://x.example)"), ("> ", "")]
@@ -351,7 +351,7 @@ fn a_link_named_like_a_file_stays_a_link() {
     let is_link = |markdown: &str| format!("{:?}", strangers(markdown)).contains("Link");
     assert!(is_link("[shot.png](https://x.example/a)"));
     assert!(is_link("[README.md](https://bitbucket.org/acme/api/src/main/README.md)"));
-    assert!(!is_link("[evil.md](https://x.example/a)"), "a host's name");
+    assert!(!is_link("[evil.md](https://x.example/a)"), "a host name");
     assert!(!is_link("[bank.example](https://x.example/a)"));
     assert!(!is_link("[bank.example/a.png](https://x.example/a.png)"));
 }

@@ -1,4 +1,5 @@
-//! The answers of the admin API, as its document describes them and the command line reads them.
+//! Response bodies of the admin API. Their doc comments become the OpenAPI document; the command line reads the same
+//! types.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,200 +8,202 @@ use serde_json::Value;
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 use crate::explain::Explained;
 use crate::server::misdirected::Misdirected;
-use crate::store::{Millis, Refused, SeenDelivery, SeenEvent};
+use crate::store::{Millis, RejectedRequest, SeenDelivery, SeenEvent};
 
-/// Events.
+/// List of events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventsAnswer {
-    /// The newest last.
+    /// Matching events, newest last, up to the limit.
     pub events: Vec<SeenEvent>,
-    /// How many fit, listed or not, counted up to 10,001.
+    /// Number of matching events, including those above the limit. Counting stops at 10,001.
     pub total: u64,
 }
 
-/// One event.
+/// One event with its deliveries.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventAnswer {
-    /// In short.
+    /// Summary of the event.
     pub event: SeenEvent,
-    /// As templates see it.
+    /// The event as templates see it. Its schema is printed by `hookbell schema event`.
     pub json: Value,
-    /// Who was to hear of it.
+    /// Deliveries of the event, newest last, at most 1,000.
     pub deliveries: Vec<SeenDelivery>,
 }
 
-/// Events, explained.
+/// Routing explanations of events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExplainAnswer {
-    /// The newest last.
+    /// Explained events, newest last.
     pub events: Vec<Explained>,
 }
 
-/// Refused requests.
+/// Rejected requests.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct RefusalsAnswer {
-    /// The newest last.
-    pub refusals: Vec<Refused>,
-    /// The last requests that reached no webhook: a wrong path or method, an unknown source, a body that was too large. They
-    /// are kept in memory, since the service started; the newest last.
+pub struct RejectedAnswer {
+    /// Most recent rejected requests, newest last. The last 100 are stored.
+    pub rejected: Vec<RejectedRequest>,
+    /// Most recent requests that reached no webhook, newest last: wrong path or method, unknown source, or body too
+    /// large. The last 100 are kept in memory until the service stops.
     #[serde(default)]
     pub misdirected: Vec<Misdirected>,
 }
 
-/// Deliveries.
+/// List of deliveries.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveriesAnswer {
-    /// The newest last.
+    /// Matching deliveries, newest last, up to the limit.
     pub deliveries: Vec<SeenDelivery>,
-    /// How many fit, listed or not, counted up to 10,001.
+    /// Number of matching deliveries, including those above the limit. Counting stops at 10,001.
     pub total: u64,
 }
 
-/// Whether messages leave.
+/// State of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Openness {
-    /// They do.
+    /// Messages are sent.
     Open,
-    /// The destination is gone.
+    /// The destination no longer accepts messages. They stay queued until an operator reopens the channel.
     Closed,
-    /// Somebody wants them to wait.
+    /// An operator paused the channel. Messages stay queued until it is reopened.
     Paused,
-    /// The channel is not in the config.
+    /// The channel is not in the configuration. Its messages are kept and not sent.
     Parked,
 }
 
-/// How a lane is.
+/// Status of a lane: the queue of one destination, which several channels may share.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LaneStatus {
-    /// The destination: the chat and a hash of its address.
+    /// Name of the lane: the chat and a hash of the destination's address. Empty if the channel is parked.
     pub lane: String,
-    /// The channels that lead there.
+    /// Channels that send to this destination.
     pub channels: Vec<ChannelName>,
-    /// Whether messages leave.
+    /// State of the lane.
     pub state: Openness,
-    /// Why not: what the chat said, or whoever paused it.
+    /// Reason for the state: the chat's response, or the reason given by the operator. `null` if the lane is open, or
+    /// if the operator gave no reason.
     pub reason: Option<String>,
-    /// What to do about it.
-    pub remedy: Option<String>,
-    /// Since when it is closed or paused, in milliseconds since 1970.
+    /// Action that fixes the cause. `null` if none is known.
+    pub help: Option<String>,
+    /// Time at which the lane was closed or paused, in milliseconds since 1970-01-01 UTC. `null` if it is open.
     pub since: Option<Millis>,
-    /// How many messages wait.
-    pub waiting: u64,
-    /// When the oldest of them was asked for, in milliseconds since 1970.
+    /// Number of queued messages.
+    pub queued: u64,
+    /// Creation time of the oldest queued message, in milliseconds since 1970-01-01 UTC. `null` if none is queued.
     pub oldest: Option<Millis>,
-    /// When the next attempt is due, if the last one failed.
+    /// Time of the next attempt, in milliseconds since 1970-01-01 UTC. `null` unless the last attempt failed.
     pub next_at: Option<Millis>,
-    /// How often its task panicked and was restarted.
+    /// Number of panics of the lane's task since the service started. Each is a bug in Hookbell; the task is restarted.
     #[serde(default)]
     pub panics: u64,
 }
 
-/// Lanes.
+/// List of lanes.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LanesAnswer {
-    /// By name.
+    /// Lanes in the order of their names.
     pub lanes: Vec<LaneStatus>,
 }
 
-/// How a channel is.
+/// Status of a channel.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelStatus {
-    /// Its name.
+    /// Name of the channel.
     pub channel: ChannelName,
-    /// `slack`, `console`, …; none where it is not in the config.
+    /// Kind of the channel, such as `slack` or `console`. `null` if the channel is not in the configuration.
     pub kind: Option<String>,
-    /// Its lane, with all that waits there, also of channels that share it.
+    /// Lane of the channel. Its numbers include the messages of other channels with the same destination.
     #[serde(flatten)]
     pub lane: LaneStatus,
-    /// How many messages are parked: the channel was not in the config.
+    /// Number of parked messages. A message is parked while its channel is not in the configuration.
     pub parked: u64,
-    /// How many messages are dead or suspect, of those that are kept.
+    /// Number of stored messages that are dead or suspect.
     pub dead: u64,
-    /// How many were skipped by their templates.
+    /// Number of stored messages that were skipped by their template.
     pub skipped: u64,
 }
 
-/// Channels.
+/// List of channels.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelsAnswer {
-    /// By name.
+    /// Channels in the order of their names.
     pub channels: Vec<ChannelStatus>,
-    /// Events that came while the rules had mistakes; they are routed when these are mended.
-    pub undecided: u64,
-    /// What an operator has to know of the service, as sentences.
+    /// Number of events that arrived while the routing configuration was invalid. They are routed once it is fixed.
+    pub pending_routing: u64,
+    /// Problems of the service that need an operator, one sentence each.
     #[serde(default)]
     pub problems: Vec<String>,
-    /// What an operator may want to know, and is not a problem.
+    /// Other information for operators that is not a problem, one sentence each.
     #[serde(default)]
     pub notes: Vec<String>,
 }
 
-/// A source.
+/// Status of a source.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SourceStatus {
-    /// Its name in the config.
+    /// Name of the source in the configuration.
     pub source: SourceName,
-    /// The code host: `bitbucket-cloud`.
+    /// Kind of the source, such as `bitbucket-cloud`.
     pub kind: String,
-    /// For each of its secrets, in the order of the config: when it last verified a request, in milliseconds since 1970.
-    /// `null` where it did not since the service started. Empty where the source takes unsigned requests.
+    /// Time at which each secret last verified a request, in milliseconds since 1970-01-01 UTC, in the order of the
+    /// configuration. `null` if it has verified none since the service started. Empty if the source accepts unsigned
+    /// requests.
     pub secrets: Vec<Option<Millis>>,
 }
 
-/// Sources.
+/// List of sources.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SourcesAnswer {
-    /// By name.
+    /// Sources in the order of their names.
     pub sources: Vec<SourceStatus>,
-    /// When the service started, in milliseconds since 1970; `null` where none runs.
+    /// Time at which the service started, in milliseconds since 1970-01-01 UTC. `null` if the service is not running.
     pub started: Option<Millis>,
 }
 
-/// A delivery or an event that was left alone.
+/// A selected delivery or event that is left unchanged.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct Left {
-    /// Its id.
+pub struct LeftOut {
+    /// Id of the delivery or event.
     pub id: String,
-    /// Why.
-    pub why: String,
+    /// Reason why it is left unchanged.
+    pub reason: String,
 }
 
-/// A delivery that is sent again.
+/// A message that is sent again.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
-    /// The one that it repeats; none where an event was routed anew.
+    /// Delivery that is repeated. `null` if an event was selected and routed again.
     pub id: Option<DeliveryId>,
-    /// The new one; none where nothing was done.
+    /// New delivery. `null` in a dry run.
     pub delivery: Option<DeliveryId>,
-    /// The event.
+    /// Event that the message is about.
     pub event: EventId,
-    /// The channel.
+    /// Channel that the message is sent to.
     pub channel: ChannelName,
 }
 
-/// What is sent again.
+/// Result of a replay or reroute.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReplayAnswer {
-    /// In the order in which they go.
+    /// Messages that are sent again, in the order of sending.
     pub replayed: Vec<Replayed>,
-    /// What is not.
-    pub left: Vec<Left>,
-    /// There may be more that fit; these were the oldest.
+    /// Selected deliveries and events that are not sent again.
+    pub left_out: Vec<LeftOut>,
+    /// `true` if the limit was reached: more deliveries may match. The oldest ones come first.
     pub more: bool,
-    /// Nothing was done.
+    /// `true` if this was a dry run and nothing was changed.
     pub dry_run: bool,
 }
 
-/// What is given up.
+/// Result of dropping deliveries.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DropAnswer {
-    /// These.
+    /// Deliveries that are dropped. Their state is now `dead`; in a dry run it is unchanged.
     pub dropped: Vec<DeliveryId>,
-    /// What is not.
-    pub left: Vec<Left>,
-    /// There may be more that fit; these were the oldest.
+    /// Selected deliveries and events that are not dropped.
+    pub left_out: Vec<LeftOut>,
+    /// `true` if the limit was reached: more deliveries may match. The oldest ones come first.
     pub more: bool,
-    /// Nothing was done.
+    /// `true` if this was a dry run and nothing was changed.
     pub dry_run: bool,
 }

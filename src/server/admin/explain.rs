@@ -1,28 +1,28 @@
-//! Explaining stored events: by the rules that they were routed by, which the store has kept.
+//! Explaining stored events with the rules that routed them, which the store keeps.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answers::ExplainAnswer;
-use super::desk::{Desk, Wrong, shown};
+use super::service::{AdminError, AdminService, shown};
 use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
 use crate::explain::{Explained, Rules, explain};
 use crate::routing::{Explanation, Router};
 use crate::store::{Filter, SeenEvent};
 
-/// The most messages of an event that are told of.
-const MOST_DELIVERIES: usize = 100;
+/// Maximum number of deliveries listed per event.
+const MAX_DELIVERIES: usize = 100;
 
-/// The routers of the configs that events refer to, each read once.
+/// Routers by the hash of their configuration, each read once.
 type Routers = BTreeMap<String, Option<Arc<Router>>>;
 
-impl Desk {
-    /// Explains what somebody names: an id, a host's name for a request, a pull request's page, `last`.
-    pub(super) async fn explain(&self, what: &str, limit: usize) -> Result<ExplainAnswer, Wrong> {
+impl AdminService {
+    /// Explains the events that `what` selects: an id, a host's id of a request, a pull request's URL, or `last`.
+    pub(super) async fn explain(&self, what: &str, limit: usize) -> Result<ExplainAnswer, AdminError> {
         let found = self.store.events(Filter { limit, ..self.meant(what.trim()).await? }).await?;
         if found.is_empty() {
-            return Err(Wrong::Unknown(format!("no event of `{}` is stored", shown(what))));
+            return Err(AdminError::Unknown(format!("no stored event matches `{}`", shown(what))));
         }
         let (mut events, mut routers) = (vec![], Routers::new());
         for seen in found {
@@ -31,12 +31,12 @@ impl Desk {
         Ok(ExplainAnswer { events })
     }
 
-    pub(super) async fn meant(&self, what: &str) -> Result<Filter, Wrong> {
-        let none = || Wrong::Unknown(format!("there is no `{}`", shown(what)));
+    pub(super) async fn meant(&self, what: &str) -> Result<Filter, AdminError> {
+        let none = || AdminError::Unknown(format!("unknown delivery `{}`", shown(what)));
         Ok(match what.split_once('_').map_or(what, |(kind, _)| kind) {
             "last" => {
                 let newest = self.store.events(Filter { limit: 1, ..Filter::default() }).await?.pop();
-                let newest = newest.ok_or_else(|| Wrong::Unknown("no event is stored yet".to_owned()))?;
+                let newest = newest.ok_or_else(|| AdminError::Unknown("no events are stored yet".to_owned()))?;
                 Filter { request: Some(newest.request), ..Filter::default() }
             }
             "evt" => Filter { event: Some(what.into()), ..Filter::default() },
@@ -53,15 +53,15 @@ impl Desk {
         })
     }
 
-    async fn explained(&self, seen: SeenEvent, routers: &mut Routers) -> Result<Explained, Wrong> {
+    async fn explained(&self, seen: SeenEvent, routers: &mut Routers) -> Result<Explained, AdminError> {
         let settings = self.live.now();
         let json = self.store.event_json(&seen.id).await?.unwrap_or_default();
         let mut explained = match serde_json::from_value::<Event>(json) {
             Ok(event) => self.by_rules(&event, &seen, &settings, routers).await?,
             Err(_) => of_our_own(&seen),
         };
-        explained.silent = seen.decision["silent"].as_str().map(ToOwned::to_owned);
-        let filter = Filter { event: Some(seen.id.clone()), limit: MOST_DELIVERIES, ..Filter::default() };
+        explained.suppressed = seen.decision["suppressed"].as_str().map(ToOwned::to_owned);
+        let filter = Filter { event: Some(seen.id.clone()), limit: MAX_DELIVERIES, ..Filter::default() };
         for delivery in self.store.deliveries(filter).await? {
             explained.deliveries.extend(self.store.delivery(&delivery.id).await?);
         }
@@ -69,16 +69,16 @@ impl Desk {
         Ok(explained)
     }
 
-    /// By the rules of then, if they are kept; else by those of now.
+    /// Explains with the rules that routed the event if they are stored, otherwise with the current rules.
     async fn by_rules(
         &self,
         event: &Event,
         seen: &SeenEvent,
         settings: &Settings,
         routers: &mut Routers,
-    ) -> Result<Explained, Wrong> {
+    ) -> Result<Explained, AdminError> {
         let hash = seen.decision["config"].as_str();
-        let is_undecided = seen.decision["undecided"].as_bool() == Some(true);
+        let is_pending_routing = seen.decision["pending_routing"].as_bool() == Some(true);
         let of_then = match hash {
             Some(hash) if hash != settings.kept.hash => self.router_of(hash, routers).await?,
             _ => None,
@@ -90,23 +90,23 @@ impl Desk {
             Some(_) if of_then.is_some() => Rules::Then,
             _ => Rules::Now,
         };
-        if is_undecided {
-            let note = "the rules had mistakes when it came: it waits, and is routed when they are mended";
+        if is_pending_routing {
+            let note = "the routing configuration was invalid on arrival; the event will be routed once it is fixed";
             explained.notes.push(note.to_owned());
         } else if let Some(why) = seen.decision["dropped"].as_str() {
-            explained.notes.push(format!("{why}: the rules are those of now"));
+            explained.notes.push(format!("{why}; explained with the current rules"));
         } else if explained.rules == Rules::Now {
-            let note = "the rules that it was routed by are not kept any more: these are those of now";
+            let note = "the rules that routed the event are no longer stored; explained with the current rules";
             explained.notes.push(note.to_owned());
         } else if explained.rules != Rules::Now && !is_same(&seen.decision, &decision) {
             let note =
-                "another version of Hookbell routed it, and differently; its messages below are what was decided";
+                "another version of Hookbell routed the event differently; the deliveries below show what was decided";
             explained.notes.push(note.to_owned());
         }
         Ok(explained)
     }
 
-    async fn router_of(&self, hash: &str, routers: &mut Routers) -> Result<Option<Arc<Router>>, Wrong> {
+    async fn router_of(&self, hash: &str, routers: &mut Routers) -> Result<Option<Arc<Router>>, AdminError> {
         if let Some(router) = routers.get(hash) {
             return Ok(router.clone());
         }
@@ -117,17 +117,17 @@ impl Desk {
     }
 }
 
-/// Whether what was stored of a decision is what the rules say now.
+/// Returns `true` if the stored decision equals the decision of the rules.
 fn is_same(stored: &serde_json::Value, decision: &crate::routing::Decision) -> bool {
-    if stored["silent"].is_string() {
+    if stored["suppressed"].is_string() {
         return true;
     }
-    let sends = stored["sends"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let sends = stored["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
     let stored = sends.iter().map(|send| (send["route"].as_str(), send["channel"].as_str()));
     stored.eq(decision.sends.iter().map(|send| (Some(send.route.as_str()), Some(send.channel.as_str()))))
 }
 
-/// An event that no rule is for: an alert.
+/// Explains an internal alert, which no rule routes.
 fn of_our_own(seen: &SeenEvent) -> Explained {
     Explained {
         id: None,
@@ -137,13 +137,13 @@ fn of_our_own(seen: &SeenEvent) -> Explained {
         kind: seen.kind.clone(),
         key: seen.kind.clone(),
         repository: seen.repository.clone(),
-        about: None,
+        title: None,
         actor: None,
         rules: Rules::Same,
-        silent: None,
+        suppressed: None,
         muted: None,
-        said: Explanation::default(),
-        notes: vec!["Hookbell tells this itself, to the channels that `alerts` in `[delivery]` names".to_owned()],
+        verdicts: Explanation::default(),
+        notes: vec!["internal alert, sent to the channels in `[delivery] alerts`".to_owned()],
         deliveries: vec![],
     }
 }

@@ -1,17 +1,17 @@
-//! The listener for those who look after the service: an API in JSON, metrics, and whether it is ready.
+//! The admin listener: a JSON API, metrics and a readiness check.
 //!
-//! What it can do is one list (`operation.rs`); the OpenAPI document is made from the same list. The command line asks
-//! the same API, over HTTP where the service runs, and within its own process where it does not.
+//! All operations are in one list (`operation.rs`). The OpenAPI document is generated from that list. The command line
+//! uses the same API: over HTTP if the service runs, otherwise in its own process.
 
 mod answers;
-mod desk;
+mod authorizer;
 mod explain;
-mod gate;
 mod metrics;
 mod openapi;
 mod operation;
 mod page;
 mod preview;
+mod service;
 
 use std::sync::Arc;
 
@@ -24,66 +24,70 @@ use super::answer::{self, answer};
 
 pub use answers::{
     ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer, LaneStatus,
-    LanesAnswer, Left, Openness, RefusalsAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
+    LanesAnswer, LeftOut, Openness, RejectedAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
 };
-pub use desk::Desk;
-pub use gate::{Gate, generate_token, token_path};
+pub use authorizer::{Authorizer, generate_token, token_path};
 pub use metrics::Metrics;
 pub(crate) use operation::OPERATIONS;
 pub use page::is_built;
+pub use service::AdminService;
 
-/// All that the admin listener serves.
-pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> BoxEndpoint<'static, Response> {
+/// Builds the endpoint of the admin listener.
+pub fn endpoint(
+    service: Arc<AdminService>,
+    authorizer: Arc<Authorizer>,
+    metrics: Option<Metrics>,
+) -> BoxEndpoint<'static, Response> {
     let mut routes = Route::new();
     for path in operation::paths() {
-        let (desk, gate) = (desk.clone(), gate.clone());
+        let (service, authorizer) = (service.clone(), authorizer.clone());
         let serve = poem::endpoint::make(move |request: Request| {
-            let (desk, gate) = (desk.clone(), gate.clone());
-            async move { operation::serve(path, &desk, &gate, request).await }
+            let (service, authorizer) = (service.clone(), authorizer.clone());
+            async move { operation::serve(path, &service, &authorizer, request).await }
         });
         routes = routes.at(path, serve);
     }
     let document = poem::endpoint::make({
-        let gate = gate.clone();
+        let authorizer = authorizer.clone();
         move |request: Request| {
-            let gate = gate.clone();
+            let authorizer = authorizer.clone();
             async move {
-                match gate.refusal_slowly(&request, crate::config::Role::Read).await {
+                match authorizer.rejection_slowly(&request, crate::config::Role::Read).await {
                     None if *request.method() == Method::GET => answer(StatusCode::OK, openapi::document()),
                     None => answer::method_not_allowed("GET"),
-                    Some(refusal) => refusal,
+                    Some(rejection) => rejection,
                 }
             }
         }
     });
     let ready = poem::endpoint::make({
-        let (desk, gate) = (desk.clone(), gate.clone());
+        let (service, authorizer) = (service.clone(), authorizer.clone());
         move |request: Request| {
-            let (desk, refusal) = (desk.clone(), looking(&gate, &request));
+            let (service, rejection) = (service.clone(), looking(&authorizer, &request));
             async move {
-                match refusal {
-                    Some(refusal) => refusal,
-                    None => ready(&desk).await,
+                match rejection {
+                    Some(rejection) => rejection,
+                    None => ready(&service).await,
                 }
             }
         }
     });
     let shown = poem::endpoint::make({
-        let gate = gate.clone();
+        let authorizer = authorizer.clone();
         move |request: Request| {
-            let (desk, metrics, refusal) = (desk.clone(), metrics.clone(), looking(&gate, &request));
+            let (service, metrics, rejection) = (service.clone(), metrics.clone(), looking(&authorizer, &request));
             async move {
-                match (refusal, metrics) {
-                    (Some(refusal), _) => refusal,
-                    (None, Some(metrics)) => metrics.show(&desk).await,
-                    (None, None) => answer::error(StatusCode::NOT_FOUND, "nothing is measured here"),
+                match (rejection, metrics) {
+                    (Some(rejection), _) => rejection,
+                    (None, Some(metrics)) => metrics.show(&service).await,
+                    (None, None) => answer::error(StatusCode::NOT_FOUND, "metrics are not available"),
                 }
             }
         }
     });
     let page = poem::endpoint::make_sync({
-        let gate = gate.clone();
-        move |request: Request| gate.stranger(&request).unwrap_or_else(|| page::serve(&request))
+        let authorizer = authorizer.clone();
+        move |request: Request| authorizer.host_rejection(&request).unwrap_or_else(|| page::serve(&request))
     });
     let page = Arc::new(page);
     let routes = routes.at("/preview", page.clone()).at("/preview/*path", page);
@@ -92,7 +96,7 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
         .catch_all_error(|cause: poem::Error| async move {
             match cause.status() {
                 StatusCode::NOT_FOUND => {
-                    answer::error(StatusCode::NOT_FOUND, "nothing is here: /api/v1/openapi.json says what there is")
+                    answer::error(StatusCode::NOT_FOUND, "not found: see `/api/v1/openapi.json` for all operations")
                 }
                 _ => answer::of_error(&cause),
             }
@@ -101,17 +105,17 @@ pub fn endpoint(desk: Arc<Desk>, gate: Arc<Gate>, metrics: Option<Metrics>) -> B
         .boxed()
 }
 
-/// Why nobody may look at what needs no token.
-fn looking(gate: &Gate, request: &Request) -> Option<Response> {
+/// Returns the rejection of a request that needs no token, if any.
+fn looking(authorizer: &Authorizer, request: &Request) -> Option<Response> {
     match *request.method() {
-        Method::GET | Method::HEAD => gate.stranger(request),
+        Method::GET | Method::HEAD => authorizer.host_rejection(request),
         _ => Some(answer::method_not_allowed("GET")),
     }
 }
 
-/// Whether the store takes requests: what a load balancer asks.
-async fn ready(desk: &Desk) -> Response {
-    let readiness = desk.readiness().await;
+/// Readiness check for load balancers: `200` if requests can be stored, otherwise `503`.
+async fn ready(service: &AdminService) -> Response {
+    let readiness = service.readiness().await;
     let (code, status) =
         if readiness.is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
     if readiness.problems.is_empty() {

@@ -1,11 +1,11 @@
-//! The OpenAPI document, made from the list of operations, so that it cannot say anything else than they do.
+//! The OpenAPI document, generated from the list of operations so that it always matches them.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::OPERATIONS;
 
-/// The document, by OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.0>), whose schemas are JSON Schema of 2020-12.
+/// Builds the document: OpenAPI 3.1 (<https://spec.openapis.org/oas/v3.1.0>) with schemas in JSON Schema 2020-12.
 pub(super) fn document() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
         settings.definitions_path = "/components/schemas".into();
@@ -20,12 +20,12 @@ pub(super) fn document() -> Value {
             "summary": operation.about,
             "operationId": name(operation.path),
             "responses": {
-                "200": { "description": "Done.", "content": { "application/json": { "schema": output } } },
-                "400": error("What was asked is not understood."),
-                "401": error("There is no token, or a wrong one."),
-                "403": error("The token may only look, or the listener is called by a name that is not its own."),
-                "404": error("There is no such thing, and can be none."),
-                "503": error("The store fails."),
+                "200": { "description": "Success.", "content": { "application/json": { "schema": output } } },
+                "400": error("The request is invalid."),
+                "401": error("The token is missing or invalid."),
+                "403": error("The token's role does not allow this operation, or the `Host` header is not allowed."),
+                "404": error("The path or the requested object does not exist."),
+                "503": error("The store is failing, or the service is busy or stopping. Try again later."),
             },
         });
         let mut parameters = vec![];
@@ -39,7 +39,7 @@ pub(super) fn document() -> Value {
                 "required": says_something(resolved(&input, generator.definitions())),
                 "content": { "application/json": { "schema": input } },
             });
-            described["responses"]["415"] = error("The body is not JSON.");
+            described["responses"]["415"] = error("The content type of the body is not `application/json`.");
             described["responses"]["413"] = error("The body is too large.");
             described["responses"]["408"] = error("The body did not arrive in time.");
         } else {
@@ -58,9 +58,9 @@ pub(super) fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Hookbell's admin API",
+            "title": "Hookbell admin API",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Looks after a Hookbell. Times are milliseconds since 1970.",
+            "description": "Inspects and operates a Hookbell service. Times are in milliseconds since 1970-01-01 UTC.",
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "security": [{ "token": [] }],
@@ -82,18 +82,18 @@ fn name(path: &str) -> String {
     path.trim_start_matches("/api/v1/").replace(':', "").replace('/', "_")
 }
 
-/// The schema that a schema refers to, or itself.
+/// Resolves a schema reference. Returns the schema itself if it is not a reference.
 fn resolved<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
     let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
     name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
-/// Whether an object of this schema has to have anything in it.
+/// Returns `true` if an object of this schema needs at least one property.
 fn says_something(schema: &Value) -> bool {
     schema.get("required").or_else(|| schema.get("anyOf")).is_some()
 }
 
-/// The parameters of a query: the properties of the object that it is read into.
+/// Builds the query parameters from the properties of the object that the query is parsed into.
 fn query(schema: &Value) -> Vec<Value> {
     let required = schema["required"].as_array().map(Vec::as_slice).unwrap_or_default();
     let properties = schema["properties"].as_object().into_iter().flatten();
@@ -102,7 +102,7 @@ fn query(schema: &Value) -> Vec<Value> {
 
 fn parameter(name: &str, schema: &Value, is_required: bool) -> Value {
     let mut schema = schema.clone();
-    // A query has no null: what may be null may be left out.
+    // A query has no `null`: nullable properties are optional parameters.
     if let Some(kinds) = schema["type"].as_array() {
         schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
     }

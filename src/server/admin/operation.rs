@@ -1,4 +1,4 @@
-//! What can be asked: the list of operations, and serving one of them.
+//! The list of admin operations, and serving one of them.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -12,41 +12,41 @@ use serde_json::Value;
 
 use super::answer::{self, answer};
 use super::answers;
-use super::desk::{Desk, Wrong};
-use super::gate::Gate;
+use super::authorizer::Authorizer;
 use super::preview::{self, Draft};
+use super::service::{AdminError, AdminService};
 use crate::config::Role;
 use crate::event::{ChannelName, EventId, Kind};
 use crate::source::PROVIDERS;
 use crate::store::{Filter, State};
 
-/// The most bytes of a request's body.
-const LARGEST_BODY: usize = 256 * 1024;
+/// Maximum size of a request body, in bytes.
+const MAX_BODY: usize = 256 * 1024;
 
-/// One thing that can be asked.
+/// One operation of the admin API.
 pub(crate) struct Operation {
     /// `GET` or `POST`.
     pub(crate) method: Method,
-    /// With `:id` for what stands there.
+    /// Path, with `:id` as the placeholder for an id.
     pub(crate) path: &'static str,
-    /// What a token must be good for.
+    /// Role that a token needs.
     pub(crate) role: Role,
-    /// In a sentence.
+    /// Summary in the OpenAPI document.
     pub(crate) about: &'static str,
-    /// What the query, or the body of a `POST`, looks like.
+    /// Schema of the query of a `GET`, or of the body of a `POST`.
     pub(crate) input: fn(&mut SchemaGenerator) -> Schema,
-    /// What the answer looks like.
+    /// Schema of the response.
     pub(crate) output: fn(&mut SchemaGenerator) -> Schema,
     run: Run,
 }
 
-type Run = for<'a> fn(&'a Desk, Call) -> Pin<Box<dyn Future<Output = Result<Value, Wrong>> + Send + 'a>>;
+type Run = for<'a> fn(&'a AdminService, Call) -> Pin<Box<dyn Future<Output = Result<Value, AdminError>> + Send + 'a>>;
 
-/// What was asked.
+/// Input of one call.
 pub(crate) struct Call {
-    /// What stands for `:id`.
+    /// Value of `:id`. Empty if the path has none.
     id: String,
-    /// The query of a `GET`, the body of a `POST`.
+    /// Query of a `GET`, or body of a `POST`.
     input: Input,
 }
 
@@ -56,17 +56,17 @@ enum Input {
 }
 
 impl Call {
-    fn input<T: DeserializeOwned>(&self) -> Result<T, Wrong> {
+    fn input<T: DeserializeOwned>(&self) -> Result<T, AdminError> {
         match &self.input {
             Input::Query(query) => {
-                serde_urlencoded::from_str(query).map_err(|error| Wrong::Input(format!("the query: {error}")))
+                serde_urlencoded::from_str(query).map_err(|error| AdminError::Input(format!("invalid query: {error}")))
             }
-            // serde also reads an object from the array of its values, which nobody means.
+            // serde also accepts an array of an object's values, which is never intended.
             Input::Body(body) if !body.trim_ascii_start().starts_with(b"{") => {
-                Err(Wrong::Input("the body: it is no JSON object".to_owned()))
+                Err(AdminError::Input("invalid body: expected a JSON object".to_owned()))
             }
             Input::Body(body) => {
-                serde_json::from_slice(body).map_err(|error| Wrong::Input(format!("the body: {error}")))
+                serde_json::from_slice(body).map_err(|error| AdminError::Input(format!("invalid body: {error}")))
             }
         }
     }
@@ -76,12 +76,12 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
-fn told(value: impl Serialize) -> Result<Value, Wrong> {
-    serde_json::to_value(value).map_err(|error| Wrong::Store(error.to_string()))
+fn to_json(value: impl Serialize) -> Result<Value, AdminError> {
+    serde_json::to_value(value).map_err(|error| AdminError::Store(error.to_string()))
 }
 
 macro_rules! operation {
-    ($method:ident $path:literal $role:ident $about:literal $input:ty => $output:ty, |$desk:ident, $id:ident, $asked:ident| $run:expr) => {
+    ($method:ident $path:literal $role:ident $about:literal $input:ty => $output:ty, |$service:ident, $id:ident, $asked:ident| $run:expr) => {
         Operation {
             method: Method::$method,
             path: $path,
@@ -89,68 +89,78 @@ macro_rules! operation {
             about: $about,
             input: schema::<$input>,
             output: schema::<$output>,
-            run: |$desk, call| {
+            run: |$service, call| {
                 Box::pin(async move {
                     let $asked: $input = call.input()?;
                     let $id = call.id;
-                    told($run.await?)
+                    to_json($run.await?)
                 })
             },
         }
     };
 }
 
-/// All that can be asked.
+/// All operations. Those of one path are adjacent.
 pub(crate) static OPERATIONS: &[Operation] = &[
-    operation!(GET "/api/v1/events" Read "Events that came in, the newest last."
-        EventsQuery => answers::EventsAnswer, |desk, _id, asked| desk.events(asked.filter()?)),
-    operation!(GET "/api/v1/events/:id" Read "One event: what it says, how it was routed, its deliveries."
-        Nothing => answers::EventAnswer, |desk, id, _asked| desk.event(id.into())),
-    operation!(GET "/api/v1/explain" Read "Why events went where they went, or nowhere: each rule's word, by the config of that time."
-        ExplainQuery => answers::ExplainAnswer, |desk, _id, asked| desk.explain(&asked.what, limit(asked.limit, FEW, FEW)?)),
-    operation!(GET "/api/v1/preview" Read "What there is to preview: templates and samples."
-        Nothing => preview::PreviewAnswer, |desk, _id, _asked| desk.preview()),
-    operation!(GET "/api/v1/preview/templates/:id" Read "A template's text, as it is on the disk now."
-        OfChat => preview::TemplateAnswer, |desk, id, asked| desk.template(id, asked.chat)),
-    operation!(POST "/api/v1/preview/draw" Read "Draws a template that is being written, and says what is wrong with it."
-        Draft => preview::DrawingAnswer, |desk, _id, asked| desk.draw(asked)),
-    operation!(POST "/api/v1/preview/save" Operate "Saves a template into the directory of templates; it is used at once, if it is fine."
-        Draft => preview::SavedAnswer, |desk, _id, asked| desk.save(asked)),
-    operation!(GET "/api/v1/refusals" Read "The last requests that were refused, and why; the newest last."
-        Limit => answers::RefusalsAnswer, |desk, _id, asked| desk.refusals(asked.limit()?)),
-    operation!(GET "/api/v1/deliveries" Read "Deliveries, the newest last."
-        DeliveriesQuery => answers::DeliveriesAnswer, |desk, _id, asked| desk.deliveries(asked.filter()?)),
-    operation!(GET "/api/v1/deliveries/:id" Read "One delivery, with its attempts and what was sent."
-        Nothing => crate::store::WholeDelivery, |desk, id, _asked| desk.delivery(id.into())),
-    operation!(GET "/api/v1/channels" Read "The channels: what waits, since when, and whether they are open."
-        Nothing => answers::ChannelsAnswer, |desk, _id, _asked| desk.channels()),
-    operation!(GET "/api/v1/sources" Read "The sources: when each of their secrets last verified a request."
-        Nothing => answers::SourcesAnswer, |desk, _id, _asked| desk.sources()),
-    operation!(GET "/api/v1/lanes" Read "The lanes: one a destination, which channels may share."
-        Nothing => answers::LanesAnswer, |desk, _id, _asked| desk.lanes()),
-    operation!(POST "/api/v1/channels/:id/pause" Operate "Lets a channel's messages wait, and those of channels that share its destination."
-        Reason => answers::ChannelsAnswer, |desk, id, asked| desk.pause(id.into(), asked.reason)),
-    operation!(POST "/api/v1/channels/:id/reopen" Operate "Opens a channel that is closed or paused; one that waits tries again at once."
-        Nothing => answers::ChannelsAnswer, |desk, id, _asked| desk.reopen(id.into())),
-    operation!(POST "/api/v1/deliveries/replay" Operate "Sends again: new deliveries at the ends of their lanes."
-        Selection => answers::ReplayAnswer, |desk, _id, asked| desk.replay(asked.filter()?, asked.dry_run)),
-    operation!(POST "/api/v1/deliveries/reroute" Operate "Sends again, by the routes of now in place of where it went then."
-        Selection => answers::ReplayAnswer, |desk, _id, asked| desk.reroute(asked.filter()?, asked.dry_run)),
-    operation!(POST "/-/reload" Operate "Reads the config again and goes over to it, whole or not at all; 400 says what is wrong with it."
-        Nothing => crate::server::ReloadAnswer, |desk, _id, _asked| desk.reload()),
-    operation!(POST "/api/v1/deliveries/drop" Operate "Gives up what waits; it is dead then."
-        Selection => answers::DropAnswer, |desk, _id, asked| desk.drop(asked.filter()?, asked.dry_run)),
+    operation!(GET "/api/v1/events" Read "List events, newest last"
+        EventsQuery => answers::EventsAnswer, |service, _id, asked| service.events(asked.filter()?)),
+    operation!(GET "/api/v1/events/:id" Read "Get an event with its routing decision and deliveries"
+        Nothing => answers::EventAnswer, |service, id, _asked| service.event(id.into())),
+    operation!(GET "/api/v1/explain" Read "Explain why events were or were not sent, rule by rule"
+        ExplainQuery => answers::ExplainAnswer, |service, _id, asked| service.explain(&asked.what, limit(asked.limit, MAX_EXPLAINED, MAX_EXPLAINED)?)),
+    operation!(GET "/api/v1/preview" Read "List templates and samples for the preview"
+        Nothing => preview::PreviewAnswer, |service, _id, _asked| service.preview()),
+    operation!(GET "/api/v1/preview/templates/:id" Read "Get the current text of a template"
+        OfChat => preview::TemplateAnswer, |service, id, asked| service.template(id, asked.chat)),
+    operation!(POST "/api/v1/preview/draw" Read "Render a template draft and list its problems"
+        Draft => preview::DrawingAnswer, |service, _id, asked| service.draw(asked)),
+    operation!(POST "/api/v1/preview/save" Operate
+        "Save a template in the template directory; a valid one is used immediately"
+        Draft => preview::SavedAnswer, |service, _id, asked| service.save(asked)),
+    operation!(GET "/api/v1/rejected" Read "List recent rejected requests, newest last"
+        Limit => answers::RejectedAnswer, |service, _id, asked| service.rejected(asked.limit()?)),
+    operation!(GET "/api/v1/deliveries" Read "List deliveries, newest last"
+        DeliveriesQuery => answers::DeliveriesAnswer, |service, _id, asked| service.deliveries(asked.filter()?)),
+    operation!(GET "/api/v1/deliveries/:id" Read "Get a delivery with its attempts and the message sent"
+        Nothing => crate::store::WholeDelivery, |service, id, _asked| service.delivery(id.into())),
+    operation!(GET "/api/v1/channels" Read "List channels with their state and queued messages"
+        Nothing => answers::ChannelsAnswer, |service, _id, _asked| service.channels()),
+    operation!(GET "/api/v1/sources" Read "List sources with the last use of their secrets"
+        Nothing => answers::SourcesAnswer, |service, _id, _asked| service.sources()),
+    operation!(GET "/api/v1/lanes" Read "List lanes: one per destination, which channels may share"
+        Nothing => answers::LanesAnswer, |service, _id, _asked| service.lanes()),
+    operation!(POST "/api/v1/channels/:id/pause" Operate "Pause a channel and all channels with the same destination"
+        Reason => answers::ChannelsAnswer, |service, id, asked| service.pause(id.into(), asked.reason)),
+    operation!(POST "/api/v1/channels/:id/reopen" Operate
+        "Reopen a closed or paused channel; retry queued messages immediately"
+        Nothing => answers::ChannelsAnswer, |service, id, _asked| service.reopen(id.into())),
+    operation!(POST "/api/v1/deliveries/replay" Operate
+        "Send messages again, as new deliveries at the end of their lanes"
+        Selection => answers::ReplayAnswer, |service, _id, asked| service.replay(asked.filter()?, asked.dry_run)),
+    operation!(POST "/api/v1/deliveries/reroute" Operate
+        "Route events again with the current routes, and send them to new channels"
+        Selection => answers::ReplayAnswer, |service, _id, asked| service.reroute(asked.filter()?, asked.dry_run)),
+    operation!(POST "/-/reload" Operate "Reload the configuration atomically; 400 lists its errors"
+        Nothing => crate::server::ReloadAnswer, |service, _id, _asked| service.reload()),
+    operation!(POST "/api/v1/deliveries/drop" Operate
+        "Drop queued, parked or pending messages; their state becomes `dead`"
+        Selection => answers::DropAnswer, |service, _id, asked| service.drop(asked.filter()?, asked.dry_run)),
 ];
 
-/// The paths of all operations, each once.
+/// Returns the paths of all operations, each once.
 pub(super) fn paths() -> Vec<&'static str> {
     let mut paths: Vec<_> = OPERATIONS.iter().map(|operation| operation.path).collect();
     paths.dedup();
     paths
 }
 
-/// Serves whatever operation a path has.
-pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut request: Request) -> Response {
+/// Serves the operation with this path and the request's method.
+pub(super) async fn serve(
+    path: &'static str,
+    service: &AdminService,
+    authorizer: &Authorizer,
+    mut request: Request,
+) -> Response {
     let here = || OPERATIONS.iter().filter(|operation| operation.path == path);
     let Some(operation) = here().find(|operation| operation.method == *request.method()) else {
         return answer::method_not_allowed(here().next().map_or("GET", |operation| match operation.method {
@@ -158,100 +168,109 @@ pub(super) async fn serve(path: &'static str, desk: &Desk, gate: &Gate, mut requ
             _ => "GET",
         }));
     };
-    if let Some(refusal) = gate.refusal_slowly(&request, operation.role).await {
-        return refusal;
+    if let Some(rejection) = authorizer.rejection_slowly(&request, operation.role).await {
+        return rejection;
     }
     let id = if path.contains(":id") { request.path_params::<String>().unwrap_or_default() } else { String::new() };
     let input = if operation.method == Method::POST {
-        // A form or a plain text can be posted by any web page; JSON cannot.
+        // Any web page can post a form or plain text across origins, but not JSON.
         let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let is_json = kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
         let peer = request.remote_addr().as_socket_addr().map_or(IpAddr::from([0; 4]), std::net::SocketAddr::ip);
-        match desk.bodies.read(&mut request, peer, LARGEST_BODY).await {
-            // Whoever has nothing to say need not say so in JSON.
+        match service.bodies.read(&mut request, peer, MAX_BODY).await {
+            // An empty body is an empty object, whatever its content type.
             Ok(body) if body.is_empty() => Input::Body(bytes::Bytes::from_static(b"{}")),
             Ok(body) if is_json => Input::Body(body),
-            Ok(_) => return answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send `Content-Type: application/json`"),
-            Err(error) => return error.answer(LARGEST_BODY),
+            Ok(_) => {
+                return answer::error(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "send JSON with `Content-Type: application/json`",
+                );
+            }
+            Err(error) => return error.answer(MAX_BODY),
         }
     } else {
         Input::Query(request.uri().query().unwrap_or_default().to_owned())
     };
-    match (operation.run)(desk, Call { id, input }).await {
+    match (operation.run)(service, Call { id, input }).await {
         Ok(value) => answer(StatusCode::OK, value),
-        Err(Wrong::Input(why)) => answer::error(StatusCode::BAD_REQUEST, &why),
-        Err(Wrong::Unknown(what)) => answer::error(StatusCode::NOT_FOUND, &what),
-        Err(Wrong::Store(why)) => {
-            tracing::error!(why, path, "the admin API could not answer");
+        Err(AdminError::Input(why)) => answer::error(StatusCode::BAD_REQUEST, &why),
+        Err(AdminError::Unknown(what)) => answer::error(StatusCode::NOT_FOUND, &what),
+        Err(AdminError::Store(why)) => {
+            tracing::error!(why, path, "admin API request failed");
             answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
         }
     }
 }
 
-/// Nothing is asked beside what the path says.
+/// No parameters except those in the path.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
-/// Why a channel is paused.
+/// Reason for a pause.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Reason {
-    /// For whoever asks why nothing comes.
+    /// Reason, shown with the state of the channel.
     reason: Option<String>,
 }
 
-/// Which events to explain.
+/// Selection of the events to explain.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExplainQuery {
-    /// The id of an event, a delivery or a request; the host's name for a request (Bitbucket's `X-Request-UUID`); a pull
-    /// request's page; `last` for the newest request.
+    /// Id of an event, a delivery or a request; the host's id of a request (Bitbucket: `X-Request-UUID`); the URL of a
+    /// pull request; or `last` for the newest request.
     what: String,
-    /// At most so many, the newest.
+    /// Maximum number of events; the newest are returned. Default: 20.
     #[schemars(range(min = 1, max = 20))]
     limit: Option<usize>,
 }
 
-/// Of which chat.
+/// Selection of a chat.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct OfChat {
-    /// The chat that the template is for alone; none for a portable one.
+    /// Chat of the template, such as `slack`. Omit it for a portable template.
     chat: Option<String>,
 }
 
-/// How many.
+/// Limit of a list.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Limit {
-    /// At most so many, the newest.
+    /// Maximum number of requests per list; the newest are returned. Default: 100.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
 }
 
-/// Many are enough for a look.
-const SOME: usize = 50;
+/// Default limit of lists of events and deliveries.
+const DEFAULT_LIMIT: usize = 50;
 
-/// The most that are explained at once.
-const FEW: usize = 20;
+/// Maximum number of events explained by one request.
+const MAX_EXPLAINED: usize = 20;
 
-/// The most that are listed, or looked through for a replay, at once.
-const MOST: usize = 1_000;
+/// Maximum number of results of one request, and of deliveries processed by one replay.
+const MAX_LIMIT: usize = 1_000;
 
-fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, Wrong> {
+fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, AdminError> {
     let limit = asked.unwrap_or(default);
-    if (1..=most).contains(&limit) { Ok(limit) } else { Err(Wrong::Input(format!("`limit` is from 1 to {most}"))) }
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(AdminError::Input(format!("`limit` must be between 1 and {most}")))
+    }
 }
 
-/// 2100 in milliseconds; what is beyond is no time that anybody means.
-const LATEST: i64 = 4_102_444_800_000;
+/// The year 2100, in milliseconds since 1970. A later time is an error.
+const MAX_TIME: i64 = 4_102_444_800_000;
 
-/// What JSON's numbers hold exactly; nobody has more deliveries.
-const LARGEST_SEQ: i64 = (1 << 53) - 1;
+/// Maximum integer that JSON numbers represent exactly.
+const MAX_SEQ: i64 = (1 << 53) - 1;
 
-/// The kinds that a name means: a kind, or what a host calls its own.
-fn kinds(name: Option<String>) -> Result<Vec<String>, Wrong> {
+/// Returns the event kinds for a name: a kind, or a host's event key.
+fn kinds(name: Option<String>) -> Result<Vec<String>, AdminError> {
     let Some(name) = name else { return Ok(vec![]) };
     if Kind::parse(&name).is_some() || name == "alert" {
         return Ok(vec![name]);
@@ -260,27 +279,29 @@ fn kinds(name: Option<String>) -> Result<Vec<String>, Wrong> {
     let kinds: Vec<_> =
         keys.filter(|key| key.name == name).flat_map(|key| key.kinds).map(|kind| kind.as_str().to_owned()).collect();
     if kinds.is_empty() {
-        return Err(Wrong::Input("`kind` is one of ours, `pull_request.opened`, or one of the host's".to_owned()));
+        return Err(AdminError::Input(
+            "unknown `kind`: use an event kind (`pull_request.opened`) or a host's event key".to_owned(),
+        ));
     }
     Ok(kinds)
 }
 
-fn moment(asked: Option<i64>) -> Result<Option<i64>, Wrong> {
+fn moment(asked: Option<i64>) -> Result<Option<i64>, AdminError> {
     match asked {
-        Some(at) if !(0..=LATEST).contains(&at) => {
-            Err(Wrong::Input("`since` is in milliseconds since 1970".to_owned()))
+        Some(at) if !(0..=MAX_TIME).contains(&at) => {
+            Err(AdminError::Input("`since` must be in milliseconds since 1970, before the year 2100".to_owned()))
         }
         at => Ok(at),
     }
 }
 
 impl Limit {
-    fn limit(&self) -> Result<usize, Wrong> {
-        limit(self.limit, crate::store::REFUSALS, MOST)
+    fn limit(&self) -> Result<usize, AdminError> {
+        limit(self.limit, crate::store::MAX_REJECTED, MAX_LIMIT)
     }
 }
 
-/// All that `kind` may say.
+/// Schema of `kind`: all event kinds, and all event keys of hosts.
 fn known_kinds(_: &mut SchemaGenerator) -> Schema {
     let ours = Kind::ALL.iter().map(|kind| kind.as_str()).chain(["alert"]);
     let hosts = PROVIDERS.iter().flat_map(|provider| provider.keys).map(|key| key.name);
@@ -288,32 +309,32 @@ fn known_kinds(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({ "type": "string", "enum": all })
 }
 
-/// Which events.
+/// Filters for events.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EventsQuery {
-    /// `workspace/slug`, in any case.
+    /// Repository, as `workspace/slug`. Case is ignored.
     repository: Option<String>,
-    /// What happened, in our word or the host's: `pull_request.opened`, `pullrequest:created`.
+    /// Event kind (`pull_request.opened`), or event key of the host (`pullrequest:created`).
     #[serde(default)]
     #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
-    /// With a delivery to this channel.
+    /// Only events with a delivery to this channel.
     channel: Option<String>,
-    /// With a delivery in this state.
+    /// Only events with a delivery in this state.
     state: Option<State>,
-    /// The host's name for the request: Bitbucket's `X-Request-UUID`.
+    /// The host's id of the request (Bitbucket: `X-Request-UUID`).
     request_key: Option<String>,
-    /// Not before this, in milliseconds since 1970.
+    /// Earliest time of arrival, in milliseconds since 1970-01-01 UTC.
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     since: Option<i64>,
-    /// At most so many, the newest.
+    /// Maximum number of events; the newest are returned. Default: 50.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
 }
 
 impl EventsQuery {
-    fn filter(self) -> Result<Filter, Wrong> {
+    fn filter(self) -> Result<Filter, AdminError> {
         Ok(Filter {
             repository: self.repository,
             kinds: kinds(self.kind)?,
@@ -321,43 +342,43 @@ impl EventsQuery {
             state: self.state,
             request_key: self.request_key,
             since: moment(self.since)?,
-            limit: limit(self.limit, SOME, MOST)?,
+            limit: limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })
     }
 }
 
-/// Which deliveries.
+/// Filters for deliveries.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DeliveriesQuery {
-    /// Of this repository: `workspace/slug`, in any case.
+    /// Repository of the event, as `workspace/slug`. Case is ignored.
     repository: Option<String>,
-    /// Of events of this kind, in our word or the host's.
+    /// Event kind (`pull_request.opened`), or event key of the host (`pullrequest:created`).
     #[serde(default)]
     #[schemars(schema_with = "known_kinds")]
     kind: Option<String>,
-    /// Of this event.
+    /// Id of the event.
     event: Option<String>,
-    /// To this channel.
+    /// Name of the channel.
     channel: Option<String>,
-    /// In this state.
+    /// State of the delivery.
     state: Option<State>,
-    /// Not before this, in milliseconds since 1970.
+    /// Earliest creation time, in milliseconds since 1970-01-01 UTC.
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     since: Option<i64>,
-    /// Older than the delivery with this `seq`: for the page before.
+    /// Only deliveries older than the one with this `seq`. Use the first `seq` of a page to get the page before it.
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     before: Option<i64>,
-    /// At most so many, the newest.
+    /// Maximum number of deliveries; the newest are returned. Default: 50.
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<usize>,
 }
 
 impl DeliveriesQuery {
-    fn filter(self) -> Result<Filter, Wrong> {
-        if self.before.is_some_and(|before| !(0..=LARGEST_SEQ).contains(&before)) {
-            return Err(Wrong::Input("`before` is the `seq` of a delivery".to_owned()));
+    fn filter(self) -> Result<Filter, AdminError> {
+        if self.before.is_some_and(|before| !(0..=MAX_SEQ).contains(&before)) {
+            return Err(AdminError::Input("`before` must be the `seq` of a delivery".to_owned()));
         }
         Ok(Filter {
             repository: self.repository,
@@ -367,67 +388,67 @@ impl DeliveriesQuery {
             state: self.state,
             since: moment(self.since)?,
             before: self.before,
-            limit: limit(self.limit, SOME, MOST)?,
+            limit: limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })
     }
 }
 
-/// Which deliveries: these, or all that fit.
+/// Selection of deliveries: by id, or by state and other filters. `ids` or `state` is required.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("anyOf" = [{ "required": ["ids"] }, { "required": ["state"] }]))]
 struct Selection {
-    /// These: ids of deliveries, events or requests, a pull request's page, or `last` for the newest request. What names
-    /// events means their deliveries; to be routed anew, the events themselves.
+    /// Ids of deliveries, events or requests; URLs of pull requests; or `last` for the newest request. An id that is
+    /// not a delivery's selects the deliveries of its events. For a reroute, it selects the events themselves.
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "Vec<String>", length(min = 1, max = 1000))]
     ids: Option<Vec<String>>,
-    /// Those to this channel.
+    /// Only deliveries to this channel.
     channel: Option<String>,
-    /// Those in this state.
+    /// Only deliveries in this state.
     #[serde(default, deserialize_with = "present")]
     #[schemars(with = "State")]
     state: Option<State>,
-    /// Those of this repository.
+    /// Only deliveries of this repository, as `workspace/slug`. Case is ignored.
     repository: Option<String>,
-    /// Those that were asked for then or later, in milliseconds since 1970.
+    /// Earliest creation time, in milliseconds since 1970-01-01 UTC.
     #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     since: Option<i64>,
-    /// At most so many, the oldest.
+    /// Maximum number of deliveries; the oldest are selected. Default: 1000.
     #[serde(default, deserialize_with = "whole")]
     #[schemars(range(min = 1, max = 1000))]
     limit: Option<i64>,
-    /// Only say what would be done.
+    /// Return what would be done, and change nothing.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What is named is not `null`.
+/// Rejects `null` for a property that is present.
 fn present<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// A whole number, also where it is written `280.0`: JSON has but one sort of numbers.
+/// Reads an integer, also if it is written as `280.0`: JSON has only one type of number.
 fn whole<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else { return Ok(None) };
     let written =
         || number.as_f64().filter(|float| float.fract() == 0.0).and_then(|float| format!("{float}").parse().ok());
     let whole = number.as_i64().or_else(written);
-    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{number}` is no whole number")))
+    whole.map(Some).ok_or_else(|| serde::de::Error::custom(format!("`{number}` is not an integer")))
 }
 
 impl Selection {
-    fn filter(&self) -> Result<Filter, Wrong> {
+    fn filter(&self) -> Result<Filter, AdminError> {
         let ids = self.ids.clone().unwrap_or_default();
         if ids.is_empty() && (self.ids.is_some() || self.state.is_none()) {
-            return Err(Wrong::Input("say which: `ids`, or a `state`".to_owned()));
+            return Err(AdminError::Input("nothing selected: set `ids` or `state`".to_owned()));
         }
-        if ids.len() > MOST {
-            return Err(Wrong::Input(format!("at most {MOST} ids at once")));
+        if ids.len() > MAX_LIMIT {
+            return Err(AdminError::Input(format!("too many `ids`: at most {MAX_LIMIT} are allowed")));
         }
-        // What is negative is no number of deliveries either.
+        // A negative number is as invalid as 0.
         let most = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default());
         Ok(Filter {
             ids,
@@ -435,7 +456,7 @@ impl Selection {
             state: self.state,
             repository: self.repository.clone(),
             since: moment(self.since)?,
-            limit: limit(most, MOST, MOST)?,
+            limit: limit(most, MAX_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })
     }

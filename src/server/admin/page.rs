@@ -1,4 +1,4 @@
-//! The preview page: what Vite built of `preview/`, if it was built before the program was.
+//! The preview page: the files that Vite built from `preview/`, if they existed when Hookbell was compiled.
 
 use poem::http::{Method, StatusCode, header};
 use poem::{Request, Response};
@@ -6,27 +6,27 @@ use rust_embed::RustEmbed;
 
 use super::answer;
 
-/// Nothing, where the page was not built: `cargo` alone makes a whole program all the same.
+/// Files of the page. Empty if the page was not built: `cargo` alone builds a complete program.
 #[derive(RustEmbed)]
 #[folder = "preview/dist"]
 #[allow_missing = true]
 struct Page;
 
-/// What the page may do: run and load what comes from here, ask here, and nothing else. Renderers of chats set styles on
-/// elements.
+/// Content security policy: the page may load, run and request only what this listener serves. Inline styles are
+/// allowed because the chat renderers set them on elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What is said where there is no page.
-const LEFT_OUT: &str = "The preview page was left out of this build of Hookbell. With Node 20 or newer:\n\n    \
+/// Response if the page was not built.
+const LEFT_OUT: &str = "This build of Hookbell does not include the preview page. To add it (Node 20 or newer):\n\n    \
                         cd preview && npm ci && npm run build && cd .. && cargo build\n";
 
-/// Whether the page is here.
+/// Returns `true` if this build includes the page.
 pub fn is_built() -> bool {
     Page::get("index.html").is_some()
 }
 
-/// Serves one of the page's files. None of them is a secret; what the page asks for needs a token.
+/// Serves a file of the page. None of them is secret; the page's API requests need a token.
 pub(super) fn serve(request: &Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return answer::method_not_allowed("GET");
@@ -35,7 +35,7 @@ pub(super) fn serve(request: &Request) -> Response {
     let path = if path.is_empty() { "index.html" } else { path };
     let Some(file) = Page::get(path) else {
         return if is_built() {
-            answer::error(StatusCode::NOT_FOUND, "the preview page has no such file")
+            answer::error(StatusCode::NOT_FOUND, "the preview page has no file at this path")
         } else {
             Response::builder().status(StatusCode::NOT_FOUND).content_type("text/plain; charset=utf-8").body(LEFT_OUT)
         };

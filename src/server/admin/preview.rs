@@ -1,4 +1,4 @@
-//! What the preview page asks: templates and samples, drawing a template that is being written, saving it.
+//! Operations for the preview page: listing templates and samples, rendering a template draft, saving it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::desk::{Desk, Wrong, shown};
+use super::service::{AdminError, AdminService, shown};
 use crate::chat::{KINDS, console};
 use crate::config::Settings;
 use crate::event::EventId;
@@ -20,114 +20,114 @@ use crate::template::budget::cancelled_by;
 use crate::template::{Context, Library, natives};
 use crate::text_file;
 
-/// What there is to look at.
+/// Templates and samples for the preview.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct PreviewAnswer {
-    /// Where templates are saved; none where the config names no directory.
+    /// Directory in which templates are saved. `null` if none is configured.
     pub directory: Option<String>,
-    /// All templates.
+    /// All templates, in the order of their names.
     pub templates: Vec<TemplateName>,
-    /// Events to draw them with.
+    /// Samples to render templates with.
     pub samples: Vec<SampleName>,
 }
 
-/// A template.
+/// Name and location of a template.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TemplateName {
-    /// Its name.
+    /// Name of the template.
     pub name: String,
-    /// The chat that it is for alone.
+    /// Chat that the template is for, such as `slack`. `null` if it is portable.
     pub chat: Option<String>,
-    /// Its file; none where it is built in.
+    /// Path of its file. `null` if it is built in.
     pub file: Option<String>,
 }
 
-/// A sample.
+/// Name and description of a sample.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SampleName {
-    /// Its name.
+    /// Name of the sample.
     pub name: String,
-    /// What it shows.
+    /// Short description.
     pub about: String,
 }
 
-/// What a template says.
+/// Text of a template.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct TemplateAnswer {
-    /// Its text, as it is on the disk now, or as it is built in.
+    /// Current text of the file, or the built-in text.
     pub text: String,
-    /// Its file; none where it is built in.
+    /// Path of its file. `null` if it is built in.
     pub file: Option<String>,
 }
 
-/// A template that is being written.
+/// Template draft.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Draft {
-    /// Its name.
+    /// Name of the template.
     #[schemars(regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"))]
     pub(super) template: String,
-    /// The chat that it is for alone.
+    /// Chat that the template is for, such as `slack`. `null` if it is portable.
     #[serde(default)]
     #[schemars(schema_with = "chats")]
     pub(super) chat: Option<String>,
-    /// Its text.
+    /// Text of the template.
     pub(super) text: String,
-    /// A sample's name, or the id of a stored event, to draw it with.
+    /// Name of a sample or id of a stored event to render. Default: the sample `push`.
     #[serde(default)]
     pub(super) event: Option<String>,
 }
 
-/// What became of a draft.
+/// Rendered draft.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct DrawingAnswer {
-    /// What is wrong with it.
+    /// Problems in the draft. Empty if there are none.
     pub problems: Vec<ProblemAt>,
-    /// Why it could not be rendered, and the next template was used.
+    /// Errors while rendering. For each, the next template was used instead.
     pub failures: Vec<String>,
-    /// Why nothing would be sent.
+    /// Reason why the template skips the message. `null` if a message would be sent.
     pub skip: Option<String>,
-    /// The template that made the message.
+    /// Name of the template that rendered the message.
     pub used: String,
-    /// The message's one line.
+    /// One-line form of the message, as plain text.
     pub line: String,
-    /// What a terminal shows.
+    /// Message as the `console` channel prints it, 80 columns wide, without colors.
     pub console: String,
-    /// The bodies of requests, by chat.
+    /// Request body for each chat, by the name of the chat.
     pub chats: Map<String, Value>,
 }
 
-/// A problem, and where it is: lines and columns from 1.
+/// Problem and its place in a file.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct ProblemAt {
     /// `error` or `warning`.
     pub severity: String,
-    /// What is wrong.
+    /// Description of the problem.
     pub message: String,
-    /// The way out.
+    /// Help to fix the problem. `null` if there is none.
     pub help: Option<String>,
-    /// The file; none where it is the draft itself.
+    /// Path of the file. `null` if the problem is in the draft.
     pub file: Option<String>,
-    /// The line.
+    /// Line, counted from 1. `null` if unknown.
     pub line: Option<usize>,
-    /// The column.
+    /// Column in characters, counted from 1. `null` if unknown.
     pub column: Option<usize>,
 }
 
-/// A template was saved.
+/// Location of a saved template.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct SavedAnswer {
-    /// The file.
+    /// Path of the saved file.
     pub file: String,
 }
 
-/// Drafts that are drawn at once: each takes a processor, and some MB.
+/// Maximum number of drafts rendered concurrently. Each takes a CPU and some MB of memory.
 pub(super) const DRAWINGS: usize = 2;
 
-/// Time for which a draft waits for its turn.
+/// Maximum time that a draft waits for its turn.
 const DRAWING_WAIT: Duration = Duration::from_secs(5);
 
-/// Says, when it is dropped, that nobody waits any more.
+/// Signals on drop that the client no longer waits.
 #[derive(Default)]
 struct LeaveOnDrop(Arc<AtomicBool>);
 
@@ -137,8 +137,8 @@ impl Drop for LeaveOnDrop {
     }
 }
 
-impl Desk {
-    pub(super) async fn preview(&self) -> Result<PreviewAnswer, Wrong> {
+impl AdminService {
+    pub(super) async fn preview(&self) -> Result<PreviewAnswer, AdminError> {
         let settings = self.live.now();
         let library = current(&settings);
         let portable = library.names().map(|name| TemplateName {
@@ -159,7 +159,7 @@ impl Desk {
         Ok(PreviewAnswer { directory, templates, samples: samples.collect() })
     }
 
-    pub(super) async fn template(&self, name: String, chat: Option<String>) -> Result<TemplateAnswer, Wrong> {
+    pub(super) async fn template(&self, name: String, chat: Option<String>) -> Result<TemplateAnswer, AdminError> {
         let path = self.path_of(&name, chat.as_deref()).ok();
         if let Some((path, text)) =
             path.and_then(|path| Some((path.clone(), text_file::read_text(&path, text_file::MAX_FILE).ok()?)))
@@ -167,18 +167,18 @@ impl Desk {
             return Ok(TemplateAnswer { text, file: Some(path.display().to_string()) });
         }
         let built_in = Library::built_in_text(&name).filter(|_| chat.is_none());
-        let unknown = || Wrong::Unknown(format!("there is no template `{}`", shown(&name)));
+        let unknown = || AdminError::Unknown(format!("unknown template `{}`", shown(&name)));
         Ok(TemplateAnswer { text: built_in.ok_or_else(unknown)?, file: None })
     }
 
-    pub(super) async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, Wrong> {
+    pub(super) async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, AdminError> {
         check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
         let settings = self.live.now();
-        let busy = || Wrong::Store("too many drafts are being drawn: try again".to_owned());
+        let busy = || AdminError::Store("too many drafts are being rendered; try again later".to_owned());
         let turn = tokio::time::timeout(DRAWING_WAIT, self.drawings.clone().acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
-        // Compiling and rendering take a while; the listener goes on meanwhile. It ends soon if the client leaves.
+        // Compiling and rendering take a while, so they must not block the listener. They stop if the client leaves.
         let left = LeaveOnDrop::default();
         let is_left = left.0.clone();
         let drawn = tokio::task::spawn_blocking(move || {
@@ -186,65 +186,67 @@ impl Desk {
             drop(turn);
             drawn
         });
-        drawn.await.map_err(|error| Wrong::Store(format!("drawing it failed: {error}")))
+        drawn.await.map_err(|error| AdminError::Store(format!("rendering failed: {error}")))
     }
 
-    async fn context(&self, event: &str) -> Result<Context, Wrong> {
+    async fn context(&self, event: &str) -> Result<Context, AdminError> {
         if event.starts_with("evt_") {
-            let unknown = || Wrong::Unknown(format!("there is no event `{}`", shown(event)));
+            let unknown = || AdminError::Unknown(format!("unknown event `{}`", shown(event)));
             return Ok(Context::new(self.store.event_json(&EventId::from(event)).await?.ok_or_else(unknown)?));
         }
         let sample = PROVIDERS.iter().find_map(|provider| Some((provider, provider.sample(event)?)));
         let parsed = sample.and_then(|(provider, sample)| provider.parse_sample(sample).ok());
         let first = parsed.and_then(|parsed| parsed.events.into_iter().next());
-        let none = || Wrong::Unknown(format!("there is no sample `{}` with an event", shown(event)));
+        let none = || AdminError::Unknown(format!("unknown sample `{}`, or it has no event", shown(event)));
         Ok(Context::as_of_now(&first.ok_or_else(none)?))
     }
 
-    pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, Wrong> {
+    pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, AdminError> {
         let path = self.path_of(&draft.template, draft.chat.as_deref())?;
-        let cannot = |error: std::io::Error| Wrong::Store(format!("cannot write `{}`: {error}", path.display()));
+        let cannot = |error: std::io::Error| AdminError::Store(format!("cannot write `{}`: {error}", path.display()));
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(cannot)?;
         }
-        // Whole or not at all: it is read as soon as it is there.
-        let beside = path.with_extension("new");
-        std::fs::write(&beside, &draft.text).and_then(|()| std::fs::rename(&beside, &path)).map_err(cannot)?;
-        tracing::info!(file = %path.display(), "a template was saved in the preview");
+        // Atomic, because the file is read as soon as it exists.
+        let new_file = path.with_extension("new");
+        std::fs::write(&new_file, &draft.text).and_then(|()| std::fs::rename(&new_file, &path)).map_err(cannot)?;
+        tracing::info!(file = %path.display(), "template saved from the preview");
         Ok(SavedAnswer { file: path.display().to_string() })
     }
 
-    /// Where a template's file is, or would be.
-    fn path_of(&self, name: &str, chat: Option<&str>) -> Result<PathBuf, Wrong> {
+    /// Returns the path of a template's file, even if it does not exist yet.
+    fn path_of(&self, name: &str, chat: Option<&str>) -> Result<PathBuf, AdminError> {
         check_names(name, chat)?;
         let directory = self.live.now().templates_directory.clone();
         let path = directory.and_then(|directory| Library::file_of(&directory, name, chat));
         path.ok_or_else(|| {
-            Wrong::Unknown("the config names no directory for templates: add `templates = \"templates\"`".to_owned())
+            AdminError::Unknown("no template directory is configured; add `templates = \"templates\"`".to_owned())
         })
     }
 }
 
-/// The templates as they are on the disk.
+/// Loads the templates as they are on disk.
 fn current(settings: &Settings) -> Library {
     let directory = settings.templates_directory.as_deref();
     let library = directory.map_or_else(Library::built_in, |directory| Library::load(directory, "templates").0);
     library.with_people(settings.templates.people().clone())
 }
 
-fn check_names(template: &str, chat: Option<&str>) -> Result<(), Wrong> {
+fn check_names(template: &str, chat: Option<&str>) -> Result<(), AdminError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if template.is_empty() || template.starts_with('.') || !template.chars().all(is_part) {
         let name = shown(template);
-        return Err(Wrong::Input(format!("`{name}` is no template's name: letters, digits, `.`, `_` and `-`")));
+        return Err(AdminError::Input(format!(
+            "`{name}` is not a valid template name: use letters, digits, `.`, `_` and `-`"
+        )));
     }
     match chat.filter(|chat| natives().all(|known| known.name != *chat)) {
-        Some(chat) => Err(Wrong::Input(format!("`{}` has no templates of its own", shown(chat)))),
+        Some(chat) => Err(AdminError::Input(format!("chat `{}` has no templates of its own", shown(chat)))),
         None => Ok(()),
     }
 }
 
-/// The chats that have templates of their own, or `null`.
+/// Schema of `chat`: the chats with templates of their own, or `null`.
 fn chats(_: &mut SchemaGenerator) -> Schema {
     let names: Vec<_> = natives().map(|chat| Some(chat.name)).chain([None]).collect();
     schemars::json_schema!({ "enum": names })

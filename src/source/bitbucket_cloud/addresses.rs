@@ -1,11 +1,11 @@
-//! Atlassian's addresses. All of its customers' webhooks come from these, so a source needs a secret beside them.
+//! Addresses of Atlassian. The webhooks of all its customers come from these, so a source needs a secret as well.
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::source::addresses::Published;
 
-/// What <https://ip-ranges.atlassian.com/> says of Bitbucket.
+/// Networks of Bitbucket from <https://ip-ranges.atlassian.com/>.
 pub(super) static ATLASSIAN: Published = Published {
     word: "atlassian",
     url: "https://ip-ranges.atlassian.com/",
@@ -14,7 +14,7 @@ pub(super) static ATLASSIAN: Published = Published {
         "104.192.136.0/21",
         "185.166.140.0/22",
         "2401:1d80::/32",
-        // Within clouds of others.
+        // Networks in clouds of other providers.
         "3.216.235.48/32",
         "3.221.151.112/32",
         "13.52.5.96/28",
@@ -73,21 +73,21 @@ pub(super) static ATLASSIAN: Published = Published {
     read,
 };
 
-/// The networks of the published file's `items` that Bitbucket sends from: `product` names it, and `direction`, where
-/// there is one, says `egress`.
+/// Returns the networks from which Bitbucket sends: the published file's `items` whose `product` contains `bitbucket`
+/// and whose `direction` contains `egress`. Either field may be missing.
 fn read(file: &[u8]) -> Option<Vec<IpNet>> {
     let file: Value = serde_json::from_slice(file).ok()?;
     let names = |list: &Value, name: &str| match list {
         Value::Array(items) => {
             items.iter().any(|item| item.as_str().is_some_and(|text| text.eq_ignore_ascii_case(name)))
         }
-        // Older files have no such list.
+        // Older files do not have the field.
         absent => absent.is_null(),
     };
     let items = file["items"].as_array()?.iter();
     let ours = items.filter(|item| names(&item["product"], "bitbucket") && names(&item["direction"], "egress"));
     let networks: Vec<IpNet> = ours.filter_map(|item| item["cidr"].as_str()?.parse().ok()).collect();
-    // A network that holds half of all addresses is no host's own.
+    // A prefix shorter than 8 bits is implausible for a host's own network.
     networks.iter().all(|network| network.prefix_len() >= 8).then_some(networks)
 }
 

@@ -1,4 +1,4 @@
-//! `repo:commit_status_*`: what builds say of commits.
+//! `repo:commit_status_*`: build statuses of commits.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Reader<'_> {
         event
     }
 
-    /// The commit; of old bodies, which have none, what its link says.
+    /// Returns the commit. Old bodies have none; then the hash comes from the link.
     fn built_commit(&self, status: &Value) -> Option<Commit> {
         self.commit(&status["commit"]).or_else(|| {
             let hash = name_in_path(status["links"]["commit"]["href"].as_str()?)?;
@@ -49,7 +49,7 @@ impl Reader<'_> {
     }
 }
 
-/// <https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/>
+/// Converts a state (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/>).
 fn state(state: &Value) -> Option<BuildState> {
     match state.as_str()? {
         "INPROGRESS" => Some(BuildState::Running),

@@ -1,24 +1,24 @@
-//! What bodies say of what changed: `{"title": {"old": "a", "new": "b"}, …}`.
+//! Changed fields in a body: `{"title": {"old": "a", "new": "b"}, …}`.
 
 use serde_json::Value;
 
 use super::json::text;
 use crate::event::Change;
 
-/// Why an update is not told.
-pub(super) const TRIVIAL: &str = "nothing changed that people would want to hear of";
+/// Reason for not posting an update.
+pub(super) const TRIVIAL: &str = "no relevant field changed";
 
-/// What changed, of what is told: pairs of the host's word and ours.
-pub(super) fn changes(changes: &Value, told: &[(&str, &str)]) -> Vec<Change> {
+/// Returns the changes of the fields in `reported`: pairs of the host's name and Hookbell's name of a field.
+pub(super) fn changes(changes: &Value, reported: &[(&str, &str)]) -> Vec<Change> {
     let mut found: Vec<Change> = vec![];
-    for (theirs, ours) in told {
+    for (theirs, ours) in reported {
         let change = &changes[theirs];
         if !change.is_object() || found.iter().any(|known| known.what == *ours) {
             continue;
         }
         let (old, new) = match *ours {
             "visibility" => (visibility(&change["old"]), visibility(&change["new"])),
-            // Texts are too long to be told twice.
+            // The old and the new text would be too long.
             "text" | "description" => (None, None),
             _ => (shown(&change["old"]), shown(&change["new"])),
         };
@@ -29,7 +29,7 @@ pub(super) fn changes(changes: &Value, told: &[(&str, &str)]) -> Vec<Change> {
     found
 }
 
-/// A value as it is shown: an account or another object by its name.
+/// Returns the display text of a value: an account or another object by its name.
 pub(super) fn shown(value: &Value) -> Option<String> {
     let named = || ["display_name", "name", "full_name", "username", "raw"].iter().find_map(|key| text(&value[key]));
     text(value).or_else(named)

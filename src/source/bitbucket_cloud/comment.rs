@@ -1,4 +1,4 @@
-//! Comments, and texts in which people are mentioned.
+//! Comments, and mentions of people in texts.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,11 +10,11 @@ use super::Reader;
 use super::json::{flag, long_text, number, page, text, time, without_braces};
 use crate::event::{Comment, Event, Kind};
 
-/// A mention in a text: `@{712020:…}`, by the account's id.
+/// Mention in a text, by account id: `@{712020:…}`.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static MENTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"@\{([^{}\s]{1,128})\}").expect("a valid pattern"));
 
-/// The same in the HTML beside it, where the name stands too.
+/// The same mention in the HTML version of the text, which also contains the name.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static NAMED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r#"(?s)data-atlassian-id="([^"]{1,128})"[^>]*>\s*@?([^<]{1,128})<"#).expect("a valid pattern")
@@ -29,16 +29,16 @@ impl Reader<'_> {
         event
     }
 
-    /// The comment at the payload's top.
+    /// Returns the comment at the top level of the payload.
     pub(super) fn commented(&self) -> Option<Comment> {
         let comment = &self.payload["comment"];
         if !comment.is_object() {
             return None;
         }
         let (inline, resolution) = (&comment["inline"], &comment["resolution"]);
-        // `to` is null for a comment on a line that was removed.
+        // `to` is null for a comment on a removed line.
         let (old, new) = (number(&inline["from"]), number(&inline["to"]));
-        // Of a deleted comment, the text may still be there. It is nobody's business any more.
+        // The payload may still contain the text of a deleted comment, which must not be shown.
         let deleted = flag(&comment["deleted"]) || self.key == "pullrequest:comment_deleted";
         Some(Comment {
             id: number(&comment["id"]),
@@ -57,7 +57,7 @@ impl Reader<'_> {
         })
     }
 
-    /// What somebody wrote, with the people whom it mentions by their names.
+    /// Returns a text that a person wrote, with mentions replaced by names.
     pub(super) fn content(&self, content: &Value) -> Option<String> {
         let raw = without_attributes(long_text(&content["raw"])?);
         if !raw.contains("@{") {
@@ -72,8 +72,8 @@ impl Reader<'_> {
     }
 }
 
-/// Attribute lists that Bitbucket's editor writes behind links and pictures, or into a line of their own, and its mark for a table of
-/// contents: Bitbucket shows none of them.
+/// Attribute lists that Bitbucket's editor writes after links and pictures or on a line of their own, and its marker
+/// for a table of contents. Bitbucket shows none of them.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
 static ATTRIBUTES: LazyLock<Regex> = LazyLock::new(|| {
     let attribute = r#"(?:[.#][\w-]+|[\w-]+=(?:"[^"\n]{0,200}"|'[^'\n]{0,200}'|[^\s{}"']{1,200}))"#;
@@ -89,9 +89,9 @@ fn without_attributes(raw: String) -> String {
     }
 }
 
-/// The names of all accounts that are somewhere in a payload, by their ids.
+/// Collects the names of all accounts in a payload, by account id.
 fn collect_names(value: &Value, names: &mut BTreeMap<String, String>, depth: usize) {
-    /// Accounts stand in no body deeper than this.
+    /// Maximum nesting depth that is searched; no body has accounts below it.
     const MAX_DEPTH: usize = 16;
     match value {
         _ if depth > MAX_DEPTH => {}
@@ -107,7 +107,7 @@ fn collect_names(value: &Value, names: &mut BTreeMap<String, String>, depth: usi
     }
 }
 
-/// Text of HTML, as its reader sees it.
+/// Decodes the entities in an HTML text.
 fn unescaped(html: &str) -> String {
     let named = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#39;", "'"), ("&amp;", "&")];
     named.iter().fold(html.to_owned(), |text, (entity, character)| text.replace(entity, character))

@@ -1,4 +1,4 @@
-//! `issue:*`.
+//! Issue events: `issue:*`.
 
 use serde_json::Value;
 
@@ -7,13 +7,13 @@ use super::changes::{self, changes};
 use super::json::{number, page, text, time};
 use crate::event::{Event, Issue, Kind};
 
-/// What is told of an issue's changes. `status` is what the issue itself calls `state`.
-const TOLD: &[(&str, &str)] = &[
+/// Fields of an issue whose changes are posted. The issue itself has `state` in place of `status`.
+const REPORTED: &[(&str, &str)] = &[
     ("status", "state"),
     ("title", "title"),
     ("content", "text"),
     ("assignee", "assignee"),
-    // An older word for the same, which comes beside it.
+    // Older name of the same field, sent in addition to it.
     ("responsible", "assignee"),
     ("kind", "kind"),
     ("priority", "priority"),
@@ -27,14 +27,14 @@ impl Reader<'_> {
         let issue = self.issue(&self.payload["issue"]);
         let mut event = self.event(kind);
         event.time = if kind == Kind::IssueOpened { issue.created } else { issue.updated };
-        // Every update has a comment, most an empty one.
+        // Every update has a comment; most of them are empty.
         event.comment = self.commented().filter(|comment| comment.text.is_some() || kind == Kind::IssueCommentAdded);
         if let Some(comment) = &event.comment {
             event.time = comment.created.or(event.time);
         }
         event.issue = Some(issue);
         if kind == Kind::IssueUpdated {
-            event.changes = changes(&self.payload["changes"], TOLD);
+            event.changes = changes(&self.payload["changes"], REPORTED);
             if event.changes.is_empty() && event.comment.is_none() && self.payload["changes"].is_object() {
                 return Err(changes::TRIVIAL);
             }

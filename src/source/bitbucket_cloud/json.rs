@@ -1,30 +1,30 @@
-//! Reading JSON whose every field may be missing, null, or of another type than yesterday.
+//! Readers for JSON fields that may be missing, null or of an unexpected type.
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::source::without_credentials;
 
-/// Maximum size of a name, a title and the like, in bytes; what is longer is cut.
+/// Maximum size of a name, a title or the like, in bytes; longer ones are cut.
 const MAX_NAME: usize = 1024;
 
-/// Maximum size of a text that people write (a description, a comment, a message), in bytes; what is longer is cut.
+/// Maximum size of a text that a person writes (a description, a comment, a message), in bytes; longer ones are cut.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// Maximum size of an address, in bytes; a longer one is left out, because a part of it leads nowhere.
+/// Maximum size of a URL, in bytes; longer ones are left out, because a cut URL does not work.
 const MAX_URL: usize = 4 * 1024;
 
-/// A name that holds something. A number counts as its digits.
+/// Reads a name that is not blank. A number becomes its digits.
 pub(super) fn text(value: &Value) -> Option<String> {
     held(value, MAX_NAME)
 }
 
-/// A text that people write, if it holds something.
+/// Reads a text that a person writes, if it is not blank.
 pub(super) fn long_text(value: &Value) -> Option<String> {
     held(value, MAX_TEXT)
 }
 
-/// An address.
+/// Reads a URL.
 pub(super) fn link(value: &Value) -> Option<String> {
     let url = value.as_str().filter(|url| !url.trim().is_empty() && url.len() <= MAX_URL)?;
     Some(without_credentials(url).into_owned())
@@ -38,7 +38,7 @@ fn held(value: &Value, max: usize) -> Option<String> {
     }
 }
 
-/// A name of at most [`MAX_NAME`] bytes.
+/// Cuts a name to [`MAX_NAME`] bytes.
 pub(super) fn cut_name(text: &str) -> String {
     cut(text, MAX_NAME)
 }
@@ -51,37 +51,37 @@ fn cut(text: &str, max: usize) -> String {
     format!("{}…", &text[..end])
 }
 
-/// A whole number, also as a text of digits.
+/// Reads an integer, also from a string of digits.
 pub(super) fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-/// True only where it says so.
+/// Reads a boolean; anything else is `false`.
 pub(super) fn flag(value: &Value) -> bool {
     value.as_bool().unwrap_or(false)
 }
 
-/// A moment, as RFC 3339.
+/// Reads an RFC 3339 timestamp.
 pub(super) fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.trim().parse().ok()
 }
 
-/// The items of a list; none where there is no list.
+/// Returns the items of an array; none for anything else.
 pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The page for people that an object links to.
+/// Returns the URL of the web page of an object.
 pub(super) fn page(object: &Value) -> Option<String> {
     link(&object["links"]["html"]["href"])
 }
 
-/// Bitbucket writes the same UUID with braces in one place and without in another.
+/// Removes the braces of a UUID. Bitbucket writes the same UUID with and without braces.
 pub(super) fn without_braces(uuid: &str) -> String {
     uuid.trim_start_matches('{').trim_end_matches('}').to_owned()
 }
 
-/// The last name in a link's path.
+/// Returns the last segment of a URL's path.
 pub(super) fn name_in_path(url: &str) -> Option<&str> {
     url.split(['?', '#']).next()?.rsplit('/').find(|name| !name.is_empty())
 }

@@ -1,15 +1,15 @@
-//! The keys by which Bitbucket calls what happened: the `hook_event.event` values of its API
+//! Event keys of Bitbucket: the `hook_event.event` values of its API
 //! (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-webhooks/>), and `pipeline:span_created`
 //! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>).
 
 use serde_json::Value;
 
 use crate::event::Kind;
-use crate::source::{HostKey, Refusal};
+use crate::source::{HostKey, Rejection};
 
 macro_rules! keys {
     ($($name:literal ($($needs:literal)*) => $($kind:ident)*;)*) => {
-        /// Every key that Bitbucket is known to send.
+        /// All keys that Bitbucket is known to send.
         pub(super) const ALL: &[HostKey] =
             &[$(HostKey { name: $name, kinds: &[$(Kind::$kind,)*], needs: &[$($needs,)*] },)*];
     };
@@ -48,15 +48,15 @@ keys! {
     "pipeline:span_created" () => PipelineSucceeded PipelineFailed PipelineStopped;
 }
 
-/// The objects that tell bodies apart. `approval` is none of them: declined pull requests have been seen with one.
+/// Objects that distinguish bodies. `approval` is not one of them: some bodies of declined pull requests have it.
 const TELLING: &[&str] = &["push", "pullrequest", "issue", "commit_status", "comment", "fork", "project"];
 
-/// The same, and what only updates have.
+/// The same objects and `changes`, which only bodies of updates have.
 const TELLING_AND_CHANGES: &[&str] =
     &["push", "pullrequest", "issue", "commit_status", "comment", "fork", "project", "changes"];
 
-/// The objects that a body of this key never has. Most keys need an object that no other body has; hosts may send more
-/// with it one day, and that is no reason to refuse it.
+/// Returns the objects that a body with this key never has. Most keys require an object that no other body has. A host
+/// may add objects to such a body in the future, so they are not a reason to reject it.
 fn never_has(key: &HostKey) -> &'static [&'static str] {
     match key.needs {
         // All bodies have a repository.
@@ -65,7 +65,7 @@ fn never_has(key: &HostKey) -> &'static [&'static str] {
         ["comment"] => &["pullrequest", "issue"],
         // A pull request that was just opened has no votes.
         ["pullrequest"] if key.name == "pullrequest:created" => &["comment", "approval", "changes_request"],
-        // What is commented on is in the body of a comment too.
+        // The body of a comment also contains the object that was commented on.
         ["pullrequest" | "issue"] | ["pullrequest", "approval" | "changes_request"] if key.name != "issue:updated" => {
             &["comment"]
         }
@@ -73,21 +73,21 @@ fn never_has(key: &HostKey) -> &'static [&'static str] {
     }
 }
 
-/// The key of this name.
+/// Returns the key with this name.
 pub(super) fn named(name: &str) -> Option<&'static HostKey> {
     ALL.iter().find(|key| key.name == name)
 }
 
-/// Whether a body is one of this key, as far as can be told: the key is not signed, the body is.
-pub(super) fn fits(key: &HostKey, body: &Value) -> Result<(), Refusal> {
+/// Checks that a body matches its key, as far as possible: the body is signed, the key is not.
+pub(super) fn fits(key: &HostKey, body: &Value) -> Result<(), Rejection> {
     for object in key.needs {
         if !body[object].is_object() {
-            return Err(Refusal::Malformed(format!("this is no {} body: it has no `{object}` object", key.name)));
+            return Err(Rejection::Malformed(format!("invalid `{}` body: missing object `{object}`", key.name)));
         }
     }
     for object in never_has(key) {
         if body[object].is_object() {
-            return Err(Refusal::Malformed(format!("this is no {} body: it has a `{object}`", key.name)));
+            return Err(Rejection::Malformed(format!("invalid `{}` body: unexpected object `{object}`", key.name)));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Bitbucket Cloud.
 //!
 //! Formats: <https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>. The signature is
-//! `X-Hub-Signature: sha256=<hex>`, sent only where the webhook has a secret
+//! `X-Hub-Signature: sha256=<hex>`, sent only if the webhook has a secret
 //! (<https://bitbucket.org/blog/enhanced-webhook-security>).
 
 mod addresses;
@@ -26,10 +26,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
-use super::{Parsed, Provider, Refusal, Source, SourceSettings, Verified, json_object, signature};
+use super::{Parsed, Provider, Rejection, Source, SourceSettings, Verified, json_object, signature};
 use crate::event::{Account, Event, Kind, Repository};
 
-/// Bitbucket Cloud, for the list of providers.
+/// Provider entry of Bitbucket Cloud.
 pub const PROVIDER: Provider = Provider {
     kind: "bitbucket-cloud",
     build: |settings| Box::new(BitbucketCloud { settings }),
@@ -45,20 +45,20 @@ const EVENT_KEY: &str = "X-Event-Key";
 const REQUEST: &str = "X-Request-UUID";
 const HOOK: &str = "X-Hook-UUID";
 
-/// Bitbucket does not send a body over 256 KB
-/// (<https://confluence.atlassian.com/bbkb/troubleshoot-webhooks-1167729092.html>); this leaves it room to grow.
-const LARGEST_BODY: usize = 1024 * 1024;
+/// Maximum size of a body in bytes. Bitbucket sends no body over 256 KB
+/// (<https://confluence.atlassian.com/bbkb/troubleshoot-webhooks-1167729092.html>); this limit leaves room for growth.
+const MAX_BODY: usize = 1024 * 1024;
 
 struct BitbucketCloud {
     settings: SourceSettings,
 }
 
 impl Source for BitbucketCloud {
-    fn largest_body(&self) -> usize {
-        LARGEST_BODY
+    fn max_body(&self) -> usize {
+        MAX_BODY
     }
 
-    fn telling_headers(&self) -> &'static [&'static str] {
+    fn kept_headers(&self) -> &'static [&'static str] {
         &["user-agent", "x-attempt-number", "x-event-key", "x-event-time", "x-hook-uuid", "x-request-uuid"]
     }
 
@@ -66,32 +66,32 @@ impl Source for BitbucketCloud {
         header(headers, EVENT_KEY)
     }
 
-    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_headers(&self, headers: &HeaderMap) -> Result<(), Rejection> {
         others::check(headers)?;
         if !self.settings.unsigned {
-            let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
+            let signature = headers.get(SIGNATURE).ok_or(Rejection::Unsigned { header: SIGNATURE })?;
             if !signature::is_hmac_sha256(signature.as_bytes()) {
-                return Err(Refusal::WrongSignature);
+                return Err(Rejection::WrongSignature);
             }
         }
         self.known_key(headers).map(|_| ())
     }
 
-    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Refusal> {
+    fn verify(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Rejection> {
         if self.settings.unsigned {
             return Ok(Verified { secret: None });
         }
-        let signature = headers.get(SIGNATURE).ok_or(Refusal::Unsigned { header: SIGNATURE })?;
+        let signature = headers.get(SIGNATURE).ok_or(Rejection::Unsigned { header: SIGNATURE })?;
         let secret = signature::verify_hmac_sha256(&self.settings.secrets, body, signature.as_bytes());
-        secret.map(|n| Verified { secret: Some(n) }).ok_or(Refusal::WrongSignature)
+        secret.map(|n| Verified { secret: Some(n) }).ok_or(Rejection::WrongSignature)
     }
 
-    fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Refusal> {
+    fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Rejection> {
         let key = self.known_key(headers)?;
         others::check(headers)?;
         let payload = json_object(body)?;
         if payload["data"].is_object() && payload["product"].is_string() {
-            return Err(Refusal::OtherHost(others::CONNECT.to_owned()));
+            return Err(Rejection::OtherHost(others::CONNECT.to_owned()));
         }
         let reader = Reader::new(&key, &payload, &self.settings);
         let events = reader.events()?;
@@ -105,8 +105,9 @@ impl Source for BitbucketCloud {
 }
 
 impl BitbucketCloud {
-    fn known_key(&self, headers: &HeaderMap) -> Result<String, Refusal> {
-        let missing = || Refusal::Malformed(format!("no {EVENT_KEY} header: is this a Bitbucket webhook?"));
+    fn known_key(&self, headers: &HeaderMap) -> Result<String, Rejection> {
+        let missing =
+            || Rejection::Malformed(format!("missing `{EVENT_KEY}` header; use this URL only for Bitbucket webhooks"));
         self.key(headers).ok_or_else(missing)
     }
 }
@@ -131,19 +132,19 @@ fn headers(key: &str, request_key: &str) -> HeaderMap {
     pairs.collect()
 }
 
-/// One payload on its way to become events.
+/// Converts one payload into events.
 struct Reader<'a> {
     key: &'a str,
     payload: &'a Value,
     settings: &'a SourceSettings,
-    /// What all events of the payload share.
+    /// Account that all events of the payload share.
     actor: OnceCell<Arc<Account>>,
     repository: OnceCell<Option<Arc<Repository>>>,
-    /// What an operator and the host have to know of the payload.
+    /// Remark about the payload for the operator and the host.
     note: OnceCell<String>,
 }
 
-/// What a payload holds.
+/// Events of a payload, or the reason why it has none.
 type Read = Result<Vec<Event>, &'static str>;
 
 impl<'a> Reader<'a> {
@@ -154,11 +155,11 @@ impl<'a> Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What happened; or why, though all is well, there is nothing to tell.
-    fn events(&self) -> Result<Read, Refusal> {
+    /// Returns the events, or the reason why a valid payload has none.
+    fn events(&self) -> Result<Read, Rejection> {
         let Some(key) = keys::named(self.key) else { return Ok(Ok(vec![self.other()])) };
         if self.key == "pullrequest:push" && !self.payload["pullrequest"].is_object() {
-            // No such body has ever been seen or described.
+            // The format of this body is neither documented nor observed.
             return Ok(Ok(vec![self.other()]));
         }
         keys::fits(key, self.payload)?;
@@ -174,19 +175,19 @@ impl Reader<'_> {
             Kind::BuildStarted => one(self.build_event()),
             Kind::ProjectUpdated => self.project_updated().map(|event| vec![event]),
             Kind::PipelineSucceeded => {
-                some(self.pipeline_events(), "spans of steps and commands are not told, only those of whole runs")
+                some(self.pipeline_events(), "only the spans of whole runs are posted, not those of steps and commands")
             }
             Kind::IssueOpened | Kind::IssueUpdated | Kind::IssueCommentAdded => {
                 self.issue_event(kind).map(|event| vec![event])
             }
-            // What changed is named by what was seen before.
+            // The memory determines what changed.
             Kind::PullRequestReady => one(self.pull_request_event(Kind::PullRequestUpdated)),
             kind if kind.family() == "pull_request" => one(self.pull_request_event(kind)),
             kind => one(self.event(kind)),
         })
     }
 
-    /// An event of a key that nobody knows, with what is known of its parts all the same.
+    /// Creates an event for an unknown key, with the parts that can be read.
     fn other(&self) -> Event {
         if self.payload["pullrequest"].is_object() {
             self.pull_request_event(Kind::Other)
@@ -195,7 +196,7 @@ impl Reader<'_> {
         }
     }
 
-    /// What all events of the payload have in common.
+    /// Creates an event with the parts that all events of the payload share.
     fn event(&self, kind: Kind) -> Event {
         Event {
             actor: Some(self.actor.get_or_init(|| Arc::new(self.account(&self.payload["actor"]))).clone()),

@@ -1,7 +1,7 @@
-//! What a body says that happened, where that is not what its key says.
+//! Kinds of events whose body contradicts their key.
 //!
-//! The key stands in a header, and only the body is signed: whoever has recorded a delivery could send it again under
-//! another key. So the body decides, as far as it says anything.
+//! The key is in a header, and only the body is signed: anyone who has recorded a delivery could send it again with
+//! another key. So the body determines the kind, as far as it can.
 
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -13,12 +13,12 @@ use super::pull_request::{state, votes};
 use crate::event::{Kind, PullRequestState, Vote};
 
 impl Reader<'_> {
-    /// The kind of what happened, where the key says `by_key`. A note says so if it is another.
+    /// Returns the kind of the event. `by_key` is the kind that the key stands for; a note reports if the body differs.
     pub(super) fn kind(&self, by_key: Kind) -> Kind {
         let by_body = by_body(by_key, self.payload);
         if by_body != by_key {
             let key = self.key;
-            let _ = self.note.set(format!("the body says {by_body}, not {key}: the event is named by the body"));
+            let _ = self.note.set(format!("the body describes `{by_body}`, not `{key}`; the body determines the kind"));
         }
         by_body
     }
@@ -30,7 +30,7 @@ fn by_body(by_key: Kind, body: &Value) -> Kind {
         Kind::PullRequestOpened | Kind::PullRequestMerged | Kind::PullRequestDeclined => match state(&pr["state"]) {
             Some(PullRequestState::Merged) => Kind::PullRequestMerged,
             Some(PullRequestState::Declined | PullRequestState::Superseded) => Kind::PullRequestDeclined,
-            // What changed of an open one, memory says.
+            // The memory determines what changed.
             Some(PullRequestState::Open) if by_key != Kind::PullRequestOpened => Kind::PullRequestUpdated,
             Some(PullRequestState::Open) | None => by_key,
         },
@@ -58,15 +58,16 @@ fn by_body(by_key: Kind, body: &Value) -> Kind {
     }
 }
 
-/// The vote of the one whom the body is about; `None` where they are not among the participants.
+/// Returns the vote of the account in `voting`; `None` if the account is not among the participants.
 fn vote(pr: &Value, voting: &Value) -> Option<Option<Vote>> {
     votes(pr).get(&account_id(&voting["user"])?).copied()
 }
 
-/// Time between writing a comment and storing it.
+/// Maximum time between the creation and the last change of a comment that was not edited.
 const AT_ONCE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Fields that a body does not have say nothing: bodies from before threads could be resolved have no `resolution`.
+/// Returns the kind of a comment event. A missing field determines nothing: bodies from before threads could be
+/// resolved have no `resolution`.
 fn comment(by_key: Kind, comment: &Value) -> Kind {
     let is_resolved = comment.get("resolution").map(Value::is_object);
     let plain = || {

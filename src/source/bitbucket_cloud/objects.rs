@@ -1,4 +1,4 @@
-//! The objects that all payloads share: accounts, repositories, commits.
+//! Objects that all payloads share: accounts, repositories, commits.
 
 use serde_json::Value;
 use url::Url;
@@ -7,25 +7,25 @@ use super::Reader;
 use super::json::{cut_name, items, link, long_text, page, text, time, without_braces};
 use crate::event::{Account, AccountKind, Commit, Project, Repository, Visibility};
 
-/// Parents of a commit that are kept; a merge of more branches is rare.
+/// Maximum number of stored parents of a commit; a merge of more branches is rare.
 const MAX_PARENTS: usize = 16;
 
-/// The first line of a commit's message.
+/// Returns the first line of a commit message.
 fn first_line(message: &str) -> String {
     cut_name(message.trim().lines().next().unwrap_or_default().trim_end())
 }
 
-/// The name to show. A workspace, which may own what a team owned before, has a `name` and a `slug`.
+/// Returns the display name. A workspace, which may be the owner where a team was before, has `name` and `slug`.
 fn shown_name(account: &Value) -> Option<String> {
     ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[key]))
 }
 
-/// What an account is known by.
+/// Returns the id of an account.
 pub(super) fn account_id(account: &Value) -> Option<String> {
     text(&account["account_id"]).or_else(|| text(&account["uuid"]).map(|uuid| without_braces(&uuid)))
 }
 
-/// The workspace in the address of a project's page: `https://bitbucket.org/acme/workspace/projects/PLAT`.
+/// Returns the workspace in the URL of a project's page: `https://bitbucket.org/acme/workspace/projects/PLAT`.
 fn workspace_of(page: &str) -> Option<String> {
     let page = Url::parse(page).ok()?;
     let mut segments = page.path_segments()?;
@@ -34,7 +34,7 @@ fn workspace_of(page: &str) -> Option<String> {
 }
 
 impl Reader<'_> {
-    /// An account, whatever is left of it. `username` is a last resort: since 2019 only teams have one
+    /// Reads an account, of which any field may be missing. `username` is a last resort: since 2019 only teams have one
     /// (<https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>).
     pub(super) fn account(&self, account: &Value) -> Account {
         let nickname = text(&account["nickname"]);
@@ -57,7 +57,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The repository that the payload is about.
+    /// Reads the repository of the payload.
     pub(super) fn repository(&self, repository: &Value) -> Option<Repository> {
         if !repository.is_object() {
             return None;
@@ -115,7 +115,8 @@ impl Reader<'_> {
         })
     }
 
-    /// A commit's author: an account, or where the e-mail address matches none, the name beside the address.
+    /// Returns the author of a commit: an account, or the name before the e-mail address if the address matches no
+    /// account.
     fn commit_author(&self, author: &Value) -> Option<Account> {
         if author["user"].is_object() {
             return Some(self.account(&author["user"]));

@@ -1,12 +1,12 @@
-//! Requests that come to a source of Bitbucket Cloud and are another program's: people paste an address into the wrong
-//! form, and a reason that names the program tells them which.
+//! Rejects requests from other programs. People paste a URL into the wrong form; a rejection that names the program
+//! helps them to find it.
 
 use http::HeaderMap;
 
 use super::{EVENT_KEY, SIGNATURE, header};
-use crate::source::Refusal;
+use crate::source::Rejection;
 
-/// Headers that name the code host that sends them.
+/// Headers that identify the code host that sends them.
 const HOSTS: &[(&str, &str)] = &[
     ("x-forgejo-event", "Forgejo"),
     ("x-gitea-event", "Gitea"),
@@ -17,7 +17,7 @@ const HOSTS: &[(&str, &str)] = &[
     ("x-vss-activityid", "Azure DevOps"),
 ];
 
-/// Event keys of Bitbucket Data Center, and how they begin
+/// Event keys of Bitbucket Data Center, or their prefixes
 /// (<https://confluence.atlassian.com/bitbucketserver/event-payload-938025882.html>).
 const DATA_CENTER: &[&str] = &[
     "pr:",
@@ -31,23 +31,23 @@ const DATA_CENTER: &[&str] = &[
     "project:modified",
 ];
 
-/// The reason for requests of apps (<https://developer.atlassian.com/cloud/bitbucket/modules/webhook/>).
-pub(super) const CONNECT: &str = "this request is from a Connect or Forge app, which wraps and signs events in its own way: add a \
+/// Rejection of requests from apps (<https://developer.atlassian.com/cloud/bitbucket/modules/webhook/>).
+pub(super) const CONNECT: &str = "the request is from a Connect or Forge app, whose events have another format; add a \
                                   webhook under Repository settings > Webhooks, with the source's secret";
 
-/// Rejects a request whose headers say that it is of another program.
-pub(super) fn check(headers: &HeaderMap) -> Result<(), Refusal> {
-    let other = |text: String| Err(Refusal::OtherHost(text));
+/// Rejects a request whose headers identify another program.
+pub(super) fn check(headers: &HeaderMap) -> Result<(), Rejection> {
+    let other = |text: String| Err(Rejection::OtherHost(text));
     if let Some((_, host)) = HOSTS.iter().find(|(name, _)| headers.contains_key(*name)) {
         return other(format!(
-            "this request is from {host}, and the source is of `kind = \"bitbucket-cloud\"`: use the URL of a source for {host}"
+            "the request is from {host}, but the source has `kind = \"bitbucket-cloud\"`; remove this URL from {host}"
         ));
     }
     let key = header(headers, EVENT_KEY).unwrap_or_default();
     if DATA_CENTER.iter().any(|known| key.starts_with(known)) {
         return other(format!(
-            "`{key}` is an event of Bitbucket Data Center, and the source is of `kind = \"bitbucket-cloud\"`: use the URL of a \
-             source for Data Center"
+            "`{key}` is an event of Bitbucket Data Center, but the source has `kind = \"bitbucket-cloud\"`; remove \
+             this URL from Data Center"
         ));
     }
     let is_signed = headers.contains_key(SIGNATURE);

@@ -1,6 +1,6 @@
-//! `pipeline:span_created`: traces of pipelines, as OpenTelemetry's JSON
-//! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>). A run sends
-//! many spans; the one of the run itself is told, those of its steps, commands and containers are not.
+//! `pipeline:span_created`: traces of pipelines as OpenTelemetry JSON
+//! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>). A run sends many
+//! spans; only the span of the run itself is posted, not those of its steps, commands and containers.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use super::Reader;
 use super::json::{items, link, number, text, without_braces};
 use crate::event::{BuildState, Event, Kind, Pipeline, RefKind, Repository};
 
-/// Runs that one request may tell of.
+/// Maximum number of runs in one request.
 const MAX_RUNS: usize = 100;
 
-/// The span of a whole run.
+/// Name of the span of a whole run.
 const RUN: &str = "bbc.pipeline_run";
 
 impl Reader<'_> {
@@ -43,7 +43,7 @@ impl Reader<'_> {
         let name = get("pipeline.target.ref_name");
         let mut event = Event::new(kind, self.key);
         event.time = finished;
-        // The span names the repository by its lasting identity alone.
+        // The span identifies the repository only by its id.
         event.repository = get("pipeline.repository.uuid")
             .map(|id| Arc::new(Repository { id: Some(without_braces(&id)), ..Repository::default() }));
         event.pipeline = Some(Pipeline {
@@ -61,19 +61,19 @@ impl Reader<'_> {
             started,
             finished,
             seconds,
-            took: seconds.map(took),
+            duration: seconds.map(duration),
         });
         event
     }
 }
 
-/// An attribute's value, whichever of OpenTelemetry's types it is wrapped in.
+/// Returns the value of an attribute, independent of the OpenTelemetry type that wraps it.
 fn attribute<'a>(span: &'a Value, key: &str) -> Option<&'a Value> {
     let found = items(&span["attributes"]).iter().find(|attribute| attribute["key"] == key)?;
     found["value"].as_object()?.values().next()
 }
 
-/// `COMPLETE` and `FAILED` stand in spans; the others are the results that the API of pipelines knows
+/// Converts a result. Spans have `COMPLETE` and `FAILED`; the others are the results of the pipelines API
 /// (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-pipelines/>).
 fn state(result: &str) -> Option<BuildState> {
     match result {
@@ -84,12 +84,12 @@ fn state(result: &str) -> Option<BuildState> {
     }
 }
 
-/// Nanoseconds since 1970, as a number or as its digits.
+/// Reads nanoseconds since 1970, as a number or as a string of digits.
 fn moment(value: &Value) -> Option<Timestamp> {
     Timestamp::from_nanosecond(number(value)?.into()).ok()
 }
 
-fn took(seconds: u64) -> String {
+fn duration(seconds: u64) -> String {
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),

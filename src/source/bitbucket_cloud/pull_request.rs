@@ -1,4 +1,4 @@
-//! `pullrequest:*`.
+//! Pull request events: `pullrequest:*`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::json::{items, link, long_text, number, page, text, time};
 use super::objects::account_id;
 use crate::event::{Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
 
-/// Reviewers of a pull request that are listed; further ones are counted.
+/// Maximum number of listed reviewers of a pull request; further ones are only counted.
 const MAX_REVIEWERS: usize = 250;
 
 impl Reader<'_> {
@@ -21,7 +21,7 @@ impl Reader<'_> {
             Kind::PullRequestOpened => pull_request.created.or(pull_request.updated),
             _ => pull_request.updated,
         };
-        // Declined pull requests have been seen with an old `approval`.
+        // Some bodies of declined pull requests have an old `approval`.
         let vote = match kind {
             Kind::PullRequestApproved | Kind::PullRequestApprovalWithdrawn => &self.payload["approval"],
             Kind::PullRequestChangesRequested | Kind::PullRequestChangesWithdrawn => &self.payload["changes_request"],
@@ -82,7 +82,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Mentions have names only in the rendered text.
+    /// Returns the description. Only the rendered text contains the names of mentioned people.
     fn description(&self, pr: &Value) -> Option<String> {
         let description = pr["description"].as_str()?;
         if description.trim().is_empty() {
@@ -93,7 +93,7 @@ impl Reader<'_> {
         self.content(&Value::from_iter([("raw", Value::from(description)), ("html", html.clone())]))
     }
 
-    /// `reviewers` says who was asked; what they said stands in `participants`.
+    /// Returns a reviewer with the vote: `reviewers` lists the requested accounts, `participants` the votes.
     fn reviewer(&self, reviewer: &Value, votes: &HashMap<String, Option<Vote>>) -> Reviewer {
         let account = self.account(reviewer);
         let vote = account.id.as_ref().and_then(|id| votes.get(id).copied().flatten());
@@ -101,7 +101,7 @@ impl Reader<'_> {
     }
 }
 
-/// The votes of all participants, by the account's id; of one who stands there twice, the first.
+/// Returns the votes of all participants, by account id; if an account is listed twice, its first vote.
 pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
     let mut votes = HashMap::new();
     for participant in items(&pr["participants"]) {
@@ -109,7 +109,7 @@ pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
             let vote = match participant["state"].as_str() {
                 Some("approved") => Some(Vote::Approved),
                 Some("changes_requested") => Some(Vote::ChangesRequested),
-                // Bodies from before requests for changes have only the flag.
+                // Bodies from before changes could be requested have only the flag.
                 _ => (participant["approved"] == true).then_some(Vote::Approved),
             };
             votes.entry(id).or_insert(vote);
@@ -128,7 +128,7 @@ pub(super) fn state(state: &Value) -> Option<PullRequestState> {
     }
 }
 
-/// One end of a pull request. The repository and the commit are null where a fork or a branch is gone.
+/// Reads one end of a pull request. The repository and the commit are null if the fork or the branch no longer exists.
 fn endpoint(end: &Value) -> Endpoint {
     Endpoint {
         branch: text(&end["branch"]["name"]),

@@ -7,10 +7,11 @@ use super::Reader;
 use super::json::{flag, items, link, long_text, page, text};
 use crate::event::{Commit, Event, Kind, Push, RefKind};
 
-/// Refs of a push that become events; further ones are counted.
+/// Maximum number of refs of a push that become events; further ones are only counted.
 const MAX_REFS: usize = 1_000;
 
-/// Commits of a push that are listed, over all its refs; further ones are counted. Bitbucket sends at most five a ref.
+/// Maximum number of listed commits of a push, over all its refs; further ones are only counted. Bitbucket sends at
+/// most five per ref.
 const MAX_COMMITS: usize = 1_000;
 
 impl Reader<'_> {
@@ -26,12 +27,12 @@ impl Reader<'_> {
         events
     }
 
-    /// One changed ref. `None` where neither the old nor the new one is there.
+    /// Converts one changed ref. Returns `None` if both the old and the new ref are missing.
     fn change(&self, change: &Value, commits_left: &mut usize) -> Option<Event> {
         let (old, new) = (&change["old"], &change["new"]);
         let there = if new.is_object() { new } else { old };
         let name = text(&there["name"])?;
-        // Mercurial's kinds of branches went with Mercurial itself.
+        // Mercurial's types of branches no longer exist, because Bitbucket dropped Mercurial.
         let ref_kind = if there["type"] == "tag" { RefKind::Tag } else { RefKind::Branch };
         let (created, deleted) = (!old.is_object(), !new.is_object());
         let kind = match (ref_kind, created, deleted) {
@@ -52,18 +53,18 @@ impl Reader<'_> {
             new: text(&new["target"]["hash"]),
             created,
             deleted,
-            // A tag that was there before and points elsewhere now was moved by force, whatever the flag says.
+            // Moving an existing tag needs force, even if the flag is not set.
             forced: flag(&change["forced"]) || (ref_kind == RefKind::Tag && !created && !deleted),
             truncated: flag(&change["truncated"]),
             paths: None,
             via: None,
-            // A claim: what was seen of the pull request before makes it true.
+            // Only a claim: the memory of the pull request confirms it.
             pull_request: long_text(&new["target"]["message"]).and_then(|message| merged_by(&message)),
             count,
             commits,
             head: self.commit(&there["target"]),
             url: if deleted { None } else { page(new).map(|url| with_encoded_end(url, &name)) },
-            // For forced pushes and new branches this link leads to the branch.
+            // For forced pushes and new branches, this link is the URL of the branch.
             compare_url: page(change).filter(|url| url.contains("/branches/compare/")),
             diff_url: link(&change["links"]["diff"]["href"]),
             commits_url: repository_url
@@ -78,7 +79,7 @@ impl Reader<'_> {
     }
 }
 
-/// The page of a ref: an address that ends in the ref's name as it is would be cut at a `#` or a `?`.
+/// Returns the URL of a ref's page with the ref's name encoded. An unencoded `#` or `?` in the name would cut the URL.
 fn with_encoded_end(url: String, name: &str) -> String {
     let before = url.strip_suffix(name).filter(|_| name.contains(['#', '?', '%'])).and_then(|url| Url::parse(url).ok());
     let Some(mut encoded) = before else { return url };
@@ -88,15 +89,15 @@ fn with_encoded_end(url: String, name: &str) -> String {
     encoded.into()
 }
 
-/// The page that lists a branch's commits; the payload links only to the API's list.
+/// Returns the URL of the page that lists a branch's commits; the payload links only to the list in the API.
 fn commits_page(repository_url: &str, branch: &str) -> Option<String> {
     let mut url = Url::parse(repository_url).ok()?;
     url.path_segments_mut().ok()?.pop_if_empty().extend(["commits", "branch"]).extend(branch.split('/'));
     Some(url.into())
 }
 
-/// The pull request of which a message says that it is merged: `Merged in feature/x (pull request #12)` is what
-/// Bitbucket writes of itself, for a squashed one too.
+/// Returns the pull request that a commit message claims to merge: Bitbucket writes
+/// `Merged in feature/x (pull request #12)`, also for a squash merge.
 fn merged_by(message: &str) -> Option<u64> {
     let (_, number) = message.lines().next()?.strip_prefix("Merged in ")?.rsplit_once("(pull request #")?;
     number.trim_end().strip_suffix(')')?.parse().ok()

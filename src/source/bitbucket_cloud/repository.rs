@@ -1,4 +1,4 @@
-//! What happens to repositories and projects as a whole: `repo:fork`, `repo:updated`, `repo:transfer` and their like,
+//! Events about whole repositories and projects: `repo:fork`, `repo:updated`, `repo:transfer` and similar keys,
 //! `project:updated`.
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use super::Reader;
 use super::changes::{self, changes};
 use crate::event::{Event, Kind};
 
-/// What is told of a repository's changes. There are many more, down to `updated_on`.
+/// Fields of a repository whose changes are posted. Bodies have many more, even `updated_on`.
 const OF_REPOSITORY: &[(&str, &str)] = &[
     ("name", "name"),
     ("full_name", "full name"),
@@ -17,7 +17,7 @@ const OF_REPOSITORY: &[(&str, &str)] = &[
     ("language", "language"),
 ];
 
-/// What is told of a project's changes.
+/// Fields of a project whose changes are posted.
 const OF_PROJECT: &[(&str, &str)] =
     &[("name", "name"), ("key", "key"), ("description", "description"), ("is_private", "visibility")];
 
@@ -30,7 +30,7 @@ impl Reader<'_> {
 
     pub(super) fn transfer_event(&self) -> Event {
         let mut event = self.event(Kind::RepositoryTransferred);
-        // Bodies of 2017 say `previous_owner`; since then owners have become workspaces.
+        // Bodies from 2017 have `previous_owner`; since then, owners are workspaces.
         let known = ["previous_owner", "previous_workspace"].iter().map(|name| &self.payload[name]);
         event.previous_owner = known.filter(|owner| owner.is_object()).map(|owner| self.account(owner)).next();
         event
@@ -38,7 +38,7 @@ impl Reader<'_> {
 
     pub(super) fn repository_updated(&self) -> Result<Event, &'static str> {
         let mut event = self.updated(Kind::RepositoryUpdated, OF_REPOSITORY)?;
-        // A new name is a new full name too; once is enough.
+        // A new name also changes the full name; one change is enough.
         if event.changes.iter().any(|change| change.what == "name") {
             event.changes.retain(|change| change.what != "full name");
         }
@@ -51,12 +51,13 @@ impl Reader<'_> {
         Ok(event)
     }
 
-    /// An update, if it holds anything to tell. Where the body does not say what changed, the fact is told.
-    fn updated(&self, kind: Kind, told: &[(&str, &str)]) -> Result<Event, &'static str> {
+    /// Creates an update event, if there is a change to post. If the body does not report what changed, the event has
+    /// no changes.
+    fn updated(&self, kind: Kind, reported: &[(&str, &str)]) -> Result<Event, &'static str> {
         let mut event = self.event(kind);
         match &self.payload["changes"] {
             all @ Value::Object(_) => {
-                event.changes = changes(all, told);
+                event.changes = changes(all, reported);
                 if event.changes.is_empty() { Err(changes::TRIVIAL) } else { Ok(event) }
             }
             _ => Ok(event),

@@ -12,7 +12,7 @@ fn source() -> Box<dyn Source> {
     (PROVIDER.build)(SourceSettings { secrets: vec!["s".to_owned().into()], unsigned: false, bots })
 }
 
-fn parse(key: &str, body: &Value) -> Result<Parsed, Refusal> {
+fn parse(key: &str, body: &Value) -> Result<Parsed, Rejection> {
     source().parse(&headers(key, "r"), body.to_string().as_bytes())
 }
 
@@ -141,9 +141,9 @@ fn whoever_acts_has_a_name_and_a_kind() {
         actor(json!({ "type": "user", "nickname": "Renovate-bot" })),
         known("Renovate-bot", AccountKind::Bot, None)
     );
-    for nobody in [json!(null), json!({}), json!([]), json!("ana"), json!({ "display_name": 7, "type": {} })] {
-        let name = actor(nobody.clone()).0;
-        assert!(name == "Someone" || name == "7", "{nobody}: {name}");
+    for unnamed in [json!(null), json!({}), json!([]), json!("ana"), json!({ "display_name": 7, "type": {} })] {
+        let name = actor(unnamed.clone()).0;
+        assert!(name == "Someone" || name == "7", "{unnamed}: {name}");
     }
 }
 
@@ -176,7 +176,7 @@ fn every_key_has_a_sample_and_becomes_one_of_its_kinds() {
     assert_eq!(keys::ALL.len(), 29);
     for key in keys::ALL {
         let of_key: Vec<_> = samples::ALL.iter().filter(|sample| sample.key == key.name).collect();
-        // No body of this key has ever been seen; the others have one sample at least.
+        // No body with this key has been observed; every other key has at least one sample.
         assert!(!of_key.is_empty() || ["pullrequest:push"].contains(&key.name), "{}", key.name);
         for sample in of_key {
             for event in PROVIDER.parse_sample(sample).unwrap().events {
@@ -234,7 +234,7 @@ fn mentions_become_names() {
     };
     let (_, body) = sample("pull_request.comment_added");
     let author = body["pullrequest"]["author"]["account_id"].as_str().unwrap();
-    assert_eq!(text(&format!("@{{{author}}} ok"), ""), "@Ana Ruiz ok", "somebody in the payload");
+    assert_eq!(text(&format!("@{{{author}}} ok"), ""), "@Ana Ruiz ok", "an account in the payload");
     let html = r#"<p><span class="ap-mention" data-atlassian-id="712020:x">@Zoë &amp; N</span> ok</p>"#;
     assert_eq!(text("@{712020:x} ok", html), "@Zoë & N ok", "named in the HTML");
     assert_eq!(text("@{712020:y} ok", html), "@someone ok", "named nowhere");
@@ -252,7 +252,7 @@ fn trivial_updates_are_not_told_and_others_are() {
     repository["changes"] = json!({ "description": { "old": "a", "new": "b" } });
     assert_eq!(told("repo:updated", &repository), (1, false));
     repository.as_object_mut().unwrap().remove("changes");
-    assert_eq!(told("repo:updated", &repository), (1, false), "what changed is not said, that something did is");
+    assert_eq!(told("repo:updated", &repository), (1, false), "the body does not report what changed");
 
     let (_, mut issue) = sample("issue.updated");
     issue["changes"] = json!({ "votes": { "old": 1, "new": 2 } });
@@ -266,7 +266,7 @@ fn an_issues_changes_are_told_once_each() {
     let event = sampled("issue.updated");
     let changes: Vec<_> = event.changes.iter().map(|c| (c.what.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
     assert_eq!(changes, [("state", Some("new"), Some("open")), ("assignee", None, Some("Ana Ruiz"))]);
-    assert_eq!(event.comment, None, "every update has a comment, most an empty one");
+    assert_eq!(event.comment, None, "every update has a comment; most of them are empty");
 }
 
 #[test]
@@ -332,34 +332,34 @@ fn a_key_never_seen_is_other() {
 fn a_body_must_fit_its_key() {
     let (_, comment) = sample("pull_request.comment_added");
     let (_, approval) = sample("pull_request.approved");
-    assert!(parse("pullrequest:rejected", &approval).is_ok(), "some of those have been seen");
+    assert!(parse("pullrequest:rejected", &approval).is_ok(), "some of these bodies exist");
     let (_, push) = sample("push");
     let said = |key: &str, body: &Value| parse(key, body).unwrap_err().to_string();
-    assert_eq!(said("repo:push", &approval), "this is no repo:push body: it has no `push` object");
+    assert_eq!(said("repo:push", &approval), "invalid `repo:push` body: missing object `push`");
+    assert_eq!(said("pullrequest:created", &push), "invalid `pullrequest:created` body: missing object `pullrequest`");
     assert_eq!(
-        said("pullrequest:created", &push),
-        "this is no pullrequest:created body: it has no `pullrequest` object"
+        said("pullrequest:fulfilled", &comment),
+        "invalid `pullrequest:fulfilled` body: unexpected object `comment`"
     );
-    assert_eq!(said("pullrequest:fulfilled", &comment), "this is no pullrequest:fulfilled body: it has a `comment`");
     assert_eq!(
         said("pullrequest:approved", &comment),
-        "this is no pullrequest:approved body: it has no `approval` object"
+        "invalid `pullrequest:approved` body: missing object `approval`"
     );
     for name in ["push", "issue.opened", "build.failed", "commit.comment_added", "repository.forked"] {
         let (sample, body) = sample(name);
         for key in ["repo:created", "repo:deleted", "repo:imported", "repo:transfer", "repo:updated"] {
             assert!(
-                said(key, &body).starts_with(&format!("this is no {key} body: it has a `")),
+                said(key, &body).starts_with(&format!("invalid `{key}` body: unexpected object `")),
                 "{} as {key}",
                 sample.name
             );
         }
     }
     let (_, commented) = sample("issue.comment_added");
-    assert_eq!(said("issue:created", &commented), "this is no issue:created body: it has a `comment`");
+    assert_eq!(said("issue:created", &commented), "invalid `issue:created` body: unexpected object `comment`");
     let (build, mut body) = sample("build.failed");
     body["pullrequest"] = json!({ "id": 1 });
-    assert!(parse(build.key, &body).is_ok(), "what a host adds one day is no reason to refuse it");
+    assert!(parse(build.key, &body).is_ok(), "hosts may add objects");
 }
 
 #[test]
@@ -371,7 +371,7 @@ fn what_is_no_json_object_is_refused_with_the_reason() {
     assert!(said("[".repeat(1_000).as_bytes()).starts_with("the body is not valid JSON: "));
     assert_eq!(said(b"[1]"), "the body is not a JSON object");
     let no_key = source().parse(&HeaderMap::new(), b"{}").unwrap_err().to_string();
-    assert_eq!(no_key, "no X-Event-Key header: is this a Bitbucket webhook?");
+    assert_eq!(no_key, "missing `X-Event-Key` header; use this URL only for Bitbucket webhooks");
 }
 
 #[test]
@@ -387,14 +387,14 @@ fn only_a_right_signature_verifies() {
     let source = source();
     let body = b"{}";
     let mut headers = headers("repo:push", "r");
-    assert_eq!(source.verify(&headers, body), Err(Refusal::Unsigned { header: SIGNATURE }));
+    assert_eq!(source.verify(&headers, body), Err(Rejection::Unsigned { header: SIGNATURE }));
     let (name, value) = (PROVIDER.sign)(&"s".to_owned().into(), body);
     headers.insert(HeaderName::try_from(name).unwrap(), HeaderValue::try_from(value).unwrap());
     assert_eq!(source.verify(&headers, body), Ok(Verified { secret: Some(0) }));
-    assert_eq!(source.verify(&headers, b"{} "), Err(Refusal::WrongSignature));
+    assert_eq!(source.verify(&headers, b"{} "), Err(Rejection::WrongSignature));
 }
 
-/// Every value within a payload, by its JSON pointer.
+/// Collects the JSON pointers of all values in a payload.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(map) => {
@@ -410,7 +410,7 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// An event, perhaps a poor one, or a reason.
+/// Checks that parsing gives events or a reason.
 fn survives(key: &str, payload: &Value, what: &str) {
     let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
     match Reader::new(key, payload, &settings).events() {
@@ -424,7 +424,7 @@ fn survives(key: &str, payload: &Value, what: &str) {
             }
         }
         Ok(Err(note)) => assert!(!note.is_empty(), "{what}"),
-        Err(refusal) => assert!(!refusal.to_string().is_empty(), "{what}"),
+        Err(rejection) => assert!(!rejection.to_string().is_empty(), "{what}"),
     }
 }
 
@@ -467,14 +467,14 @@ proptest! {
     }
 }
 
-/// The kind of a sample's body, changed, that comes under this key; and whether the receipt says that they differ.
-fn named(sample: &str, key: &str, change: impl FnOnce(&mut Value)) -> Result<(Kind, bool), Refusal> {
+/// Returns the kind of a changed sample body sent with this key, and `true` if the note reports a contradiction.
+fn named(sample: &str, key: &str, change: impl FnOnce(&mut Value)) -> Result<(Kind, bool), Rejection> {
     let sample = samples::ALL.iter().find(|known| known.name == sample).unwrap();
     let mut body: Value = serde_json::from_str(sample.body).unwrap();
     change(&mut body);
     let parsed = source().parse(&headers(key, "r"), body.to_string().as_bytes())?;
     let kind = parsed.events.first().map_or(Kind::Other, |event| event.kind);
-    Ok((kind, parsed.note.is_some_and(|note| note.contains("the event is named by the body"))))
+    Ok((kind, parsed.note.is_some_and(|note| note.contains("the body determines the kind"))))
 }
 
 #[test]
@@ -501,9 +501,9 @@ fn a_body_names_the_event_where_its_key_says_another() {
     let unresolved = |body: &mut Value| body["comment"]["resolution"] = Value::Null;
     let key = "pullrequest:comment_resolved";
     assert_eq!(named("pull_request.comment_added", key, unresolved), Ok((PullRequestCommentAdded, true)));
-    // Bodies from before threads could be resolved say nothing of it.
-    let silent = |body: &mut Value| drop(body["comment"].as_object_mut().unwrap().remove("resolution"));
-    assert_eq!(named("pull_request.comment_added", key, silent), Ok((PullRequestCommentResolved, false)));
+    // Bodies from before threads could be resolved have no `resolution`.
+    let suppressed = |body: &mut Value| drop(body["comment"].as_object_mut().unwrap().remove("resolution"));
+    assert_eq!(named("pull_request.comment_added", key, suppressed), Ok((PullRequestCommentResolved, false)));
 }
 
 #[test]
@@ -514,7 +514,7 @@ fn every_sample_is_named_by_its_own_key_and_says_nothing_of_it() {
     }
 }
 
-/// A body under another key than its own makes a message that is true, or none.
+/// A body with another key than its own makes a true message, or none.
 #[test]
 fn no_body_under_another_key_claims_what_did_not_happen() {
     let claims = |kind: Kind| kind.as_str().to_owned();
@@ -525,13 +525,13 @@ fn no_body_under_another_key_claims_what_did_not_happen() {
             let is_true = kind == own
                 || kind == Kind::Other
                 || own == Kind::Other
-                // What an update changed, memory says; one that changed nothing is not told.
+                // The memory determines what an update changed; an update without a change is not posted.
                 || kind == Kind::PullRequestUpdated || kind == Kind::PullRequestCommitsAdded
-                // Created and updated differ in nothing but the key.
+                // The bodies of created and updated differ only in the key.
                 || (kind == Kind::PullRequestOpened && own == Kind::PullRequestUpdated)
                 || (claims(kind).contains("comment") && claims(own).contains("comment"))
                 || kind.family() == "issue" && own.family() == "issue"
-                // Bodies about a whole repository are all alike.
+                // All bodies about a whole repository have the same shape.
                 || kind.family() == "repository" && own.family() == "repository";
             assert!(is_true, "{} as {}: {kind}", sample.name, key.name);
         }
@@ -601,7 +601,7 @@ fn pages_of_refs_with_marks_of_addresses_in_their_names_are_encoded() {
     let (url, commits) = page("fix/#12?50%", "https://bitbucket.org/acme/x/branch/fix/#12?50%");
     assert_eq!(url, "https://bitbucket.org/acme/x/branch/fix/%2312%3F50%25");
     assert_eq!(commits, "https://bitbucket.org/acme/x/commits/branch/fix/%2312%3F50%25");
-    // What Bitbucket encodes stays as it is.
+    // A URL that Bitbucket encoded is unchanged.
     let (url, _) = page("fix/#12", "https://bitbucket.org/acme/x/branch/fix/%2312");
     assert_eq!(url, "https://bitbucket.org/acme/x/branch/fix/%2312");
 }

@@ -1,4 +1,4 @@
--- Times are milliseconds since 1970. Bodies are LZ4 blocks with their size before them.
+-- Times are milliseconds since 1970. Bodies are LZ4 blocks, preceded by their size.
 
 CREATE TABLE requests (
     id          TEXT    NOT NULL PRIMARY KEY,
@@ -10,7 +10,7 @@ CREATE TABLE requests (
     receipt     TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What a host calls a request, so that one that it sends again is known.
+-- Ids of requests on the host, to recognize a request that the host sends again.
 CREATE TABLE dedupe (
     source      TEXT    NOT NULL,
     hook        TEXT    NOT NULL,
@@ -32,7 +32,7 @@ CREATE TABLE events (
     decision   TEXT    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- `seq` is the order of delivery within a lane; ids are names.
+-- `seq` is the order of delivery within a lane; the order of ids has no meaning.
 CREATE TABLE deliveries (
     seq        INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     id         TEXT    NOT NULL UNIQUE,
@@ -63,14 +63,14 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery, n)
 ) STRICT, WITHOUT ROWID;
 
--- Who works on a lane.
+-- Owners of lanes.
 CREATE TABLE lanes (
     lane        TEXT    NOT NULL PRIMARY KEY,
     owner       TEXT    NOT NULL,
     lease_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The last seen state of what events are about.
+-- Last known states of subjects.
 CREATE TABLE memory (
     subject TEXT    NOT NULL PRIMARY KEY,
     state   TEXT    NOT NULL,

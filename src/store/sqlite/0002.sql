@@ -1,2 +1,2 @@
--- How much of the message its route wants; where it says nothing, the channel does.
+-- Style of the message, set by the route; the channel's style if null.
 ALTER TABLE deliveries ADD COLUMN style TEXT;

@@ -1,4 +1,4 @@
--- Requests that were refused; the last hundred.
+-- Rejected requests; the last hundred.
 CREATE TABLE refusals (
     n      INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     at     INTEGER NOT NULL,
@@ -8,14 +8,14 @@ CREATE TABLE refusals (
     reason TEXT    NOT NULL
 ) STRICT;
 
--- Who looks at what happened begins with the newest.
+-- Queries of operators start with the newest request.
 CREATE INDEX requests_received ON requests (received_at);
 CREATE INDEX events_request ON events (request);
 
--- Bodies are remembered for minutes, and forgotten by age.
+-- Hashes of bodies are deleted by age.
 CREATE INDEX memory_bodies ON memory (at) WHERE subject GLOB 'body:*';
 
--- What is too old is found by its age.
+-- Expired data is found by its age.
 CREATE INDEX requests_raw ON requests (received_at) WHERE body IS NOT NULL;
 CREATE INDEX dedupe_received ON dedupe (received_at);
 CREATE INDEX memory_at ON memory (at);

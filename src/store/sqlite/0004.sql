@@ -1,31 +1,31 @@
--- When a delivery was asked for; of a replay, when that was. `due` and `backoff` were of single deliveries; a lane waits
--- as a whole now, so they are not written any more.
+-- Creation time of a delivery; for a replay, the time of the replay. `due` and `backoff` belonged to single
+-- deliveries; now a lane waits as a whole, so they are no longer written.
 ALTER TABLE deliveries ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 UPDATE deliveries SET created_at = coalesce((SELECT received_at FROM requests JOIN events ON events.request = requests.id
                                              WHERE events.id = deliveries.event), due);
--- Failures in a row that say something of the message or of its chat, not of the way there.
+-- Consecutive failures that are caused by the message or the chat, not by the network.
 ALTER TABLE deliveries ADD COLUMN strikes INTEGER NOT NULL DEFAULT 0;
--- Why it ended as it did, where no attempt says so.
+-- Reason for the final state, if no attempt contains it.
 ALTER TABLE deliveries ADD COLUMN why TEXT;
--- What a template failed with, if the message was made by the next one.
+-- Error of a template, if the next template rendered the message.
 ALTER TABLE deliveries ADD COLUMN template_error TEXT;
--- The delivery that this one repeats.
+-- Delivery that this one sends again.
 ALTER TABLE deliveries ADD COLUMN replay_of TEXT;
 
 ALTER TABLE attempts ADD COLUMN status INTEGER;
 ALTER TABLE attempts ADD COLUMN node TEXT;
 
--- A lane that is not open says why; one that waits, until when, and how long it was to wait, whatever the clock says.
+-- Reason why a lane is not open; end and length of a lane's wait, so that a changed clock does not extend it.
 ALTER TABLE lanes ADD COLUMN state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed', 'paused'));
 ALTER TABLE lanes ADD COLUMN reason TEXT;
 ALTER TABLE lanes ADD COLUMN remedy TEXT;
 ALTER TABLE lanes ADD COLUMN since INTEGER;
 ALTER TABLE lanes ADD COLUMN next_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE lanes ADD COLUMN pause INTEGER NOT NULL DEFAULT 0;
--- The delivery that is about to be sent, where the lane has failed: it need not be the oldest.
+-- Delivery that is about to be sent, if the lane has failed: it may not be the oldest.
 ALTER TABLE lanes ADD COLUMN marked TEXT;
 
--- So that which channels have unfinished messages, in which lanes, is told without reading them all.
+-- Finds the channels and lanes with unfinished messages without reading all messages.
 DROP INDEX deliveries_unfinished;
 CREATE INDEX deliveries_unfinished ON deliveries (channel, lane, state) WHERE state IN ('waiting', 'parked');
 CREATE INDEX deliveries_ended ON deliveries (channel, state) WHERE state IN ('dead', 'suspect', 'skipped');

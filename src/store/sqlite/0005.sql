@@ -1,9 +1,9 @@
--- The rules that decisions were made by, without secrets, so that these can be explained when the config has changed.
+-- Rules used by decisions, without secrets, so that decisions can be explained after the configuration has changed.
 CREATE TABLE configs (
     hash TEXT    NOT NULL PRIMARY KEY,
     text TEXT    NOT NULL,
     at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Events that came while the rules were broken, each as a delivery to nobody yet.
+-- Events stored while the routing configuration was invalid, each as a delivery without a channel.
 CREATE INDEX deliveries_undecided ON deliveries (state) WHERE state = 'undecided';

@@ -1,2 +1,2 @@
--- The events of one request share their actor and repository; all but the first name the first, which holds them.
+-- Events of one request share their actor and repository: the first event stores them, the others refer to it.
 ALTER TABLE events ADD COLUMN same TEXT;

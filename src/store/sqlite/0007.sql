@@ -1,2 +1,2 @@
--- Whether the chat itself asked for a lane's wait; only then does a restart wait for the rest of it.
+-- Set if the chat requested a lane's wait; only then is the rest of it kept after a restart.
 ALTER TABLE lanes ADD COLUMN is_asked INTEGER NOT NULL DEFAULT 0;

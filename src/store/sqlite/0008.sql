@@ -1,4 +1,4 @@
--- The further events that a delivery's message is about, in their order; `more` is how many.
+-- Further events in a delivery's message, in order; `more` is their number.
 ALTER TABLE deliveries ADD COLUMN more INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE delivery_events (

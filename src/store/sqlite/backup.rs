@@ -1,29 +1,29 @@
-//! Copies of a store, and whether a file is whole.
+//! Copies of a store, and integrity checks of its file.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{beside, private_file, read_only};
+use super::{private_file, read_only, sibling};
 
-/// Copies a store, which may be at work meanwhile, into a new file, and looks whether the copy is whole. The copy is as
-/// of one moment, and readable for its owner alone. An error says what is wrong.
+/// Copies a store, which may be in use, into a new file, and checks the copy. The copy is a snapshot of one point in
+/// time, with access for its owner only. An error says what is wrong.
 pub fn backup(store: &Path, to: &Path) -> Result<(), String> {
     if !store.exists() {
-        return Err(format!("there is no store `{}` yet", store.display()));
+        return Err(format!("the store `{}` does not exist", store.display()));
     }
     if to.exists() {
-        return Err(format!("`{}` is there already; name a new file", to.display()));
+        return Err(format!("`{}` already exists; choose another name", to.display()));
     }
     let db = read_only(store).map_err(|error| format!("cannot read `{}`: {error}", store.display()))?;
     copy(&db, to)
 }
 
-/// The same of an open database; what was at the place of the copy is replaced.
+/// Copies an open database. An existing file at the target is replaced.
 pub(super) fn copy(db: &Connection, to: &Path) -> Result<(), String> {
-    // Whole or not at all: a copy that breaks off never has the name that was asked for.
-    let unfinished = beside(to, "unfinished");
+    // Atomic: an incomplete copy never has the name of the target.
+    let unfinished = sibling(to, "unfinished");
     let shown = |error: &dyn std::fmt::Display| format!("`{}`: {error}", to.display());
     let copied = copy_and_check(db, &unfinished).and_then(|()| {
         std::fs::rename(&unfinished, to).map_err(|error| error.to_string())?;
@@ -40,9 +40,9 @@ fn copy_and_check(db: &Connection, to: &Path) -> Result<(), String> {
     if to.exists() {
         std::fs::remove_file(to).map_err(|error| error.to_string())?;
     }
-    // SQLite takes an empty file over, with its permissions.
+    // SQLite uses an existing empty file, and keeps its permissions.
     let file = private_file(to).map_err(|error| error.to_string())?;
-    let name = to.to_str().ok_or("its path is no text")?;
+    let name = to.to_str().ok_or("its path is not valid UTF-8")?;
     db.execute("VACUUM INTO ?1", [name]).map_err(told)?;
     file.sync_all().map_err(|error| error.to_string())?;
     match check(to) {
@@ -52,7 +52,7 @@ fn copy_and_check(db: &Connection, to: &Path) -> Result<(), String> {
     }
 }
 
-/// What SQLite finds wrong with a file; nothing where it is whole.
+/// Returns the faults that SQLite finds in a file; none if the file is intact.
 pub fn check(path: &Path) -> Result<Vec<String>, String> {
     let told = |error: rusqlite::Error| error.to_string();
     let db = read_only(path).map_err(told)?;
@@ -62,7 +62,7 @@ pub fn check(path: &Path) -> Result<Vec<String>, String> {
     Ok(faults.into_iter().filter(|fault| fault != "ok").collect())
 }
 
-/// A new name is on disk once its directory is.
+/// Syncs the directory of a file, because a new name is on disk only after that.
 fn sync_directory(path: &Path) -> Result<(), String> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.map_or_else(|| PathBuf::from("."), Path::to_owned);

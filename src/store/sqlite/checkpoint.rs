@@ -1,5 +1,6 @@
-//! Moving the write-ahead log into the database: by a thread of its own, so that the writer does not; and by the writer
-//! where the log has become too large, because it begins anew only when all of it is moved and nobody adds to it.
+//! Moves the write-ahead log into the database. A separate thread does it, so that the writer need not wait. The writer
+//! does it if the log is too large, because the log starts from its beginning again only when all of it is moved and no
+//! one appends to it.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -8,21 +9,21 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-/// How many pages (of 4 KB) the log may hold before the thread sets to work. Seldom and much: commits wait for the disk
-/// while it works, and a page that was written often is moved once.
+/// Number of pages (of 4 KB) in the log at which the thread starts. The number is high, so that it runs rarely: commits
+/// wait for the disk while it works, and a page that was written often is moved only once.
 const ENOUGH_PAGES: i32 = 8_000;
 
-/// How many pages the log may hold before the writer waits until all of them are moved. A large log is slow to look
-/// things up in, and takes room on the disk.
+/// Number of pages in the log at which the writer waits until all of them are moved. A large log slows down reads, and
+/// takes space on the disk.
 const TOO_MANY_PAGES: i32 = 16_000;
 
-/// The thread. It ends when the connection that it watches is closed.
+/// Checkpoint thread. It ends when the connection that it watches is closed.
 pub(super) struct Checkpointer(Option<JoinHandle<()>>);
 
-/// The log, as the writer sees it.
+/// Write-ahead log, as the writer sees it.
 pub(super) struct Log {
     pages: Arc<AtomicI32>,
-    /// Held by whoever moves pages: two at once only get into each other's way.
+    /// Held while pages are moved: two checkpoints at the same time only block each other.
     moving: Arc<Mutex<()>>,
 }
 
@@ -39,11 +40,11 @@ impl Checkpointer {
             }
         })?;
         let pages = log.pages.clone();
-        // A hook of our own replaces SQLite's, which would do the work within the commit.
+        // This hook replaces SQLite's own, which would move the pages within the commit.
         let hook = move |_: &mut rusqlite::hooks::Wal, in_log: i32| {
             pages.store(in_log, Ordering::Relaxed);
             if in_log >= ENOUGH_PAGES {
-                // A wake-up that is already due serves for this one too.
+                // A pending wake-up is enough.
                 let _ = due.try_send(());
             }
             Ok(())
@@ -54,8 +55,8 @@ impl Checkpointer {
 }
 
 impl Log {
-    /// Between two commits: where the log is too large, moves all of it, so that the next commit begins it anew. Whoever
-    /// reads meanwhile is not waited for; then it is tried again after the next commit.
+    /// Moves all of the log between two commits, if it is too large, so that the next commit starts it from its
+    /// beginning. It does not wait for readers; if there are any, it tries again after the next commit.
     pub(super) fn keep_small(&self, writer: &Connection) {
         if self.pages.load(Ordering::Relaxed) >= TOO_MANY_PAGES {
             let _turn = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,7 +66,7 @@ impl Log {
 }
 
 impl Log {
-    /// Moves all of the log, and empties it.
+    /// Moves all of the log, and truncates it.
     pub(super) fn empty(&self, writer: &Connection) -> rusqlite::Result<()> {
         let _turn = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         writer.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -73,9 +74,9 @@ impl Log {
 }
 
 fn checkpoint(db: &Connection) {
-    // PASSIVE waits for nobody (<https://sqlite.org/pragma.html#pragma_wal_checkpoint>).
+    // PASSIVE does not wait for readers or writers (<https://sqlite.org/pragma.html#pragma_wal_checkpoint>).
     if let Err(error) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "could not move the write-ahead log into the database");
+        tracing::warn!(%error, "checkpoint of the write-ahead log failed");
     }
 }
 

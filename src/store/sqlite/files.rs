@@ -1,4 +1,4 @@
-//! The database's files: noticing that they were removed or replaced, and that what was committed is missing.
+//! Files of the database: detection of removed or replaced files, and of missing committed data.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{beside, private_file};
+use super::{private_file, sibling};
 
-/// The files that are open. What is written to a file without a name is lost when the process ends, so nothing may be
-/// acknowledged then.
+/// Open files. Data that is written to a file without a name is lost when the process ends, so nothing may be
+/// acknowledged in that case.
 pub(super) struct Files {
     database: (PathBuf, Identity),
-    /// Its size, in bytes.
+    /// Size of the database in bytes.
     size: u64,
-    /// The write-ahead log; it is made by the first write.
+    /// Write-ahead log; the first write creates it.
     log: (PathBuf, Option<Identity>),
 }
 
-/// A file, whatever its name.
+/// Identity of a file, independent of its name.
 #[derive(Clone, Copy, PartialEq)]
 struct Identity(u64, u64);
 
@@ -34,23 +34,23 @@ impl Identity {
 
 impl Files {
     pub(super) fn of(path: &Path, database: &File) -> std::io::Result<Self> {
-        // SQLite puts the log beside the file that a link leads to.
+        // SQLite puts the log next to the target of a link.
         let log = super::with_suffix(&path.canonicalize()?, "-wal");
         let identity = Identity::of(&database.metadata()?);
         Ok(Self { database: (path.to_owned(), identity), size: 0, log: (log, None) })
     }
 
-    /// Why nothing may be written: a file was removed or replaced.
+    /// Returns the reason why nothing may be written: a file was removed or replaced.
     pub(super) fn fault(&mut self) -> Option<String> {
         let (path, identity) = &self.database;
         let fault = |path: &Path| {
             format!(
-                "`{}` was removed, replaced or cut while the store was open; restore it, or restart",
+                "`{}` was removed, replaced or truncated while the store was open; restore it, or restart Hookbell",
                 path.display()
             )
         };
         let Ok(metadata) = std::fs::metadata(path) else { return Some(fault(path)) };
-        // SQLite makes the file no smaller.
+        // SQLite does not shrink the file.
         if Identity::of(&metadata) != *identity || metadata.len() < self.size {
             return Some(fault(path));
         }
@@ -68,36 +68,36 @@ impl Files {
     }
 }
 
-/// The highest `seq` of a delivery that was committed, in a file of its own: a database that holds less has lost
-/// something, for example because it was restored from a backup, or its write-ahead log was removed.
+/// Highest `seq` of a committed delivery, in its own file. A database with a lower one has lost data, for example
+/// because it was restored from a backup or its write-ahead log was removed.
 ///
-/// The file is not synced. After a power cut it may say less than was committed, never more.
+/// The file is not synced. After a power cut its value may be too low, never too high.
 pub(super) struct Reached {
     file: File,
     seq: i64,
 }
 
-/// Deliveries that a database may lack.
+/// Maximum number of deliveries that may plausibly be missing.
 const PLAUSIBLE: i64 = 1 << 40;
 
-/// Digits of the largest number, so that a shorter one leaves nothing of a longer one.
+/// Number of digits of the highest number. All numbers are padded to it, so that a shorter one overwrites a longer one.
 const DIGITS: usize = 19;
 
 impl Reached {
     pub(super) fn open(path: &Path) -> std::io::Result<Self> {
-        let file = private_file(&beside(path, "seq"))?;
+        let file = private_file(&sibling(path, "seq"))?;
         let mut digits = [0; DIGITS];
         let read = file.read_at(&mut digits, 0)?;
         let text = digits.get(..read).and_then(|digits| std::str::from_utf8(digits).ok());
-        // A file that was cut short by a power cut says nothing.
+        // A file that a power cut truncated is ignored.
         let seq = text.filter(|_| read == DIGITS).and_then(|text| text.parse().ok()).unwrap_or_default();
         Ok(Self { file, seq })
     }
 
-    /// Compares the file with what the database holds. Numbers go on above both, so that none is used twice.
+    /// Compares the file with the database. New numbers start above both, so that none is used twice.
     pub(super) fn compare(&mut self, db: &Connection) -> rusqlite::Result<Option<String>> {
         let held = highest(db)?;
-        // No store has lost so many: the file itself is damaged.
+        // So many missing deliveries are implausible: the file itself is damaged.
         if held >= self.seq || self.seq - held > PLAUSIBLE {
             self.seq = held;
             return Ok(None);
@@ -108,25 +108,25 @@ impl Reached {
         }
         let missing = self.seq - held;
         Ok(Some(format!(
-            "the database lacks {missing} deliveries that were committed (it holds up to {held} of {}): it was restored from \
-             a backup, or its `-wal` file was removed; events since then can be sent again from the host's webhook page",
+            "the database lacks {missing} committed deliveries (it has up to {held} of {}): it was restored from a \
+             backup, or its `-wal` file was removed; send later events again from the host's webhook page",
             self.seq
         )))
     }
 
-    /// Keeps what the database holds now.
+    /// Writes the highest number of the database to the file.
     pub(super) fn keep(&mut self, db: &Connection) {
         if let Ok(seq) = highest(db)
             && seq > self.seq
         {
-            // It is a safeguard: without it, everything else goes on.
+            // The file is only a safeguard, so a failure is ignored.
             let _ = self.file.write_all_at(format!("{seq:0DIGITS$}").as_bytes(), 0);
             self.seq = seq;
         }
     }
 }
 
-/// The highest `seq` that was ever given.
+/// Returns the highest `seq` ever used.
 fn highest(db: &Connection) -> rusqlite::Result<i64> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'";
     db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional().map(Option::unwrap_or_default)

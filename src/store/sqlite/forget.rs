@@ -1,4 +1,4 @@
-//! Forgetting what is too old, a little at a time.
+//! Deletion of expired data, in small steps.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use rusqlite::{Connection, params};
 
 use crate::store::{Keep, Millis};
 
-/// How many rows a step looks at, at most: a fraction of a second's work, between which requests come in.
+/// Maximum number of rows per step: a fraction of a second of work, between which requests can run.
 const STEP: usize = 200;
 
-/// For how long a request that a host sends again is known.
+/// Time for which a repeated request of a host is recognized.
 const DEDUPE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// For how long the state of a thing that nothing happens to is remembered.
+/// Time for which the state of an unchanged subject is stored.
 const MEMORY: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 
-/// For how long rules are kept beyond the last moment at which they are known to have been in use.
+/// Time for which rules are stored after the last time at which they are known to have been in use.
 const CONFIGS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Forgets up to [`STEP`] rows of each sort, and says whether there may be more.
+/// Deletes up to [`STEP`] rows of each type, and returns `true` if there may be more.
 pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result<bool> {
     let before = |age: Duration| now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX));
     let forget = |sql: &str, before: Millis| db.prepare_cached(sql)?.execute(params![before, STEP]);
@@ -40,7 +40,7 @@ pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result
         "DELETE FROM configs WHERE hash IN (SELECT hash FROM configs WHERE at < ?1 LIMIT ?2)",
         before(keep.all.saturating_add(CONFIGS)),
     )?;
-    // A body that is sent again is known as long as the request that it came by first.
+    // A repeated body is recognized as long as its first request is stored.
     let bodies_seen = forget(
         "DELETE FROM memory WHERE subject IN (SELECT subject FROM memory INDEXED BY memory_bodies
              WHERE subject GLOB 'body:*' AND at < ?1 ORDER BY at LIMIT ?2)",
@@ -50,11 +50,11 @@ pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result
     Ok([bodies, dedupe, memory, bodies_seen, requests].contains(&STEP))
 }
 
-/// Forgets requests with all that came of them, unless something of it is still to be delivered.
+/// Deletes requests with all their results, except requests with a delivery that has not ended.
 fn requests(db: &Connection, before: Millis) -> rusqlite::Result<usize> {
     let old = "SELECT id FROM requests WHERE received_at < ?1 AND NOT EXISTS
                    (SELECT 1 FROM events JOIN deliveries ON deliveries.event = events.id
-                    WHERE events.request = requests.id AND state IN ('waiting', 'parked', 'undecided'))
+                    WHERE events.request = requests.id AND state IN ('queued', 'parked', 'pending_routing'))
                ORDER BY received_at LIMIT ?2";
     let old: Vec<String> =
         db.prepare_cached(old)?.query_map(params![before, STEP], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

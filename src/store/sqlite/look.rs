@@ -1,4 +1,4 @@
-//! What is asked of the database by those who look after the service.
+//! SQL queries for operators.
 
 use std::collections::BTreeMap;
 
@@ -9,17 +9,17 @@ use serde_json::Value;
 use super::query::{Shared, whole};
 use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::store::{
-    COUNTED, Counts, Filter, Lane, LaneCounts, LaneState, Refused, SeenAttempt, SeenDelivery, SeenEvent, State,
+    COUNTED, Counts, Filter, Lane, LaneCounts, LaneState, RejectedRequest, SeenAttempt, SeenDelivery, SeenEvent, State,
     WholeDelivery,
 };
 
-/// The newest last.
-pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Refused>> {
+/// Returns the last rejected requests, newest last.
+pub(super) fn rejected(db: &Connection, limit: usize) -> rusqlite::Result<Vec<RejectedRequest>> {
     let sql = "SELECT at, source, client, key, reason FROM
-                   (SELECT * FROM refusals ORDER BY n DESC LIMIT ?1) ORDER BY n";
+                   (SELECT * FROM rejected ORDER BY n DESC LIMIT ?1) ORDER BY n";
     let mut select = db.prepare_cached(sql)?;
     let rows = select.query_map([limit], |row| {
-        Ok(Refused {
+        Ok(RejectedRequest {
             at: row.get(0)?,
             source: row.get::<_, String>(1)?.into(),
             client: row.get(2)?,
@@ -30,7 +30,7 @@ pub(super) fn refusals(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Re
     rows.collect()
 }
 
-/// Conditions, and the values that stand in them.
+/// SQL conditions, and the values of their parameters.
 #[derive(Default)]
 struct Where {
     conditions: Vec<&'static str>,
@@ -45,13 +45,13 @@ impl Where {
         }
     }
 
-    /// What events and deliveries are both looked for by.
+    /// Builds the conditions that events and deliveries share.
     fn of(filter: &Filter) -> Self {
         let mut all = Self::default();
         all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
         all.add(":kind", kinds(filter), "events.kind IN (SELECT value FROM json_each(:kind))");
         all.add(":request", filter.request.as_ref().map(|id| id.as_str().to_owned()), "events.request = :request");
-        // First by what costs little: its address begins with its repository's.
+        // The cheap conditions come first: the URL contains the name of the repository.
         all.add(
             ":page",
             filter.pull_request_url.clone(),
@@ -67,7 +67,7 @@ impl Where {
         if self.conditions.is_empty() { "true".to_owned() } else { self.conditions.join(" AND ") }
     }
 
-    /// How many rows fit, up to a limit.
+    /// Counts the rows that match, up to a limit.
     fn count(mut self, db: &Connection, from: &str) -> rusqlite::Result<u64> {
         self.values.push((":limit", Box::new(COUNTED + 1)));
         let sql = format!("SELECT count(*) FROM (SELECT 1 {from} WHERE {} LIMIT :limit)", self.conditions());
@@ -103,7 +103,7 @@ fn ids(filter: &Filter) -> Option<String> {
     (!filter.ids.is_empty()).then(|| serde_json::to_string(&filter.ids).unwrap_or_default())
 }
 
-/// What events are looked for by.
+/// Builds the conditions for events.
 fn where_events(filter: &Filter) -> Where {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "events.id IN (SELECT value FROM json_each(:ids))");
@@ -124,7 +124,8 @@ fn where_events(filter: &Filter) -> Where {
     all
 }
 
-/// From the newest request on, unless it is named which: left to itself, SQLite would read and sort them all.
+/// Returns the tables, newest request first, unless the filter names requests or events: otherwise SQLite would read
+/// and sort them all.
 fn from_events(filter: &Filter) -> &'static str {
     let named =
         filter.event.is_some() || !filter.ids.is_empty() || filter.request.is_some() || filter.request_key.is_some();
@@ -135,7 +136,7 @@ fn from_events(filter: &Filter) -> &'static str {
     }
 }
 
-/// The newest last.
+/// Returns the events that match, newest last.
 pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
     let select = format!(
         "SELECT events.id, request, source, received_at, kind, repository, decision, json, same {}",
@@ -162,12 +163,12 @@ pub(super) fn count_events(db: &Connection, filter: &Filter) -> rusqlite::Result
 }
 
 const DELIVERIES: &str =
-    "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, why,
-        template_error, created_at, deliveries.attempts, last.outcome, last.said, message_id, replay_of, more, json, same
+    "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, reason,
+        template_error, created_at, deliveries.attempts, last.outcome, last.response, message_id, replay_of, more, json, same
     FROM deliveries JOIN events ON events.id = deliveries.event
     LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
 
-/// The newest last.
+/// Returns the deliveries that match, newest last.
 pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenDelivery>> {
     let order = if filter.oldest { "seq" } else { "seq DESC" };
     let mut shared = Shared::default();
@@ -179,7 +180,7 @@ pub(super) fn count_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Re
     where_deliveries(filter).count(db, "FROM deliveries JOIN events ON events.id = deliveries.event")
 }
 
-/// What deliveries are looked for by.
+/// Builds the conditions for deliveries.
 fn where_deliveries(filter: &Filter) -> Where {
     let mut all = Where::of(filter);
     all.add(":ids", ids(filter), "deliveries.id IN (SELECT value FROM json_each(:ids))");
@@ -196,9 +197,9 @@ fn where_deliveries(filter: &Filter) -> Where {
         ":state",
         filter.state.map(State::as_str),
         match filter.state {
-            // In the words of the indexes that hold these alone.
-            Some(State::Waiting | State::Parked) => "state = :state AND state IN ('waiting', 'parked')",
-            Some(State::Undecided) => "state = 'undecided' AND state = :state",
+            // Repeats the conditions of the partial indexes, so that SQLite uses them.
+            Some(State::Queued | State::Parked) => "state = :state AND state IN ('queued', 'parked')",
+            Some(State::PendingRouting) => "state = 'pending_routing' AND state = :state",
             Some(State::Dead | State::Suspect | State::Skipped) => {
                 "state = :state AND state IN ('dead', 'suspect', 'skipped')"
             }
@@ -223,14 +224,14 @@ fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite
         route: row.get(6)?,
         template: row.get(7)?,
         style: row.get(8)?,
-        // The table has no other states.
+        // The table allows no other states.
         state: State::parse(&row.get::<_, String>(9)?).unwrap_or(State::Dead),
-        why: row.get(10)?,
+        reason: row.get(10)?,
         template_error: row.get(11)?,
         created_at: row.get(12)?,
         attempts: row.get(13)?,
         outcome: row.get(14)?,
-        said: row.get(15)?,
+        response: row.get(15)?,
         message_id: row.get(16)?,
         replay_of: row.get::<_, Option<String>>(17)?.map(DeliveryId::from),
         more: row.get(18)?,
@@ -244,20 +245,20 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
     else {
         return Ok(None);
     };
-    let sql = "SELECT n, at, took, outcome, status, said, node FROM attempts WHERE delivery = ?1 ORDER BY n";
+    let sql = "SELECT n, at, duration_ms, outcome, status, response, node FROM attempts WHERE delivery = ?1 ORDER BY n";
     let mut select = db.prepare_cached(sql)?;
-    let tries = select.query_map([id.as_str()], |row| {
+    let attempt_log = select.query_map([id.as_str()], |row| {
         Ok(SeenAttempt {
             n: row.get(0)?,
             at: row.get(1)?,
-            took: row.get(2)?,
+            duration_ms: row.get(2)?,
             outcome: row.get(3)?,
             status: row.get(4)?,
-            said: row.get(5)?,
+            response: row.get(5)?,
             node: row.get(6)?,
         })
     })?;
-    let tries = tries.collect::<rusqlite::Result<_>>()?;
+    let attempt_log = attempt_log.collect::<rusqlite::Result<_>>()?;
     let sent = "SELECT body FROM deliveries WHERE id = ?1";
     let sent: Option<Vec<u8>> = db.prepare_cached(sent)?.query_row([id.as_str()], |row| row.get(0))?;
     let sent = sent.and_then(|body| lz4_flex::decompress_size_prepended(&body).ok());
@@ -266,7 +267,7 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
     let mut also = db.prepare_cached(also)?;
     let also = also.query_map([id.as_str()], |row| row.get::<_, String>(0).map(EventId::from))?;
     let also = also.collect::<rusqlite::Result<_>>()?;
-    Ok(Some(WholeDelivery { delivery, also, tries, sent }))
+    Ok(Some(WholeDelivery { delivery, also, attempt_log, sent }))
 }
 
 pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {
@@ -276,7 +277,7 @@ pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Opti
     Ok(Some(whole(&json, Shared::default().json(db, same)?)).filter(|event| !event.is_null()))
 }
 
-/// The rules of this hash.
+/// Returns the rules with this hash.
 pub(super) fn config(db: &Connection, hash: &str) -> rusqlite::Result<Option<String>> {
     db.prepare_cached("SELECT text FROM configs WHERE hash = ?1")?.query_row([hash], |row| row.get(0)).optional()
 }
@@ -284,20 +285,20 @@ pub(super) fn config(db: &Connection, hash: &str) -> rusqlite::Result<Option<Str
 pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     let mut lanes: BTreeMap<Lane, LaneCounts> = BTreeMap::new();
     let sql = "SELECT waiting.lane, waiting, created_at FROM
-                   (SELECT lane, count(*) AS waiting, min(seq) AS first FROM deliveries WHERE state = 'waiting' GROUP BY lane)
+                   (SELECT lane, count(*) AS waiting, min(seq) AS first FROM deliveries WHERE state = 'queued' GROUP BY lane)
                    AS waiting JOIN deliveries ON seq = first";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let counts = LaneCounts { waiting: row.get(1)?, oldest: row.get(2)?, ..LaneCounts::default() };
+        let counts = LaneCounts { queued: row.get(1)?, oldest: row.get(2)?, ..LaneCounts::default() };
         lanes.insert(Lane(row.get(0)?), counts);
     }
-    let mut select = db.prepare_cached("SELECT lane, state, reason, remedy, since, next_at, pause FROM lanes")?;
+    let mut select = db.prepare_cached("SELECT lane, state, reason, help, since, next_at, pause FROM lanes")?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
         let reason: Option<String> = row.get(2)?;
         let state = match row.get_ref(1)?.as_str()? {
-            "closed" => LaneState::Closed { reason: reason.unwrap_or_default(), remedy: row.get(3)? },
+            "closed" => LaneState::Closed { reason: reason.unwrap_or_default(), help: row.get(3)? },
             "paused" => LaneState::Paused { reason },
             _ => LaneState::Open,
         };
@@ -307,11 +308,11 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     }
     let mut ended = BTreeMap::new();
     for sql in [
-        // What was sent again counts as what became of that.
+        // A delivery that was sent again counts as the new delivery.
         "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('dead', 'suspect', 'skipped')
              AND (state = 'skipped' OR NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id))
              GROUP BY channel, state",
-        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('waiting', 'parked') AND state = 'parked' GROUP BY channel",
+        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('queued', 'parked') AND state = 'parked' GROUP BY channel",
     ] {
         let mut select = db.prepare_cached(sql)?;
         let mut rows = select.query(params![])?;
@@ -320,7 +321,7 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
             ended.insert((ChannelName::from(row.get::<_, String>(0)?), state), row.get(2)?);
         }
     }
-    let sql = "SELECT count(*) FROM deliveries WHERE state = 'undecided'";
-    let undecided = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(Counts { lanes, ended, undecided })
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending_routing'";
+    let pending_routing = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(Counts { lanes, ended, pending_routing })
 }

@@ -1,17 +1,17 @@
-//! The embedded store: SQLite, in a file beside the config.
+//! Embedded store: SQLite, in a file next to the config file.
 //!
-//! One thread writes (`writer`), another moves what is in the write-ahead log into the database (`checkpoint`),
-//! so that no request waits for that; readers have connections of their own. A lock file keeps a second Hookbell
-//! away, so leases of a process that was killed end when the next one starts.
+//! One thread writes (`writer`). Another moves the write-ahead log into the database (`checkpoint`), so that no request
+//! waits for that. Readers have their own connections. A lock file keeps other processes away, so the next start can
+//! reclaim the leases of a process that was killed.
 
 mod backup;
 mod checkpoint;
 mod files;
 mod forget;
 mod look;
+mod pending_routing;
 mod query;
 mod schema;
-mod undecided;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Accepted, Change, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
-    NewRequest, Refused, SeenDelivery, SeenEvent, Settle, Store, StoreError, Turn, WholeDelivery, now,
+    NewRequest, RejectedRequest, RouteLater, SeenDelivery, SeenEvent, Store, StoreError, Turn, WholeDelivery, now,
 };
 use crate::event::{ChannelName, DeliveryId, EventId};
 pub use backup::{backup, check};
@@ -35,31 +35,31 @@ use files::{Files, Reached};
 use schema::SchemaError;
 use writer::{Durability, Writer};
 
-/// A store in one file.
+/// Store in one file.
 pub struct SqliteStore {
-    // Fields drop in this order: the writer ends before the checkpointer, and both before the lock is let go.
+    // Fields drop in this order: the writer ends before the checkpointer, and both before the lock is released.
     writer: Writer,
     _checkpointer: Checkpointer,
     readers: Arc<Readers>,
-    /// Deliveries that were committed and are not in the database any more.
+    /// Report of committed deliveries that are missing in the database.
     lost: Option<String>,
     lock: File,
-    /// The database, locked like the lock file: a link to it, or a new lock file, must not lead a second process here.
-    /// It must be closed after all connections, because closing it ends SQLite's own locks.
+    /// The database, locked like the lock file, so that a link to it or a new lock file does not let a second process
+    /// open it. It must be closed after all connections, because closing it releases SQLite's own locks.
     _database: File,
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it, readable for its owner alone.
+    /// Opens the file, or creates it with access for its owner only.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let unusable = |reason: String| StoreError::Unusable { path: path.display().to_string(), reason };
         let database = |error: rusqlite::Error| unusable(error.to_string());
-        let lock_path = beside(path, "lock");
+        let lock_path = sibling(path, "lock");
         let lock = private_file(&lock_path).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
         if lock.try_lock().is_err() {
             return Err(StoreError::InUse { path: path.display().to_string() });
         }
-        // What stands there is the address of who had it before.
+        // Remove the address of the previous process.
         lock.set_len(0).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
         let file = private_file(path).map_err(|error| unusable(error.to_string()))?;
         if file.try_lock().is_err() {
@@ -69,24 +69,25 @@ impl SqliteStore {
         let mut db = connect(path).map_err(database)?;
         db.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
         if let Some(found) = schema::older(&db).map_err(database)? {
-            let copy = beside(path, &format!("version-{found}"));
+            let copy = sibling(path, &format!("version-{found}"));
             backup::copy(&db, &copy).map_err(|reason| {
-                unusable(format!("it is of an older version, and could not be copied before it is changed: {reason}"))
+                unusable(format!("it has an older version, and copying it before the upgrade failed: {reason}"))
             })?;
-            tracing::info!(copy = %copy.display(), "the store is of an older version; this is a copy of it as it was");
+            tracing::info!(copy = %copy.display(), "store copied before the upgrade");
         }
         schema::migrate(&mut db).map_err(|error| match error {
             SchemaError::Newer { found, known } => unusable(format!(
-                "a newer Hookbell made it (its version is {found}, this program knows {known}); use that program, or another file"
+                "a newer Hookbell created it (its version is {found}, this program supports up to {known}); use the \
+                 newer program or another file"
             )),
             SchemaError::Database(error) => unusable(error.to_string()),
         })?;
-        // The lock is ours alone, so whoever held a lane is gone.
-        query::take_back(&db, now()).map_err(database)?;
+        // This process has the lock, so all earlier owners of lanes have ended.
+        query::reclaim_all(&db, now()).map_err(database)?;
         let mut reached = Reached::open(path).map_err(|error| unusable(error.to_string()))?;
         let lost = reached.compare(&db).map_err(database)?;
         if let Some(lost) = &lost {
-            tracing::error!(store = %path.display(), "{lost}");
+            tracing::error!(store = %path.display(), fault = %lost, "committed deliveries are missing");
         }
         let files = Files::of(path, &file).map_err(|error| unusable(error.to_string()))?;
         let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
@@ -96,7 +97,7 @@ impl SqliteStore {
         Ok(Self { writer, _checkpointer: checkpointer, readers, lost, lock, _database: file })
     }
 
-    /// Writes where its user is reached, for those who find the store in use.
+    /// Writes the address of this process to the lock file, for processes that find the store in use.
     pub fn reached_at(&self, address: &str) -> std::io::Result<()> {
         let mut lock = &self.lock;
         lock.set_len(0)?;
@@ -126,15 +127,15 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
         let body = lz4_flex::compress_prepend_size(&request.body);
-        // The request comes back, because freeing it is not the writer's work either.
+        // Returns the request, so that the writer thread does not free it.
         let accept = move |db: &Connection| Ok((query::accept(db, &request, &body, decide)?, request, body));
-        self.writer.write("take in a request", Durability::Power, accept).await.map(|(accepted, ..)| accepted)
+        self.writer.write("accept a request", Durability::Power, accept).await.map(|(accepted, ..)| accepted)
     }
 
     async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
         let assign = move |db: &Connection| {
-            if let Some(settle) = change.settle {
-                undecided::settle(db, &settle, usize::MAX)?;
+            if let Some(route_pending) = change.route_pending {
+                pending_routing::route_pending(db, &route_pending, usize::MAX)?;
             }
             query::assign(db, &lanes)
         };
@@ -142,15 +143,15 @@ impl Store for SqliteStore {
         self.writer.write_then("assign lanes", Durability::Kill, assign, then).await
     }
 
-    async fn settle(&self, settle: Settle, limit: usize) -> Result<bool, StoreError> {
-        let settle = move |db: &Connection| undecided::settle(db, &settle, limit);
-        self.writer.write("route what is undecided", Durability::Kill, settle).await
+    async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
+        let route_pending = move |db: &Connection| pending_routing::route_pending(db, &route_pending, limit);
+        self.writer.write("route pending events", Durability::Kill, route_pending).await
     }
 
     async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
         let (hash, text) = (hash.to_owned(), text.to_owned());
         let keep = move |db: &Connection| query::keep_config(db, &hash, &text, now);
-        self.writer.write("keep the rules", Durability::Power, keep).await
+        self.writer.write("store the rules", Durability::Power, keep).await
     }
 
     async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
@@ -173,7 +174,7 @@ impl Store for SqliteStore {
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         let release = move |db: &Connection| query::release(db, &lane, &owner);
-        self.writer.write("give a lane back", Durability::Kill, release).await
+        self.writer.write("release a lane", Durability::Kill, release).await
     }
 
     async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
@@ -190,12 +191,12 @@ impl Store for SqliteStore {
 
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
-        self.read("read what waits", move |db| query::heads(db, &lane, limit)).await
+        self.read("read queued messages", move |db| query::heads(db, &lane, limit)).await
     }
 
     async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        // Compressing is not the writer's work.
+        // Compresses here rather than on the writer thread.
         let body =
             |finished: &Finished| Some(lz4_flex::compress_prepend_size(finished.attempt.as_ref()?.body.as_bytes()));
         let bodies: Vec<_> = turn.finished.iter().map(body).collect();
@@ -211,16 +212,16 @@ impl Store for SqliteStore {
 
     async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
         let forget = move |db: &Connection| forget::step(db, keep, now);
-        self.writer.write("forget what is old", Durability::Kill, forget).await
+        self.writer.write("delete expired data", Durability::Kill, forget).await
     }
 
-    async fn refuse(&self, refused: Vec<Refused>) -> Result<(), StoreError> {
+    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
         let refuse = move |db: &Connection| query::refuse(db, &refused);
-        self.writer.write("write down a refusal", Durability::Kill, refuse).await
+        self.writer.write("record a rejection", Durability::Kill, refuse).await
     }
 
-    async fn refusals(&self, limit: usize) -> Result<Vec<Refused>, StoreError> {
-        self.read("read refusals", move |db| look::refusals(db, limit)).await
+    async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
+        self.read("read rejected requests", move |db| look::rejected(db, limit)).await
     }
 
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
@@ -265,12 +266,12 @@ impl Store for SqliteStore {
 
     fn faults(&self) -> Vec<String> {
         let panics = self.writer.panics();
-        let panicked = (panics > 0).then(|| format!("the thread that writes to the store panicked {panics} times"));
+        let panicked = (panics > 0).then(|| format!("the writer thread of the store panicked {panics} times"));
         self.lost.iter().cloned().chain(panicked).collect()
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
-        self.read("count what waits", look::counts).await
+        self.read("count messages", look::counts).await
     }
 
     async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
@@ -281,24 +282,24 @@ impl Store for SqliteStore {
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
         let why = why.to_owned();
         let give_up = move |db: &Connection| query::give_up(db, &ids, &why);
-        self.writer.write("give deliveries up", Durability::Power, give_up).await
+        self.writer.write("drop deliveries", Durability::Power, give_up).await
     }
 }
 
-/// Where the user of a store is reached, as far as it has said so.
+/// Returns the address of the process that uses the store, if the process has written it.
 pub fn user_of(path: &Path) -> Option<String> {
-    let address = crate::text_file::read_text(&beside(path, "lock"), 1_024).ok()?;
+    let address = crate::text_file::read_text(&sibling(path, "lock"), 1_024).ok()?;
     Some(address.trim().to_owned()).filter(|address| !address.is_empty())
 }
 
-/// Connections that only read. There are as many as ever read at once, up to [`READERS`].
+/// Read-only connections. As many are opened as read at the same time, up to [`READERS`].
 struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
 }
 
-/// How many may read at once; more would each hold a cache and a thread, and gain nothing.
+/// Maximum number of concurrent readers; more would each need a cache and a thread, and gain nothing.
 const READERS: usize = 8;
 
 impl Readers {
@@ -328,19 +329,20 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(std::time::Duration::from_secs(5))?;
-    // More statements than rusqlite keeps by itself.
+    // More statements than rusqlite caches by default.
     db.set_prepared_statement_cache_capacity(64);
-    // Names of requests and commits are spread over their tables, so a small cache would be read and written again and
-    // again. It is in KB, negative, and taken as it is needed (<https://sqlite.org/pragma.html#pragma_cache_size>).
+    // Keys of requests and commits are spread over their tables, so the pages of a small cache would be read and
+    // written again and again. A negative size is in KB, and allocated as needed
+    // (<https://sqlite.org/pragma.html#pragma_cache_size>).
     db.pragma_update(None, "cache_size", -16_384)?;
-    // A log that had to grow beyond this gives the room back.
+    // A log that grew beyond this size is truncated.
     db.pragma_update(None, "journal_size_limit", 128 * 1024 * 1024)?;
-    // What a savepoint would undo is kept in memory; a file of it costs more writes than all the rest.
+    // Keeps the rollback data of savepoints in memory; in a file it would cost more writes than everything else.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 
-pub(crate) fn beside(path: &Path, extension: &str) -> PathBuf {
+pub(crate) fn sibling(path: &Path, extension: &str) -> PathBuf {
     with_suffix(path, &format!(".{extension}"))
 }
 
@@ -350,8 +352,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Opens a file for writing, or makes one that only its owner may read. SQLite gives the files that it makes
-/// beside a database the same permissions.
+/// Opens a file for writing, or creates it with access for its owner only. SQLite gives the files that it creates next
+/// to a database the same permissions.
 fn private_file(path: &Path) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -1,4 +1,4 @@
-//! What is asked of the database, in its words.
+//! SQL statements of the service.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
-use super::undecided;
+use super::pending_routing;
 use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, Millis, NewDelivery,
-    NewRequest, Next, REFUSALS, Refused, Turn, joined,
+    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, MAX_REJECTED, Millis,
+    NewDelivery, NewRequest, Next, RejectedRequest, Turn, joined,
 };
 
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
     if let Some(key) = &request.key {
-        // A join would be planned anew each time.
+        // A join would be planned again each time.
         let seen = "SELECT receipt FROM requests
                     WHERE id = (SELECT request FROM dedupe WHERE source = ?1 AND hook = ?2 AND key = ?3)";
         let mut seen = db.prepare_cached(seen)?;
@@ -44,7 +44,7 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
         db.prepare_cached(sql)?.execute(row)?;
     }
     insert_events(db, request, &decided)?;
-    undecided::add(db, &decided.events, request.received_at)?;
+    pending_routing::add(db, &decided.events, request.received_at)?;
     remember(db, &decided.memory, request.received_at)?;
     let lanes = decided.deliveries.iter().map(|delivery| delivery.lane.clone()).collect();
     enqueue(db, decided.deliveries, request.received_at)?;
@@ -87,14 +87,15 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
     Ok(())
 }
 
-/// Adds deliveries at the ends of their lanes.
+/// Adds deliveries at the end of their lanes.
 pub(super) fn enqueue(db: &Connection, deliveries: Vec<NewDelivery>, now: Millis) -> rusqlite::Result<()> {
     let sql =
-        "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, due, created_at, replay_of, more)
-               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', ?8, ?8, ?9, ?10
+        "INSERT INTO deliveries (id, event, lane, channel, route, template, style, state, created_at, replay_of, more)
+               SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10
                WHERE EXISTS (SELECT 1 FROM events WHERE id = ?2)";
     let mut insert = db.prepare_cached(sql)?;
-    let sql = "UPDATE deliveries SET state = 'dead', why = 'sent again as ' || ?2 WHERE id = ?1 AND state = 'parked'";
+    let sql =
+        "UPDATE deliveries SET state = 'dead', reason = 'sent again as ' || ?2 WHERE id = ?1 AND state = 'parked'";
     let mut end = db.prepare_cached(sql)?;
     for delivery in joined(deliveries) {
         insert.execute(params![
@@ -125,7 +126,7 @@ pub(super) fn remembered(db: &Connection, subjects: &[String]) -> rusqlite::Resu
     let mut select = db.prepare_cached("SELECT state FROM memory WHERE subject = ?1")?;
     for subject in subjects {
         let state: Option<String> = select.query_row([subject], |row| row.get(0)).optional()?;
-        // A state that is no JSON any more is as good as none.
+        // A state that is not valid JSON counts as missing.
         if let Some(state) = state.and_then(|text| serde_json::from_str(&text).ok()) {
             memory.insert(subject.clone(), state);
         }
@@ -146,18 +147,18 @@ fn remember(db: &Connection, memory: &Memory, at: Millis) -> rusqlite::Result<()
 pub(super) fn assign(db: &Connection, lanes: &BTreeMap<ChannelName, Lane>) -> rusqlite::Result<()> {
     for (channel, lane, state) in unfinished(db)? {
         let now = lanes.get(&ChannelName::from(channel.as_str()));
-        let (to_lane, to_state) = now.map_or((lane.as_str(), "parked"), |now| (now.0.as_str(), "waiting"));
+        let (to_lane, to_state) = now.map_or((lane.as_str(), "parked"), |now| (now.0.as_str(), "queued"));
         if (to_lane, to_state) != (lane.as_str(), state.as_str()) {
             db.execute(
                 "UPDATE deliveries SET lane = ?4, state = ?5
-                 WHERE state IN ('waiting', 'parked') AND channel = ?1 AND lane = ?2 AND state = ?3",
+                 WHERE state IN ('queued', 'parked') AND channel = ?1 AND lane = ?2 AND state = ?3",
                 [&channel, &lane, &state, to_lane, to_state],
             )?;
         }
     }
     let used: Vec<&str> = lanes.values().map(|lane| lane.0.as_str()).collect();
     let used = serde_json::to_string(&used).unwrap_or_default();
-    // A channel that is paused stays so while it is away.
+    // The lane of a paused channel stays paused while the channel is not in the configuration.
     let sql = "DELETE FROM lanes WHERE state <> 'paused' AND lane NOT IN (SELECT value FROM json_each(?1))";
     db.execute(sql, [used])?;
     Ok(())
@@ -169,11 +170,11 @@ pub(super) fn keep_config(db: &Connection, hash: &str, text: &str, now: Millis) 
     Ok(())
 }
 
-/// Which channels have unfinished messages, in which lanes and states. It leaps from one to the next in the index, so a
-/// million messages cost no more than one.
+/// Returns the channels with unfinished messages, with their lanes and states. The query skips from one combination to
+/// the next in the index, so a million messages cost no more than one.
 fn unfinished(db: &Connection) -> rusqlite::Result<Vec<(String, String, String)>> {
     let sql = "SELECT channel, lane, state FROM deliveries
-               WHERE state IN ('waiting', 'parked') AND (channel, lane, state) > (?1, ?2, ?3)
+               WHERE state IN ('queued', 'parked') AND (channel, lane, state) > (?1, ?2, ?3)
                ORDER BY channel, lane, state LIMIT 1";
     let mut select = db.prepare(sql)?;
     let mut found: Vec<(String, String, String)> = vec![];
@@ -187,7 +188,7 @@ fn unfinished(db: &Connection) -> rusqlite::Result<Vec<(String, String, String)>
     }
 }
 
-/// What is known of a lane.
+/// Row of the table `lanes`.
 struct LaneRow {
     owner: String,
     lease_until: Millis,
@@ -225,7 +226,7 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
             return Ok(Lease::Taken);
         }
         if row.owner != owner {
-            doubt(db, lane, row, now)?;
+            mark_unknown(db, lane, row, now)?;
         }
     }
     let sql = "INSERT INTO lanes (lane, owner, lease_until) VALUES (?1, ?2, ?3)
@@ -236,31 +237,31 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, until: Millis, no
     Ok(Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing: pause > 0, is_asked })
 }
 
-/// Takes a lane back from an owner that is gone.
+/// Reclaims a lane from an owner that has ended.
 pub(super) fn reclaim(db: &Connection, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
     if let Some(row) = lane_row(db, lane)?.filter(|row| row.owner == owner) {
-        doubt(db, lane, &row, now)?;
+        mark_unknown(db, lane, &row, now)?;
         release(db, lane, owner)?;
     }
     Ok(())
 }
 
-/// What a probe is remembered as; no source has such a name.
+/// Memory subject of a probe; no source has such a name.
 const PROBE: &str = " probe";
 
-/// Writes so many bytes.
+/// Writes a probe of this size.
 pub(super) fn insert_probe(db: &Connection, bytes: usize) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO memory (subject, state, at) VALUES (?1, ?2, 0)";
     db.prepare_cached(sql)?.execute([PROBE, &"0".repeat(bytes)]).map(|_| ())
 }
 
-/// Removes them.
+/// Deletes the probe.
 pub(super) fn remove_probe(db: &Connection) -> rusqlite::Result<()> {
     db.prepare_cached("DELETE FROM memory WHERE subject = ?1")?.execute([PROBE]).map(|_| ())
 }
 
-/// Takes all lanes back from owners that are gone.
-pub(super) fn take_back(db: &Connection, now: Millis) -> rusqlite::Result<()> {
+/// Reclaims all lanes from owners that have ended.
+pub(super) fn reclaim_all(db: &Connection, now: Millis) -> rusqlite::Result<()> {
     let mut select = db.prepare("SELECT lane FROM lanes WHERE owner <> ''")?;
     let held = select.query_map([], |row| row.get(0).map(Lane))?.collect::<rusqlite::Result<Vec<_>>>()?;
     for lane in held {
@@ -271,24 +272,24 @@ pub(super) fn take_back(db: &Connection, now: Millis) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The lane's last owner, if it did not give the lane back, may have sent a message and not come to say so.
-fn doubt(db: &Connection, lane: &Lane, last: &LaneRow, now: Millis) -> rusqlite::Result<()> {
-    // While a failing lane waits, nothing is on its way; what it sends is marked before.
+/// Adds an attempt with the outcome `unknown` to the message that may have been in flight, if the lane's last owner did
+/// not release the lane: it may have sent the message without storing the result.
+fn mark_unknown(db: &Connection, lane: &Lane, last: &LaneRow, now: Millis) -> rusqlite::Result<()> {
+    // While a failing lane waits, nothing is in flight; it marks a message before sending it.
     if last.owner.is_empty() || (last.pause > 0 && last.marked.is_none()) {
         return Ok(());
     }
     let sql = "UPDATE deliveries SET attempts = attempts + 1
                WHERE seq = coalesce((SELECT seq FROM deliveries WHERE id = ?2),
-                                    (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'waiting'))
-                   AND state = 'waiting'
+                                    (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'queued'))
+                   AND state = 'queued'
                RETURNING id, attempts";
     let mut update = db.prepare_cached(sql)?;
     let doubted = update.query_row(params![lane.0, last.marked], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let Some((id, n)): Option<(String, u32)> = doubted else { return Ok(()) };
-    let said = "the program ended while this message may have been on its way: it may be shown twice";
-    let sql =
-        "INSERT INTO attempts (delivery, n, at, took, outcome, said, node) VALUES (?1, ?2, ?3, 0, 'unknown', ?4, ?5)";
-    db.prepare_cached(sql)?.execute(params![id, n, now, said, last.owner])?;
+    let response = "the process ended while this message may have been in flight; the chat may show it twice";
+    let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, response, node) VALUES (?1, ?2, ?3, 0, 'unknown', ?4, ?5)";
+    db.prepare_cached(sql)?.execute(params![id, n, now, response, last.owner])?;
     Ok(())
 }
 
@@ -305,25 +306,25 @@ pub(super) fn release(db: &Connection, lane: &Lane, owner: &str) -> rusqlite::Re
 }
 
 pub(super) fn set_lane(db: &Connection, lane: &Lane, state: &LaneState, now: Millis) -> rusqlite::Result<()> {
-    let (state, reason, remedy, since) = match state {
+    let (state, reason, help, since) = match state {
         LaneState::Open => ("open", None, None, None),
-        LaneState::Closed { reason, remedy } => ("closed", Some(reason), remedy.as_ref(), Some(now)),
+        LaneState::Closed { reason, help } => ("closed", Some(reason), help.as_ref(), Some(now)),
         LaneState::Paused { reason } => ("paused", reason.as_ref(), None, Some(now)),
     };
     let sql =
-        "INSERT INTO lanes (lane, owner, lease_until, state, reason, remedy, since) VALUES (?1, '', 0, ?2, ?3, ?4, ?5)
+        "INSERT INTO lanes (lane, owner, lease_until, state, reason, help, since) VALUES (?1, '', 0, ?2, ?3, ?4, ?5)
                ON CONFLICT (lane) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-                   remedy = excluded.remedy, since = excluded.since, next_at = 0, pause = 0, is_asked = 0";
-    db.prepare_cached(sql)?.execute(params![lane.0, state, reason, remedy, since])?;
+                   help = excluded.help, since = excluded.since, next_at = 0, pause = 0, is_asked = 0";
+    db.prepare_cached(sql)?.execute(params![lane.0, state, reason, help, since])?;
     Ok(())
 }
 
-/// The actor and the repository that events of one request share, of the last request that was looked at.
+/// Actor and repository that the events of one request share, of the last request that was read.
 #[derive(Default)]
 pub(super) struct Shared(Option<(String, String)>);
 
 impl Shared {
-    /// The JSON of the event that holds them.
+    /// Returns the JSON of the event that stores them.
     pub(super) fn json(&mut self, db: &Connection, same: Option<String>) -> rusqlite::Result<Option<&str>> {
         let Some(same) = same else { return Ok(None) };
         if self.0.as_ref().is_none_or(|(known, _)| *known != same) {
@@ -335,7 +336,7 @@ impl Shared {
     }
 }
 
-/// An event as templates see it, of its JSON and that of the event with which it shares its actor and its repository.
+/// Returns an event as templates see it, from its JSON and that of the event that stores its actor and repository.
 pub(super) fn whole(json: &str, same: Option<&str>) -> Value {
     let mut event: Value = serde_json::from_str(json).unwrap_or(Value::Null);
     if let Some(same) = same
@@ -348,14 +349,14 @@ pub(super) fn whole(json: &str, same: Option<&str>) -> Value {
     event
 }
 
-/// The most bytes of events that are read ahead for one lane; one event may be larger.
-const LARGEST_HEADS: usize = 256 * 1024;
+/// Maximum size of the events that are read ahead for one lane, in bytes; a single event may be larger.
+const MAX_HEAD_BYTES: usize = 256 * 1024;
 
 pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Result<Vec<Delivery>> {
     let sql =
         "SELECT deliveries.id, event, channel, template, style, events.json, created_at, attempts, strikes, same, more
                FROM deliveries JOIN events ON events.id = deliveries.event
-               WHERE lane = ?1 AND state = 'waiting' ORDER BY seq LIMIT ?2";
+               WHERE lane = ?1 AND state = 'queued' ORDER BY seq LIMIT ?2";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query(params![lane.0, limit])?;
     let (mut heads, mut bytes, mut shared) = (vec![], 0, Shared::default());
@@ -371,7 +372,7 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
             event["refs"] = serde_json::to_value(refs).unwrap_or_default();
         }
         bytes += size;
-        if bytes > LARGEST_HEADS && !heads.is_empty() {
+        if bytes > MAX_HEAD_BYTES && !heads.is_empty() {
             break;
         }
         heads.push(Delivery {
@@ -390,10 +391,10 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
     Ok(heads)
 }
 
-/// About how many bytes a ref takes in a message's event.
+/// Approximate size of a ref in a message's event, in bytes.
 const BYTES_OF_REF: usize = 500;
 
-/// The refs that a delivery's message is about: that of its own event, and those of the further ones.
+/// Returns the refs in a delivery's message: the ref of its own event, and those of the further events.
 fn refs(db: &Connection, delivery: &str, first: &str) -> rusqlite::Result<Vec<Ref>> {
     let sql = "SELECT json FROM delivery_events JOIN events ON events.id = delivery_events.event
                WHERE delivery = ?1 ORDER BY delivery_events.n";
@@ -406,7 +407,7 @@ fn refs(db: &Connection, delivery: &str, first: &str) -> rusqlite::Result<Vec<Re
     Ok(refs)
 }
 
-/// `bodies` are what the turn's attempts sent, compressed.
+/// Stores the results of a turn. `bodies` are the bodies that its attempts sent, compressed.
 pub(super) fn finish(
     db: &Connection,
     lane: &Lane,
@@ -437,18 +438,18 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
         Next::Skipped { why } => ("skipped", None, Some(why.as_str()), false),
         Next::Dead { why } => ("dead", None, why.as_deref(), false),
         Next::Suspect { why } => ("suspect", None, Some(why.as_str()), false),
-        Next::Waits { strike } => ("waiting", None, None, *strike),
+        Next::Queued { strike } => ("queued", None, None, *strike),
     };
     let tried = finished.attempt.is_some();
-    let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, why = ?4, strikes = strikes + ?5,
+    let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, reason = ?4, strikes = strikes + ?5,
                    attempts = attempts + ?6, body = coalesce(?7, body), template_error = coalesce(?8, template_error)
-               WHERE id = ?1 AND state = 'waiting' RETURNING attempts";
+               WHERE id = ?1 AND state = 'queued' RETURNING attempts";
     let row = params![id, state, message_id, why, strike, tried, body, finished.template_error];
     let attempts: Option<u32> = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
-    let Some(Attempt { at, took, outcome, status, said, .. }) = &finished.attempt else { return Ok(()) };
+    let Some(Attempt { at, duration_ms, outcome, status, response, .. }) = &finished.attempt else { return Ok(()) };
     let n = match attempts {
         Some(n) => n,
-        // Somebody gave it up meanwhile; what came of it counts all the same.
+        // The delivery was dropped in the meantime; the result of the attempt still counts.
         None => {
             let sql = "UPDATE deliveries SET attempts = attempts + 1, body = ?2, message_id = ?4,
                            state = CASE WHEN ?3 IN ('delivered', 'accepted') THEN ?3 ELSE state END
@@ -463,19 +464,19 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
             }
         }
     };
-    let sql = "INSERT INTO attempts (delivery, n, at, took, outcome, status, said, node)
+    let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, status, response, node)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    db.prepare_cached(sql)?.execute(params![id, n, at, took, outcome, status, said, owner])?;
+    db.prepare_cached(sql)?.execute(params![id, n, at, duration_ms, outcome, status, response, owner])?;
     Ok(())
 }
 
 pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlite::Result<Vec<DeliveryId>> {
-    let sql = "UPDATE deliveries SET state = 'dead', why = ?2
-               WHERE id = ?1 AND state IN ('waiting', 'parked', 'undecided')";
+    let sql = "UPDATE deliveries SET state = 'dead', reason = ?2
+               WHERE id = ?1 AND state IN ('queued', 'parked', 'pending_routing')";
     let mut update = db.prepare_cached(sql)?;
-    // What was still to be routed never is, by itself.
+    // A dropped event is never routed automatically.
     let sql = "UPDATE events SET decision = json_object('dropped', ?2 || ' before it was routed')
-               WHERE decision ->> 'undecided' AND id = (SELECT event FROM deliveries WHERE id = ?1)";
+               WHERE decision ->> 'pending_routing' AND id = (SELECT event FROM deliveries WHERE id = ?1)";
     let mut decide = db.prepare_cached(sql)?;
     let mut given_up = vec![];
     for id in ids {
@@ -487,13 +488,13 @@ pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlit
     Ok(given_up)
 }
 
-pub(super) fn refuse(db: &Connection, refused: &[Refused]) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO refusals (at, source, client, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) fn refuse(db: &Connection, refused: &[RejectedRequest]) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO rejected (at, source, client, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut insert = db.prepare_cached(sql)?;
     for refused in refused {
         insert.execute(params![refused.at, refused.source.as_str(), refused.client, refused.key, refused.reason])?;
     }
-    let sql = "DELETE FROM refusals WHERE n <= (SELECT max(n) FROM refusals) - ?1";
-    db.prepare_cached(sql)?.execute([REFUSALS])?;
+    let sql = "DELETE FROM rejected WHERE n <= (SELECT max(n) FROM rejected) - ?1";
+    db.prepare_cached(sql)?.execute([MAX_REJECTED])?;
     Ok(())
 }

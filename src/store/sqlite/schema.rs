@@ -1,8 +1,8 @@
-//! The tables, and the steps that lead from any older shape of them to today's.
+//! Tables, and the migrations from older versions.
 
 use rusqlite::Connection;
 
-/// The steps, oldest first; a file that has taken `n` of them is of version `n`. Steps only add.
+/// Migration steps, oldest first; a file with `n` applied steps has version `n`. Steps are only added.
 pub(super) const STEPS: &[&str] = &[
     include_str!("0001.sql"),
     include_str!("0002.sql"),
@@ -12,14 +12,15 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("0006.sql"),
     include_str!("0007.sql"),
     include_str!("0008.sql"),
+    include_str!("0009.sql"),
 ];
 
-/// Why a file's tables cannot be used.
+/// Reason why the tables of a file cannot be used.
 #[derive(Debug)]
 pub(super) enum SchemaError {
-    /// A newer Hookbell made the file.
+    /// A newer Hookbell created the file.
     Newer { found: usize, known: usize },
-    /// The database says no.
+    /// The database reported an error.
     Database(rusqlite::Error),
 }
 
@@ -29,17 +30,17 @@ impl From<rusqlite::Error> for SchemaError {
     }
 }
 
-/// How many steps a file has taken.
+/// Returns the number of applied steps.
 pub(super) fn version(db: &Connection) -> rusqlite::Result<usize> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// The version of a file that holds something and has steps to take.
+/// Returns the version of a file that is not empty and has steps to apply.
 pub(super) fn older(db: &Connection) -> rusqlite::Result<Option<usize>> {
     Ok(Some(version(db)?).filter(|found| (1..STEPS.len()).contains(found)))
 }
 
-/// Takes the steps that the file has not taken yet.
+/// Applies the steps that are missing.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
     let found = version(db)?;
     if found > STEPS.len() {

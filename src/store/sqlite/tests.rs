@@ -42,7 +42,8 @@ fn request(key: Option<&str>) -> NewRequest {
     }
 }
 
-/// One event that says `text`, for each of these channels, whose lanes have their names.
+/// Returns a decision with one event that contains `text`, and a delivery to each of these channels. Their lanes have
+/// the same names.
 fn says(text: &str, channels: &[&str]) -> Decide {
     let (text, channels) = (text.to_owned(), channels.iter().map(|&c| c.to_owned()).collect::<Vec<_>>());
     Box::new(move |_| {
@@ -70,7 +71,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
                 json: json!({ "text": text }).to_string(),
                 same: None,
                 decision: "{}".to_owned(),
-                is_undecided: false,
+                is_pending_routing: false,
             }],
             ..Decided::default()
         }
@@ -86,9 +87,10 @@ async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
     heads.iter().map(|head| head.event["text"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A turn that sent one message, to this end.
+/// Returns a turn that sent one message, with this result.
 fn turn(delivery: &DeliveryId, next: Next) -> Turn {
-    let attempt = Attempt { at: now(), took: 1, outcome: "x", status: Some(200), said: None, body: "sent".to_owned() };
+    let attempt =
+        Attempt { at: now(), duration_ms: 1, outcome: "x", status: Some(200), response: None, body: "sent".to_owned() };
     let finished = Finished { delivery: delivery.clone(), attempt: Some(attempt), next, template_error: None };
     Turn { finished: vec![finished], ..Turn::default() }
 }
@@ -100,7 +102,7 @@ async fn finish_first(store: &SqliteStore, name: &str, next: Next) -> bool {
 
 const MINUTE: Millis = 60_000;
 
-/// Takes a lane for a minute.
+/// Leases a lane for a minute.
 async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
     store.lease(&lane(name), owner, now() + MINUTE, now()).await.unwrap()
 }
@@ -140,7 +142,7 @@ async fn a_request_seen_before_is_told_and_decided_once() {
             says(memory)
         })
     };
-    // Twenty at once, so that some share a transaction.
+    // Twenty requests at once, so that some share a transaction.
     let all = (0..20).map(|_| f.store.accept(request(Some("key")).into(), count()));
     let answers: Vec<_> = futures(all).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Accepted::Stored { .. })).count();
@@ -193,7 +195,7 @@ async fn what_is_finished_no_longer_waits_and_what_failed_does() {
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["a"]).await;
     assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
-    assert!(finish_first(&f.store, "a", Next::Waits { strike: true }).await);
+    assert!(finish_first(&f.store, "a", Next::Queued { strike: true }).await);
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
     assert_eq!((head.event["text"].as_str(), head.attempts, head.strikes), (Some("one"), 1, 1));
     assert!(finish_first(&f.store, "a", DELIVERED).await);
@@ -204,17 +206,17 @@ async fn what_is_finished_no_longer_waits_and_what_failed_does() {
 async fn only_the_holder_of_a_lane_may_finish_there() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
-    assert!(!finish_first(&f.store, "a", DELIVERED).await, "nobody holds it");
-    assert_eq!(lease(&f.store, "a", "somebody else").await, HELD);
+    assert!(!finish_first(&f.store, "a", DELIVERED).await, "no one holds the lease");
+    assert_eq!(lease(&f.store, "a", "another owner").await, HELD);
     assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken);
-    assert!(!finish_first(&f.store, "a", DELIVERED).await, "somebody else holds it");
+    assert!(!finish_first(&f.store, "a", DELIVERED).await, "another owner holds the lease");
     assert_eq!(waiting(&f.store, "a").await, ["one"]);
     f.store.release(&lane("a"), OWNER).await.unwrap();
-    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken, "nobody gives back what is another's");
-    f.store.release(&lane("a"), "somebody else").await.unwrap();
+    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken, "only the owner can release a lane");
+    f.store.release(&lane("a"), "another owner").await.unwrap();
     assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
-    f.store.lease(&lane("b"), "somebody else", now() - 1, now()).await.unwrap();
-    assert_eq!(lease(&f.store, "b", OWNER).await, HELD, "that lease is over");
+    f.store.lease(&lane("b"), "another owner", now() - 1, now()).await.unwrap();
+    assert_eq!(lease(&f.store, "b", OWNER).await, HELD, "that lease has expired");
 }
 
 #[tokio::test]
@@ -223,7 +225,7 @@ async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
     accept(&f.store, "one", &["a"]).await;
     lease(&f.store, "a", OWNER).await;
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    let turn = Turn { pause: 5_000, is_asked: true, ..turn(&head.id, Next::Waits { strike: false }) };
+    let turn = Turn { pause: 5_000, is_asked: true, ..turn(&head.id, Next::Queued { strike: false }) };
     let then = now();
     f.store.finish(&lane("a"), OWNER, turn, then).await.unwrap();
     for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
@@ -258,16 +260,16 @@ async fn an_error_in_one_request_of_a_batch_leaves_the_others() {
     let twin = NewRequest { ..taken.clone() };
     f.store.accept(taken.into(), says("one", &["a"])).await.unwrap();
     let (twin, other) = tokio::join!(
-        f.store.accept(twin.into(), says("twin", &["a"])),
+        f.store.accept(twin.into(), says("again", &["a"])),
         f.store.accept(request(None).into(), says("two", &["a"]))
     );
     let error = twin.unwrap_err().to_string();
-    assert!(error.starts_with("the store cannot take in a request: UNIQUE constraint failed"), "{error}");
+    assert!(error.starts_with("the store cannot accept a request: UNIQUE constraint failed"), "{error}");
     other.unwrap();
     assert_eq!(waiting(&f.store, "a").await, ["one", "two"]);
 }
 
-/// What a full disk does: SQLite rolls all of the transaction back by itself.
+/// Simulates a full disk: SQLite rolls back the whole transaction by itself.
 #[tokio::test]
 async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_it() {
     let f = open();
@@ -282,7 +284,7 @@ async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_
             Err::<(), _>(rusqlite::Error::InvalidQuery)
         })
     };
-    // All of these wait behind the first, and so share a transaction.
+    // All of these are queued behind the first, so they share a transaction.
     let all = async {
         tokio::join!(
             f.store.accept(request(None).into(), says("one", &["a"])),
@@ -301,7 +303,7 @@ async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_
     assert_eq!(waiting(&f.store, "a").await.last().unwrap(), "after");
 }
 
-/// How many rows a table has that fit.
+/// Counts the rows of a table that match.
 async fn count(store: &SqliteStore, what: &'static str) -> u64 {
     store
         .read("count", move |db| db.query_row(&format!("SELECT count(*) FROM {what}"), [], |row| row.get(0)))
@@ -321,7 +323,7 @@ async fn who_takes_over_a_lane_marks_what_may_have_been_on_its_way() {
     }
     store.release(&lane("stopped"), OWNER).await.unwrap();
     let head = store.heads(&lane("waited"), 1).await.unwrap().remove(0);
-    let waits = Turn { pause: MINUTE, ..turn(&head.id, Next::Waits { strike: false }) };
+    let waits = Turn { pause: MINUTE, ..turn(&head.id, Next::Queued { strike: false }) };
     store.finish(&lane("waited"), OWNER, waits, now()).await.unwrap();
     drop(store);
 
@@ -330,8 +332,8 @@ async fn who_takes_over_a_lane_marks_what_may_have_been_on_its_way() {
         assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}");
         assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}, once more");
         let Some(head) = store.heads(&lane(name), 1).await.unwrap().pop() else { continue };
-        let tries = store.delivery(&head.id).await.unwrap().unwrap().tries;
-        let told: Vec<_> = tries.iter().map(|attempt| attempt.outcome.as_str()).collect();
+        let attempt_log = store.delivery(&head.id).await.unwrap().unwrap().attempt_log;
+        let told: Vec<_> = attempt_log.iter().map(|attempt| attempt.outcome.as_str()).collect();
         assert_eq!(told, outcomes, "{name}");
     }
 }
@@ -342,34 +344,34 @@ async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
     accept(&store, "one", &["a"]).await;
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     let head = store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    let closed = LaneState::Closed { reason: "gone".to_owned(), remedy: Some("make a new one".to_owned()) };
-    let closing = Turn { close: Some(closed.clone()), ..turn(&head.id, Next::Waits { strike: false }) };
+    let closed = LaneState::Closed { reason: "gone".to_owned(), help: Some("make a new one".to_owned()) };
+    let closing = Turn { close: Some(closed.clone()), ..turn(&head.id, Next::Queued { strike: false }) };
     assert!(store.finish(&lane("a"), OWNER, closing, now()).await.unwrap());
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut, "after a restart too");
     let counts = store.counts().await.unwrap().lanes[&lane("a")].clone();
-    assert_eq!((counts.state, counts.waiting), (closed, 1));
+    assert_eq!((counts.state, counts.queued), (closed, 1));
     assert!(counts.since.is_some());
     store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
     store.set_lane(&lane("a"), LaneState::Open).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
-    // A lane that no channel leads to any more is forgotten, and with it why it was closed.
-    store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), remedy: None }).await.unwrap();
+    // A lane without a channel is deleted, with the reason why it was closed.
+    store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), help: None }).await.unwrap();
     store.assign([(ChannelName::from("a"), lane("elsewhere"))].into(), Change::default()).await.unwrap();
     store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     assert_eq!(waiting(&store, "a").await, ["one"]);
-    // One that is paused stays so.
+    // A paused lane stays paused.
     store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
     store.assign(BTreeMap::new(), Change::default()).await.unwrap();
     store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
 }
 
-/// A failing lane writes down what it is about to send: that, and nothing else, may have been on its way.
+/// A failing lane marks the message that it is about to send: only that message may have been in flight.
 #[tokio::test]
 async fn of_a_failing_lane_the_marked_message_is_the_doubtful_one() {
     let Fixture { directory, store } = open();
@@ -377,14 +379,14 @@ async fn of_a_failing_lane_the_marked_message_is_the_doubtful_one() {
     accept(&store, "two", &["a"]).await;
     lease(&store, "a", OWNER).await;
     let heads = store.heads(&lane("a"), 2).await.unwrap();
-    let failed = Turn { pause: MINUTE, ..turn(&heads[0].id, Next::Waits { strike: true }) };
+    let failed = Turn { pause: MINUTE, ..turn(&heads[0].id, Next::Queued { strike: true }) };
     store.finish(&lane("a"), OWNER, failed, now()).await.unwrap();
     store.mark(&lane("a"), OWNER, &heads[1].id).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
     let outcomes = async |id| {
-        let tries = store.delivery(id).await.unwrap().unwrap().tries;
-        tries.into_iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
+        let attempt_log = store.delivery(id).await.unwrap().unwrap().attempt_log;
+        attempt_log.into_iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
     };
     assert_eq!(outcomes(&heads[0].id).await, ["x"]);
     assert_eq!(outcomes(&heads[1].id).await, ["unknown"]);
@@ -411,8 +413,8 @@ async fn what_is_looked_for_is_found_and_nothing_else() {
     let all = Filter { limit: 10, ..Filter::default() };
     let found = async |filter: Filter| f.store.deliveries(filter).await.unwrap();
     let everything = found(all.clone()).await;
-    let told: Vec<_> = everything.iter().map(|d| (d.channel.as_str(), d.state, d.why.as_deref())).collect();
-    assert_eq!(told, [("a", State::Dead, Some("because")), ("b", State::Waiting, None), ("a", State::Waiting, None)]);
+    let told: Vec<_> = everything.iter().map(|d| (d.channel.as_str(), d.state, d.reason.as_deref())).collect();
+    assert_eq!(told, [("a", State::Dead, Some("because")), ("b", State::Queued, None), ("a", State::Queued, None)]);
     let count = async |filter: Filter| found(filter).await.len();
     for state in State::ALL {
         let expected = everything.iter().filter(|delivery| delivery.state == state).count();
@@ -430,7 +432,10 @@ async fn what_is_looked_for_is_found_and_nothing_else() {
     assert_eq!(f.store.event_json(&events[0].id).await.unwrap(), Some(json!({ "text": "one" })));
 
     let whole = f.store.delivery(&everything[0].id).await.unwrap().unwrap();
-    assert_eq!((whole.sent.as_deref(), whole.tries.len(), whole.tries[0].status), (Some("sent"), 1, Some(200)));
+    assert_eq!(
+        (whole.sent.as_deref(), whole.attempt_log.len(), whole.attempt_log[0].status),
+        (Some("sent"), 1, Some(200))
+    );
     let again = NewDelivery {
         id: DeliveryId::fresh(),
         event: everything[0].event.clone(),

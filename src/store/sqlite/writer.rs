@@ -1,5 +1,5 @@
-//! The one thread that writes. It takes what waits for it in one transaction, so that concurrent requests share
-//! a commit, and with it the wait for the disk.
+//! The only thread that writes. It runs all queued jobs in one transaction, so that concurrent requests share a commit
+//! and its wait for the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -14,32 +14,32 @@ use super::checkpoint::Log;
 use super::files::{Files, Reached};
 use crate::store::StoreError;
 
-/// How many jobs share a transaction at most. More costs latency and gains nothing.
-const LARGEST_BATCH: usize = 64;
+/// Maximum number of jobs in a transaction. More would add latency and gain nothing.
+const MAX_BATCH: usize = 64;
 
-/// How many jobs may wait for the thread; those who would queue behind them wait to queue.
-const LONGEST_QUEUE: usize = 1_024;
+/// Maximum number of queued jobs; further callers wait until there is room.
+const MAX_QUEUE: usize = 1_024;
 
-/// Something to write, run in a savepoint of its own, or told why there is no transaction to run it in. It returns
-/// what to do once the transaction is over.
+/// Job that runs in its own savepoint, or gets the reason why there is no transaction. Returns the action that follows
+/// the transaction.
 type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Epilogue + Send>;
 type Epilogue = Box<dyn FnOnce(Result<(), &str>)>;
 
 struct Job {
     durability: Durability,
     work: Work,
-    /// What comes behind it must see what it does when it is committed.
+    /// `true` if later jobs must see the effect of its commit.
     ends_batch: bool,
 }
 
-/// What the thread is asked.
+/// Command to the thread.
 enum Order {
     Write(Job),
-    /// To move all of the write-ahead log into the database, before the service ends.
+    /// Move all of the write-ahead log into the database, before the service ends.
     Rest(oneshot::Sender<rusqlite::Result<()>>),
 }
 
-/// The thread, and the way to it.
+/// Writer thread, and its queue.
 pub(super) struct Writer {
     orders: Option<mpsc::Sender<Order>>,
     thread: Option<JoinHandle<()>>,
@@ -49,18 +49,18 @@ pub(super) struct Writer {
 /// Pause after the thread panicked.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
-/// How well a write must survive.
+/// Required durability of a write.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Durability {
-    /// A power cut.
+    /// The write survives a power cut.
     Power,
-    /// A kill of the process.
+    /// The write survives a kill of the process.
     Kill,
 }
 
 impl Writer {
     pub(super) fn start(db: Connection, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
-        let (orders, queue) = mpsc::channel(LONGEST_QUEUE);
+        let (orders, queue) = mpsc::channel(MAX_QUEUE);
         let panics = Arc::new(AtomicU64::default());
         let mut thread = Thread { db, log, files, reached, synchronous: None, panics: panics.clone() };
         let run = move || thread.run(queue);
@@ -68,21 +68,21 @@ impl Writer {
         Ok(Self { orders: Some(orders), thread: Some(thread), panics })
     }
 
-    /// Panics of the thread; it goes on after each.
+    /// Returns the number of panics of the thread; it continues after each.
     pub(super) fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Moves all of the write-ahead log into the database, after what was handed over before.
+    /// Moves all of the write-ahead log into the database, after all jobs that were queued before.
     pub(super) async fn rest(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         let orders = self.orders.as_ref().ok_or(StoreError::Closed)?;
         orders.send(Order::Rest(reply)).await.map_err(|_| StoreError::Closed)?;
         let rested = answer.await.map_err(|_| StoreError::Closed)?;
-        rested.map_err(|error| StoreError::Database { doing: "come to rest", source: error.into() })
+        rested.map_err(|error| StoreError::Database { doing: "empty the write-ahead log", source: error.into() })
     }
 
-    /// Runs `work` within a transaction, and returns once that is committed.
+    /// Runs `work` within a transaction, and returns after its commit.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -92,7 +92,7 @@ impl Writer {
         self.job(doing, durability, work, None).await
     }
 
-    /// The same, and once it is committed, and before anything else is run, `then`.
+    /// Runs `work` as [`write`](Self::write) does, and runs `then` after the commit and before any other job.
     pub(super) async fn write_then<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -126,7 +126,7 @@ impl Writer {
                     (Ok(_), Err(reason)) => Err(StoreError::Database { doing, source: reason.into() }),
                     (Err(source), _) => Err(StoreError::Database { doing, source }),
                 };
-                // Whoever asked may have gone away; what is written stays written.
+                // The caller may no longer wait for the result; the write is kept.
                 let _ = reply.send(result);
             })
         };
@@ -138,7 +138,7 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Waits until all that was handed over is written.
+    /// Waits until all queued jobs are written.
     fn drop(&mut self) {
         self.orders = None;
         if let Some(thread) = self.thread.take() {
@@ -147,7 +147,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread works with.
+/// State of the thread.
 struct Thread {
     db: Connection,
     log: Log,
@@ -171,12 +171,12 @@ impl Thread {
                     let _ = reply.send(self.log.empty(&self.db));
                 }
             }));
-            // Each job's own panic is caught where it runs. After any other, those who wait for the batch are told that it
-            // failed, and the thread goes on.
+            // The panic of a job is caught where it runs. After any other panic, the callers of the batch get an error,
+            // and the thread continues.
             if turn.is_err() {
                 self.panics.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("hookbell_panics_total", "task" => "store").increment(1);
-                tracing::error!("the thread that writes to the store panicked; it goes on");
+                tracing::error!("store writer panicked; it continues");
                 if !self.db.is_autocommit() {
                     let _ = self.db.execute_batch("ROLLBACK");
                 }
@@ -194,7 +194,7 @@ impl Thread {
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
 
-    /// Writes a batch in one transaction. All jobs are told the same of it: that it is committed, or why it is not.
+    /// Writes a batch in one transaction. All jobs get the same result: it is committed, or the reason why it is not.
     fn write(&mut self, batch: Vec<Job>) {
         let durable = batch.iter().any(|job| job.durability == Durability::Power);
         let mut failure = self.files.fault();
@@ -206,17 +206,17 @@ impl Thread {
         for job in batch {
             let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
             epilogues.push((job.work)(db_or_reason));
-            // Some errors (a full disk) roll all of the transaction back, also what went well before; what would run now
-            // would run outside any.
+            // Some errors (a full disk) roll back the whole transaction, including earlier jobs; the next job would run
+            // outside of any transaction.
             if failure.is_none() && db.is_autocommit() {
-                failure = Some("a write failed, and took the others of its transaction with it".to_owned());
+                failure = Some("another write in the same transaction failed and rolled it back".to_owned());
             }
         }
         if failure.is_none() {
             failure = statement(db, "COMMIT").err().map(|error| error.to_string());
         }
         if !db.is_autocommit() {
-            // Where this fails too, the next BEGIN says so; the first error is the one to tell.
+            // If this fails too, the next BEGIN reports it; the first error is the one to return.
             let _ = db.execute_batch("ROLLBACK");
         }
         if failure.is_none() && durable {
@@ -228,11 +228,11 @@ impl Thread {
     }
 }
 
-/// What shares a transaction with a job: what waits behind it, up to one that what follows must see; and what was taken
-/// from the queue and comes after the batch.
+/// Returns the jobs that share a transaction with `first`: those queued behind it, up to a job whose commit later jobs
+/// must see. Also returns an order that was taken from the queue and follows the batch.
 fn batch(first: Job, queue: &mut mpsc::Receiver<Order>) -> (Vec<Job>, Option<Order>) {
     let mut batch = vec![first];
-    while batch.len() < LARGEST_BATCH
+    while batch.len() < MAX_BATCH
         && batch.last().is_some_and(|job| !job.ends_batch)
         && let Ok(order) = queue.try_recv()
     {
@@ -247,7 +247,8 @@ fn batch(first: Job, queue: &mut mpsc::Receiver<Order>) -> (Vec<Job>, Option<Ord
 fn begin(db: &Connection, durable: bool, synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
     let wanted = if durable { Durability::Power } else { Durability::Kill };
     if *synchronous != Some(wanted) {
-        // In WAL mode FULL waits for the disk at each commit, NORMAL does not (<https://sqlite.org/pragma.html#pragma_synchronous>).
+        // In WAL mode FULL waits for the disk at each commit, NORMAL does not
+        // (<https://sqlite.org/pragma.html#pragma_synchronous>).
         let level = if durable { "FULL" } else { "NORMAL" };
         db.pragma_update(None, "synchronous", level)?;
         *synchronous = Some(wanted);
@@ -259,15 +260,15 @@ fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-/// What fails of a batch must not take the rest with it, if that can be helped.
+/// Runs a job in a savepoint, so that its failure does not affect the other jobs of the batch, if possible.
 fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     db.prepare_cached("SAVEPOINT job")?.execute([])?;
-    // A panic is this job's alone; the thread is everybody's.
+    // A panic must fail this job only, because all jobs share the thread.
     let result = catch_unwind(AssertUnwindSafe(|| work(db)))
-        .unwrap_or_else(|_| Err(rusqlite::Error::ToSqlConversionFailure("it panicked".into())))
+        .unwrap_or_else(|_| Err(rusqlite::Error::ToSqlConversionFailure("the job panicked".into())))
         .and_then(|value| db.prepare_cached("RELEASE job")?.execute([]).map(|_| value));
     if result.is_err() && !db.is_autocommit() && db.execute_batch("ROLLBACK TO job; RELEASE job").is_err() {
-        // The savepoint cannot be undone alone, so all of the transaction must be.
+        // The savepoint cannot be rolled back alone, so the whole transaction is rolled back.
         let _ = db.execute_batch("ROLLBACK");
     }
     result
@@ -280,7 +281,7 @@ mod tests {
     use super::super::checkpoint::Checkpointer;
     use super::*;
 
-    /// A writer, and what must outlive it.
+    /// Writer, with the objects that must outlive it.
     struct Fixture {
         writer: Writer,
         _checkpointer: Checkpointer,
@@ -288,7 +289,7 @@ mod tests {
     }
 
     impl Fixture {
-        /// A writer of a database with these tables.
+        /// Creates a writer of a database with these tables.
         fn of(tables: &str) -> Self {
             let mut db = Connection::open_in_memory().unwrap();
             db.execute_batch(tables).unwrap();
@@ -304,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_follows_a_write_is_done_only_once_it_is_committed_and_before_the_next() {
-        // A commit fails where a row's other end is missing.
+        // The commit fails if a referenced row is missing.
         let Fixture { writer, .. } = &Fixture::of(
             "PRAGMA foreign_keys = ON; CREATE TABLE a (n INTEGER PRIMARY KEY);
              CREATE TABLE b (a INTEGER REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)",
@@ -330,7 +331,7 @@ mod tests {
     async fn a_panic_of_the_thread_is_counted_and_it_goes_on() {
         let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
         let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
-        // Where a job itself panics, it alone fails; this is what follows it, within the thread.
+        // A panic of the job itself would fail only the job; the action that follows it panics in the thread.
         let lost = writer.write_then("panic", Durability::Kill, insert, Box::new(|| panic!("a defect"))).await;
         assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
         assert_eq!(writer.write("go on", Durability::Kill, insert).await.unwrap(), 1);

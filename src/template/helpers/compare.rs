@@ -1,10 +1,10 @@
-//! Comparing values: as numbers where both are numbers or texts of numbers, which is what `(eq id "482")` means.
+//! Value comparison. Values compare as numbers if both are numbers or numeric texts, so that `(eq id "482")` works.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
-/// A number, or a text that is nothing but one.
+/// Number, or text that consists of a number.
 enum Number {
     Whole(i128),
     Other(f64),
@@ -21,7 +21,7 @@ impl Number {
         whole.or_else(|| text.parse().ok().filter(|number: &f64| number.is_finite()).map(Self::Other))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "compared with a number that is not whole")]
+    #[expect(clippy::cast_precision_loss, reason = "only compared with a number that is not an integer")]
     fn float(&self) -> f64 {
         match self {
             Self::Whole(number) => *number as f64,
@@ -30,7 +30,7 @@ impl Number {
     }
 }
 
-/// `-12`, `3.50`; not `1e9`, which may be the beginning of a hash.
+/// Accepts `-12` and `3.50`, but not `1e9`, which may be the start of a hash.
 fn is_numeric(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, rest) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -38,7 +38,7 @@ fn is_numeric(text: &str) -> bool {
     all_digits(whole) && all_digits(rest)
 }
 
-/// How two values compare; `None` where they cannot be compared.
+/// Compares two values. Returns `None` if they are not comparable.
 pub(super) fn compare(one: &Value, other: &Value) -> Option<Ordering> {
     match (Number::of(one), Number::of(other)) {
         (Some(Number::Whole(one)), Some(Number::Whole(other))) => Some(one.cmp(&other)),

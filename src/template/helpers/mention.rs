@@ -1,4 +1,4 @@
-//! `{{mention …}}`: accounts by their names, who are pinged where the config says who they are in a chat.
+//! `{{mention …}}`: renders the names of accounts and pings those that the configuration maps to chat users.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use crate::message::shield::shield;
 use crate::message::splice::Splice;
 use crate::message::{People, Person};
 
-/// Stands between several names.
+/// Separator between names.
 const BETWEEN: &str = ", ";
 
-/// An account, a list of them, or a name.
+/// Renders an account, a list of accounts, or a name.
 pub(super) fn mention(people: &People, arguments: &Arguments<'_, '_>) -> Markup {
     let (names, shielded): (Vec<_>, Vec<_>) = mentioned(people, arguments)
         .into_iter()
@@ -19,12 +19,12 @@ pub(super) fn mention(people: &People, arguments: &Arguments<'_, '_>) -> Markup 
             (name, shielded)
         })
         .unzip();
-    // What is empty still leaves something inside the syntax around it.
+    // An empty value keeps its marks, so that the syntax around it is not empty.
     let shielded = if names.is_empty() { shield("") } else { shielded.join(&shield(BETWEEN)) };
     Markup { text: names.join(BETWEEN), shielded }
 }
 
-/// The names, each with who is pinged by it. Whoever made the event knows of it, and never is.
+/// Returns the names, each with the person to ping. The actor caused the event and is never pinged.
 fn mentioned<'a>(people: &'a People, arguments: &Arguments<'_, '_>) -> Vec<(String, Option<&'a Person>)> {
     let value = arguments.value(0);
     let actor = &arguments.1.data()["actor"];

@@ -1,7 +1,7 @@
-//! The helpers that templates may call, and the registry that knows them.
+//! Template helpers and the registry that contains them.
 //!
-//! Null and missing values are empty for every helper. What a helper returns is shielded like any other value;
-//! those that make markup write a [`Splice`] instead, and give plain text where another helper takes them.
+//! Helpers treat null and missing values as empty. The text that a helper returns is shielded like any other value.
+//! Helpers that produce markup write a [`Splice`] instead, and return plain text to an enclosing helper.
 
 mod compare;
 mod documented;
@@ -25,7 +25,7 @@ use crate::message::splice::Splice;
 
 pub use documented::{Documented, HELPERS, example};
 
-/// An empty registry that shields all values and knows all helpers. It is lenient: what is missing is empty.
+/// Creates a registry that shields all values and has all helpers. It is lenient: missing values are empty.
 pub(super) fn registry() -> Handlebars<'static> {
     let mut registry = Handlebars::new();
     registry.register_escape_fn(shield);
@@ -66,14 +66,14 @@ pub(super) fn registry() -> Handlebars<'static> {
     registry
 }
 
-/// Says who is who, for mentions.
+/// Sets the people that `mention` can ping.
 pub(super) fn set_people(registry: &mut Handlebars<'_>, people: &Arc<People>) {
     let people = people.clone();
     let mention = move |arguments: &Arguments<'_, '_>| Ok(mention::mention(&people, arguments));
     registry.register_helper("mention", Box::new(SpliceHelper(mention)));
 }
 
-/// Ends a rendering: there is nothing to tell, for this reason.
+/// Error that stops rendering because the template skips the message, with the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("skipped: {0}")]
 pub(super) struct Skip(pub(super) String);
@@ -86,11 +86,11 @@ fn skip(
     _: &mut dyn Output,
 ) -> HelperResult {
     let why = helper.param(0).map(|why| why.value().render()).filter(|why| !why.is_empty());
-    let skip = Skip(why.unwrap_or_else(|| "the template says so".to_owned()));
+    let skip = Skip(why.unwrap_or_else(|| "no reason given".to_owned()));
     Err(RenderErrorReason::NestedError(Box::new(skip)).into())
 }
 
-/// A path that leads nowhere still leaves something inside the syntax around it, as an empty value does.
+/// Renders a missing path like an empty value, which keeps the syntax around it from being empty.
 fn missing(
     _: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -103,7 +103,7 @@ fn missing(
 
 type ValueFn = fn(&Arguments<'_, '_>) -> Result<Value, RenderError>;
 
-/// A helper that gives a value.
+/// Helper that returns a value.
 struct ValueHelper(ValueFn);
 
 impl HelperDef for ValueHelper {
@@ -121,12 +121,12 @@ impl HelperDef for ValueHelper {
     }
 }
 
-/// Takes a helper's steps from the budget: as its arguments are long.
+/// Spends budget steps according to the size of the helper's arguments.
 fn spend_on(helper: &Helper<'_>) -> Result<(), RenderError> {
     budget::spend_on(helper.params().iter().map(|param| budget::weight(param.value())).sum())
 }
 
-/// What a markup helper shows: its plain text for other helpers, and its markup.
+/// Output of a markup helper: plain text for enclosing helpers, and shielded markup.
 struct Markup {
     text: String,
     shielded: String,
@@ -134,7 +134,7 @@ struct Markup {
 
 type SpliceFn = fn(&Arguments<'_, '_>) -> Result<Markup, RenderError>;
 
-/// A helper that gives markup.
+/// Helper that produces markup.
 struct SpliceHelper<F>(F);
 
 impl<F> HelperDef for SpliceHelper<F>
@@ -165,7 +165,7 @@ where
     }
 }
 
-/// What a template passes to a helper.
+/// Helper call in a template, with the context for its arguments.
 struct Arguments<'a, 'rc>(&'a Helper<'rc>, &'a Context);
 
 impl Arguments<'_, '_> {
@@ -173,29 +173,29 @@ impl Arguments<'_, '_> {
         self.0.param(n).map_or(&Value::Null, |param| param.value())
     }
 
-    /// An argument as text; empty for null, missing, lists and objects.
+    /// Returns an argument as text; empty for null, missing values, lists and objects.
     fn text(&self, n: usize) -> String {
         text(self.value(n))
     }
 
-    /// A number that the template must give.
+    /// Returns an argument that must be a whole number.
     fn count(&self, n: usize) -> Result<usize, RenderError> {
         let number = self.value(n).as_u64().and_then(|number| usize::try_from(number).ok());
         number.ok_or_else(|| self.wrong(n, "a whole number"))
     }
 
-    /// A time, as events have them; none where there is none.
+    /// Returns an argument that must be a timestamp, or `None` if it is empty.
     fn time(&self, n: usize) -> Result<Option<Timestamp>, RenderError> {
         let text = self.text(n);
         if text.is_empty() {
             return Ok(None);
         }
-        text.parse().map(Some).map_err(|_| self.wrong(n, "a time, as `2026-11-24T08:00:00Z`"))
+        text.parse().map(Some).map_err(|_| self.wrong(n, "a timestamp such as `2026-11-24T08:00:00Z`"))
     }
 
     fn wrong(&self, n: usize, expected: &str) -> RenderError {
         let (name, found) = (self.0.name(), self.value(n));
-        RenderErrorReason::Other(format!("`{name}`: argument {} must be {expected}, not {found}", n + 1)).into()
+        RenderErrorReason::Other(format!("`{name}`: argument {} must be {expected}, found `{found}`", n + 1)).into()
     }
 }
 
@@ -206,12 +206,12 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// `{{truncate text 200}}`: at most so many characters as a reader counts them, cut between words, with `…`.
+/// `{{truncate text 200}}`: shortens a text to at most 200 graphemes, between words, and ends it with `…`.
 fn truncate(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(cut(arguments.text(0).trim(), arguments.count(1)?).into())
 }
 
-/// Cuts a text to `longest` graphemes, between words where one ends not too far back.
+/// Shortens a text to `longest` graphemes. It ends between words if a word ends in the last third of the kept text.
 fn cut(text: &str, longest: usize) -> String {
     let mut borders = text.grapheme_indices(true).map(|(at, _)| at);
     if borders.by_ref().nth(longest).is_none() {
@@ -223,12 +223,12 @@ fn cut(text: &str, longest: usize) -> String {
     format!("{}…", kept[..word].trim_end())
 }
 
-/// `{{first_line message}}`: a commit's subject.
+/// `{{first_line message}}`: first line, such as a commit's subject.
 fn first_line(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(arguments.text(0).trim().lines().next().unwrap_or_default().trim_end().into())
 }
 
-/// `{{short_hash hash}}`: its first seven characters.
+/// `{{short_hash hash}}`: first seven characters.
 fn short_hash(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(arguments.text(0).chars().take(7).collect::<String>().into())
 }
@@ -251,7 +251,7 @@ fn plural(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(format!("{number}{} {word}", if more { "+" } else { "" }).into())
 }
 
-/// `{{join list ", "}}`, or of a list of objects one key of each: `{{join reviewers ", " "name"}}`.
+/// `{{join list ", "}}`: joins a list; with a key, a list of objects: `{{join reviewers ", " "name"}}`.
 fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let items = match arguments.value(0) {
         Value::Array(items) => items.as_slice(),
@@ -270,38 +270,40 @@ fn join(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
         texts.push(format!("{last}{more} more"));
     }
     let separator = arguments.text(1);
-    // A long text between many items would take more memory than there is.
+    // A long separator between many items could exhaust the memory.
     budget::spend_on(separator.len() as u64 * texts.len() as u64)?;
     Ok(texts.join(&separator).into())
 }
 
-/// `{{eq a b}}`, `{{gt a b}}` and their like.
+/// `{{eq a b}}`, `{{gt a b}}` and the other comparisons.
 fn compared(arguments: &Arguments<'_, '_>, holds: fn(Option<Ordering>) -> bool) -> Result<Value, RenderError> {
     Ok(holds(compare::compare(arguments.value(0), arguments.value(1))).into())
 }
 
-/// `{{plain text}}`: Markdown that the host's users wrote, as its reader sees it: in one line, without what it quotes.
+/// `{{plain text}}`: Markdown written by the host's users as one line of plain text, without quotes.
 fn plain(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(crate::message::markdown::text_of(&arguments.text(0)).into())
 }
 
-/// `{{default a b}}`: the first that is not empty.
+/// `{{default a b}}`: first value that is not empty.
 fn default(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let mut values = arguments.0.params().iter().map(|param| param.value());
     let blank = |value: &Value| matches!(value, Value::Null) || value.as_str().is_some_and(str::is_empty);
     Ok(values.find(|value| !blank(value)).cloned().unwrap_or_default())
 }
 
-/// `{{date time "%-d %b %Y"}}`: a time, in UTC.
+/// `{{date time "%-d %b %Y"}}`: formats a time in UTC.
 fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let Some(time) = arguments.time(0)? else { return Ok(Value::Null) };
     let format = if arguments.value(1).is_null() { "%Y-%m-%d %H:%M".to_owned() } else { arguments.text(1) };
-    let wrong = |error: jiff::Error| RenderErrorReason::Other(format!("`date`: `{format}` is no format: {error}"));
+    let wrong = |error: jiff::Error| {
+        RenderErrorReason::Other(format!("`date`: `{format}` is not a valid strftime format: {error}"))
+    };
     let shown = jiff::fmt::strtime::format(&format, &time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).map_err(wrong)?;
     Ok(shown.into())
 }
 
-/// `{{ago pull_request.created}}`: how long before the event's own time something was, in its largest unit.
+/// `{{ago pull_request.created}}`: time elapsed between the value and the event, in the largest unit.
 fn ago(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let now = arguments.1.data().get("time").and_then(Value::as_str).and_then(|time| time.parse::<Timestamp>().ok());
     let (Some(time), Some(now)) = (arguments.time(0)?, now) else { return Ok(Value::Null) };
@@ -315,7 +317,7 @@ fn ago(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(said.into())
 }
 
-/// `{{len list}}`: how many there are; of a text, its characters as a reader counts them.
+/// `{{len list}}`: number of items; for a text, number of graphemes.
 fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(match arguments.value(0) {
         Value::Array(items) => items.len(),
@@ -325,7 +327,7 @@ fn len(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     .into())
 }
 
-/// `{{lookup list 0}}`, `{{lookup object "key"}}`: what stands there; null where nothing does.
+/// `{{lookup list 0}}`, `{{lookup object "key"}}`: the item or field; null if there is none.
 fn lookup(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let (within, at) = (arguments.value(0), arguments.value(1));
     let found = match within {
@@ -336,7 +338,7 @@ fn lookup(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     Ok(found.cloned().unwrap_or_default())
 }
 
-/// `{{json value}}`: a value as JSON. Its texts are shielded, so none of them can end a string.
+/// `{{json value}}`: formats a value as JSON. Texts are shielded, so none of them can end a JSON string.
 fn json(
     helper: &Helper<'_>,
     _: &Handlebars<'_>,
@@ -360,20 +362,20 @@ fn json(
     Ok(out.write(&shielded(helper.param(0).map_or(&Value::Null, |value| value.value())))?)
 }
 
-/// `{{link url text}}`: the text, leading there; the text alone where the address is none.
+/// `{{link url text}}`: link; only the text if the URL is invalid.
 fn link(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
     let (url, text) = (arguments.text(0), arguments.text(1));
     Ok(Markup { shielded: Splice::Link { url: &url, text: &text }.shielded(), text })
 }
 
-/// `{{code text}}`: code within a line, whatever is in the text.
+/// `{{code text}}`: inline code; markup in the text has no effect.
 fn code(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
     let text = arguments.text(0);
     Ok(Markup { shielded: Splice::Code(&text).shielded(), text })
 }
 
-/// `{{markdown text}}`: Markdown that a host's user wrote, with what could mislead in it made inert;
-/// `{{markdown text 400}}`: at most so much of it, in UTF-16 units as chats count.
+/// `{{markdown text}}`: Markdown written by a host's user, without misleading links and images.
+/// `{{markdown text 400}}` shortens it to 400 UTF-16 units, the unit in which chats count.
 fn markdown(arguments: &Arguments<'_, '_>) -> Result<Markup, RenderError> {
     let text = arguments.text(0);
     let longest = if arguments.value(1).is_null() { usize::MAX } else { arguments.count(1)? };

@@ -1,4 +1,4 @@
-//! What Handlebars would only notice while rendering, or never: found when a template is loaded.
+//! Template lint. Finds errors at load time that Handlebars would report only when rendering, or never.
 
 mod shape;
 mod walk;
@@ -17,43 +17,44 @@ use crate::problem::{Place, Problem, SourceFile};
 use shape::{Nowhere, Shape};
 use walk::{Scope, Walk};
 
-/// Problems of a file that are reported.
+/// Maximum number of problems reported per file.
 const MAX_PROBLEMS: usize = 100;
 
-/// A partial: a piece of a template with a name of its own.
+/// Partial: named template that other templates include.
 pub(crate) struct Partial {
     pub(super) file: Arc<SourceFile>,
     pub(super) template: Template,
-    /// Elements in it and in the partials that it includes.
+    /// Number of elements, including those of nested partials.
     pub(super) size: u64,
 }
 
-/// What a template may rely on.
-pub(super) struct Known<'a> {
+/// Context in which a template is checked.
+pub(super) struct LintContext<'a> {
     pub(super) partials: &'a BTreeMap<String, Partial>,
-    /// The kinds that it serves; where nobody knows them, only what no event has is wrong.
+    /// Kinds that the template serves. If unknown, only paths that no event has are errors.
     pub(super) kinds: Option<&'a [Kind]>,
-    /// It draws something that is no event: its paths are its own.
+    /// True if the template renders something other than a host's event, so that its paths are not checked.
     pub(super) is_foreign: bool,
 }
 
-/// What is wrong with one file's templates.
+/// Collector for the problems of one file.
 pub(super) struct Faults<'a> {
     file: Arc<SourceFile>,
-    known: &'a Known<'a>,
+    known: &'a LintContext<'a>,
     problems: Vec<Problem>,
-    /// What holds around the slot that is looked at: paths that are there, and what `item` is.
+    /// Paths that are known to have a value in the current slot.
     guards: Vec<String>,
+    /// Shape of `item` in the current slot.
     item: Option<Shape>,
 }
 
 impl<'a> Faults<'a> {
-    pub(super) fn new(file: Arc<SourceFile>, known: &'a Known<'a>) -> Self {
+    pub(super) fn new(file: Arc<SourceFile>, known: &'a LintContext<'a>) -> Self {
         Self { file, known, problems: vec![], guards: vec![], item: None }
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
-        // Nobody reads more, and finding places takes a while.
+        // More problems are of no use, and locating them takes time.
         if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -63,18 +64,18 @@ impl<'a> Faults<'a> {
         self.problems
     }
 
-    /// What holds of the next slots: these paths hold something, and `item` is one of what `each` leads to.
+    /// Sets the state for the next slots: `paths` have a value, and `item` is an item of the list `each`.
     pub(super) fn guarded(&mut self, paths: &[&str], each: Option<&str>) {
         self.guards = paths.iter().map(|path| (*path).to_owned()).collect();
         self.item = each.map(|each| at(each).and_then(|shape| shape.items(each)).unwrap_or(Shape::Any));
     }
 
-    /// Nothing of that holds any more.
+    /// Resets the state set by [`Self::guarded`].
     pub(super) fn unguarded(&mut self) {
         (self.guards, self.item) = (vec![], None);
     }
 
-    /// A path that stands by itself, in `when` or `each`.
+    /// Checks a path in `when` or `each`.
     pub(super) fn path(&mut self, path: &str, place: Place, is_list: bool) {
         if self.known.is_foreign {
             return;
@@ -85,7 +86,7 @@ impl<'a> Faults<'a> {
         }
     }
 
-    /// Compiles one string of the file, which stands at these bytes.
+    /// Compiles one string of the file; `span` is its byte range.
     pub(super) fn slot(&mut self, what: &str, text: &str, span: Range<usize>) -> Slot {
         let source = Source { file: self.file.clone(), span, text: text.to_owned() };
         let template = match syntax::compile(text) {
@@ -113,7 +114,7 @@ impl<'a> Faults<'a> {
         walk.template(&template);
         if let Some(position) = syntax::foreign_tag(text) {
             let place = walk.source.place(Some(position));
-            let problem = Problem::warning("`{% … %}` is not Handlebars, and is shown as text", place);
+            let problem = Problem::warning("`{% … %}` is not Handlebars and is rendered as text", place);
             self.add(problem.help("write `{{#if …}}…{{/if}}` or `{{#each …}}…{{/each}}`"));
         }
         for fault in walk.faults {
@@ -127,18 +128,18 @@ impl<'a> Faults<'a> {
     }
 }
 
-/// Compiles a string of which is known that it has no mistakes.
+/// Compiles a string that has already passed the lint.
 pub(super) fn compiled(what: &str, text: &str, partials: &BTreeMap<String, Partial>) -> Option<Slot> {
     let template = syntax::compile(text).ok()?;
     Some(Slot::Template(what.to_owned(), stretches(template, partials)))
 }
 
-/// What a path from the event on leads to.
+/// Returns the shape at a path from the root of the event.
 fn at(path: &str) -> Result<Shape, Nowhere> {
     path.split('.').try_fold(Shape::event(), |shape, part| shape.step(part, path))
 }
 
-/// Where a template's text stands.
+/// Location of a template's text in its file.
 #[derive(Clone)]
 struct Source {
     file: Arc<SourceFile>,
@@ -151,8 +152,8 @@ impl Source {
         Place::Span(self.file.clone(), self.within(position))
     }
 
-    /// The place in the file of a line and column (both from 1) of the text. A string of the front matter may have been
-    /// written with escapes, so there the whole string is marked unless it stands verbatim.
+    /// Maps a line and column (both 1-based) of the text to a byte range in the file. A front matter string may contain
+    /// escapes. Unless it appears verbatim in the file, the range is the whole string.
     fn within(&self, position: Option<(usize, usize)>) -> Range<usize> {
         let Self { file, span, text } = self;
         let Some((line, column)) = position else { return span.clone() };
@@ -167,7 +168,7 @@ impl Source {
     }
 }
 
-/// Compiles a partial; its own mistakes are found where it is used.
+/// Compiles a partial. The lint checks it in the templates that include it.
 pub(super) fn partial(file: Arc<SourceFile>) -> Result<Partial, Problem> {
     match syntax::compile(&file.text) {
         Ok(template) => Ok(Partial { file, template, size: 0 }),

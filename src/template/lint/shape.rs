@@ -1,4 +1,4 @@
-//! What an event holds: paths, held against its JSON Schema.
+//! Structure of events: checks paths against the JSON Schema.
 
 use std::sync::LazyLock;
 
@@ -9,28 +9,28 @@ use crate::problem::nearest;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(schema()).unwrap_or_default());
 
-/// What stands at the end of a path.
+/// Structure of the value at a path.
 #[derive(Clone, Debug)]
 pub(super) enum Shape {
-    /// A part of an event, and the path to it from the event on, if there is one path.
+    /// Schema of a part of an event, and its path from the root, if it is unique.
     Known(&'static Value, Option<String>),
-    /// Something that only rendering can tell.
+    /// Structure that is only known when rendering.
     Any,
 }
 
-/// Why a path leads nowhere.
+/// Error for a path without a value.
 pub(super) struct Nowhere {
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
 impl Shape {
-    /// The event itself.
+    /// Returns the shape of the whole event.
     pub(super) fn event() -> Self {
         Self::Known(&SCHEMA, Some(String::new()))
     }
 
-    /// The path from the event on.
+    /// Returns the path from the root of the event.
     pub(super) fn path(&self) -> Option<&str> {
         match self {
             Self::Known(_, path) => path.as_deref(),
@@ -38,7 +38,7 @@ impl Shape {
         }
     }
 
-    /// What one step further is.
+    /// Returns the shape of a field or item; `whole` is the complete path, for error messages.
     pub(super) fn step(&self, part: &str, whole: &str) -> Result<Self, Nowhere> {
         let Self::Known(node, path) = self else { return Ok(Self::Any) };
         let node = resolved(node);
@@ -51,46 +51,46 @@ impl Shape {
             return match part.parse::<usize>() {
                 Ok(_) => Ok(Self::Known(&node["items"], longer())),
                 Err(_) if is_length(part) => Err(Nowhere {
-                    message: format!("`{whole}`: a list has no `{part}`"),
+                    message: format!("`{whole}`: a list has no field `{part}`"),
                     help: Some(format!("write `{{{{len {}}}}}`", before(whole, part))),
                 }),
                 Err(_) => Err(Nowhere {
-                    message: format!("`{whole}`: `{part}` is asked of a list"),
+                    message: format!("`{whole}`: a list has no field `{part}`"),
                     help: Some(
-                        "go through it with `{{#each …}}`, or join it: `{{join list \", \" \"name\"}}`".to_owned(),
+                        "loop over the list with `{{#each …}}`, or join it: `{{join list \", \" \"name\"}}`".to_owned(),
                     ),
                 }),
             };
         }
         let Some(properties) = node["properties"].as_object() else {
-            let message = format!("`{whole}`: what stands before `{part}` is a single value");
+            let message = format!("`{whole}`: the value before `.{part}` has no fields");
             if is_length(part) {
-                let help = format!("for the number of characters write `{{{{len {}}}}}`", before(whole, part));
+                let help = format!("for the number of characters, write `{{{{len {}}}}}`", before(whole, part));
                 return Err(Nowhere { message, help: Some(help) });
             }
-            return Err(Nowhere { message, help: Some(format!("leave `.{part}` out")) });
+            return Err(Nowhere { message, help: Some(format!("remove `.{part}`")) });
         };
         let near = nearest(part, properties.keys().map(String::as_str).chain((part == whole).then_some("else")));
         let help = match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there is: {}", properties.keys().cloned().collect::<Vec<_>>().join(", ")),
+            None => format!("available fields: {}", properties.keys().cloned().collect::<Vec<_>>().join(", ")),
         };
         let message = if part == whole {
-            format!("an event has no `{part}`")
+            format!("unknown field `{part}`")
         } else {
-            format!("`{whole}`: there is no `{part}`")
+            format!("unknown field `{part}` in `{whole}`")
         };
         Err(Nowhere { message, help: Some(help) })
     }
 
-    /// Whether a number may stand there.
+    /// Returns true if the value may be a number.
     pub(super) fn may_be_number(&self) -> bool {
         let Self::Known(node, _) = self else { return true };
         let node = resolved(node);
         node["type"].is_null() || is(node, "integer") || is(node, "number")
     }
 
-    /// Whether it may be somebody, a list of them, or a name.
+    /// Returns true if the value may be an account, a list of accounts, or a name.
     pub(super) fn may_be_account(&self) -> bool {
         let Self::Known(node, _) = self else { return true };
         let node = resolved(node);
@@ -98,18 +98,18 @@ impl Shape {
         !one["properties"].is_object() || one["properties"]["nickname"].is_object()
     }
 
-    /// The way out for whoever takes it for one value, if it is none.
+    /// Returns help for using the value as a single value, if it is a list or an object.
     pub(super) fn several(&self, whole: &str) -> Option<String> {
         let Self::Known(node, _) = self else { return None };
         let node = resolved(node);
         if is(node, "array") {
-            return Some(format!("go through it: `{{{{#each {whole}}}}}…{{{{/each}}}}`"));
+            return Some(format!("loop over the list: `{{{{#each {whole}}}}}…{{{{/each}}}}`"));
         }
         let names: Vec<_> = node["properties"].as_object()?.keys().map(String::as_str).collect();
-        Some(format!("take one of these: {}", names.join(", ")))
+        Some(format!("use one of its fields: {}", names.join(", ")))
     }
 
-    /// Each of a list's items.
+    /// Returns the shape of a list's items.
     pub(super) fn items(&self, whole: &str) -> Result<Self, Nowhere> {
         let Self::Known(node, _) = self else { return Ok(Self::Any) };
         let node = resolved(node);
@@ -117,28 +117,28 @@ impl Shape {
             return Ok(Self::Known(&node["items"], None));
         }
         if whole == "this" && self.path().is_some_and(str::is_empty) {
-            let help = "name a list: `{{#each push.commits}}`".to_owned();
+            let help = "use a list, for example `{{#each push.commits}}`".to_owned();
             return Err(Nowhere { message: format!("`{whole}` is the event, not a list"), help: Some(help) });
         }
         if node["properties"].is_object() {
             return Ok(Self::Any);
         }
-        let help = "name a list: `{{#each push.commits}}`".to_owned();
-        Err(Nowhere { message: format!("`{whole}` is no list"), help: Some(help) })
+        let help = "use a list, for example `{{#each push.commits}}`".to_owned();
+        Err(Nowhere { message: format!("`{whole}` is not a list"), help: Some(help) })
     }
 }
 
-/// Whether a name is that of a list's length elsewhere.
+/// Returns true if other template languages use this name for the length of a list.
 fn is_length(part: &str) -> bool {
     matches!(part, "length" | "size" | "count")
 }
 
-/// A path without its last part.
+/// Returns a path without its last part.
 fn before<'a>(whole: &'a str, part: &str) -> &'a str {
     whole.strip_suffix(part).map_or(whole, |before| before.trim_end_matches('.'))
 }
 
-/// Behind references, and what may be null.
+/// Resolves references and nullable types.
 fn resolved(mut node: &'static Value) -> &'static Value {
     loop {
         if let Some(name) = node["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
@@ -159,7 +159,7 @@ fn is(node: &Value, sort: &str) -> bool {
     }
 }
 
-/// The kinds of these whose events never hold what a path leads to.
+/// Returns those of the kinds whose events never have the path.
 pub(super) fn without(path: &str, kinds: &[Kind]) -> Vec<Kind> {
     let part = path.split('.').next().unwrap_or(path);
     let is_part = Kind::Other.parts().contains(&part);

@@ -1,26 +1,26 @@
-//! The walk over a template's elements.
+//! Lint pass over the elements of a template.
 
 use handlebars::Template;
 use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
 use super::super::helpers::HELPERS;
 use super::shape::{Nowhere, Shape, without};
-use super::{Known, MAX_PROBLEMS, Source, at};
+use super::{LintContext, MAX_PROBLEMS, Source, at};
 use crate::problem::{Problem, nearest};
 
-/// Loops within loops multiply; two are enough for any message.
-const DEEPEST_LOOP: usize = 2;
+/// Maximum nesting depth of loops. Nested loops multiply, and two levels are enough for any message.
+const MAX_LOOP_DEPTH: usize = 2;
 
-/// How deep partials may include partials.
-const DEEPEST_PARTIAL: usize = 16;
+/// Maximum nesting depth of partials.
+const MAX_PARTIAL_DEPTH: usize = 16;
 
-/// Partials that a text may include, with those that they include.
+/// Maximum number of partials that a text may include, counting nested ones.
 const MAX_PARTIALS: usize = 1_000;
 
-/// The comment that says that `{{{ }}}` is meant.
+/// Start of the comment that allows `{{{ }}}`.
 const TRUSTED: &str = "trusted";
 
-/// What names mean within a block.
+/// Meaning of names inside a block.
 #[derive(Clone)]
 pub(super) struct Scope {
     pub(super) at: Shape,
@@ -28,15 +28,15 @@ pub(super) struct Scope {
 }
 
 pub(super) struct Walk<'a> {
-    pub(super) known: &'a Known<'a>,
+    pub(super) known: &'a LintContext<'a>,
     pub(super) source: Source,
     pub(super) scopes: Vec<Scope>,
-    /// Paths that hold something here.
+    /// Paths that are known to have a value.
     pub(super) guards: Vec<String>,
     pub(super) loops: usize,
-    /// The partials that led here.
+    /// Partials that enclose the current element, outermost first.
     pub(super) within: Vec<&'a str>,
-    /// Partials that were included so far.
+    /// Number of partials included so far.
     pub(super) included: usize,
     pub(super) faults: Vec<Problem>,
 }
@@ -58,10 +58,10 @@ impl<'a> Walk<'a> {
             TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
             TemplateElement::HtmlExpression(_) if !is_trusted => self.error(
                 position,
-                "`{{{ }}}` would let what strangers write be markup".to_owned(),
+                "`{{{ }}}` renders untrusted text as markup".to_owned(),
                 Some(
-                    "write `{{ }}`; for text in which Markdown is meant, `{{markdown …}}`; if it is meant all the same, put \
-                     `{{! trusted: why }}` right before it"
+                    "write `{{ }}`, or `{{markdown …}}` for text that contains Markdown; if the text is trusted, put \
+                     `{{! trusted: reason }}` directly before it"
                         .to_owned(),
                 ),
             ),
@@ -75,10 +75,10 @@ impl<'a> Walk<'a> {
             }
             TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
                 let name = name(decorator);
-                let help = Some("a file in `partials/` can be used by all: `{{> name}}`".to_owned());
+                let help = Some("put the text in a file in `partials/` and include it: `{{> name}}`".to_owned());
                 self.error(position, format!("decorators (`{{{{*{name}}}}}`) are not supported"), help);
             }
-            other => self.error(position, format!("this is not supported: {other:?}"), None),
+            other => self.error(position, format!("unsupported template element: `{other:?}`"), None),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
             if !name.is_empty()
                 && let Some(help) = self.shape_of(name, position, false).several(name)
             {
-                self.error(position, format!("`{name}` is not one value, but several"), Some(help));
+                self.error(position, format!("`{name}` is not a single value"), Some(help));
             }
             return;
         }
@@ -99,11 +99,11 @@ impl<'a> Walk<'a> {
         let inner = self.block(name, helper, position);
         let is_loop = name == "each";
         self.loops += usize::from(is_loop);
-        if self.loops > DEEPEST_LOOP {
-            let message = format!("`each` nested more than {DEEPEST_LOOP} deep");
-            self.error(position, message, Some("loops within loops multiply: flatten the list".to_owned()));
+        if self.loops > MAX_LOOP_DEPTH {
+            let message = format!("`each` is nested more than {MAX_LOOP_DEPTH} levels deep");
+            self.error(position, message, Some("remove an inner loop; nested loops multiply".to_owned()));
         } else {
-            // What the condition names holds something in one of its branches.
+            // In one of the branches, the paths in the condition are known to have a value.
             let mut named = vec![];
             helper.params.iter().for_each(|parameter| self.named_in(parameter, &mut named));
             let (inside, outside) = if name == "unless" { (vec![], named) } else { (named, vec![]) };
@@ -125,7 +125,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What names mean within a block, where it changes that.
+    /// Returns the scope inside a block, if the block changes it.
     fn block(&mut self, name: &str, helper: &HelperTemplate, position: Position) -> Option<Scope> {
         let subject = helper.params.first()?;
         let shape = match subject {
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         Some(Scope { at, names })
     }
 
-    /// Looks at a call; false where there is no such helper.
+    /// Checks a helper call. Returns false if the helper is unknown.
     fn call(
         &mut self,
         name: &str,
@@ -165,36 +165,38 @@ impl<'a> Walk<'a> {
                 nearest(name, HELPERS.iter().map(|helper| helper.name)).map(|near| format!("did you mean `{near}`?"));
             let is_path = self.quietly_found(name);
             let help = near.unwrap_or_else(|| match is_path {
-                true => format!("`{name}` is a value: for what is shown only where it is there, `{{{{#if {name}}}}}`"),
+                true => format!("`{name}` is a value; to render text only if it is set, write `{{{{#if {name}}}}}`"),
                 false => {
-                    format!("helpers: {}", HELPERS.iter().map(|helper| helper.name).collect::<Vec<_>>().join(", "))
+                    let known: Vec<_> = HELPERS.iter().map(|helper| helper.name).collect();
+                    format!("available helpers: {}", known.join(", "))
                 }
             });
-            self.error(position, format!("there is no helper `{name}`"), Some(help));
+            self.error(position, format!("unknown helper `{name}`"), Some(help));
             return false;
         };
         let given = params.len();
         if given < helper.least || given > helper.most {
-            let message = format!("`{name}` takes {}, not {given}", helper.takes());
-            self.error(position, message, Some(format!("as in `{}`", helper.example)));
+            let message = format!("`{name}` takes {}, found {given}", helper.takes());
+            self.error(position, message, Some(format!("for example: `{}`", helper.example)));
         }
         for key in hash.keys().filter(|key| !helper.options.contains(&key.as_str())) {
             let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
-            self.error(position, format!("`{name}` has no option `{key}`"), Some(format!("its options: {known}")));
+            let help = format!("available options: {known}");
+            self.error(position, format!("unknown option `{key}` of `{name}`"), Some(help));
         }
         for n in helper.numbers {
             let found = match params.get(*n) {
-                Some(Parameter::Literal(literal)) if !literal.is_number() => literal.to_string(),
+                Some(Parameter::Literal(literal)) if !literal.is_number() => format!("`{literal}`"),
                 Some(parameter @ (Parameter::Path(_) | Parameter::Name(_))) => {
                     let Some(path) = parameter.as_name().filter(|path| !self.quietly(path).may_be_number()) else {
                         continue;
                     };
-                    format!("`{path}`, which is none")
+                    format!("`{path}`, which is not a number")
                 }
                 _ => continue,
             };
-            let message = format!("`{name}`: argument {} must be a whole number, not {found}", n + 1);
-            self.error(position, message, Some(format!("as in `{}`", helper.example)));
+            let message = format!("`{name}`: argument {} must be a whole number, found {found}", n + 1);
+            self.error(position, message, Some(format!("for example: `{}`", helper.example)));
         }
         if let (true, Some(Parameter::Literal(serde_json::Value::String(format)))) = (name == "date", params.get(1))
             && let Some(right) = wrong_date_format(format)
@@ -204,10 +206,10 @@ impl<'a> Walk<'a> {
         }
         let account = params.first().and_then(Parameter::as_name).filter(|_| name == "mention");
         if let Some(path) = account.filter(|path| !self.quietly(path).may_be_account()) {
-            let help = Some(format!("name an account, as in `{}`", helper.example));
-            self.error(position, format!("`{path}` is nobody who could be mentioned"), help);
+            let help = Some(format!("use an account or a list of accounts, for example `{}`", helper.example));
+            self.error(position, format!("`{path}` is not an account"), help);
         }
-        // What is asked about, or stands in for another, may be missing.
+        // Arguments that the helper tests or falls back from may be missing.
         let may_miss = helper.may_miss;
         for parameter in params.iter().chain(hash.values()) {
             self.parameter(parameter, position, may_miss);
@@ -231,7 +233,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The paths that a condition names, from the event on.
+    /// Collects the paths in a condition, from the root of the event.
     fn named_in(&self, parameter: &Parameter, named: &mut Vec<String>) {
         match parameter {
             Parameter::Subexpression(sub) => {
@@ -253,19 +255,19 @@ impl<'a> Walk<'a> {
             let near = nearest(&name, self.known.partials.keys().map(String::as_str));
             let help =
                 near.map_or_else(|| format!("create `partials/{name}.hbs`"), |near| format!("did you mean `{near}`?"));
-            self.error(position, format!("there is no partial `{name}`"), Some(help));
+            self.error(position, format!("unknown partial `{name}`"), Some(help));
             return;
         };
-        if self.within.contains(&name.as_str()) || self.within.len() > DEEPEST_PARTIAL {
+        if self.within.contains(&name.as_str()) || self.within.len() > MAX_PARTIAL_DEPTH {
             let way: Vec<_> = self.within.iter().copied().chain([name.as_str()]).collect();
-            let help = Some("a partial cannot include itself, nor one that includes it".to_owned());
+            let help = Some("remove one of these; a partial must not include itself, even indirectly".to_owned());
             self.error(position, format!("partials include each other: {}", way.join(" → ")), help);
             return;
         }
         self.included += 1;
         if self.included > MAX_PARTIALS {
-            let help = Some("partials within partials multiply: include fewer".to_owned());
-            // Once is enough.
+            let help = Some("include fewer partials; nested partials multiply".to_owned());
+            // Reported once.
             if self.included == MAX_PARTIALS + 1 {
                 self.error(position, format!("includes more than {MAX_PARTIALS} partials"), help);
             }
@@ -306,7 +308,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a path leads to; where nowhere, or in some kinds only, it is told.
+    /// Returns the shape at a path. Reports a path that no event or only some of the served kinds have.
     fn shape_of(&mut self, path: &str, position: Position, may_miss: bool) -> Shape {
         match self.resolve(path) {
             Ok(shape) => {
@@ -370,17 +372,17 @@ impl<'a> Walk<'a> {
         Ok(shape)
     }
 
-    /// Within `each` and `with`, names are looked up in the item: whoever means the event must say so.
+    /// Adds help if an unknown name inside `each` or `with` is a field of the event: names are looked up in the item.
     fn of_the_event(&self, path: &str, looked_in: &Shape, nowhere: Nowhere) -> Nowhere {
         let is_within = self.scopes.len() > 1 && looked_in.path() != Some("");
         if !is_within || at(path).is_err() {
             return nowhere;
         }
-        let help = format!("within a block, names are looked up in its item: for the event's, write `@root.{path}`");
+        let help = format!("inside a block, names are looked up in its item; for the event, write `@root.{path}`");
         Nowhere { help: Some(help), ..nowhere }
     }
 
-    /// Tells where a path leads nowhere in all, or in some, of the kinds that are served.
+    /// Reports a path that all or some of the served kinds do not have.
     fn held(&mut self, path: &str, position: Position) {
         let Some(kinds) = self.known.kinds else { return };
         let is_guarded = |guard: &String| path == guard || path.starts_with(&format!("{guard}."));
@@ -389,19 +391,20 @@ impl<'a> Walk<'a> {
         }
         let lacking = without(path, kinds);
         let part = path.split('.').next().unwrap_or(path);
-        // Within a guard of any of the same part it is there as well.
+        // A guard on any path of the same part guards this path too.
         if lacking.is_empty() || self.guards.iter().any(|guard| guard.split('.').next() == Some(part)) {
             return;
         }
         let names: Vec<_> = lacking.iter().take(3).map(|kind| format!("`{kind}`")).collect();
         let more = if lacking.len() > names.len() { ", …" } else { "" };
         if lacking.len() == kinds.len() {
-            let message = format!("`{path}` is in no event that this template serves");
-            self.error(position, message, Some(format!("it serves {}{more}, which has no `{part}`", names.join(", "))));
+            let message = format!("no event that this template renders has `{path}`");
+            let help = format!("remove it; there is no `{part}` in {}{more}", names.join(", "));
+            self.error(position, message, Some(help));
         } else {
-            let message = format!("`{path}` is in some of the events that this template serves only");
+            let message = format!("only some events that this template renders have `{path}`");
             let help = format!(
-                "{}{more} have no `{part}`: put it between `{{{{#if {part}}}}}` and `{{{{/if}}}}`",
+                "put it between `{{{{#if {part}}}}}` and `{{{{/if}}}}`; there is no `{part}` in {}{more}",
                 names.join(", ")
             );
             let place = self.source.place(position);
@@ -418,7 +421,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// What a comment says, without its marks.
+/// Returns the text of a comment without its marks.
 fn comment(text: &str) -> &str {
     text.trim_start_matches(['{', '~', '!', '-', ' '])
 }
@@ -427,7 +430,7 @@ fn name(decorator: &DecoratorTemplate) -> String {
     decorator.name.as_name().unwrap_or("(computed)").to_owned()
 }
 
-/// What to write in place of a format of dates that is none, or is in the letters of Java and JavaScript.
+/// Returns help for a date format that is invalid or uses the letters of Java and JavaScript.
 fn wrong_date_format(format: &str) -> Option<String> {
     const LETTERS: [(&str, &str); 10] = [
         ("YYYY", "%Y"),
@@ -447,5 +450,5 @@ fn wrong_date_format(format: &str) -> Option<String> {
     }
     let zoned = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
     let error = jiff::fmt::strtime::format(format, &zoned).err()?;
-    Some(format!("{error}; as in `%-d %b %Y, %H:%M`"))
+    Some(format!("{error}; for example: `%-d %b %Y, %H:%M`"))
 }

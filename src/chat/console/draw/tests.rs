@@ -37,7 +37,7 @@ fn in_colour() {
     insta::assert_snapshot!(draw(&small, Layout { colour: true, ..PLAIN }).replace('\x1b', "␛"));
 }
 
-/// Every sample, with the template that comes with Hookbell: what people see first.
+/// Every sample with the built-in templates, which new users see first.
 #[test]
 fn samples() {
     let library = Library::built_in();

@@ -1,4 +1,4 @@
-//! What is forgotten by its age, and what never is.
+//! Deletion of expired data, and data that is never deleted.
 
 use super::*;
 
@@ -8,15 +8,15 @@ const DAY: Millis = 24 * 60 * 60 * 1000;
 async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
     let f = open();
     let ago = |days: Millis, key: &str| NewRequest { received_at: now() - days * DAY, ..request(Some(key)) };
-    for (days, key) in [(40, "delivered"), (40, "waiting"), (10, "of last week"), (0, "new")] {
+    for (days, key) in [(40, "delivered"), (40, "queued"), (10, "of last week"), (0, "new")] {
         f.store.accept(ago(days, key).into(), says(key, &["a"])).await.unwrap();
     }
     lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
     while f.store.forget(Keep::default(), now()).await.unwrap() {}
-    assert_eq!(waiting(&f.store, "a").await, ["waiting", "of last week", "new"]);
+    assert_eq!(waiting(&f.store, "a").await, ["queued", "of last week", "new"]);
     assert_eq!(count(&f.store, "requests").await, 3);
-    assert_eq!(count(&f.store, "requests WHERE body IS NOT NULL").await, 1, "that of today");
+    assert_eq!(count(&f.store, "requests WHERE body IS NOT NULL").await, 1, "the body of today");
     assert_eq!((count(&f.store, "events").await, count(&f.store, "deliveries").await), (3, 3));
     assert_eq!(count(&f.store, "attempts").await, 0);
     assert_eq!(count(&f.store, "dedupe").await, 1);

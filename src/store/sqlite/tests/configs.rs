@@ -1,24 +1,24 @@
-//! Kept rules, and events that came while the rules were broken.
+//! Stored rules, and events that were stored while the routing configuration was invalid.
 
 use super::*;
-use crate::store::Settled;
+use crate::store::RoutedLater;
 
-/// An event that is to be routed later.
+/// Returns a decision with an event that is routed later.
 fn later(text: &str) -> Decide {
     let says = says(text, &[]);
     Box::new(move |memory| {
         let mut decided = says(memory);
-        decided.events.iter_mut().for_each(|event| event.is_undecided = true);
+        decided.events.iter_mut().for_each(|event| event.is_pending_routing = true);
         decided
     })
 }
 
-/// Sends each to `a`, but for what says `nobody`.
-fn to_a() -> Settle {
-    Box::new(|undecided| {
+/// Routes each event to `a`, except those with the text `unrouted`.
+fn to_a() -> RouteLater {
+    Box::new(|pending| {
         let sends = NewDelivery {
             id: DeliveryId::fresh(),
-            event: undecided.event,
+            event: pending.event,
             channel: "a".into(),
             lane: lane("a"),
             route: "r".to_owned(),
@@ -28,39 +28,39 @@ fn to_a() -> Settle {
             joins: None,
             also: vec![],
         };
-        let deliveries = if undecided.json["text"] == "nobody" { vec![] } else { vec![sends] };
-        Settled { decision: json!({ "decided": undecided.json["text"] }).to_string(), deliveries }
+        let deliveries = if pending.json["text"] == "unrouted" { vec![] } else { vec![sends] };
+        RoutedLater { decision: json!({ "decided": pending.json["text"] }).to_string(), deliveries }
     })
 }
 
-async fn undecided(store: &SqliteStore) -> usize {
-    let filter = Filter { state: Some(State::Undecided), limit: 100, ..Filter::default() };
+async fn pending_routing(store: &SqliteStore) -> usize {
+    let filter = Filter { state: Some(State::PendingRouting), limit: 100, ..Filter::default() };
     store.deliveries(filter).await.unwrap().len()
 }
 
 #[tokio::test]
 async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
     let Fixture { directory, store } = open();
-    for text in ["one", "nobody", "two", "three"] {
+    for text in ["one", "unrouted", "two", "three"] {
         store.accept(request(None).into(), later(text)).await.unwrap();
     }
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
-    assert_eq!((undecided(&store).await, store.counts().await.unwrap().undecided), (4, 4));
-    // Old as it is, it is not forgotten.
+    assert_eq!((pending_routing(&store).await, store.counts().await.unwrap().pending_routing), (4, 4));
+    // It is not deleted, although it is old.
     let keep = Keep { all: Duration::ZERO, raw: Duration::ZERO };
     while store.forget(keep, now() + MINUTE).await.unwrap() {}
-    assert!(store.settle(to_a(), 3).await.unwrap(), "there is more");
+    assert!(store.route_pending(to_a(), 3).await.unwrap(), "there are more events");
     assert_eq!(waiting(&store, "a").await, ["one", "two"]);
-    assert!(!store.settle(to_a(), 3).await.unwrap());
-    assert!(!store.settle(to_a(), 3).await.unwrap());
+    assert!(!store.route_pending(to_a(), 3).await.unwrap());
+    assert!(!store.route_pending(to_a(), 3).await.unwrap());
     assert_eq!(waiting(&store, "a").await, ["one", "two", "three"]);
     let events = store.events(Filter { limit: 10, ..Filter::default() }).await.unwrap();
     assert!(events.iter().all(|event| event.decision["decided"].is_string()), "{events:?}");
-    assert_eq!(undecided(&store).await, 0);
+    assert_eq!(pending_routing(&store).await, 0);
 }
 
-/// Whatever comes at the same time is decided by the rules of before or by those of after, and in its place.
+/// Concurrent requests are decided either by the old rules or by the new ones, and keep their order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_happens_between_two_requests() {
     let f = open();
@@ -77,7 +77,7 @@ async fn a_change_happens_between_two_requests() {
     let change = || {
         let is_sound = is_sound.clone();
         let then = Box::new(move || is_sound.store(true, Ordering::Relaxed));
-        f.store.assign([("a".into(), lane("a"))].into(), Change { settle: Some(to_a()), then: Some(then) })
+        f.store.assign([("a".into(), lane("a"))].into(), Change { route_pending: Some(to_a()), then: Some(then) })
     };
     let requests = |from: usize| async move {
         for n in from..from + 40 {
@@ -89,7 +89,7 @@ async fn a_change_happens_between_two_requests() {
         change().await.unwrap();
     };
     tokio::join!(requests(0), changing, requests(100));
-    assert_eq!(undecided(&f.store).await, 0);
+    assert_eq!(pending_routing(&f.store).await, 0);
     let came = waiting(&f.store, "a").await.iter().map(|n| n.parse::<usize>().unwrap()).collect::<Vec<_>>();
     assert_eq!(came.len(), 80);
     for from in [0, 100] {

@@ -1,4 +1,4 @@
-//! The file: who may open it, its versions, backups, damage, and the log beside it.
+//! The file: permissions, versions, backups, damage, and the write-ahead log.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn a_second_hookbell_is_kept_away() {
     let f = open();
     let path = f.directory.path().join("h.db");
     let error = SqliteStore::open(&path).err().unwrap().to_string();
-    assert!(error.starts_with("another Hookbell is using the store `"), "{error}");
+    assert!(error.starts_with("another Hookbell process is using the store `"), "{error}");
     assert_eq!(user_of(&path), None);
     f.store.reached_at("127.0.0.1:8081").unwrap();
     f.store.reached_at("[::1]:81").unwrap();
@@ -20,7 +20,7 @@ fn a_file_of_a_newer_version_is_refused() {
     let path = directory.path().join("h.db");
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let error = SqliteStore::open(&path).err().unwrap().to_string();
-    assert!(error.contains("a newer Hookbell made it (its version is 999"), "{error}");
+    assert!(error.contains("a newer Hookbell created it (its version is 999"), "{error}");
 }
 
 #[test]
@@ -73,9 +73,9 @@ async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
     assert_eq!(texts, expected);
 
     let error = backup(&path, &copy).unwrap_err();
-    assert!(error.contains("is there already; name a new file"), "{error}");
+    assert!(error.contains("already exists; choose another name"), "{error}");
     let error = backup(Path::new("/no/such.db"), &copy).unwrap_err();
-    assert_eq!(error, "there is no store `/no/such.db` yet");
+    assert_eq!(error, "the store `/no/such.db` does not exist");
     let error = backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err();
     assert!(error.starts_with("`/no/such/place/copy.db`: "), "{error}");
 }
@@ -93,7 +93,7 @@ fn damage_is_found() {
     assert_ne!(check(&path), Ok(vec![]));
 }
 
-/// A file as the version before last left it.
+/// Uses a file of schema version 3.
 #[tokio::test]
 async fn an_older_file_is_copied_and_then_brought_up_to_date() {
     let directory = tempfile::tempdir().unwrap();
@@ -119,7 +119,70 @@ async fn an_older_file_is_copied_and_then_brought_up_to_date() {
     assert_eq!(copy.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)), Ok(1));
 }
 
-/// Under a load that never pauses the log begins anew all the same.
+/// Uses a file of schema version 8, which has other names for states, columns and JSON keys.
+#[tokio::test]
+async fn the_words_of_an_older_file_are_renamed() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("h.db");
+    let db = Connection::open(&path).unwrap();
+    for step in &schema::STEPS[..8] {
+        db.execute_batch(step).unwrap();
+    }
+    db.execute_batch(
+        r#"PRAGMA user_version = 8;
+         INSERT INTO requests VALUES ('req_1', 's', NULL, 77, '{}', NULL,
+             '{"events":[{"silent":"a \"why\": b","near":[{"route":"r","why":"x"}]}]}');
+         INSERT INTO events (id, request, n, kind, schema, json, decision)
+             VALUES ('evt_1', 'req_1', 0, 'push', 1, '{"text": "old"}', '{"sends":[],"silent":"s","held":[{"why":"y"}]}');
+         INSERT INTO deliveries (seq, id, event, lane, channel, route, state, due, created_at, why, replay_of)
+             VALUES (7, 'dlv_1', 'evt_1', 'a', 'a', 'r', 'dead', 99, 77, 'because', NULL),
+                    (8, 'dlv_2', 'evt_1', 'a', 'a', 'r', 'waiting', 99, 78, NULL, 'dlv_1'),
+                    (9, 'dlv_3', 'evt_1', '', '', '', 'undecided', 99, 79, NULL, NULL);
+         DELETE FROM deliveries WHERE seq = 9;
+         INSERT INTO attempts (delivery, n, at, took, outcome, said) VALUES ('dlv_1', 1, 5, 12, 'rejected', 'no');
+         INSERT INTO lanes (lane, owner, lease_until, state, reason, remedy) VALUES ('b', '', 0, 'closed', 'gone', 'do');
+         INSERT INTO refusals (at, source, reason) VALUES (1, 's', 'r');"#,
+    )
+    .unwrap();
+    drop(db);
+    let store = SqliteStore::open(&path).unwrap();
+    let dead = store.delivery(&"dlv_1".into()).await.unwrap().unwrap();
+    assert_eq!((dead.delivery.state, dead.delivery.reason.as_deref()), (State::Dead, Some("because")));
+    assert_eq!((dead.attempt_log[0].duration_ms, dead.attempt_log[0].response.as_deref()), (12, Some("no")));
+    assert_eq!(waiting(&store, "a").await, ["old"]);
+    let event = store.events(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0);
+    assert_eq!(event.decision, json!({ "targets": [], "suppressed": "s", "held": [{ "reason": "y" }] }));
+    let closed = &store.counts().await.unwrap().lanes[&lane("b")];
+    assert_eq!(closed.state, LaneState::Closed { reason: "gone".to_owned(), help: Some("do".to_owned()) });
+    assert_eq!(store.rejected(9).await.unwrap().len(), 1);
+    // New numbers are above all numbers ever used.
+    let new = NewDelivery { id: "dlv_4".into(), ..new_delivery("evt_1", "a") };
+    store.enqueue(vec![new], 80).await.unwrap();
+    let newest = store.deliveries(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0);
+    assert_eq!((newest.id.as_str(), newest.seq), ("dlv_4", 10));
+    drop(store);
+    let db = Connection::open(&path).unwrap();
+    let receipt: String = db.query_row("SELECT receipt FROM requests", [], |row| row.get(0)).unwrap();
+    let renamed = r#"{"events":[{"suppressed":"a \"why\": b","near_misses":[{"route":"r","reason":"x"}]}]}"#;
+    assert_eq!(receipt, renamed);
+}
+
+fn new_delivery(event: &str, channel: &str) -> NewDelivery {
+    NewDelivery {
+        id: DeliveryId::fresh(),
+        event: event.into(),
+        channel: channel.into(),
+        lane: lane(channel),
+        route: "r".to_owned(),
+        template: None,
+        style: None,
+        replay_of: None,
+        joins: None,
+        also: vec![],
+    }
+}
+
+/// The log starts from its beginning again, even under continuous load.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_stays_small_under_a_load_without_a_pause() {
     let f = open();
@@ -155,7 +218,7 @@ fn links_and_a_removed_lock_file_lead_nobody_else_to_the_store() {
     assert!(in_use(&path));
 }
 
-/// What is written to a file without a name is gone when the process ends.
+/// Data that is written to a file without a name is lost when the process ends.
 #[tokio::test]
 async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
     for name in ["h.db", "h.db-wal"] {
@@ -164,7 +227,8 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
         accept(&f.store, "two", &["a"]).await;
         std::fs::remove_file(f.directory.path().join(name)).unwrap();
         let error = f.store.accept(request(None).into(), says("three", &["a"])).await.unwrap_err().to_string();
-        assert!(error.contains(&format!("{name}` was removed, replaced or cut while the store was open")), "{error}");
+        let fault = format!("{name}` was removed, replaced or truncated while the store was open");
+        assert!(error.contains(&fault), "{error}");
     }
 }
 
@@ -195,13 +259,10 @@ async fn a_database_that_lacks_what_was_committed_is_reported() {
     std::fs::rename(&older, &path).unwrap();
     let restored = SqliteStore::open(&path).unwrap();
     let faults = restored.faults();
-    assert!(
-        faults[0].starts_with("the database lacks 2 deliveries that were committed (it holds up to 1 of 3)"),
-        "{faults:?}"
-    );
+    assert!(faults[0].starts_with("the database lacks 2 committed deliveries (it has up to 1 of 3)"), "{faults:?}");
     accept(&restored, "three", &["a"]).await;
     drop(restored);
-    // No number is used twice, and what was reported once is not reported again.
+    // No number is used twice, and a fault is reported only once.
     let again = SqliteStore::open(&path).unwrap();
     assert_eq!(again.faults(), Vec::<String>::new());
     let highest = "SELECT max(seq) FROM deliveries";

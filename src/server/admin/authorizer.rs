@@ -1,4 +1,5 @@
-//! Who may ask: a token always; a `Host` that is ours, so that no web page can have a browser ask in its name.
+//! Authorization of admin requests: a token, and an allowed `Host` header, so that no web page can make a browser send
+//! requests (DNS rebinding).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,56 +12,56 @@ use tokio::sync::Semaphore;
 
 use super::answer;
 use crate::config::{Live, Role};
-use crate::message::shield::harmless;
+use crate::message::shield::sanitized;
 use crate::server::log_limit::LogLimit;
 use crate::text_file;
 
-/// The tokens, and the names that we may be called by.
-pub struct Gate {
+/// Checks tokens and `Host` headers.
+pub struct Authorizer {
     failures: Failures,
-    /// The token that was made beside the store, and what the config says; `None` where whoever asks is the same process.
+    /// Generated token and the settings. `None` if requests come from the same process.
     known: Option<(SecretString, Live)>,
 }
 
-impl Gate {
-    /// For the listener: the token that was made beside the store may do everything, the config's what they say.
+impl Authorizer {
+    /// For the admin listener. The generated token may do everything; tokens in the configuration have their own role.
     pub fn new(live: Live, made: SecretString) -> Self {
         Self { failures: Failures::default(), known: Some((made, live)) }
     }
 
-    /// For the process itself.
+    /// For requests from the same process, which are always allowed.
     pub fn open() -> Self {
         Self { failures: Failures::default(), known: None }
     }
 
-    /// The same; an invalid token is logged, counted, and answered after a pause.
-    pub(super) async fn refusal_slowly(&self, request: &Request, role: Role) -> Option<Response> {
-        let refusal = self.refusal(request, role)?;
-        if refusal.status() != StatusCode::UNAUTHORIZED || !request.headers().contains_key(header::AUTHORIZATION) {
-            return Some(refusal);
+    /// Like [`rejection`](Self::rejection), but logs and counts an invalid token, and pauses before the rejection.
+    pub(super) async fn rejection_slowly(&self, request: &Request, role: Role) -> Option<Response> {
+        let rejection = self.rejection(request, role)?;
+        if rejection.status() != StatusCode::UNAUTHORIZED || !request.headers().contains_key(header::AUTHORIZATION) {
+            return Some(rejection);
         }
         metrics::counter!("hookbell_admin_rejected_total").increment(1);
         let client = request.remote_addr().as_socket_addr().map(|address| tracing::field::display(address.ip()));
-        let path = harmless(request.uri().path());
+        let path = sanitized(request.uri().path());
         self.failures.logged.log(|skipped| tracing::warn!(client, path, skipped, "invalid admin token"));
         let Ok(_place) = self.failures.places.try_acquire() else {
-            let message = "too many invalid tokens at once: try again later";
+            let message = "too many requests with invalid tokens; try again later";
             return Some(answer::error(StatusCode::TOO_MANY_REQUESTS, message));
         };
         tokio::time::sleep(FAILURE_PAUSE).await;
-        Some(refusal)
+        Some(rejection)
     }
 
-    /// Why a request may not do what `role` may; none where it may.
-    pub(super) fn refusal(&self, request: &Request, role: Role) -> Option<Response> {
+    /// Returns the rejection of a request that may not use operations of this role, if any.
+    pub(super) fn rejection(&self, request: &Request, role: Role) -> Option<Response> {
         let (made, live) = self.known.as_ref()?;
         let settings = live.now();
-        if let Some(refusal) = self.stranger(request) {
-            return Some(refusal);
+        if let Some(rejection) = self.host_rejection(request) {
+            return Some(rejection);
         }
         let claimed = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let claimed = claimed.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
-        // All are looked at, so that the time tells nothing.
+        // All tokens are compared, so that the time reveals nothing.
         let configured = settings.admin.tokens.iter().map(|token| (&token.token, token.role));
         let found = configured.chain([(made, Role::Operate)]).fold(None, |found: Option<Role>, (token, role)| {
             let same = bool::from(token.expose_secret().as_bytes().ct_eq(claimed.as_bytes()));
@@ -68,9 +69,13 @@ impl Gate {
         });
         match found {
             Some(found) if found >= role => None,
-            Some(_) => Some(answer::error(StatusCode::FORBIDDEN, "this token may only look: it has the role `read`")),
+            Some(_) => Some(answer::error(
+                StatusCode::FORBIDDEN,
+                "the token has the role `read`; this operation needs `operate`",
+            )),
             None => {
-                let message = "a token is needed: `Authorization: Bearer …`, with what stands in the `.token` file beside the store";
+                let message =
+                    "missing or invalid token: send `Authorization: Bearer …`; see the `.token` file next to the store";
                 let mut response = answer::error(StatusCode::UNAUTHORIZED, message);
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
                 Some(response)
@@ -78,21 +83,21 @@ impl Gate {
         }
     }
 
-    /// Why a request may not even look at what needs no token; none where it may.
-    pub(super) fn stranger(&self, request: &Request) -> Option<Response> {
-        let message = "this listener is not called that: add the name to `hosts` in `[admin]`";
+    /// Returns the rejection of a request with a `Host` header that is not allowed, if any.
+    pub(super) fn host_rejection(&self, request: &Request) -> Option<Response> {
+        let message = "`Host` header not allowed: add the name to `[admin] hosts`";
         let (_, live) = self.known.as_ref()?;
         (!is_ours(request, &live.now().admin.hosts)).then(|| answer::error(StatusCode::FORBIDDEN, message))
     }
 }
 
-/// Pause before an invalid token is answered.
+/// Pause before the response to an invalid token.
 const FAILURE_PAUSE: Duration = Duration::from_millis(500);
 
-/// Invalid tokens that may be answered at once; further ones are turned away without a pause.
+/// Maximum number of concurrent pauses for invalid tokens. Further requests are rejected without a pause.
 const MAX_FAILURES: usize = 16;
 
-/// Requests with invalid tokens.
+/// Limits for requests with invalid tokens.
 struct Failures {
     logged: LogLimit,
     places: Semaphore,
@@ -104,8 +109,8 @@ impl Default for Failures {
     }
 }
 
-/// Whether the request calls us by an address, `localhost`, or a name of the config. A name that leads to us without
-/// being ours is how a web page would ask from within.
+/// Returns `true` if the `Host` header is an IP address, `localhost` or a name in the configuration. A web page could
+/// reach this listener through any other name that resolves to its address.
 fn is_ours(request: &Request, hosts: &[String]) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().host()).unwrap_or_default();
@@ -119,18 +124,21 @@ fn is_ours(request: &Request, hosts: &[String]) -> bool {
         || hosts.iter().any(|host| host.eq_ignore_ascii_case(name))
 }
 
-/// Where a store's token is.
+/// Returns the path of the generated token of a store.
 pub fn token_path(store: &Path) -> PathBuf {
-    crate::store::sqlite::beside(store, "token")
+    crate::store::sqlite::sibling(store, "token")
 }
 
-/// The token beside a store; it is made where there is none, readable for its owner alone.
+/// Reads the token of a store. Generates it if there is none, readable only by its owner.
 pub fn generate_token(store: &Path) -> Result<SecretString, String> {
     let path = token_path(store);
-    let shown = |error: std::io::Error| format!("cannot keep the admin token in `{}`: {error}", path.display());
+    let shown = |error: std::io::Error| format!("cannot read or create the admin token `{}`: {error}", path.display());
     match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(token) if token.trim().is_empty() => {
-            return Err(format!("the admin token `{}` is empty: remove the file, a new one is made", path.display()));
+            return Err(format!(
+                "the admin token `{}` is empty; delete the file to generate a new one",
+                path.display()
+            ));
         }
         Ok(token) => return Ok(token.trim().to_owned().into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -144,13 +152,13 @@ mod tests {
     use super::*;
     use crate::config::AdminToken;
 
-    fn gate() -> Gate {
+    fn authorizer() -> Authorizer {
         let token = |name: &str, role| AdminToken { name: name.to_owned(), token: name.to_owned().into(), role };
         let directory = tempfile::tempdir().unwrap();
         let mut settings = crate::config::testing::settings(directory.path(), "");
         settings.admin.hosts = vec!["hookbell.example".to_owned()];
         settings.admin.tokens = vec![token("reader", Role::Read), token("operator", Role::Operate)];
-        Gate::new(Live::new(settings), "made".to_owned().into())
+        Authorizer::new(Live::new(settings), "made".to_owned().into())
     }
 
     fn asked(host: &str, token: &str, role: Role) -> u16 {
@@ -158,7 +166,7 @@ mod tests {
         if !token.is_empty() {
             request = request.header("authorization", token);
         }
-        gate().refusal(&request.finish(), role).map_or(200, |refusal| refusal.status().as_u16())
+        authorizer().rejection(&request.finish(), role).map_or(200, |rejection| rejection.status().as_u16())
     }
 
     #[test]
@@ -201,6 +209,6 @@ mod tests {
         let mode = std::fs::metadata(token_path(&store)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let error = generate_token(Path::new("/no/such/place/h.db")).err().unwrap();
-        assert!(error.starts_with("cannot keep the admin token in `/no/such/place/h.db.token`"), "{error}");
+        assert!(error.starts_with("cannot read or create the admin token `/no/such/place/h.db.token`"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is answered, and done: by whoever serves the API.
+//! Operations of the admin API.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio::sync::Semaphore;
 
 use super::answers::{
     ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, LaneStatus, LanesAnswer,
-    Left, Openness, RefusalsAnswer, ReplayAnswer, Replayed, SourceStatus, SourcesAnswer,
+    LeftOut, Openness, RejectedAnswer, ReplayAnswer, Replayed, SourceStatus, SourcesAnswer,
 };
 use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
-use crate::delivery::{Bells, task_name};
+use crate::delivery::{LaneWakers, task_name};
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::health::Health;
 use crate::routing::Subject;
@@ -26,53 +26,53 @@ use crate::store::{
     WholeDelivery, joined, moment, now,
 };
 
-/// Where the service is looked after: its store, its config, and the way to its lanes' tasks, if they run.
-pub struct Desk {
-    /// What is stored.
+/// Serves admin operations on the store, the configuration and, if the service runs, the lanes' tasks.
+pub struct AdminService {
+    /// Store of the service.
     pub store: Arc<dyn Store>,
-    /// What the config says.
+    /// Settings in use.
     pub live: Live,
-    /// The lanes' tasks.
-    pub bells: Bells,
-    /// The way to have the config read again; none where nothing runs.
+    /// Wakers of the lanes' tasks.
+    pub wakers: LaneWakers,
+    /// Handle for requesting reloads. `None` if the service is not running.
     pub reloads: Option<Reloads>,
-    /// What has failed.
+    /// Health of the service.
     pub health: Health,
-    /// Memory for bodies that are still arriving.
+    /// Memory pools for bodies that are still arriving.
     pub(crate) bodies: Bodies,
-    /// Turns for drafts to be drawn.
+    /// Permits to render a draft.
     pub(crate) drawings: Arc<Semaphore>,
-    /// The last requests that reached no webhook.
+    /// The most recent requests that reached no webhook.
     pub(crate) misdirected: MisdirectedList,
-    /// When each secret last verified a request.
+    /// Time at which each secret last verified a request.
     pub(crate) secret_uses: SecretUses,
-    /// When the service started, in milliseconds since 1970.
+    /// Time at which the service started, in milliseconds since 1970-01-01 UTC.
     pub(crate) started: Millis,
 }
 
-/// Why something is not answered.
-pub(crate) enum Wrong {
-    /// What was asked is none.
+/// Reason why an operation failed.
+pub(crate) enum AdminError {
+    /// The request is invalid.
     Input(String),
-    /// There is no such thing.
+    /// The requested object does not exist.
     Unknown(String),
-    /// The store fails.
+    /// The store is failing, or the service is busy or stopping.
     Store(String),
 }
 
-impl From<StoreError> for Wrong {
+impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
         Self::Store(error.to_string())
     }
 }
 
-impl Desk {
-    /// For a process in which no service runs.
-    pub fn without_service(store: Arc<dyn Store>, live: Live) -> Self {
+impl AdminService {
+    /// Creates the service for a process that does not receive webhooks or send messages.
+    pub fn offline(store: Arc<dyn Store>, live: Live) -> Self {
         Self {
             store,
             live,
-            bells: Bells::default(),
+            wakers: LaneWakers::default(),
             reloads: None,
             health: Health::default(),
             bodies: Bodies::default(),
@@ -84,22 +84,23 @@ impl Desk {
     }
 }
 
-/// Whether requests can be stored, and what an operator has to know.
+/// Readiness of the service.
 pub(super) struct Readiness {
+    /// Requests can be stored.
     pub(super) is_ready: bool,
-    /// As sentences. Some leave the service ready.
+    /// Problems, one sentence each. A ready service can have some.
     pub(super) problems: Vec<String>,
 }
 
-impl Desk {
-    /// What an operator has to know of the service, as sentences.
+impl AdminService {
+    /// Returns the problems that need an operator, one sentence each.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.health.problems();
         problems.extend(self.store.faults());
         problems
     }
 
-    /// Whether requests can be stored, and what an operator has to know.
+    /// Checks if requests can be stored, and collects the problems.
     pub(super) async fn readiness(&self) -> Readiness {
         let mut problems = self.problems();
         let mut is_ready = self.health.store_error().is_none();
@@ -119,36 +120,36 @@ impl Desk {
         Readiness { is_ready, problems }
     }
 
-    pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, Wrong> {
+    pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, AdminError> {
         let total = self.store.count_events(filter.clone()).await?;
         Ok(EventsAnswer { events: self.store.events(filter).await?, total })
     }
 
-    pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, Wrong> {
+    pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, AdminError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
-        let unknown = || Wrong::Unknown(format!("there is no event `{}`", shown(id.as_str())));
+        let unknown = || AdminError::Unknown(format!("unknown event `{}`", shown(id.as_str())));
         let event = self.store.events(filter).await?.pop().ok_or_else(unknown)?;
         let json = self.store.event_json(&id).await?.unwrap_or_default();
         let filter = Filter { event: Some(id), limit: 1_000, ..Filter::default() };
         Ok(EventAnswer { event, json, deliveries: self.store.deliveries(filter).await? })
     }
 
-    pub(super) async fn refusals(&self, limit: usize) -> Result<RefusalsAnswer, Wrong> {
-        let refusals = self.store.refusals(limit).await?;
-        Ok(RefusalsAnswer { refusals, misdirected: self.misdirected.last(limit) })
+    pub(super) async fn rejected(&self, limit: usize) -> Result<RejectedAnswer, AdminError> {
+        let rejected = self.store.rejected(limit).await?;
+        Ok(RejectedAnswer { rejected, misdirected: self.misdirected.last(limit) })
     }
 
-    pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, Wrong> {
+    pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, AdminError> {
         let total = self.store.count_deliveries(filter.clone()).await?;
         Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await?, total })
     }
 
-    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<WholeDelivery, Wrong> {
-        let unknown = || Wrong::Unknown(format!("there is no delivery `{}`", shown(id.as_str())));
+    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<WholeDelivery, AdminError> {
+        let unknown = || AdminError::Unknown(format!("unknown delivery `{}`", shown(id.as_str())));
         self.store.delivery(&id).await?.ok_or_else(unknown)
     }
 
-    pub(super) async fn channels(&self) -> Result<ChannelsAnswer, Wrong> {
+    pub(super) async fn channels(&self) -> Result<ChannelsAnswer, AdminError> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();
         let known = settings.lanes.keys();
@@ -157,13 +158,13 @@ impl Desk {
         let channels = names.into_iter().map(|name| self.channel(&settings, name, &counts)).collect();
         Ok(ChannelsAnswer {
             channels,
-            undecided: counts.undecided,
+            pending_routing: counts.pending_routing,
             problems: self.problems(),
             notes: self.health.notes(),
         })
     }
 
-    pub(super) async fn sources(&self) -> Result<SourcesAnswer, Wrong> {
+    pub(super) async fn sources(&self) -> Result<SourcesAnswer, AdminError> {
         let settings = self.live.now();
         let sources = settings.sources.iter().map(|(name, entry)| SourceStatus {
             source: name.clone(),
@@ -173,7 +174,7 @@ impl Desk {
         Ok(SourcesAnswer { sources: sources.collect(), started: self.reloads.is_some().then_some(self.started) })
     }
 
-    pub(super) async fn lanes(&self) -> Result<LanesAnswer, Wrong> {
+    pub(super) async fn lanes(&self) -> Result<LanesAnswer, AdminError> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();
         let lanes: BTreeSet<_> = settings.lanes.values().collect();
@@ -181,69 +182,69 @@ impl Desk {
         Ok(LanesAnswer { lanes: lanes.into_iter().map(status).collect() })
     }
 
-    pub(super) async fn reload(&self) -> Result<ReloadAnswer, Wrong> {
+    pub(super) async fn reload(&self) -> Result<ReloadAnswer, AdminError> {
         let nothing =
-            || Wrong::Unknown("no Hookbell runs here: the next one reads the config when it starts".to_owned());
+            || AdminError::Unknown("Hookbell is not running; it reads the configuration when it starts".to_owned());
         match self.reloads.as_ref().ok_or_else(nothing)?.reload().await {
             Ok(answer) => Ok(answer),
-            Err(NotReloaded::Mistakes(why)) => Err(Wrong::Input(why)),
-            Err(NotReloaded::Failed(why)) => Err(Wrong::Store(why)),
+            Err(NotReloaded::Mistakes(why)) => Err(AdminError::Input(why)),
+            Err(NotReloaded::Failed(why)) => Err(AdminError::Store(why)),
         }
     }
 
-    pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, Wrong> {
+    pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, AdminError> {
         self.set(&name, LaneState::Paused { reason }).await
     }
 
-    pub(super) async fn reopen(&self, name: ChannelName) -> Result<ChannelsAnswer, Wrong> {
+    pub(super) async fn reopen(&self, name: ChannelName) -> Result<ChannelsAnswer, AdminError> {
         self.set(&name, LaneState::Open).await
     }
 
-    async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, Wrong> {
-        let unknown = || Wrong::Unknown(format!("there is no channel `{}` in the config", shown(name.as_str())));
+    async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, AdminError> {
+        let unknown = || AdminError::Unknown(format!("unknown channel `{}`", shown(name.as_str())));
         let settings = self.live.now();
         let lane = settings.lanes.get(name).ok_or_else(unknown)?;
-        tracing::info!(channel = %name, lane = lane.0, ?state, "a lane is set by hand");
+        tracing::info!(channel = %name, lane = lane.0, ?state, "lane set by an operator");
         self.store.set_lane(lane, state).await?;
-        self.bells.change(lane);
+        self.wakers.change(lane);
         let counts = self.store.counts().await?;
         let sharing = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
         let channels = sharing.map(|name| self.channel(&settings, name, &counts)).collect();
         Ok(ChannelsAnswer {
             channels,
-            undecided: counts.undecided,
+            pending_routing: counts.pending_routing,
             problems: self.problems(),
             notes: self.health.notes(),
         })
     }
 
-    /// Sends deliveries again where they went.
-    pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+    /// Sends messages again to their original channels.
+    pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
         let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
         let (mut sends, more) = (vec![], found.len() >= limit);
         let settings = self.live.now();
         for delivery in found {
-            if delivery.state == State::Undecided {
-                left.push(Left { id: delivery.id.to_string(), why: UNDECIDED.to_owned() });
+            if delivery.state == State::PendingRouting {
+                left.push(LeftOut { id: delivery.id.to_string(), reason: PENDING_ROUTING.to_owned() });
             } else if !delivery.state.is_over() {
-                left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
+                left.push(LeftOut { id: delivery.id.to_string(), reason: STILL_ON_ITS_WAY.to_owned() });
             } else if delivery.channel.as_str().is_empty() {
-                let why = "it never had a channel: `hookbell replay --reroute` asks the routes of now".to_owned();
-                left.push(Left { id: delivery.id.to_string(), why });
+                let why = "the delivery has no channel; route its event with `hookbell replay --reroute`".to_owned();
+                left.push(LeftOut { id: delivery.id.to_string(), reason: why });
             } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
                 let also = self.further_events(&delivery).await?;
                 sends.push(NewDelivery { also, ..again(&delivery, lane) });
             } else {
-                let why = format!("channel `{}` is not in the config", delivery.channel);
-                left.push(Left { id: delivery.id.to_string(), why });
+                let why = format!("channel `{}` is not in the configuration", delivery.channel);
+                left.push(LeftOut { id: delivery.id.to_string(), reason: why });
             }
         }
         self.send(sends, left, more, dry_run).await
     }
 
-    /// Sends deliveries, or events that may have gone nowhere, by the routes of now.
-    pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, Wrong> {
+    /// Routes events again with the current routes, also those that were not sent anywhere.
+    pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
         let Named { events, deliveries: ids } = self.named(&filter.ids).await?;
         let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
         let (found, mut left) =
@@ -251,10 +252,10 @@ impl Desk {
         let more = found.len() >= limit;
         let mut origins: Vec<(EventId, Option<DeliveryId>)> = events.into_iter().map(|id| (id, None)).collect();
         for delivery in found {
-            if delivery.state == State::Waiting {
-                left.push(Left { id: delivery.id.to_string(), why: STILL_ON_ITS_WAY.to_owned() });
-            } else if delivery.state == State::Undecided {
-                left.push(Left { id: delivery.id.to_string(), why: UNDECIDED.to_owned() });
+            if delivery.state == State::Queued {
+                left.push(LeftOut { id: delivery.id.to_string(), reason: STILL_ON_ITS_WAY.to_owned() });
+            } else if delivery.state == State::PendingRouting {
+                left.push(LeftOut { id: delivery.id.to_string(), reason: PENDING_ROUTING.to_owned() });
             } else {
                 let also = self.further_events(&delivery).await?;
                 let all = std::iter::once(delivery.event).chain(also);
@@ -263,19 +264,21 @@ impl Desk {
         }
         let (mut sends, mut seen) = (vec![], BTreeSet::new());
         for (event, origin) in origins {
-            // An event goes where the routes send it once, however many deliveries it had.
+            // An event is routed once, however many deliveries it had.
             if seen.insert(event.clone()) {
                 match self.rerouted(&event, origin.as_ref()).await? {
                     Ok(new) => sends.extend(new),
-                    Err(why) => left.push(Left { id: origin.map_or(event.to_string(), |id| id.to_string()), why }),
+                    Err(why) => {
+                        left.push(LeftOut { id: origin.map_or(event.to_string(), |id| id.to_string()), reason: why })
+                    }
                 }
             }
         }
         self.send(sends, left, more, dry_run).await
     }
 
-    /// The further events that a delivery's message is about.
-    async fn further_events(&self, delivery: &SeenDelivery) -> Result<Vec<EventId>, Wrong> {
+    /// Returns the further events that a delivery's message is about.
+    async fn further_events(&self, delivery: &SeenDelivery) -> Result<Vec<EventId>, AdminError> {
         if delivery.more == 0 {
             return Ok(vec![]);
         }
@@ -285,10 +288,10 @@ impl Desk {
     async fn send(
         &self,
         sends: Vec<NewDelivery>,
-        left: Vec<Left>,
+        left: Vec<LeftOut>,
         more: bool,
         dry_run: bool,
-    ) -> Result<ReplayAnswer, Wrong> {
+    ) -> Result<ReplayAnswer, AdminError> {
         let sends = joined(sends);
         let replayed = sends.iter().map(|new| Replayed {
             id: new.replay_of.clone(),
@@ -299,35 +302,35 @@ impl Desk {
         let replayed = replayed.collect();
         if !dry_run && !sends.is_empty() {
             let lanes: BTreeSet<_> = sends.iter().map(|send| send.lane.clone()).collect();
-            tracing::info!(deliveries = sends.len(), "sending again, as was asked");
+            tracing::info!(deliveries = sends.len(), "deliveries replayed");
             self.store.enqueue(sends, now()).await?;
-            lanes.iter().for_each(|lane| self.bells.arrival(lane));
+            lanes.iter().for_each(|lane| self.wakers.wake(lane));
         }
-        Ok(ReplayAnswer { replayed, left, more, dry_run })
+        Ok(ReplayAnswer { replayed, left_out: left, more, dry_run })
     }
 
-    /// Where the routes of now send an event; or why nowhere.
+    /// Returns the deliveries of an event with the current routes, or the reason why there are none.
     async fn rerouted(
         &self,
         id: &EventId,
         replay_of: Option<&DeliveryId>,
-    ) -> Result<Result<Vec<NewDelivery>, String>, Wrong> {
+    ) -> Result<Result<Vec<NewDelivery>, String>, AdminError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
         let (seen, json) = (self.store.events(filter).await?.pop(), self.store.event_json(id).await?);
-        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err("there is no such event".to_owned())) };
+        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err("unknown event".to_owned())) };
         let Ok(event) = serde_json::from_value::<Event>(json) else {
-            return Ok(Err("its event is none that routes are for".to_owned()));
+            return Ok(Err("internal alerts cannot be routed".to_owned()));
         };
-        if seen.decision["undecided"] == true {
-            return Ok(Err(UNDECIDED.to_owned()));
+        if seen.decision["pending_routing"] == true {
+            return Ok(Err(PENDING_ROUTING.to_owned()));
         }
-        if let Some(why) = seen.decision["silent"].as_str() {
-            return Ok(Err(format!("nobody is to hear of it: {why}")));
+        if let Some(why) = seen.decision["suppressed"].as_str() {
+            return Ok(Err(format!("the event is suppressed: {why}")));
         }
         let filter = Filter { event: Some(id.clone()), limit: 1_000, ..Filter::default() };
         let there = self.store.deliveries(filter).await?;
         let has = |channel: &ChannelName| {
-            let got = [State::Delivered, State::Accepted, State::Waiting];
+            let got = [State::Delivered, State::Accepted, State::Queued];
             there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
         };
         let settings = self.live.now();
@@ -335,52 +338,53 @@ impl Desk {
         decision.sends.retain(|send| !has(&send.channel));
         let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
-        Ok(if sends.is_empty() {
-            Err("no route of now sends it where it is not already".to_owned())
-        } else {
-            Ok(sends)
-        })
+        Ok(if sends.is_empty() { Err("the current routes send it to no new channel".to_owned()) } else { Ok(sends) })
     }
 
-    pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, Wrong> {
+    pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, AdminError> {
         let limit = filter.limit;
         let (found, mut left) = self.selected(Filter { oldest: true, ..filter }).await?;
         let more = found.len() >= limit;
         let (waiting, other): (Vec<_>, Vec<_>) = found
             .into_iter()
-            .partition(|delivery| matches!(delivery.state, State::Waiting | State::Parked | State::Undecided));
+            .partition(|delivery| matches!(delivery.state, State::Queued | State::Parked | State::PendingRouting));
         left.extend(other.into_iter().map(|delivery| {
-            let why = format!("it does not wait: it is {}", delivery.state.as_str());
-            Left { id: delivery.id.to_string(), why }
+            let why = format!(
+                "the delivery is `{}`; only `queued`, `parked` and `pending_routing` deliveries can be dropped",
+                delivery.state.as_str()
+            );
+            LeftOut { id: delivery.id.to_string(), reason: why }
         }));
         let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
         if dry_run {
-            return Ok(DropAnswer { dropped: ids, left, more, dry_run });
+            return Ok(DropAnswer { dropped: ids, left_out: left, more, dry_run });
         }
-        let dropped = self.store.give_up(ids, "dropped by hand").await?;
-        tracing::info!(deliveries = dropped.len(), "given up, as was asked");
+        let dropped = self.store.give_up(ids, "dropped by an operator").await?;
+        tracing::info!(deliveries = dropped.len(), "deliveries dropped");
         let settings = self.live.now();
         let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| settings.lanes.get(&delivery.channel)).collect();
-        lanes.into_iter().for_each(|lane| self.bells.change(lane));
-        Ok(DropAnswer { dropped, left, more, dry_run })
+        lanes.into_iter().for_each(|lane| self.wakers.change(lane));
+        Ok(DropAnswer { dropped, left_out: left, more, dry_run })
     }
 
-    /// The deliveries that are meant, and those that are named and not there. What names events means their deliveries.
-    async fn selected(&self, filter: Filter) -> Result<(Vec<SeenDelivery>, Vec<Left>), Wrong> {
+    /// Returns the selected deliveries, and the ids that select none. The id of an event selects its deliveries.
+    async fn selected(&self, filter: Filter) -> Result<(Vec<SeenDelivery>, Vec<LeftOut>), AdminError> {
         let Named { events, deliveries } = self.named(&filter.ids).await?;
         let (mut found, mut left) = (vec![], vec![]);
         if !deliveries.is_empty() || events.is_empty() {
             found = self.store.deliveries(Filter { ids: deliveries.clone(), ..filter.clone() }).await?;
         }
         let missing = deliveries.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
-        left.extend(missing.map(|id| Left { why: "there is no such delivery, or it does not fit".to_owned(), id }));
+        left.extend(
+            missing.map(|id| LeftOut { reason: "unknown delivery, or it does not match the filters".to_owned(), id }),
+        );
         for event in events {
-            // Of an event, what was not sent again yet.
+            // Of an event, only deliveries that were not sent again yet.
             let filter = Filter { ids: vec![], event: Some(event.clone()), unrepeated: true, ..filter.clone() };
             let of_event = self.store.deliveries(filter).await?;
             if of_event.is_empty() {
-                let why = "no message of this event fits: `--reroute` asks the current routes".to_owned();
-                left.push(Left { id: event.to_string(), why });
+                let why = "no delivery of this event matches; `--reroute` routes it with the current routes".to_owned();
+                left.push(LeftOut { id: event.to_string(), reason: why });
             }
             found.extend(of_event);
         }
@@ -389,8 +393,8 @@ impl Desk {
         Ok((found, left))
     }
 
-    /// What ids name: `last`, events, requests and pages of pull requests mean events.
-    async fn named(&self, ids: &[String]) -> Result<Named, Wrong> {
+    /// Resolves ids. `last`, requests and URLs of pull requests resolve to events.
+    async fn named(&self, ids: &[String]) -> Result<Named, AdminError> {
         let mut named = Named::default();
         for id in ids {
             if id.starts_with("dlv_") {
@@ -400,7 +404,7 @@ impl Desk {
             } else {
                 let found = self.store.events(Filter { limit: MAX_EVENTS, ..self.meant(id.trim()).await? }).await?;
                 if found.is_empty() {
-                    return Err(Wrong::Unknown(format!("no event of `{}` is stored", shown(id))));
+                    return Err(AdminError::Unknown(format!("no stored event matches `{}`", shown(id))));
                 }
                 named.events.extend(found.into_iter().map(|event| event.id));
             }
@@ -409,24 +413,24 @@ impl Desk {
     }
 }
 
-/// Events that one name may mean.
+/// Maximum number of events that one id resolves to.
 const MAX_EVENTS: usize = 1_000;
 
-/// What ids name.
+/// Events and deliveries that ids resolve to.
 #[derive(Default)]
 struct Named {
     events: Vec<EventId>,
     deliveries: Vec<String>,
 }
 
-impl Desk {
-    /// How a channel is, as far as is counted.
+impl AdminService {
+    /// Returns the status of a channel.
     fn channel(&self, settings: &Settings, name: &ChannelName, counts: &Counts) -> ChannelStatus {
         let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
         let lane = match settings.lanes.get(name) {
             Some(lane) => self.lane_status(settings, lane, counts),
             None => {
-                let reason = Some("the channel is not in the config".to_owned());
+                let reason = Some("the channel is not in the configuration".to_owned());
                 let lane = Lane(String::new());
                 LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
             }
@@ -449,19 +453,20 @@ impl Desk {
     }
 }
 
-/// How long the store may take to say that it is well.
+/// Timeout for the readiness check of the store.
 const READY: Duration = Duration::from_secs(2);
 
-const STILL_ON_ITS_WAY: &str = "it is still on its way";
+const STILL_ON_ITS_WAY: &str = "the delivery is not finished yet";
 
-const UNDECIDED: &str = "it is undecided, and routed by itself when the service runs with rules that are sound";
+const PENDING_ROUTING: &str =
+    "the event is pending routing; it will be routed once the service runs with a valid routing configuration";
 
-/// What is named is sent again however often; what merely fits, once.
+/// Selects for a replay. Deliveries selected by id are always sent again; those selected by filter, only once.
 fn once(filter: Filter) -> Filter {
     Filter { unrepeated: filter.ids.is_empty(), oldest: true, ..filter }
 }
 
-/// The same delivery once more.
+/// Creates a new delivery that repeats another.
 fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::fresh(),
@@ -478,9 +483,9 @@ fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
 }
 
 fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneStatus {
-    let (state, reason, remedy) = match &counts.state {
+    let (state, reason, help) = match &counts.state {
         LaneState::Open => (Openness::Open, None, None),
-        LaneState::Closed { reason, remedy } => (Openness::Closed, Some(reason.clone()), remedy.clone()),
+        LaneState::Closed { reason, help } => (Openness::Closed, Some(reason.clone()), help.clone()),
         LaneState::Paused { reason } => (Openness::Paused, reason.clone(), None),
     };
     LaneStatus {
@@ -488,16 +493,16 @@ fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneS
         channels,
         state,
         reason,
-        remedy,
+        help,
         since: counts.since,
-        waiting: counts.waiting,
+        queued: counts.queued,
         oldest: counts.oldest,
         next_at: counts.next_at,
         panics: 0,
     }
 }
 
-/// What somebody asked for, short enough to be told.
+/// Sanitizes untrusted input for an error message, and cuts it to 80 UTF-16 units.
 pub(super) fn shown(text: &str) -> String {
-    crate::message::fit::cut_text(&crate::message::shield::harmless(text), 80)
+    crate::message::fit::cut_text(&crate::message::shield::sanitized(text), 80)
 }

@@ -1,7 +1,7 @@
-//! The last requests that were refused, and why.
+//! The most recent rejected requests, with their reasons.
 //!
-//! Anybody can have a request refused, so what that costs has an end: the last hundred are kept, and written to the
-//! store as fast as it takes them, all that came in between at once.
+//! Anyone can cause rejections, so their cost is bounded. The last hundred are kept. They are written to the store in
+//! batches, as fast as it accepts them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,36 +9,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::log_limit::LogLimit;
-use crate::store::{REFUSALS, Refused, Store};
+use crate::store::{MAX_REJECTED, RejectedRequest, Store};
 
-/// Refusals on their way into the store.
+/// Rejected requests that are queued for the store.
 #[derive(Clone, Default)]
-pub(super) struct Refusals(Arc<Waiting>);
+pub(super) struct RejectedList(Arc<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    refused: Mutex<VecDeque<Refused>>,
+    refused: Mutex<VecDeque<RejectedRequest>>,
     wake: Notify,
     logged: LogLimit,
 }
 
-impl Refusals {
-    /// Takes note of a refusal.
-    pub(super) fn add(&self, refused: Refused) {
+impl RejectedList {
+    /// Adds a rejected request.
+    pub(super) fn add(&self, refused: RejectedRequest) {
         let mut waiting = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() == REFUSALS {
+        if waiting.len() == MAX_REJECTED {
             waiting.pop_front();
         }
         waiting.push_back(refused);
         self.0.wake.notify_one();
     }
 
-    /// Logs a line about a rejected request, if there is room for it. The request is listed in any case.
+    /// Logs a line about a rejected request if the log limit allows it. The request is listed in any case.
     pub(super) fn log(&self, line: impl FnOnce(u64)) {
         self.0.logged.log(line);
     }
 
-    /// Writes what waits, whenever something does. It never ends by itself.
+    /// Writes queued requests as they arrive. Never returns.
     pub(super) async fn write(self, store: Arc<dyn Store>) {
         loop {
             self.0.wake.notified().await;
@@ -46,14 +46,14 @@ impl Refusals {
         }
     }
 
-    /// Writes what waits now.
+    /// Writes the requests that are queued now.
     pub(super) async fn write_waiting(&self, store: &Arc<dyn Store>) {
         let waiting = std::mem::take(&mut *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return;
         }
         if let Err(error) = store.refuse(waiting.into()).await {
-            tracing::warn!(%error, "could not write down refused requests");
+            tracing::warn!(%error, "storing rejected requests failed");
         }
     }
 }
