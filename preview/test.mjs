@@ -33,9 +33,9 @@ await withPreview(program, false, async ({ browser, address, templates }) => {
   await text.fill(builtIn.replace("{{pull_request.title}}'\nurl", "{{pull_request.titel}}'\nurl"));
   await page.locator("#problems li.error").waitFor();
   const problem = await page.locator("#problems li").first().innerText();
-  assert.match(problem, /error at 3:\d+\n`pull_request.titel`: there is no `titel`\ndid you mean `title`\?/);
+  assert.match(problem, /error at 3:\d+\nunknown field `titel` in `pull_request.titel`\ndid you mean `title`\?/);
   assert.equal(await page.locator("#lines .error").innerText(), "3");
-  assert.match(await page.locator("#note").innerText(), /With mistakes it is not used/);
+  assert.match(await page.locator("#note").innerText(), /The template has errors/);
   if (pictures) await page.screenshot({ path: join(pictures, "preview.mistake.png") });
   await page.locator("#problems li").first().click();
   const caret = await text.evaluate((area) => area.value.slice(0, area.selectionStart).split("\n").length);
@@ -79,7 +79,7 @@ await withPreview(program, false, async ({ browser, address, templates }) => {
   await page.locator("#event").blur();
   await page.waitForFunction(() => document.getElementById("line").innerText.includes("draft"));
   await text.fill("+++\nline = '{{skip \"not today\"}}'\n+++\n");
-  await page.locator("#note", { hasText: "Nothing would be sent: not today" }).waitFor();
+  await page.locator("#note", { hasText: "Skipped, nothing would be sent: not today" }).waitFor();
 
   // Hostile text stays text.
   await text.fill("+++\nline = 'x'\ntitle = '{{pull_request.title}}'\n+++\n<img src=x onerror=alert(1)> {{actor.name}}\n");
@@ -89,7 +89,7 @@ await withPreview(program, false, async ({ browser, address, templates }) => {
   // Without the token nothing is to be had.
   const stranger = await browser.newPage();
   await stranger.goto(`${origin}/preview`);
-  await stranger.locator("#note", { hasText: "a token is needed" }).waitFor();
+  await stranger.locator("#note", { hasText: "missing or invalid token" }).waitFor();
   const policy = (await page.request.get(`${origin}/preview`)).headers()["content-security-policy"];
   assert.match(policy, /default-src 'none'; script-src 'self';/);
 

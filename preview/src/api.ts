@@ -1,4 +1,4 @@
-// What the page asks Hookbell: the same API that the command line asks, with the token from the address.
+// Calls of the admin API, which the command line uses too. The token comes from the URL.
 
 export interface Overview {
   directory: string | null;
@@ -34,7 +34,7 @@ export interface Draft {
 
 const KEPT = "hookbell.token";
 
-/** The token, taken out of the address so that it is not copied along with it. */
+/** The token. It is removed from the URL, so that it is not copied with it. */
 function token(): string {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given) {

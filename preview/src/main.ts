@@ -1,13 +1,13 @@
-// The page: a template on the left, what each chat makes of it on the right, drawn anew as it is written or saved elsewhere.
+// The page: a template on the left, the message in each chat on the right. It updates on input, and when the file changes.
 import * as api from "./api";
 import type { Theme } from "./chats/frame";
 import { discord } from "./chats/discord";
 import { slack } from "./chats/slack";
 import { teams } from "./chats/teams";
 
-/** How long nobody must have typed before it is drawn. */
+/** Time without input before the message is rendered, in milliseconds. */
 const QUIET = 120;
-/** How often the file is looked at: somebody may edit it elsewhere. */
+/** Interval at which the file is read again, in milliseconds: it may be edited elsewhere. */
 const LOOK = 700;
 
 const at = <E extends HTMLElement>(id: string) => document.getElementById(id) as E;
@@ -16,15 +16,15 @@ const [lines, problems, note, file] = [at("lines"), at("problems"), at("note"), 
 const saving = at<HTMLButtonElement>("save");
 
 let theme: Theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-/** What the file says, as far as is known. */
+/** The last known content of the file. */
 let onDisk = "";
 let writable = false;
-/** What was written and not saved, by template. */
+/** Unsaved text, by template. */
 const drafts = new Map<string, string>();
 let last: api.Drawing | null = null;
 let turn = 0;
 
-/** The template that is chosen: its name, and the chat that it is for alone. */
+/** The selected template: its name, and its chat if it is for one chat only. */
 function template(): { name: string; chat: string | null } {
   const [name, chat] = chosen.value.split("@");
   return { name: name ?? "", chat: chat ?? null };
@@ -49,10 +49,10 @@ async function redraw(): Promise<void> {
 
 function show(): void {
   if (!last) return;
-  const said = [...last.failures.map((failure) => `It fails, and \`${last!.used}\` is used: ${failure}`)];
+  const said = [...last.failures.map((failure) => `The template failed, so \`${last!.used}\` is used: ${failure}`)];
   const isBroken = last.problems.some((problem) => problem.severity === "error");
-  if (isBroken) said.unshift(`With mistakes it is not used; this is \`${last.used}\` as it was.`);
-  if (last.skip) said.unshift(`Nothing would be sent: ${last.skip}`);
+  if (isBroken) said.unshift(`The template has errors. This is the last valid \`${last.used}\`.`);
+  if (last.skip) said.unshift(`Skipped, nothing would be sent: ${last.skip}`);
   note.textContent = said.join("\n");
   at("line").textContent = last.line;
   at("console").textContent = last.console;
@@ -79,7 +79,7 @@ function entry(problem: api.Problem): HTMLLIElement {
   return item;
 }
 
-/** Puts the caret where a problem is. */
+/** Moves the caret to a problem. */
 function go(line: number, column: number): void {
   const before = text.value.split("\n").slice(0, line - 1);
   const position = before.reduce((all, one) => all + one.length + 1, 0) + column - 1;
@@ -88,7 +88,7 @@ function go(line: number, column: number): void {
   text.scrollTop = (line - 5) * 20;
 }
 
-/** Numbers the lines, and marks those that something is wrong with. */
+/** Numbers the lines, and marks those with problems. */
 function number(found: api.Problem[]): void {
   const count = text.value.split("\n").length;
   const marks = new Map(found.filter((problem) => !problem.file).map((problem) => [problem.line, problem]));
@@ -121,12 +121,12 @@ async function load(): Promise<void> {
   const { name, chat } = template();
   const found = await api.template(name, chat);
   [onDisk, text.value] = [found.text, drafts.get(chosen.value) ?? found.text];
-  file.textContent = found.file ?? (writable ? "built in: saving makes a file of it" : "built in");
+  file.textContent = found.file ?? (writable ? "built in; Save creates a file" : "built in");
   changed();
   await redraw();
 }
 
-/** Takes over what somebody saved elsewhere, unless there is something here that it would undo. */
+/** Loads a change that was saved elsewhere, unless it would overwrite unsaved text here. */
 async function look(): Promise<void> {
   if (document.hidden || !chosen.value) return;
   const { name, chat } = template();
@@ -135,7 +135,7 @@ async function look(): Promise<void> {
   const isMine = text.value !== onDisk;
   onDisk = found.text;
   if (isMine) {
-    note.textContent = "The file was changed elsewhere; saving here puts this text in its place.";
+    note.textContent = "The file was changed elsewhere. Save replaces it with this text.";
   } else {
     text.value = found.text;
   }
@@ -161,7 +161,7 @@ function dress(next: Theme): void {
   show();
 }
 
-/** Lists the templates; the one that is chosen stays so. */
+/** Lists the templates, and keeps the selection. */
 function list({ templates }: api.Overview): void {
   const before = chosen.value;
   chosen.replaceChildren(
@@ -211,5 +211,5 @@ async function start(): Promise<void> {
 }
 
 start().catch((error) => {
-  note.textContent = `${error.message}. Open the address that \`hookbell preview\` prints: it has the token.`;
+  note.textContent = `${error.message}. Open the URL that \`hookbell preview\` prints; it contains the token.`;
 });

@@ -1,4 +1,4 @@
-// Discord by its community's components; they draw no Markdown, so that is ours to give.
+// Discord messages, with the community's components. They do not render Markdown; markdown-it does.
 import MarkdownIt from "markdown-it";
 import "@skyra/discord-components-core";
 import { LOGO, TIME, type Theme } from "./frame";
@@ -62,7 +62,7 @@ function embed(embed: any, lightTheme: boolean): HTMLElement {
   return made;
 }
 
-/** The text above the embeds, in which those are mentioned who may be. */
+/** The text above the embeds. Only allowed mentions are shown as such. */
 function content(text: string, allowed: any): HTMLElement {
   const ids = new Set<string>([...(allowed?.users ?? []), ...(allowed?.roles ?? [])]);
   const element = html(text);

@@ -1,4 +1,4 @@
-// What all chats' frames share.
+// Values that the frames of all chats share.
 
 export type Theme = "light" | "dark";
 
@@ -9,5 +9,5 @@ export const LOGO =
       '<path d="M18 8a6 6 0 0 0-6 6v6l-2 3h16l-2-3v-6a6 6 0 0 0-6-6z" fill="#fff"/><circle cx="18" cy="26" r="2" fill="#fff"/></svg>',
   );
 
-/** The same in each picture, so that only what changed differs. */
+/** A fixed time, so that pictures differ only if the message does. */
 export const TIME = new Date(2026, 10, 20, 15, 20);

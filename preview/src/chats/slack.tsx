@@ -1,4 +1,4 @@
-// Slack's blocks by slack-blocks-to-jsx; what it leaves out, the bar and the order of attachments, is ours.
+// Slack's blocks, with slack-blocks-to-jsx. The bar and the order of attachments, which it lacks, are added here.
 import { createRoot, type Root } from "react-dom/client";
 import { Message } from "slack-blocks-to-jsx";
 import "slack-blocks-to-jsx/dist/style.css";

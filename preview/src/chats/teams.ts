@@ -1,10 +1,10 @@
-// Cards by Microsoft's own renderer. Its default is no client's look: colours and sizes below are those that Teams shows.
+// Cards, with Microsoft's own renderer. Its default style is not that of a client; colours and sizes below are Teams'.
 import * as AdaptiveCards from "adaptivecards";
 import MarkdownIt from "markdown-it";
 import type { Theme } from "./frame";
 
 const markdown = new MarkdownIt({ html: false, linkify: false });
-/** Who is meant by a name in the card that is drawn, as its entities say. */
+/** Names that the entities of the card mention. */
 let mentioned = new Set<string>();
 
 AdaptiveCards.AdaptiveCard.onProcessMarkdown = (text, result) => {
