@@ -4,6 +4,21 @@
 //! selects their channels, and a [`store`] keeps everything. Only then is the request answered. Delivery path:
 //! [`delivery`] takes a delivery from the store, [`template`] turns the event into a [`message`], and a [`chat`]
 //! renders and sends it.
+//!
+//! For example, the one-line message for a push to a Bitbucket Cloud repository:
+//!
+//! ```
+//! use hookbell::message::plain_text;
+//! use hookbell::source::{PROVIDERS, Rejection};
+//! use hookbell::template::{Context, Library};
+//!
+//! let bitbucket = &PROVIDERS[0];
+//! let sample = bitbucket.sample("push").expect("a built-in sample");
+//! let event = bitbucket.parse_sample(sample)?.events.remove(0);
+//! let rendered = Library::built_in().render(&Context::of(&event), None);
+//! assert_eq!(plain_text(&rendered.message.line), "acme/api main: Ana Ruiz pushed 3 commits");
+//! # Ok::<(), Rejection>(())
+//! ```
 
 pub mod chat;
 pub mod cli;

@@ -33,7 +33,7 @@ pub use unaddressed::Unaddressed;
 ///
 /// For example, a chat that writes the line of each message to standard output:
 ///
-/// ```ignore
+/// ```
 /// use async_trait::async_trait;
 /// use hookbell::chat::{Body, Chat, Outcome, Pace, Receipt, Sent};
 /// use hookbell::event::DeliveryId;

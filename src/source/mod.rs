@@ -23,6 +23,29 @@ use crate::routing::pattern::Patterns;
 use addresses::Published;
 
 /// Webhook protocol of a code host.
+///
+/// For example, a source that requires a signature:
+///
+/// ```
+/// use hookbell::routing::pattern::Patterns;
+/// use hookbell::source::{PROVIDERS, SourceSettings};
+///
+/// let bitbucket = &PROVIDERS[0];
+/// let secrets = vec!["correct horse battery staple".to_owned().into()];
+/// let source = (bitbucket.build)(SourceSettings {
+///     secrets: secrets.clone(),
+///     unsigned: false,
+///     bots: Patterns::default(),
+/// });
+/// let body = bitbucket.sample("push").expect("a built-in sample").body;
+/// let mut headers = (bitbucket.headers)("repo:push", "b6c4b3f2");
+/// assert!(source.verify(&headers, body.as_bytes()).is_err());
+/// let (name, signature) = (bitbucket.sign)(&secrets[0], body.as_bytes());
+/// headers.insert(name, signature.parse().expect("a header value"));
+/// assert!(source.verify(&headers, body.as_bytes()).is_ok());
+/// assert_eq!(source.parse(&headers, body.as_bytes())?.events.len(), 1);
+/// # Ok::<(), hookbell::source::Rejection>(())
+/// ```
 pub trait Source: Send + Sync {
     /// Returns the maximum size of a body in bytes.
     fn max_body(&self) -> usize;

@@ -40,6 +40,41 @@ pub fn moment(at: Millis) -> jiff::Timestamp {
 }
 
 /// Durable store: operations of the service, and queries and operations for operators ([`history`]).
+///
+/// For example, a request that the host sends twice is stored once:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use hookbell::event::RequestId;
+/// use hookbell::store::sqlite::SqliteStore;
+/// use hookbell::store::{Accepted, Decided, NewRequest, Store, StoreError, now};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), StoreError> {
+/// # let directory = tempfile::tempdir().expect("a temporary directory");
+/// # let path = directory.path().join("hookbell.db");
+/// let store = SqliteStore::open(&path)?;
+/// let request = Arc::new(NewRequest {
+///     id: RequestId::fresh(),
+///     source: "bitbucket".into(),
+///     hook: None,
+///     key: Some("b6c4b3f2".to_owned()),
+///     received_at: now(),
+///     headers: serde_json::json!({}),
+///     body: "{}".into(),
+///     subjects: vec![],
+/// });
+/// let decided = Decided { receipt: "{}".to_owned(), ..Decided::default() };
+/// let accept = || store.accept(request.clone(), Box::new({
+///     let decided = decided.clone();
+///     move |_| decided.clone()
+/// }));
+/// assert!(matches!(accept().await?, Accepted::Stored { .. }));
+/// assert!(matches!(accept().await?, Accepted::Duplicate { .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Accepts a request: atomic, durable (it survives a power cut), and aware of duplicates.
