@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventId, RequestId, SourceName, Summary};
 use crate::routing::{Decision, Explanation, Router, Subject};
-use crate::store::{Millis, WholeDelivery, moment};
+use crate::store::{DeliveryDetail, Millis, timestamp};
 
 /// An event with the explanation of its routing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -40,7 +40,7 @@ pub struct Explained {
     /// Additional remarks.
     pub notes: Vec<String>,
     /// Deliveries of the event, with their attempts.
-    pub deliveries: Vec<WholeDelivery>,
+    pub deliveries: Vec<DeliveryDetail>,
 }
 
 /// Version of the rules that an event is explained by.
@@ -57,7 +57,7 @@ pub enum Rules {
 
 /// Explains the routing of an event that a source receives at this time, in milliseconds since 1970.
 pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) -> (Explained, Decision) {
-    let (decision, verdicts) = router.explain(Subject { source, event, at: moment(at) });
+    let (decision, verdicts) = router.explain(Subject { source, event, at: timestamp(at) });
     let summary = Summary::of(&serde_json::to_value(event).unwrap_or_default());
     let explained = Explained {
         id: None,

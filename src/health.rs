@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::store::{Millis, moment};
+use crate::store::{Millis, timestamp};
 
 /// First and maximum pause before a panicked task is restarted.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -154,7 +154,7 @@ impl Health {
             format!("{task} panicked {} times, last {minutes} min ago, and was restarted", panics.count)
         });
         let config = locked(&self.0.config).as_ref().map(|ConfigFailure { errors, since, in_use }| {
-            format!("the configuration has been invalid since {}; {in_use}: {errors}", moment(*since))
+            format!("the configuration has been invalid since {}; {in_use}: {errors}", timestamp(*since))
         });
         store.into_iter().chain(config).chain(recent).collect()
     }

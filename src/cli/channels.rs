@@ -14,7 +14,7 @@ use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
 use crate::config::{self, Loaded, Secrets, Settings};
 use crate::event::{ChannelName, DeliveryId};
 use crate::message::{Accent, Block, Inline, Message};
-use crate::server::admin::{ChannelStatus, ChannelsAnswer, Openness};
+use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer};
 
 /// Arguments of `hookbell channels`.
 #[derive(Args)]
@@ -88,12 +88,12 @@ impl Channels {
 }
 
 /// Returns the name of a channel state.
-pub(super) fn word(state: Openness) -> &'static str {
+pub(super) fn word(state: ChannelState) -> &'static str {
     match state {
-        Openness::Open => "open",
-        Openness::Closed => "closed",
-        Openness::Paused => "paused",
-        Openness::Parked => "parked",
+        ChannelState::Open => "open",
+        ChannelState::Closed => "closed",
+        ChannelState::Paused => "paused",
+        ChannelState::Parked => "parked",
     }
 }
 
@@ -116,7 +116,7 @@ fn line(status: &ChannelStatus) -> String {
         more.push(format!("{} queued, oldest {}", messages(lane.queued), ago(oldest)));
     }
     if let Some(next) = lane.next_at {
-        more.push(format!("last attempt failed; next attempt at {}", super::shown::moment(next)));
+        more.push(format!("last attempt failed; next attempt at {}", super::shown::timestamp(next)));
     }
     for (n, what) in [(status.parked, "parked"), (status.dead, "dead or suspect"), (status.skipped, "skipped")] {
         if n > 0 {
@@ -126,7 +126,7 @@ fn line(status: &ChannelStatus) -> String {
     if let Some(help) = &lane.help {
         more.push(format!("help: {help}"));
     }
-    if lane.state == Openness::Closed || lane.state == Openness::Paused {
+    if lane.state == ChannelState::Closed || lane.state == ChannelState::Paused {
         more.push(format!("to reopen: hookbell channels reopen {}", status.channel));
     }
     more.iter().fold(line, |line, more| format!("{line}\n    {more}"))

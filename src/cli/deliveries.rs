@@ -8,9 +8,9 @@ use super::Failure;
 use super::caller::Server;
 use super::events::segment;
 use super::print::outln;
-use super::shown::{escaped, in_line, json, moment, more, sanitized_lines, since, states, table};
+use super::shown::{escaped, in_line, json, more, sanitized_lines, since, states, table, timestamp};
 use crate::server::admin::DeliveriesAnswer;
-use crate::store::{SeenDelivery, WholeDelivery};
+use crate::store::{DeliveryDetail, DeliverySummary};
 
 /// Arguments of `hookbell deliveries`.
 #[derive(Args)]
@@ -49,7 +49,7 @@ impl Deliveries {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let caller = self.server.caller(config)?;
         if let Some(id) = &self.id {
-            let whole: WholeDelivery = caller.get(&format!("/api/v1/deliveries/{}", segment(id)), &[])?;
+            let whole: DeliveryDetail = caller.get(&format!("/api/v1/deliveries/{}", segment(id)), &[])?;
             return self.show_one(&whole);
         }
         let query = [
@@ -72,7 +72,7 @@ impl Deliveries {
         Ok(())
     }
 
-    fn show_one(&self, whole: &WholeDelivery) -> Result<(), Failure> {
+    fn show_one(&self, whole: &DeliveryDetail) -> Result<(), Failure> {
         if self.sent {
             let nothing = || Failure::Failed(format!("nothing was sent for delivery `{}` yet", whole.delivery.id));
             let sent = whole.sent.as_deref().ok_or_else(nothing)?;
@@ -89,11 +89,11 @@ impl Deliveries {
 }
 
 /// Formats a delivery as a table row.
-fn cells(delivery: &SeenDelivery) -> [String; 9] {
+fn cells(delivery: &DeliverySummary) -> [String; 9] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let further = if delivery.more > 0 { format!(" and {} more", delivery.more) } else { String::new() };
     [
-        moment(delivery.created_at),
+        timestamp(delivery.created_at),
         delivery.id.to_string(),
         delivery.state.as_str().to_owned(),
         if delivery.channel.as_str().is_empty() { "-".to_owned() } else { delivery.channel.to_string() },
@@ -106,11 +106,11 @@ fn cells(delivery: &SeenDelivery) -> [String; 9] {
 }
 
 /// Formats a delivery as one line.
-pub(super) fn line(delivery: &SeenDelivery) -> String {
+pub(super) fn line(delivery: &DeliverySummary) -> String {
     let repository = delivery.repository.as_deref().unwrap_or("-");
     let mut line = format!(
         "{}  {}  {:<9}  {}  {}  {repository}",
-        moment(delivery.created_at),
+        timestamp(delivery.created_at),
         delivery.id,
         delivery.state.as_str(),
         delivery.channel,
@@ -123,7 +123,7 @@ pub(super) fn line(delivery: &SeenDelivery) -> String {
 }
 
 /// Returns the reason why a delivery did not succeed, or not as intended.
-fn why(delivery: &SeenDelivery) -> Option<String> {
+fn why(delivery: &DeliverySummary) -> Option<String> {
     let last = || {
         let outcome = delivery.outcome.as_deref()?;
         if ["delivered", "accepted"].contains(&outcome) {
@@ -136,13 +136,13 @@ fn why(delivery: &SeenDelivery) -> Option<String> {
     delivery.reason.clone().or_else(last).or_else(template)
 }
 
-fn page(whole: &WholeDelivery) -> String {
+fn page(whole: &DeliveryDetail) -> String {
     let delivery = &whole.delivery;
     let mut page = format!("{}  {}\n", delivery.id, delivery.state.as_str());
     let mut row = |name: &str, value: &str| page.push_str(&format!("  {name:<9} {}\n", in_line(value)));
     row("event", &format!("{}  {}  {}", delivery.event, delivery.kind, delivery.repository.as_deref().unwrap_or("-")));
     row("channel", &format!("{}, by route `{}`", delivery.channel, delivery.route));
-    row("created", &moment(delivery.created_at));
+    row("created", &timestamp(delivery.created_at));
     if let Some(original) = &delivery.replay_of {
         row("replay of", original.as_str());
     }
@@ -157,7 +157,7 @@ fn page(whole: &WholeDelivery) -> String {
         let node = attempt.node.as_deref().map(|node| format!("  by {node}")).unwrap_or_default();
         row(
             &format!("attempt {}", attempt.n),
-            &format!("{}  {} ms  {}{response}{node}", moment(attempt.at), attempt.duration_ms, attempt.outcome),
+            &format!("{}  {} ms  {}{response}{node}", timestamp(attempt.at), attempt.duration_ms, attempt.outcome),
         );
     }
     match &whole.sent {

@@ -9,7 +9,7 @@ use super::print::outln;
 use super::shown::{ago, sanitized_lines};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
-use crate::server::admin::{ChannelsAnswer, Openness, SourceStatus, SourcesAnswer, token_path};
+use crate::server::admin::{ChannelState, ChannelsAnswer, SourceStatus, SourcesAnswer, token_path};
 use crate::store::{Millis, sqlite};
 
 /// Arguments of `hookbell doctor`.
@@ -55,7 +55,7 @@ impl Doctor {
                         );
                         let reason =
                             status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                        let fine = status.lane.state == Openness::Open && status.lane.next_at.is_none();
+                        let fine = status.lane.state == ChannelState::Open && status.lane.next_at.is_none();
                         Finding("channel", if fine { Ok(text) } else { Err(format!("{text}{reason}")) })
                     },
                 )))

@@ -6,11 +6,11 @@ use clap::Args;
 
 use super::caller::Server;
 use super::print::outln;
-use super::shown::{escaped, in_line, json, moment, more, rows, since, states, table};
+use super::shown::{escaped, in_line, json, more, rows, since, states, table, timestamp};
 use super::{Failure, deliveries};
 use crate::server::Misdirected;
 use crate::server::admin::{EventAnswer, EventsAnswer, RejectedAnswer};
-use crate::store::{RejectedRequest, SeenEvent};
+use crate::store::{EventSummary, RejectedRequest};
 
 /// Arguments of `hookbell events`.
 #[derive(Args)]
@@ -101,7 +101,7 @@ impl Events {
         let title = event.summary.title.as_deref().map(|title| format!("  {title}")).unwrap_or_default();
         let by = event.summary.actor.as_deref().map(|actor| format!("  by {actor}")).unwrap_or_default();
         let repository = event.repository.as_deref().unwrap_or("-");
-        let (at, id, kind) = (moment(event.at), &event.id, &event.kind);
+        let (at, id, kind) = (timestamp(event.at), &event.id, &event.kind);
         outln!("{}", in_line(&format!("{at}  {id}  {kind}  {repository}{title}{by}  → {}", went(event))));
         outln!("{}", escaped(&serde_json::to_string_pretty(&answer.json).unwrap_or_default()));
         for delivery in &answer.deliveries {
@@ -118,20 +118,20 @@ pub(super) fn segment(text: &str) -> String {
 fn rejection(refused: &RejectedRequest) -> String {
     let client = refused.client.as_deref().unwrap_or("unknown address");
     let key = refused.key.as_deref().unwrap_or("no event key");
-    in_line(&format!("{}  {}  {client}  {key}  {}", moment(refused.at), refused.source, refused.reason))
+    in_line(&format!("{}  {}  {client}  {key}  {}", timestamp(refused.at), refused.source, refused.reason))
 }
 
 fn misdirected(request: &Misdirected) -> String {
     let client = request.client.as_deref().unwrap_or("unknown address");
-    let (at, method, path) = (moment(request.at), &request.method, &request.path);
+    let (at, method, path) = (timestamp(request.at), &request.method, &request.path);
     in_line(&format!("{at}  {client}  {method} {path}  {}", request.reason))
 }
 
 /// Formats an event as a table row.
-fn cells(seen: &SeenEvent) -> [String; 7] {
+fn cells(seen: &EventSummary) -> [String; 7] {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     [
-        moment(seen.at),
+        timestamp(seen.at),
         seen.id.to_string(),
         seen.kind.clone(),
         or_none(&seen.repository),
@@ -142,7 +142,7 @@ fn cells(seen: &SeenEvent) -> [String; 7] {
 }
 
 /// Returns the channels that an event was routed to, or the reason why it was not routed.
-fn went(seen: &SeenEvent) -> String {
+fn went(seen: &EventSummary) -> String {
     let went = seen.decision["targets"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
     let went: Vec<_> = went.collect();
     let why = seen.decision["suppressed"].as_str().map(ToOwned::to_owned);

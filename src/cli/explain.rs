@@ -9,7 +9,7 @@ use clap::Args;
 use super::caller::Server;
 use super::input::{named_provider, parsed};
 use super::print::{errln, outln};
-use super::shown::{ago, in_line, json, moment, sanitized_lines};
+use super::shown::{ago, in_line, json, sanitized_lines, timestamp};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
 use crate::event::SourceName;
@@ -18,7 +18,7 @@ use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
 use crate::server::admin::ExplainAnswer;
 use crate::source::PROVIDERS;
-use crate::store::{WholeDelivery, now};
+use crate::store::{DeliveryDetail, now};
 
 /// Arguments of `hookbell explain`.
 #[derive(Args)]
@@ -154,7 +154,7 @@ impl Tree {
         let host = format!("event key {}", event.key);
         let came = match (&event.id, &event.request) {
             (Some(id), Some(request)) => {
-                format!("{id} in {request}, source `{}`, {} ({})", event.source, moment(event.at), ago(event.at))
+                format!("{id} in {request}, source `{}`, {} ({})", event.source, timestamp(event.at), ago(event.at))
             }
             _ => format!("as if received now from source `{}`", event.source),
         };
@@ -220,7 +220,7 @@ impl Tree {
         }
     }
 
-    fn delivery(&self, whole: &WholeDelivery) -> Branch {
+    fn delivery(&self, whole: &DeliveryDetail) -> Branch {
         let delivery = &whole.delivery;
         let state = delivery.state.as_str();
         let is_fine = ["delivered", "accepted"].contains(&state);
@@ -241,7 +241,7 @@ impl Tree {
                 let response =
                     attempt.response.as_deref().map(|response| format!(", response: {response}")).unwrap_or_default();
                 let (n, at, duration_ms, outcome) =
-                    (attempt.n, moment(attempt.at), attempt.duration_ms, &attempt.outcome);
+                    (attempt.n, timestamp(attempt.at), attempt.duration_ms, &attempt.outcome);
                 leaf(in_line(&format!("attempt {n}  {at}  {outcome} after {duration_ms} ms{status}{response}")))
             })
             .collect();

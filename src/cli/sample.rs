@@ -109,21 +109,21 @@ fn unique(body: &str) -> String {
 
 /// Timestamps in bodies.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
-static MOMENT: LazyLock<Regex> =
+static TIMESTAMP: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00").expect("a valid pattern"));
 
 /// Moves all timestamps of a body to the present and keeps their order. Hookbell ignores states that are older than the
 /// known ones.
 fn as_of_now(body: &str) -> String {
-    let moments = MOMENT.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
+    let moments = TIMESTAMP.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
     let (Some(last), now) = (moments.max(), Timestamp::now()) else { return body.to_owned() };
-    let moved = |moment: &Captures<'_>| {
+    let moved = |timestamp: &Captures<'_>| {
         // Differences are scaled: one second becomes one microsecond.
-        let before = |moment: Timestamp| SignedDuration::from_micros(last.duration_since(moment).as_secs());
-        let moved = moment[0].parse::<Timestamp>().and_then(|moment| now.checked_sub(before(moment)));
-        moved.map_or_else(|_| moment[0].to_owned(), |moment| format!("{moment:.6}").replace('Z', "+00:00"))
+        let before = |timestamp: Timestamp| SignedDuration::from_micros(last.duration_since(timestamp).as_secs());
+        let moved = timestamp[0].parse::<Timestamp>().and_then(|timestamp| now.checked_sub(before(timestamp)));
+        moved.map_or_else(|_| timestamp[0].to_owned(), |timestamp| format!("{timestamp:.6}").replace('Z', "+00:00"))
     };
-    MOMENT.replace_all(body, moved).into_owned()
+    TIMESTAMP.replace_all(body, moved).into_owned()
 }
 
 /// Formats the routing of one event in a receipt.
@@ -243,8 +243,8 @@ mod tests {
         let body = r#"{"created_on":"2026-11-20T14:09:02.100000+00:00","updated_on":"2026-11-20T14:13:27.800000+00:00",
                        "date":"2026-11-20T14:07:12+00:00","text":"2026"}"#;
         let moved: Value = serde_json::from_str(&as_of_now(body)).unwrap();
-        let moment = |key: &str| moved[key].as_str().unwrap().parse::<Timestamp>().unwrap();
-        let (created, updated) = (moment("created_on"), moment("updated_on"));
+        let timestamp = |key: &str| moved[key].as_str().unwrap().parse::<Timestamp>().unwrap();
+        let (created, updated) = (timestamp("created_on"), timestamp("updated_on"));
         assert_eq!(updated.duration_since(created), SignedDuration::from_micros(265));
         assert!(Timestamp::now().duration_since(updated) < SignedDuration::from_secs(60));
         assert_eq!((&moved["date"], &moved["text"]), (&Value::from("2026-11-20T14:07:12+00:00"), &Value::from("2026")));

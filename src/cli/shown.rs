@@ -28,11 +28,11 @@ fn zone() -> TimeZone {
 }
 
 /// Formats a timestamp in seconds, with its offset: `2026-11-24T09:00:00+01:00`.
-pub(super) fn moment(at: Millis) -> String {
-    moment_in(at, zone())
+pub(super) fn timestamp(at: Millis) -> String {
+    timestamp_in(at, zone())
 }
 
-fn moment_in(at: Millis, zone: TimeZone) -> String {
+fn timestamp_in(at: Millis, zone: TimeZone) -> String {
     let Ok(second) = Timestamp::from_second(at.div_euclid(1000)) else { return at.to_string() };
     let zoned = second.to_zoned_datetime(zone);
     let offset = if zoned.offset().is_zero() { "Z" } else { "%:z" };
@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn times_are_shown_with_their_offset() {
         let at = "2026-11-24T09:30:00Z".parse::<Timestamp>().unwrap().as_millisecond();
-        assert_eq!(moment_in(at, TimeZone::get("Europe/Berlin").unwrap()), "2026-11-24T10:30:00+01:00");
-        assert_eq!(moment_in(at, TimeZone::get("America/St_Johns").unwrap()), "2026-11-24T06:00:00-03:30");
-        assert_eq!(moment_in(at, TimeZone::UTC), "2026-11-24T09:30:00Z");
+        assert_eq!(timestamp_in(at, TimeZone::get("Europe/Berlin").unwrap()), "2026-11-24T10:30:00+01:00");
+        assert_eq!(timestamp_in(at, TimeZone::get("America/St_Johns").unwrap()), "2026-11-24T06:00:00-03:30");
+        assert_eq!(timestamp_in(at, TimeZone::UTC), "2026-11-24T09:30:00Z");
     }
 }

@@ -21,7 +21,7 @@ use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
 use crate::problem::{Place, Problem, SourceFile, nearest};
 use crate::routing::{Decision, Explanation, RouteTarget, Subject};
-use crate::store::{moment, now};
+use crate::store::{now, timestamp};
 use crate::template::Context;
 
 /// Suffix of test files that are found automatically.
@@ -224,7 +224,7 @@ impl Trial<'_> {
         for event in events {
             let event = self.changed(test, event)?;
             wrong.extend(self.foreign(&source, &event));
-            let at = moment(now());
+            let at = timestamp(now());
             let (decision, said) = self.settings.router.explain(Subject { source: &source, event: &event, at });
             for send in decision.sends.iter().filter(|send| test.message.contains_key(send.channel.as_str())) {
                 let text = self.text(&event, send);

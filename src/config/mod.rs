@@ -31,7 +31,7 @@ use crate::routing::Router;
 use crate::routing::pattern::Patterns;
 use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
-use crate::store::{Keep, Lane};
+use crate::store::{Lane, Retention};
 use crate::template::Library;
 
 pub use files::Watched;
@@ -50,7 +50,7 @@ pub struct Settings {
     /// Path of the SQLite file.
     pub store: PathBuf,
     /// Retention periods of the store.
-    pub keep: Keep,
+    pub keep: Retention,
     /// Retries and alerts.
     pub delivery: DeliverySettings,
     /// `[sources.NAME]`.

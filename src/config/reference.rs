@@ -50,7 +50,7 @@ pub enum Shape {
     /// A number per time unit: `5/s`.
     Pace,
     /// A date or a time.
-    Moment,
+    DateTime,
     /// A secret: a string, or a table with its location.
     Secret,
     /// A secret or a list of secrets.
@@ -73,7 +73,7 @@ impl Shape {
             Self::OneOf(all) => all().iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", "),
             Self::Duration => "duration: `30d`, `12h`, `90min`".to_owned(),
             Self::Pace => "pace: `5/s`, `30/min`".to_owned(),
-            Self::Moment => "date or time".to_owned(),
+            Self::DateTime => "date or time".to_owned(),
             Self::Secret => "secret".to_owned(),
             Self::Secrets => "secret or list of secrets".to_owned(),
             Self::Patterns => "pattern or list of patterns".to_owned(),
@@ -93,7 +93,7 @@ impl Shape {
             Self::Duration => json!({ "type": "string", "pattern": "^\\s*[0-9]+\\s*(d|h|min)$" }),
             Self::Pace => json!({ "type": "string", "pattern": "^\\s*[0-9]+\\s*/\\s*(s|m|min|h)\\s*$" }),
             // Validators represent TOML dates as strings or in other ways.
-            Self::Moment => json!({}),
+            Self::DateTime => json!({}),
             Self::Secret => json!({ "$ref": "#/$defs/secret" }),
             Self::Secrets => list_of(json!({ "$ref": "#/$defs/secret" })),
             Self::Patterns => list_of(json!({ "type": ["string", "boolean"], "minLength": 1 })),
@@ -152,7 +152,7 @@ const ENABLED: (&str, Shape, &str, &str) =
 
 /// All tables, in the order of the documentation.
 pub fn tables() -> Vec<Table> {
-    use Shape::{Accept, Duration, Flag, Matchers, Moment, OneOf, Pace, Secret, Secrets, Text, Texts};
+    use Shape::{Accept, DateTime, Duration, Flag, Matchers, OneOf, Pace, Secret, Secrets, Text, Texts};
     let enabled = || entry(ENABLED.0, ENABLED.1, ENABLED.2, ENABLED.3);
     let table = |name, about, keys| Table { name, is_list: false, about, keys };
     let list = |name, about, keys| Table { name, is_list: true, about, keys };
@@ -288,7 +288,7 @@ pub fn tables() -> Vec<Table> {
             with_matchers(vec![
                 entry("name", Text, "its number", "name in responses and in `explain`"),
                 entry("channels", Texts, "all", "channels to mute; other channels still get the event"),
-                entry("until", Moment, "never", "end of the mute: a date (00:00 UTC), or a time with a UTC offset"),
+                entry("until", DateTime, "never", "end of the mute: a date (00:00 UTC), or a time with a UTC offset"),
                 enabled(),
             ]),
         ),

@@ -143,7 +143,7 @@ impl<'a> Section<'a> {
     }
 
     /// A date or a time, as written in the file.
-    pub(super) fn moment(&mut self, key: &'static str) -> Option<Taken<String>> {
+    pub(super) fn timestamp(&mut self, key: &'static str) -> Option<Taken<String>> {
         self.scalar(key, "a date or a time", |value| match value {
             // figment represents TOML dates as this dictionary.
             Value::Dict(_, date) => date.get("$__toml_private_datetime")?.as_str().map(ToOwned::to_owned),

@@ -16,7 +16,7 @@ use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store, StoreError, moment,
+    Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store, StoreError, timestamp,
 };
 
 /// Source of alerts. No configured source can have this name, because it contains a space.
@@ -199,7 +199,7 @@ impl Alert {
     pub(crate) fn config_rejected(errors: &str, in_use: &str, since: Millis) -> Self {
         let title = format!("The changed configuration was rejected: {in_use}");
         let help = "to list all errors, run: hookbell check; fix and save the file to reload it";
-        let response = format!("{errors}\nsince {}", moment(since));
+        let response = format!("{errors}\nsince {}", timestamp(since));
         // Report each outage, and each change of the errors during an outage.
         let cause = Cause::Once(format!("config {since} {errors}"));
         let alert = Self::general(title, response, help, cause);

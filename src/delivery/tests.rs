@@ -184,8 +184,8 @@ impl Store for Patient {
         let lane = lane.clone();
         wait_for!(self.set_lane(&lane, state))
     }
-    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
-        wait_for!(self.forget(keep, now))
+    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError> {
+        wait_for!(self.prune(keep, now))
     }
     async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
         wait_for!(self.refuse(refused))
@@ -199,13 +199,13 @@ impl Store for Patient {
     async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError> {
         wait_for!(self.count_deliveries(filter))
     }
-    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
+    async fn events(&self, filter: Filter) -> Result<Vec<EventSummary>, StoreError> {
         wait_for!(self.events(filter))
     }
-    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError> {
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<DeliverySummary>, StoreError> {
         wait_for!(self.deliveries(filter))
     }
-    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError> {
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
         let id = id.clone();
         wait_for!(self.delivery(&id))
     }

@@ -27,13 +27,13 @@ struct BuildMemory {
 
 /// Start time of a run and time of its state. Slow runs end after fast ones that started later. A run that is repeated
 /// for the same commit keeps its first start time.
-type Moment = (Millis, Millis);
+type BuildTime = (Millis, Millis);
 
 /// Runs on a branch.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Runs {
     /// Newest run that passed.
-    passed: Option<Moment>,
+    passed: Option<BuildTime>,
     /// Latest failures since then.
     failed: Vec<Failure>,
     /// Number of failures before those in `failed`.
@@ -51,7 +51,7 @@ struct Last {
 /// Run that failed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Failure {
-    at: Moment,
+    at: BuildTime,
     /// Hashes of the commit, of the key, and of the run.
     commit: String,
     key: String,
@@ -60,13 +60,13 @@ struct Failure {
 
 /// Run that ended.
 struct Ended {
-    at: Moment,
+    at: BuildTime,
     commit: String,
     key: String,
 }
 
 impl Runs {
-    fn newest(&self) -> Moment {
+    fn newest(&self) -> BuildTime {
         let failed = self.failed.iter().map(|failure| failure.at).max();
         self.passed.max(failed).unwrap_or_default()
     }
@@ -177,8 +177,8 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         BuildState::Running | BuildState::Stopped => {}
     }
     known.last.insert(this, Last { state, url, at });
-    forget(&mut known.branches, Runs::newest);
-    forget(&mut known.last, |last| last.at);
+    prune(&mut known.branches, Runs::newest);
+    prune(&mut known.last, |last| last.at);
     // A series with very many branches keeps those with the latest runs.
     while known.branches.len() > 1 && is_too_large(&known) {
         forget_oldest(&mut known.branches, Runs::newest);
@@ -189,7 +189,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
 }
 
 /// Deletes the oldest entries, down to [`KEPT`].
-fn forget<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
+fn prune<T, M: Ord>(states: &mut BTreeMap<String, T>, at: impl Fn(&T) -> M) {
     while states.len() > KEPT {
         forget_oldest(states, &at);
     }

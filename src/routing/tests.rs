@@ -349,7 +349,7 @@ fn a_mute_ends_at_its_moment_and_may_be_of_some_channels() {
     let router = Router::new(vec![route("all", &["one", "two"], all)], vec![mute], HashMap::new());
     let source = SourceName::from("bitbucket");
     let (event, at) = (push("main"), |text: &str| text.parse().unwrap());
-    let decided = |moment: &str| router.decide(Subject { source: &source, event: &event, at: at(moment) });
+    let decided = |timestamp: &str| router.decide(Subject { source: &source, event: &event, at: at(timestamp) });
     let before = decided("2026-11-30T23:59:59Z");
     assert_eq!(channels(&before), [("two", "all")]);
     assert_eq!(before.held[0].reason, "muted by `the move`");

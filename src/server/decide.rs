@@ -12,7 +12,7 @@ use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{DeliveryId, Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
-use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, RouteLater, RoutedLater, moment};
+use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, RouteLater, RoutedLater, timestamp};
 
 /// Receipt text of an event that arrives while the routing configuration is invalid.
 const PENDING_ROUTING: &str =
@@ -85,7 +85,7 @@ impl Incoming {
                 push.pull_request = None;
             }
             let pending_routing = (settings.is_routing_invalid && suppressed.is_none()).then_some(PENDING_ROUTING);
-            let at = moment(self.received_at);
+            let at = timestamp(self.received_at);
             let decision = match suppressed {
                 Some(why) => Decision::suppressed(why),
                 None => settings.router.decide(Subject { source: &self.source, event: &event, at }),
@@ -169,7 +169,7 @@ pub(super) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLate
         routed.fetch_add(1, Ordering::Relaxed);
         let (kind, decision) = match serde_json::from_value::<Event>(pending.json) {
             Ok(event) => {
-                let at = moment(pending.received_at);
+                let at = timestamp(pending.received_at);
                 (event.kind, settings.router.decide(Subject { source: &pending.source, event: &event, at }))
             }
             Err(error) => (Kind::Other, Decision::suppressed(format!("the stored event cannot be read: {error}"))),

@@ -134,7 +134,7 @@ pub async fn serve(
     background.spawn(supervise_service(health.clone(), "rejected request log", write_refusals));
     let prune = {
         let (store, live) = (store.clone(), live.clone());
-        move || forget(store.clone(), live.clone(), clock)
+        move || prune(store.clone(), live.clone(), clock)
     };
     background.spawn(supervise_service(health.clone(), "retention", prune));
     let watch = move || crate::clock::watch(clock);
@@ -216,7 +216,7 @@ pub async fn serve_admin(
 const FORGET: Duration = Duration::from_secs(60 * 60);
 
 /// Prunes expired data, immediately and then every hour. Never returns.
-async fn forget(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
+async fn prune(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
     loop {
         let settings = live.now();
         if !settings.is_routing_invalid
@@ -225,7 +225,7 @@ async fn forget(store: Arc<dyn Store>, live: Live, clock: SteadyClock) {
             tracing::warn!(%error, "storing the configuration failed; retrying in an hour");
         }
         loop {
-            match store.forget(settings.keep, clock.for_ages(now())).await {
+            match store.prune(settings.keep, clock.for_ages(now())).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => {

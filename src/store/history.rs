@@ -104,7 +104,7 @@ pub struct Filter {
 
 /// Summary of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SeenEvent {
+pub struct EventSummary {
     /// Id of the event.
     pub id: EventId,
     /// Request that contained the event.
@@ -126,7 +126,7 @@ pub struct SeenEvent {
 
 /// Summary of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SeenDelivery {
+pub struct DeliverySummary {
     /// Id of the delivery.
     pub id: DeliveryId,
     /// Position in the order of all deliveries.
@@ -173,22 +173,22 @@ pub struct SeenDelivery {
 
 /// Delivery with all details.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct WholeDelivery {
+pub struct DeliveryDetail {
     /// Summary of the delivery.
     #[serde(flatten)]
-    pub delivery: SeenDelivery,
+    pub delivery: DeliverySummary,
     /// Further events in the message.
     #[serde(default)]
     pub also: Vec<EventId>,
     /// Attempts, in order.
-    pub attempt_log: Vec<SeenAttempt>,
+    pub attempt_log: Vec<AttemptDetail>,
     /// Last sent body.
     pub sent: Option<String>,
 }
 
 /// Attempt to send a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SeenAttempt {
+pub struct AttemptDetail {
     /// Number of the attempt, starting at 1.
     pub n: u32,
     /// Start time, in milliseconds since 1970.

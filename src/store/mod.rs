@@ -23,7 +23,9 @@ use thiserror::Error;
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 
-pub use history::{COUNTED, Counts, Filter, LaneCounts, SeenAttempt, SeenDelivery, SeenEvent, State, WholeDelivery};
+pub use history::{
+    AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
+};
 
 /// Time in milliseconds since 1970.
 pub type Millis = i64;
@@ -35,7 +37,7 @@ pub fn now() -> Millis {
 }
 
 /// Converts a time to a [`jiff::Timestamp`].
-pub fn moment(at: Millis) -> jiff::Timestamp {
+pub fn timestamp(at: Millis) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at).unwrap_or_default()
 }
 
@@ -132,7 +134,7 @@ pub trait Store: Send + Sync {
 
     /// Deletes some of the expired data, and returns `true` if there is more. Each call is a small step, so that
     /// requests can run in between.
-    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError>;
+    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError>;
 
     /// Records rejected requests; only the last [`MAX_REJECTED`] are kept.
     async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError>;
@@ -147,13 +149,13 @@ pub trait Store: Send + Sync {
     async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError>;
 
     /// Returns the events that match the filter, newest last.
-    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError>;
+    async fn events(&self, filter: Filter) -> Result<Vec<EventSummary>, StoreError>;
 
     /// Returns the deliveries that match the filter, newest last, without their sent bodies.
-    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError>;
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<DeliverySummary>, StoreError>;
 
     /// Returns a delivery with its attempts and its sent body.
-    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError>;
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, StoreError>;
 
     /// Returns the JSON of an event, as templates see it.
     async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
@@ -221,7 +223,7 @@ pub struct RoutedLater {
 
 /// Retention times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct Retention {
     /// Retention of requests, with their events, deliveries and attempts. A delivery that has not ended is kept
     /// regardless of its age.
     pub all: Duration,
@@ -229,7 +231,7 @@ pub struct Keep {
     pub raw: Duration,
 }
 
-impl Default for Keep {
+impl Default for Retention {
     fn default() -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Self { all: days(30), raw: days(7) }

@@ -176,7 +176,7 @@ impl Names<'_> {
 
 /// End of a mute.
 fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
-    let taken = section.moment("until")?;
+    let taken = section.timestamp("until")?;
     // A time needs a UTC offset; a date does not.
     let is_day = taken.value.len() == "2026-12-24".len();
     let day = || {

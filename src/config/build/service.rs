@@ -10,7 +10,7 @@ use super::values::{address, duration, network};
 use crate::config::section::Section;
 use crate::config::{Admin, AdminToken, Listen, Role};
 use crate::problem::Problem;
-use crate::store::Keep;
+use crate::store::Retention;
 
 /// Default address for webhooks.
 pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -40,7 +40,7 @@ impl Builder<'_> {
         Server { listen, admin_listen, trusted_proxies }
     }
 
-    pub(super) fn store(&self, root: &mut Section<'_>) -> (PathBuf, Keep) {
+    pub(super) fn store(&self, root: &mut Section<'_>) -> (PathBuf, Retention) {
         let mut section = root.table("store");
         let url = section.string("url");
         let path = match url.as_ref().map(|url| url.value.strip_prefix("sqlite:")) {
@@ -60,8 +60,8 @@ impl Builder<'_> {
             }
         };
         let path = section.document.directory.join(path);
-        let kept = Keep::default();
-        let keep = Keep {
+        let kept = Retention::default();
+        let keep = Retention {
             all: duration(&mut section, "keep").unwrap_or(kept.all),
             raw: duration(&mut section, "keep_raw").unwrap_or(kept.raw),
         };

@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 use crate::explain::Explained;
 use crate::server::misdirected::Misdirected;
-use crate::store::{Millis, RejectedRequest, SeenDelivery, SeenEvent};
+use crate::store::{DeliverySummary, EventSummary, Millis, RejectedRequest};
 
 /// List of events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventsAnswer {
     /// Matching events, newest last, up to the limit.
-    pub events: Vec<SeenEvent>,
+    pub events: Vec<EventSummary>,
     /// Number of matching events, including those above the limit. Counting stops at 10,001.
     pub total: u64,
 }
@@ -23,11 +23,11 @@ pub struct EventsAnswer {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventAnswer {
     /// Summary of the event.
-    pub event: SeenEvent,
+    pub event: EventSummary,
     /// The event as templates see it. Its schema is printed by `hookbell schema event`.
     pub json: Value,
     /// Deliveries of the event, newest last, at most 1,000.
-    pub deliveries: Vec<SeenDelivery>,
+    pub deliveries: Vec<DeliverySummary>,
 }
 
 /// Routing explanations of events.
@@ -52,7 +52,7 @@ pub struct RejectedAnswer {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveriesAnswer {
     /// Matching deliveries, newest last, up to the limit.
-    pub deliveries: Vec<SeenDelivery>,
+    pub deliveries: Vec<DeliverySummary>,
     /// Number of matching deliveries, including those above the limit. Counting stops at 10,001.
     pub total: u64,
 }
@@ -60,7 +60,7 @@ pub struct DeliveriesAnswer {
 /// State of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Openness {
+pub enum ChannelState {
     /// Messages are sent.
     Open,
     /// The destination no longer accepts messages. They stay queued until an operator reopens the channel.
@@ -79,7 +79,7 @@ pub struct LaneStatus {
     /// Channels that send to this destination.
     pub channels: Vec<ChannelName>,
     /// State of the lane.
-    pub state: Openness,
+    pub state: ChannelState,
     /// Reason for the state: the chat's response, or the reason given by the operator. `null` if the lane is open, or
     /// if the operator gave no reason.
     pub reason: Option<String>,

@@ -9,7 +9,7 @@ use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
 use crate::explain::{Explained, Rules, explain};
 use crate::routing::{Explanation, Router};
-use crate::store::{Filter, SeenEvent};
+use crate::store::{EventSummary, Filter};
 
 /// Maximum number of deliveries listed per event.
 const MAX_DELIVERIES: usize = 100;
@@ -53,7 +53,7 @@ impl AdminService {
         })
     }
 
-    async fn explained(&self, seen: SeenEvent, routers: &mut Routers) -> Result<Explained, AdminError> {
+    async fn explained(&self, seen: EventSummary, routers: &mut Routers) -> Result<Explained, AdminError> {
         let settings = self.live.now();
         let json = self.store.event_json(&seen.id).await?.unwrap_or_default();
         let mut explained = match serde_json::from_value::<Event>(json) {
@@ -73,7 +73,7 @@ impl AdminService {
     async fn by_rules(
         &self,
         event: &Event,
-        seen: &SeenEvent,
+        seen: &EventSummary,
         settings: &Settings,
         routers: &mut Routers,
     ) -> Result<Explained, AdminError> {
@@ -128,7 +128,7 @@ fn is_same(stored: &serde_json::Value, decision: &crate::routing::Decision) -> b
 }
 
 /// Explains an internal alert, which no rule routes.
-fn of_our_own(seen: &SeenEvent) -> Explained {
+fn of_our_own(seen: &EventSummary) -> Explained {
     Explained {
         id: None,
         request: None,

@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use tokio::sync::Mutex;
 
 use super::answer;
-use super::answers::Openness;
+use super::answers::ChannelState;
 use super::service::AdminService;
 use crate::store::now;
 
@@ -61,7 +61,7 @@ impl Metrics {
                         |name: &'static str, value: f64| metrics::gauge!(name, "channel" => channel.clone()).set(value);
                     gauge("hookbell_lane_queued", count(status.lane.queued));
                     gauge("hookbell_lane_oldest_seconds", Duration::from_millis(oldest.unsigned_abs()).as_secs_f64());
-                    gauge("hookbell_lane_open", if status.lane.state == Openness::Open { 1.0 } else { 0.0 });
+                    gauge("hookbell_lane_open", if status.lane.state == ChannelState::Open { 1.0 } else { 0.0 });
                     gauge("hookbell_channel_dead", count(status.dead));
                 }
                 metrics::gauge!("hookbell_parked").set(count(parked));

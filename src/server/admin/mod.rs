@@ -23,8 +23,8 @@ use serde_json::json;
 use super::answer::{self, answer};
 
 pub use answers::{
-    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, ExplainAnswer, LaneStatus,
-    LanesAnswer, LeftOut, Openness, RejectedAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
+    ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer,
+    ExplainAnswer, LaneStatus, LanesAnswer, LeftOut, RejectedAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
 };
 pub use authorizer::{Authorizer, generate_token, token_path};
 pub use metrics::Metrics;

@@ -122,7 +122,7 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     operation!(GET "/api/v1/deliveries" Read "List deliveries, newest last"
         DeliveriesQuery => answers::DeliveriesAnswer, |service, _id, asked| service.deliveries(asked.filter()?)),
     operation!(GET "/api/v1/deliveries/:id" Read "Get a delivery with its attempts and the message sent"
-        Nothing => crate::store::WholeDelivery, |service, id, _asked| service.delivery(id.into())),
+        Nothing => crate::store::DeliveryDetail, |service, id, _asked| service.delivery(id.into())),
     operation!(GET "/api/v1/channels" Read "List channels with their state and queued messages"
         Nothing => answers::ChannelsAnswer, |service, _id, _asked| service.channels()),
     operation!(GET "/api/v1/sources" Read "List sources with the last use of their secrets"
@@ -286,7 +286,7 @@ fn kinds(name: Option<String>) -> Result<Vec<String>, AdminError> {
     Ok(kinds)
 }
 
-fn moment(asked: Option<i64>) -> Result<Option<i64>, AdminError> {
+fn timestamp(asked: Option<i64>) -> Result<Option<i64>, AdminError> {
     match asked {
         Some(at) if !(0..=MAX_TIME).contains(&at) => {
             Err(AdminError::Input("`since` must be in milliseconds since 1970, before the year 2100".to_owned()))
@@ -341,7 +341,7 @@ impl EventsQuery {
             channel: self.channel.map(ChannelName::from),
             state: self.state,
             request_key: self.request_key,
-            since: moment(self.since)?,
+            since: timestamp(self.since)?,
             limit: limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })
@@ -386,7 +386,7 @@ impl DeliveriesQuery {
             event: self.event.map(EventId::from),
             channel: self.channel.map(ChannelName::from),
             state: self.state,
-            since: moment(self.since)?,
+            since: timestamp(self.since)?,
             before: self.before,
             limit: limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
@@ -455,7 +455,7 @@ impl Selection {
             channel: self.channel.as_deref().map(ChannelName::from),
             state: self.state,
             repository: self.repository.clone(),
-            since: moment(self.since)?,
+            since: timestamp(self.since)?,
             limit: limit(most, MAX_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::answers::{
-    ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, LaneStatus, LanesAnswer,
-    LeftOut, Openness, RejectedAnswer, ReplayAnswer, Replayed, SourceStatus, SourcesAnswer,
+    ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer, LaneStatus,
+    LanesAnswer, LeftOut, RejectedAnswer, ReplayAnswer, Replayed, SourceStatus, SourcesAnswer,
 };
 use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
@@ -22,8 +22,8 @@ use crate::server::misdirected::MisdirectedList;
 use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
 use crate::server::secret_uses::SecretUses;
 use crate::store::{
-    Counts, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, SeenDelivery, State, Store, StoreError,
-    WholeDelivery, joined, moment, now,
+    Counts, DeliveryDetail, DeliverySummary, Filter, Lane, LaneCounts, LaneState, Millis, NewDelivery, State, Store,
+    StoreError, joined, now, timestamp,
 };
 
 /// Serves admin operations on the store, the configuration and, if the service runs, the lanes' tasks.
@@ -144,7 +144,7 @@ impl AdminService {
         Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await?, total })
     }
 
-    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<WholeDelivery, AdminError> {
+    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<DeliveryDetail, AdminError> {
         let unknown = || AdminError::Unknown(format!("unknown delivery `{}`", shown(id.as_str())));
         self.store.delivery(&id).await?.ok_or_else(unknown)
     }
@@ -278,7 +278,7 @@ impl AdminService {
     }
 
     /// Returns the further events that a delivery's message is about.
-    async fn further_events(&self, delivery: &SeenDelivery) -> Result<Vec<EventId>, AdminError> {
+    async fn further_events(&self, delivery: &DeliverySummary) -> Result<Vec<EventId>, AdminError> {
         if delivery.more == 0 {
             return Ok(vec![]);
         }
@@ -334,7 +334,8 @@ impl AdminService {
             there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
         };
         let settings = self.live.now();
-        let mut decision = settings.router.decide(Subject { source: &seen.source, event: &event, at: moment(now()) });
+        let mut decision =
+            settings.router.decide(Subject { source: &seen.source, event: &event, at: timestamp(now()) });
         decision.sends.retain(|send| !has(&send.channel));
         let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
@@ -368,7 +369,7 @@ impl AdminService {
     }
 
     /// Returns the selected deliveries, and the ids that select none. The id of an event selects its deliveries.
-    async fn selected(&self, filter: Filter) -> Result<(Vec<SeenDelivery>, Vec<LeftOut>), AdminError> {
+    async fn selected(&self, filter: Filter) -> Result<(Vec<DeliverySummary>, Vec<LeftOut>), AdminError> {
         let Named { events, deliveries } = self.named(&filter.ids).await?;
         let (mut found, mut left) = (vec![], vec![]);
         if !deliveries.is_empty() || events.is_empty() {
@@ -432,7 +433,7 @@ impl AdminService {
             None => {
                 let reason = Some("the channel is not in the configuration".to_owned());
                 let lane = Lane(String::new());
-                LaneStatus { state: Openness::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
+                LaneStatus { state: ChannelState::Parked, reason, ..status(&lane, vec![], &LaneCounts::default()) }
             }
         };
         ChannelStatus {
@@ -467,7 +468,7 @@ fn once(filter: Filter) -> Filter {
 }
 
 /// Creates a new delivery that repeats another.
-fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
+fn again(delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
     NewDelivery {
         id: DeliveryId::fresh(),
         event: delivery.event.clone(),
@@ -484,9 +485,9 @@ fn again(delivery: &SeenDelivery, lane: &Lane) -> NewDelivery {
 
 fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneStatus {
     let (state, reason, help) = match &counts.state {
-        LaneState::Open => (Openness::Open, None, None),
-        LaneState::Closed { reason, help } => (Openness::Closed, Some(reason.clone()), help.clone()),
-        LaneState::Paused { reason } => (Openness::Paused, reason.clone(), None),
+        LaneState::Open => (ChannelState::Open, None, None),
+        LaneState::Closed { reason, help } => (ChannelState::Closed, Some(reason.clone()), help.clone()),
+        LaneState::Paused { reason } => (ChannelState::Paused, reason.clone(), None),
     };
     LaneStatus {
         lane: lane.0.clone(),

@@ -35,7 +35,7 @@ impl Reader<'_> {
             Some(BuildState::Stopped) => Kind::PipelineStopped,
             Some(BuildState::Running) | None => Kind::Other,
         };
-        let (started, finished) = (moment(&span["startTimeUnixNano"]), moment(&span["endTimeUnixNano"]));
+        let (started, finished) = (timestamp(&span["startTimeUnixNano"]), timestamp(&span["endTimeUnixNano"]));
         let seconds = started
             .zip(finished)
             .and_then(|(started, finished)| u64::try_from(finished.as_second() - started.as_second()).ok());
@@ -85,7 +85,7 @@ fn state(result: &str) -> Option<BuildState> {
 }
 
 /// Reads nanoseconds since 1970, as a number or as a string of digits.
-fn moment(value: &Value) -> Option<Timestamp> {
+fn timestamp(value: &Value) -> Option<Timestamp> {
     Timestamp::from_nanosecond(number(value)?.into()).ok()
 }
 

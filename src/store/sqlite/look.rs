@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::query::{Shared, whole};
 use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::store::{
-    COUNTED, Counts, Filter, Lane, LaneCounts, LaneState, RejectedRequest, SeenAttempt, SeenDelivery, SeenEvent, State,
-    WholeDelivery,
+    AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane, LaneCounts, LaneState,
+    RejectedRequest, State,
 };
 
 /// Returns the last rejected requests, newest last.
@@ -137,7 +137,7 @@ fn from_events(filter: &Filter) -> &'static str {
 }
 
 /// Returns the events that match, newest last.
-pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenEvent>> {
+pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<EventSummary>> {
     let select = format!(
         "SELECT events.id, request, source, received_at, kind, repository, decision, json, same {}",
         from_events(filter)
@@ -145,7 +145,7 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<S
     let mut shared = Shared::default();
     let order = "received_at DESC, request DESC, n DESC";
     where_events(filter).select(db, (&select, order), filter.limit, false, |row| {
-        Ok(SeenEvent {
+        Ok(EventSummary {
             id: row.get::<_, String>(0)?.into(),
             request: row.get::<_, String>(1)?.into(),
             source: row.get::<_, String>(2)?.into(),
@@ -169,7 +169,7 @@ const DELIVERIES: &str =
     LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
 
 /// Returns the deliveries that match, newest last.
-pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<SeenDelivery>> {
+pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<DeliverySummary>> {
     let order = if filter.oldest { "seq" } else { "seq DESC" };
     let mut shared = Shared::default();
     let row = |row: &Row<'_>| delivery_row(db, &mut shared, row);
@@ -212,8 +212,8 @@ fn where_deliveries(filter: &Filter) -> Where {
     all
 }
 
-fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite::Result<SeenDelivery> {
-    Ok(SeenDelivery {
+fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
+    Ok(DeliverySummary {
         id: row.get::<_, String>(0)?.into(),
         seq: row.get(1)?,
         event: row.get::<_, String>(2)?.into(),
@@ -238,7 +238,7 @@ fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite
     })
 }
 
-pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<WholeDelivery>> {
+pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<DeliveryDetail>> {
     let mut select = db.prepare_cached(&format!("{DELIVERIES} WHERE deliveries.id = ?1"))?;
     let Some(delivery) =
         select.query_row([id.as_str()], |row| delivery_row(db, &mut Shared::default(), row)).optional()?
@@ -248,7 +248,7 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
     let sql = "SELECT n, at, duration_ms, outcome, status, response, node FROM attempts WHERE delivery = ?1 ORDER BY n";
     let mut select = db.prepare_cached(sql)?;
     let attempt_log = select.query_map([id.as_str()], |row| {
-        Ok(SeenAttempt {
+        Ok(AttemptDetail {
             n: row.get(0)?,
             at: row.get(1)?,
             duration_ms: row.get(2)?,
@@ -267,7 +267,7 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
     let mut also = db.prepare_cached(also)?;
     let also = also.query_map([id.as_str()], |row| row.get::<_, String>(0).map(EventId::from))?;
     let also = also.collect::<rusqlite::Result<_>>()?;
-    Ok(Some(WholeDelivery { delivery, also, attempt_log, sent }))
+    Ok(Some(DeliveryDetail { delivery, also, attempt_log, sent }))
 }
 
 pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {

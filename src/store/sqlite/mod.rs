@@ -7,9 +7,9 @@
 mod backup;
 mod checkpoint;
 mod files;
-mod forget;
 mod look;
 mod pending_routing;
+mod prune;
 mod query;
 mod schema;
 mod writer;
@@ -25,8 +25,9 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
 use super::{
-    Accepted, Change, Counts, Decide, Delivery, Filter, Finished, Keep, Lane, LaneState, Lease, Millis, NewDelivery,
-    NewRequest, RejectedRequest, RouteLater, SeenDelivery, SeenEvent, Store, StoreError, Turn, WholeDelivery, now,
+    Accepted, Change, Counts, Decide, Delivery, DeliveryDetail, DeliverySummary, EventSummary, Filter, Finished, Lane,
+    LaneState, Lease, Millis, NewDelivery, NewRequest, RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
+    now,
 };
 use crate::event::{ChannelName, DeliveryId, EventId};
 pub use backup::{backup, check};
@@ -210,9 +211,9 @@ impl Store for SqliteStore {
         self.writer.write("open or close a lane", Durability::Power, set).await
     }
 
-    async fn forget(&self, keep: Keep, now: Millis) -> Result<bool, StoreError> {
-        let forget = move |db: &Connection| forget::step(db, keep, now);
-        self.writer.write("delete expired data", Durability::Kill, forget).await
+    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError> {
+        let prune = move |db: &Connection| prune::step(db, keep, now);
+        self.writer.write("delete expired data", Durability::Kill, prune).await
     }
 
     async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
@@ -232,15 +233,15 @@ impl Store for SqliteStore {
         self.read("count deliveries", move |db| look::count_deliveries(db, &filter)).await
     }
 
-    async fn events(&self, filter: Filter) -> Result<Vec<SeenEvent>, StoreError> {
+    async fn events(&self, filter: Filter) -> Result<Vec<EventSummary>, StoreError> {
         self.read("read events", move |db| look::events(db, &filter)).await
     }
 
-    async fn deliveries(&self, filter: Filter) -> Result<Vec<SeenDelivery>, StoreError> {
+    async fn deliveries(&self, filter: Filter) -> Result<Vec<DeliverySummary>, StoreError> {
         self.read("read deliveries", move |db| look::deliveries(db, &filter)).await
     }
 
-    async fn delivery(&self, id: &DeliveryId) -> Result<Option<WholeDelivery>, StoreError> {
+    async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
         let id = id.clone();
         self.read("read a delivery", move |db| look::delivery(db, &id)).await
     }

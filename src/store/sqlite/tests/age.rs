@@ -13,7 +13,7 @@ async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
     }
     lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
-    while f.store.forget(Keep::default(), now()).await.unwrap() {}
+    while f.store.prune(Retention::default(), now()).await.unwrap() {}
     assert_eq!(waiting(&f.store, "a").await, ["queued", "of last week", "new"]);
     assert_eq!(count(&f.store, "requests").await, 3);
     assert_eq!(count(&f.store, "requests WHERE body IS NOT NULL").await, 1, "the body of today");
@@ -31,7 +31,7 @@ async fn forgetting_goes_in_small_steps_to_the_end() {
         f.store.accept(old.into(), says("x", &[])).await.unwrap();
     }
     let mut left = vec![];
-    while f.store.forget(Keep::default(), now()).await.unwrap() {
+    while f.store.prune(Retention::default(), now()).await.unwrap() {
         left.push(count(&f.store, "requests").await);
     }
     assert_eq!(left, [250, 50]);
@@ -51,7 +51,7 @@ async fn bodies_are_remembered_as_long_as_requests_and_other_things_for_longer()
     remember("s/pr:ancient", now() - 200 * DAY).await.unwrap();
     remember("body:s:new", now()).await.unwrap();
     assert_eq!(count(&f.store, "memory").await, 4);
-    f.store.forget(Keep::default(), now()).await.unwrap();
+    f.store.prune(Retention::default(), now()).await.unwrap();
     assert_eq!(count(&f.store, "memory WHERE subject = 's/pr:old'").await, 1);
     assert_eq!(count(&f.store, "memory").await, 2);
 }

@@ -48,8 +48,8 @@ async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
     assert_eq!((pending_routing(&store).await, store.counts().await.unwrap().pending_routing), (4, 4));
     // It is not deleted, although it is old.
-    let keep = Keep { all: Duration::ZERO, raw: Duration::ZERO };
-    while store.forget(keep, now() + MINUTE).await.unwrap() {}
+    let keep = Retention { all: Duration::ZERO, raw: Duration::ZERO };
+    while store.prune(keep, now() + MINUTE).await.unwrap() {}
     assert!(store.route_pending(to_a(), 3).await.unwrap(), "there are more events");
     assert_eq!(waiting(&store, "a").await, ["one", "two"]);
     assert!(!store.route_pending(to_a(), 3).await.unwrap());
@@ -105,7 +105,7 @@ async fn rules_are_kept_as_long_as_what_they_decided() {
     f.store.keep_config("old", "{}", at - 40 * day).await.unwrap();
     f.store.keep_config("used", "{}", at - 40 * day).await.unwrap();
     f.store.keep_config("used", "not what it was", at).await.unwrap();
-    f.store.forget(Keep::default(), at).await.unwrap();
+    f.store.prune(Retention::default(), at).await.unwrap();
     assert_eq!(f.store.config("old").await.unwrap(), None);
     assert_eq!(f.store.config("used").await.unwrap().as_deref(), Some("{}"));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::store::{Keep, Millis};
+use crate::store::{Millis, Retention};
 
 /// Maximum number of rows per step: a fraction of a second of work, between which requests can run.
 const STEP: usize = 200;
@@ -19,29 +19,29 @@ const MEMORY: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 const CONFIGS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Deletes up to [`STEP`] rows of each type, and returns `true` if there may be more.
-pub(super) fn step(db: &Connection, keep: Keep, now: Millis) -> rusqlite::Result<bool> {
+pub(super) fn step(db: &Connection, keep: Retention, now: Millis) -> rusqlite::Result<bool> {
     let before = |age: Duration| now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX));
-    let forget = |sql: &str, before: Millis| db.prepare_cached(sql)?.execute(params![before, STEP]);
-    let bodies = forget(
+    let prune = |sql: &str, before: Millis| db.prepare_cached(sql)?.execute(params![before, STEP]);
+    let bodies = prune(
         "UPDATE requests SET body = NULL WHERE id IN
              (SELECT id FROM requests WHERE body IS NOT NULL AND received_at < ?1 ORDER BY received_at LIMIT ?2)",
         before(keep.raw),
     )?;
-    let dedupe = forget(
+    let dedupe = prune(
         "DELETE FROM dedupe WHERE (source, hook, key) IN
              (SELECT source, hook, key FROM dedupe WHERE received_at < ?1 ORDER BY received_at LIMIT ?2)",
         before(DEDUPE.min(keep.all)),
     )?;
-    let memory = forget(
+    let memory = prune(
         "DELETE FROM memory WHERE subject IN (SELECT subject FROM memory WHERE at < ?1 ORDER BY at LIMIT ?2)",
         before(MEMORY),
     )?;
-    forget(
+    prune(
         "DELETE FROM configs WHERE hash IN (SELECT hash FROM configs WHERE at < ?1 LIMIT ?2)",
         before(keep.all.saturating_add(CONFIGS)),
     )?;
     // A repeated body is recognized as long as its first request is stored.
-    let bodies_seen = forget(
+    let bodies_seen = prune(
         "DELETE FROM memory WHERE subject IN (SELECT subject FROM memory INDEXED BY memory_bodies
              WHERE subject GLOB 'body:*' AND at < ?1 ORDER BY at LIMIT ?2)",
         before(keep.all),
