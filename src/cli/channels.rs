@@ -33,7 +33,7 @@ pub(super) struct Channels {
 enum What {
     /// Post a test message to a channel, and show the response of the chat and how to fix errors
     Test {
-        /// Name of the channel; without it, channels are listed
+        /// Name of the channel; `hookbell channels` lists them
         name: Option<String>,
     },
     /// Pause a channel and those with the same destination; their messages are queued

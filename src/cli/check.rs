@@ -18,7 +18,7 @@ use crate::template::Context;
 /// Arguments of `hookbell check`.
 #[derive(Args)]
 pub(super) struct Check {
-    /// Exit code 1 if there are warnings
+    /// Fail if there are warnings
     #[arg(long)]
     deny_warnings: bool,
 }

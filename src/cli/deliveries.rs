@@ -35,7 +35,7 @@ pub(super) struct Deliveries {
     /// Maximum number of deliveries; the most recent ones are listed
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Sent message only, for one delivery
+    /// Print only the message body of a delivery
     #[arg(long, requires = "id")]
     sent: bool,
     /// JSON output, one object per line
@@ -161,7 +161,7 @@ fn page(whole: &DeliveryDetail) -> String {
         );
     }
     match &whole.sent {
-        Some(sent) => page.push_str(&format!("  sent\n{sent}")),
+        Some(sent) => page.push_str(&format!("  message body\n{sent}")),
         None => page.push_str("  nothing was sent yet"),
     }
     page

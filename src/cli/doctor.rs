@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::caller::Server;
 use super::print::outln;
-use super::shown::{ago, sanitized_lines};
+use super::shown::{ago, sanitized_lines, timestamp};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
-use crate::server::admin::{ChannelState, ChannelsAnswer, SourceStatus, SourcesAnswer, token_path};
+use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer, SourceStatus, SourcesAnswer, token_path};
 use crate::store::{Millis, sqlite};
 
 /// Arguments of `hookbell doctor`.
@@ -35,30 +35,14 @@ impl Doctor {
         });
         match asked {
             Ok((sources, answer)) => {
+                if sources.started.is_none() {
+                    findings.push(Finding("service", Ok("not running; the store was read directly".to_owned())));
+                }
                 findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
                 findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
                 findings.extend(answer.notes.iter().map(|note| Finding("service", Ok(note.clone()))));
-                findings.extend(pending_routing(answer.pending_routing).into_iter().chain(answer.channels.iter().map(
-                    |status| {
-                        let waits = status.lane.oldest.map(|oldest| {
-                            format!(
-                                ", {} queued, oldest {}",
-                                plural(usize::try_from(status.lane.queued).unwrap_or(usize::MAX), "message"),
-                                ago(oldest)
-                            )
-                        });
-                        let text = format!(
-                            "`{}` is {}{}",
-                            status.channel,
-                            super::channels::word(status.lane.state),
-                            waits.unwrap_or_default()
-                        );
-                        let reason =
-                            status.lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-                        let fine = status.lane.state == ChannelState::Open && status.lane.next_at.is_none();
-                        Finding("channel", if fine { Ok(text) } else { Err(format!("{text}{reason}")) })
-                    },
-                )))
+                findings.extend(pending_routing(answer.pending_routing));
+                findings.extend(answer.channels.iter().map(channel));
             }
             Err(failure) => findings.push(Finding("service", Err(failure.text()))),
         }
@@ -72,6 +56,36 @@ impl Doctor {
         }
         if wrong == 0 { Ok(()) } else { Err(Failure::Failed(format!("{} found", plural(wrong, "problem")))) }
     }
+}
+
+/// Reports the state of a channel.
+fn channel(status: &ChannelStatus) -> Finding {
+    let (name, lane) = (&status.channel, &status.lane);
+    let messages = |n: u64| plural(usize::try_from(n).unwrap_or(usize::MAX), "message");
+    let queue = lane.oldest.map(|oldest| format!(", {} queued, oldest {}", messages(lane.queued), ago(oldest)));
+    let queue = queue.unwrap_or_default();
+    let reason = lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    Finding(
+        "channel",
+        match (lane.state, lane.next_at) {
+            (ChannelState::Open, None) => Ok(format!("`{name}` is open{queue}")),
+            (ChannelState::Open, Some(next)) => Err(format!(
+                "`{name}` is failing{queue}, next attempt {}; run `hookbell channels test {name}`",
+                timestamp(next)
+            )),
+            (ChannelState::Closed, _) => {
+                Err(format!("`{name}` is closed{reason}{queue}; then run `hookbell channels reopen {name}`"))
+            }
+            (ChannelState::Paused, _) => {
+                Err(format!("`{name}` is paused{reason}{queue}; to reopen it, run `hookbell channels reopen {name}`"))
+            }
+            (ChannelState::Parked, _) => Err(format!(
+                "`{name}` is not in the configuration, {} parked; add `[channels.{name}]`, or run `hookbell drop --channel \
+             {name} --state parked`",
+                messages(status.parked)
+            )),
+        },
+    )
 }
 
 /// Reports when each secret of a source last verified a request. An unused secret is not a problem: the webhook may not

@@ -65,7 +65,7 @@ impl Events {
             let answer: RejectedAnswer = caller.get("/api/v1/rejected", &[("limit", limit)])?;
             rows(&answer.rejected, self.json, "no rejected requests", rejection);
             if !self.json && !answer.misdirected.is_empty() {
-                outln!("\nrequests that matched no webhook since the service started:");
+                outln!("\nrequests to no known source since the service started:");
             }
             rows(&answer.misdirected, self.json || answer.misdirected.is_empty(), "", misdirected);
         } else {

@@ -251,11 +251,9 @@ impl Tree {
                 .as_ref()
                 .map(|error| leaf(sanitized_lines(&format!("template failed, fell back to the next one: {error}")))),
         );
-        below.extend(
-            whole.sent.as_deref().map(|sent| {
-                leaf(format!("sent, {}\n{}", plural(sent.len(), "byte"), sanitized_lines(sent.trim_end())))
-            }),
-        );
+        below.extend(whole.sent.as_deref().map(|sent| {
+            leaf(format!("message body, {}\n{}", plural(sent.len(), "byte"), sanitized_lines(sent.trim_end())))
+        }));
         Branch(title, below)
     }
 

@@ -52,7 +52,7 @@ struct Arguments {
     )]
     config: PathBuf,
 
-    /// Times in UTC instead of the system's time zone
+    /// Show times in UTC instead of the system's time zone
     #[arg(long, global = true)]
     utc: bool,
 

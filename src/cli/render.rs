@@ -30,8 +30,7 @@ pub(super) struct Render {
     /// Name of a sample, file with a webhook payload, or id of a stored event (`evt_…`)
     #[arg(value_name = "SAMPLE|PAYLOAD|ID")]
     payload: String,
-    /// Chat kind: the output is the exact request body, one per line; for `console`, the terminal output; for `all`,
-    /// the terminal output and then the body for each chat
+    /// Output: a chat's exact request body, `console` for the terminal output, or `all` for both of every chat
     #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name).chain([ALL])))]
     chat: String,
     /// Message style, like `style` of a channel or a route
@@ -46,7 +45,7 @@ pub(super) struct Render {
     /// Template to try first, like `template` of a route
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
-    /// Continuous rendering whenever a template, the configuration or the payload is saved
+    /// Render again whenever a template, the configuration or the payload is saved
     #[arg(long)]
     watch: bool,
     #[command(flatten)]

@@ -33,7 +33,7 @@ struct Which {
     /// Maximum number of deliveries, the oldest first
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Preview of the result, without changes
+    /// Show the result without changing anything
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -42,9 +42,9 @@ struct Which {
 
 impl Which {
     /// Returns the selection as a request body.
-    fn asked(&self) -> Result<Value, Failure> {
+    fn asked(&self, example: &str) -> Result<Value, Failure> {
         if self.ids.is_empty() && self.state.is_none() {
-            return Err(Failure::Usage("missing ids or state: pass ids, or `--state dead --since 2h`".to_owned()));
+            return Err(Failure::Usage(format!("missing ids or `--state`; pass ids, or for example `{example}`")));
         }
         let mut asked = json!({ "dry_run": self.dry_run });
         let mut add = |name: &str, value: Option<Value>| {
@@ -68,13 +68,17 @@ impl Which {
 
     /// Reports the number of selected messages, and those that were left unchanged with the reasons.
     fn ended(&self, count: usize, more: bool, done: [&str; 2], left: &[LeftOut]) -> Result<(), Failure> {
+        if count == 0 && left.is_empty() {
+            errln!("no messages match");
+            return Ok(());
+        }
         let more = if self.dry_run && more { ", and more" } else { "" };
         errln!("{}{more} {}", plural(count, "message"), done[usize::from(self.dry_run)]);
         if left.is_empty() {
             return Ok(());
         }
         let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.reason)).collect();
-        let message = format!("{} left unchanged\n{}", plural(left.len(), "message"), lines.join("\n"));
+        let message = format!("nothing to do for:\n{}", lines.join("\n"));
         Err(Failure::Failed(sanitized_lines(&message)))
     }
 }
@@ -84,14 +88,14 @@ impl Which {
 pub(super) struct Replay {
     #[command(flatten)]
     which: Which,
-    /// Current routes instead of the original channels
+    /// Use the current routes instead of the original channels
     #[arg(long)]
     reroute: bool,
 }
 
 impl Replay {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let asked = self.which.asked()?;
+        let asked = self.which.asked("--state dead --since 2h")?;
         let path = if self.reroute { "/api/v1/deliveries/reroute" } else { "/api/v1/deliveries/replay" };
         let caller = self.which.server.caller(config)?;
         let (mut count, mut left) = (0, vec![]);
@@ -106,7 +110,7 @@ impl Replay {
             count += answer.replayed.len();
             left.extend(answer.left_out);
             if is_last {
-                return self.which.ended(count, answer.more, ["sent again", "would be sent again"], &left);
+                return self.which.ended(count, answer.more, ["queued again", "would be queued again"], &left);
             }
         }
     }
@@ -121,7 +125,7 @@ pub(super) struct DropMessages {
 
 impl DropMessages {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let asked = self.which.asked()?;
+        let asked = self.which.asked("--state queued --channel NAME")?;
         let caller = self.which.server.caller(config)?;
         let (mut count, mut left) = (0, vec![]);
         loop {

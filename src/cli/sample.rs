@@ -150,7 +150,7 @@ fn told(event: &Value) -> String {
         (Some(mute), _) => format!("{kind} → not routed: muted by `{mute}`"),
         (None, false) => format!("{kind} → {}{held}", sends.join("; ")),
         (None, true) => list("near_misses").iter().fold(format!("{kind} → not routed{held}"), |line, near| {
-            format!("{line}\n    route `{}`: {}", text(&near["route"]), text(&near["reason"]))
+            format!("{line}\n    near miss `{}`: {}", text(&near["route"]), text(&near["reason"]))
         }),
     }
 }

@@ -195,11 +195,18 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         }
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
-    let note = if settings.is_routing_invalid { "  (no messages until the configuration is fixed)" } else { "" };
-    errln!("  channels  {}{note}", channels.join(", "));
+    if settings.is_routing_invalid {
+        errln!("  channels  none: no messages are posted until the configuration is fixed");
+    } else {
+        errln!("  channels  {}", channels.join(", "));
+    }
     errln!("  store     {}", settings.store.display());
     errln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // If started by cargo, the program is probably not in the PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
-    errln!("\n{dim}to try it, run in a second terminal:{dim:#} {program} sample send push\n");
+    if settings.is_routing_invalid {
+        errln!("");
+    } else {
+        errln!("\n{dim}to try it, run in a second terminal:{dim:#} {program} sample send push\n");
+    }
 }

@@ -9,7 +9,7 @@ use super::print::{errln, outln};
 use super::{Failure, report};
 use crate::config;
 use crate::problem::{Severity, nearest};
-use crate::template::Library;
+use crate::template::{ALERT, Library, REFS};
 
 /// Arguments of `hookbell templates`.
 #[derive(Subcommand)]
@@ -74,7 +74,12 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
     }
     let by_route = library.overrides().filter(|(name, _, _)| !serving.iter().any(|one| one.template == *name));
     for (name, file, _) in by_route {
-        outln!("{name:width$}  {file}  {dim}for routes with `template = \"{name}\"`{dim:#}");
+        let used = match name {
+            REFS => "for a push that changes several refs".to_owned(),
+            ALERT => "for alerts".to_owned(),
+            name => format!("for routes with `template = \"{name}\"`"),
+        };
+        outln!("{name:width$}  {file}  {dim}{used}{dim:#}");
     }
     for (chat, name, file) in library.of_chats() {
         outln!("{name:width$}  {file}  {dim}on {chat}, instead of the portable template{dim:#}");

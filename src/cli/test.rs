@@ -36,7 +36,7 @@ pub(super) struct Test {
     /// Test files [default: all files `*.test.toml` next to the config file]
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Update of the expected messages in the test files with the actual ones
+    /// Replace the expected messages in the test files with the actual ones
     #[arg(long)]
     update: bool,
     /// JSON output, one object per test

@@ -134,7 +134,8 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
                 // A pattern may match nothing yet.
                 let problem = if is_pattern { Problem::warning } else { Problem::error };
                 let problem = problem(format!("no file matches `{}`", pattern.value), pattern.place);
-                problems.push(problem.help("paths are relative to the config file; `*` matches any text"));
+                let help = if is_pattern { "fix the pattern" } else { "create the file, or fix the path" };
+                problems.push(problem.help(format!("{help}; paths are relative to the config file")));
             }
             Ok(found) => all.extend(found),
             Err((message, help)) => problems.push(Problem::error(message, pattern.place).help(help)),

@@ -169,7 +169,7 @@ pub fn tables() -> Vec<Table> {
                     "include",
                     Texts,
                     "",
-                    "more files with routes, mutes and channels, `routes.d/*.toml`; read before this file's rules",
+                    "more files with routes, mutes and channels, `routes.d/*.toml`; evaluated before this file's rules",
                 ),
                 entry(
                     "templates",
@@ -187,7 +187,7 @@ pub fn tables() -> Vec<Table> {
                     "listen",
                     Text,
                     "127.0.0.1:8080",
-                    "address for webhooks and `/healthz`; `systemd` selects the socket that systemd passes in",
+                    "listen address for webhooks and `/healthz`; `systemd` selects the socket that systemd passes in",
                 ),
                 entry(
                     "admin_listen",
@@ -263,7 +263,11 @@ pub fn tables() -> Vec<Table> {
             "channels.NAME",
             "A destination for messages.",
             vec![
-                required("kind", OneOf(channel_kinds), "the chat; `webhook` posts each event as JSON to a program"),
+                required(
+                    "kind",
+                    OneOf(channel_kinds),
+                    "chat service; `webhook` posts each event as JSON to your own service",
+                ),
                 entry("webhook_url", Secret, "", "required unless `kind` is `console`: the webhook URL from the chat"),
                 entry(
                     "secret",
@@ -284,7 +288,7 @@ pub fn tables() -> Vec<Table> {
         ),
         list(
             "mutes",
-            "Events that are not posted. Mutes are checked before all routes.",
+            "Events that are not posted. Mutes are evaluated before all routes.",
             with_matchers(vec![
                 entry("name", Text, "its number", "name in responses and in `explain`"),
                 entry("channels", Texts, "all", "channels to mute; other channels still get the event"),
@@ -294,13 +298,13 @@ pub fn tables() -> Vec<Table> {
         ),
         list(
             "routes",
-            "Rules that send events to channels. They are read in order; each route that matches adds its channels.",
+            "Rules that send events to channels. They are evaluated in order; each route that matches adds its channels.",
             with_matchers(vec![
                 entry("name", Text, "its number", "name in responses and in `explain`"),
                 required("to", Texts, "the channels; each gets an event once, through the first route that names it"),
                 entry("template", Text, "by event kind", "the template to try first"),
                 entry("style", OneOf(styles), "the channel's", "style of this route's messages"),
-                entry("final", Flag, "false", "if this route matches, later routes are not read"),
+                entry("final", Flag, "false", "if this route matches, later routes are not evaluated"),
                 entry("otherwise", Flag, "false", "matches only if no route above sent the event anywhere"),
                 enabled(),
             ]),

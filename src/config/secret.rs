@@ -119,7 +119,7 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
         "" => Err(("the secret is empty".to_owned(), FORMS).into()),
         short if short.chars().count() < MIN_LENGTH => Err((
             format!("the secret has fewer than {MIN_LENGTH} characters and can be guessed"),
-            "generate one: `openssl rand -hex 32`, or `{ file = \"name.secret\", generate = true }` for a source",
+            "generate one: `openssl rand -hex 32`",
         )
             .into()),
         trimmed => Ok(Some(trimmed.to_owned().into())),
@@ -168,7 +168,10 @@ pub(super) fn exposed(
     match (origin, place) {
         (Origin::Inline(_), Place::Span(file, _)) if document.is_public => {
             let message = "a secret is in plain text in a file that other users can read".to_owned();
-            Some((message, format!("run `chmod o-r {}`, or move it: `{{ file = \"name.secret\" }}`", file.path)))
+            Some((
+                message,
+                format!("run `chmod o-r {}`, or move the secret to a file: `{{ file = \"name.secret\" }}`", file.path),
+            ))
         }
         (Origin::File { path, .. }, _) if is_public(&directory.join(path)) => {
             let path = path.display();

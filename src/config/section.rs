@@ -221,6 +221,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Returns the name of the table: `channels.screen`.
+    pub(super) fn name(&self) -> String {
+        names(&self.path)
+    }
+
     /// Discards the keys that were not taken, except misspelled ones: after a recorded error their meaning is unclear.
     pub(super) fn discard(&mut self) {
         let asked = std::mem::take(&mut self.asked);

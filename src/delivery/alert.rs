@@ -198,7 +198,7 @@ impl Alert {
     /// the first rejected change.
     pub(crate) fn config_rejected(errors: &str, in_use: &str, since: Millis) -> Self {
         let title = format!("The changed configuration was rejected: {in_use}");
-        let help = "to list all errors, run: hookbell check; fix and save the file to reload it";
+        let help = "run `hookbell check` to list all errors; Hookbell reloads the file when you save it";
         let response = format!("{errors}\nsince {}", timestamp(since));
         // Report each outage, and each change of the errors during an outage.
         let cause = Cause::Once(format!("config {since} {errors}"));

@@ -272,6 +272,5 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
 
 fn tell(failure: &Failure, delivery: &Delivery, what: &str) {
     let (id, channel, reason) = (&delivery.id, &delivery.channel, failure.reason.as_str());
-    let help = failure.help.unwrap_or("none");
-    tracing::warn!(delivery = %id, %channel, reason, response = failure.response, help, "{what}");
+    tracing::warn!(delivery = %id, %channel, reason, response = failure.response, help = failure.help, "{what}");
 }

@@ -211,7 +211,7 @@ fn regex(text: &str, style: Style) -> Result<Regex, regex::Error> {
 
 fn compile(text: &str, style: Style) -> Result<Matcher, String> {
     if text.is_empty() {
-        return Err("an empty pattern matches nothing".to_owned());
+        return Err("an empty pattern matches nothing; remove it, or write `*`".to_owned());
     }
     if let Some(regex) = text.strip_prefix('~') {
         return self::regex(&format!("^(?:{regex})$"), style).map(Matcher::Regex).map_err(|error| {

@@ -20,8 +20,8 @@ struct Window {
 }
 
 impl LogLimit {
-    /// Logs a line if the limit allows it. `line` receives the number of lines that were skipped before it.
-    pub(crate) fn log(&self, line: impl FnOnce(u64)) {
+    /// Logs a line if the limit allows it. `line` receives the number of lines that were skipped before it, if any.
+    pub(crate) fn log(&self, line: impl FnOnce(Option<u64>)) {
         let skipped = {
             let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
@@ -43,7 +43,7 @@ impl LogLimit {
             }
         };
         if let Some(skipped) = skipped {
-            line(skipped);
+            line(Some(skipped).filter(|skipped| *skipped > 0));
         }
     }
 }
@@ -56,12 +56,12 @@ mod tests {
     async fn lines_are_limited_and_those_that_were_skipped_are_counted() {
         let (limit, mut lines) = (LogLimit::default(), vec![]);
         for _ in 0..1_000 {
-            limit.log(|skipped| lines.push(skipped));
+            limit.log(|skipped| lines.push(skipped.unwrap_or(0)));
         }
         assert_eq!(lines, vec![0; 20]);
         tokio::time::advance(WINDOW).await;
         for _ in 0..2 {
-            limit.log(|skipped| lines.push(skipped));
+            limit.log(|skipped| lines.push(skipped.unwrap_or(0)));
         }
         assert_eq!(lines[20..], [980, 0]);
     }

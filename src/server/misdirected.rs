@@ -1,4 +1,4 @@
-//! Requests that reach no webhook: wrong path or method, unknown source, or body too large.
+//! Requests to no known source: wrong path or method, unknown source, or body too large.
 //!
 //! Scanners send thousands of them, so they are not stored. The last hundred are kept in memory.
 
@@ -17,7 +17,7 @@ use crate::store::{Millis, now};
 /// Maximum number of requests kept.
 const KEPT: usize = 100;
 
-/// A request that reached no webhook.
+/// A request to no known source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Misdirected {
     /// Time of arrival, in milliseconds since 1970-01-01 UTC.
@@ -28,11 +28,11 @@ pub struct Misdirected {
     pub method: String,
     /// Request path, sanitized and cut to 200 UTF-16 units.
     pub path: String,
-    /// Reason why the request reached no webhook.
+    /// Reason why the request was not for a source.
     pub reason: String,
 }
 
-/// Reason why a request reached no webhook, as the `cause` label in metrics.
+/// Reason why a request was not for a source, as the `cause` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     Path,
@@ -52,7 +52,7 @@ impl Cause {
     }
 }
 
-/// The most recent requests that reached no webhook.
+/// The most recent requests to no known source.
 #[derive(Clone, Default)]
 pub(crate) struct MisdirectedList(Arc<Inner>);
 
@@ -70,7 +70,7 @@ impl MisdirectedList {
         let client = client.map(|client| client.to_string());
         self.0
             .logged
-            .log(|skipped| tracing::warn!(method, path, client, reason, skipped, "request reached no webhook"));
+            .log(|skipped| tracing::warn!(method, path, client, reason, skipped, "request to no known source"));
         let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() == KEPT {
             kept.pop_front();

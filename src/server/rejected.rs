@@ -34,7 +34,7 @@ impl RejectedList {
     }
 
     /// Logs a line about a rejected request if the log limit allows it. The request is listed in any case.
-    pub(super) fn log(&self, line: impl FnOnce(u64)) {
+    pub(super) fn log(&self, line: impl FnOnce(Option<u64>)) {
         self.0.logged.log(line);
     }
 

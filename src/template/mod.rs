@@ -44,7 +44,7 @@ const NATIVE: &str = ".json.hbs";
 const PARTIALS: (&str, &str) = ("partials", ".hbs");
 
 /// Template that renders Hookbell's own alerts, which are not events of a host.
-const FOREIGN: &str = "alert";
+pub(crate) const ALERT: &str = "alert";
 
 /// Template that renders several refs of one push in one message.
 pub(crate) const REFS: &str = "refs";
@@ -226,7 +226,7 @@ impl Library {
             for (name, source) in files {
                 let kinds = served_by_name(&name);
                 let known =
-                    LintContext { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+                    LintContext { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == ALERT };
                 let (native, found) = Native::compile(source, &known);
                 library.natives.extend(native.map(|native| ((chat.name, name), native)));
                 problems.extend(found);
@@ -236,7 +236,7 @@ impl Library {
     }
 
     fn compile(&self, name: &str, source: Arc<SourceFile>, kinds: Option<&[Kind]>) -> (Option<Portable>, Vec<Problem>) {
-        let known = LintContext { partials: &self.partials, kinds, is_foreign: name == FOREIGN };
+        let known = LintContext { partials: &self.partials, kinds, is_foreign: name == ALERT };
         Portable::compile(name, source, &known)
     }
 
@@ -251,12 +251,12 @@ impl Library {
     pub(crate) fn unused(&self, uses: &BTreeMap<&str, Vec<Kind>>) -> Vec<Problem> {
         let portable = self.files.iter().map(|(name, file)| (name, file.file()));
         let natives = self.natives.iter().map(|((_, name), native)| (name, native.file()));
-        let is_used = |name: &str| served_by_name(name).is_some() || name == FOREIGN || uses.contains_key(name);
+        let is_used = |name: &str| served_by_name(name).is_some() || name == ALERT || uses.contains_key(name);
         let unused = portable.chain(natives).filter(|(name, _)| !is_used(name));
         let unused = unused.map(|(name, file)| {
             let kinds = Kind::ALL.iter().map(|kind| kind.as_str());
             let families = Kind::ALL.iter().map(|kind| kind.family());
-            let near = nearest(name, kinds.chain(families).chain(["event", FOREIGN, REFS]));
+            let near = nearest(name, kinds.chain(families).chain(["event", ALERT, REFS]));
             let help = near.map_or_else(
                 || format!("rename it to an event kind, or use it in a route: `template = \"{name}\"`"),
                 |near| format!("did you mean `{near}`?"),
@@ -299,7 +299,7 @@ impl Library {
             self.files.extend(portable.map(|portable| (name.to_owned(), portable)));
             return problems;
         };
-        let known = LintContext { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == FOREIGN };
+        let known = LintContext { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == ALERT };
         let (native, problems) = Native::compile(source, &known);
         let chat = natives().find(|known| known.name == chat);
         self.natives.extend(native.zip(chat).map(|(native, chat)| ((chat.name, name.to_owned()), native)));

@@ -292,7 +292,7 @@ impl Compiler<'_> {
         }
         let known: Vec<_> = Accent::ALL.iter().map(|accent| accent.as_str()).collect();
         let problem = Problem::error(format!("`{name}` is not a valid accent"), self.place(accent));
-        self.faults.add(problem.help(format!("valid accents: {}", known.join(", "))));
+        self.faults.add(problem.help(format!("expected one of: {}", known.join(", "))));
     }
 
     /// Checks a URL that is a literal, not an expression.

@@ -25,9 +25,9 @@ fn pushed(mut event: Value) -> Value {
 /// Renders `line` for a context and returns its plain text.
 fn line_of(line: &str, context: &Value) -> String {
     // The lint does not check paths of a foreign template, and the test uses paths that events do not have.
-    let (library, problems) = compile_as(FOREIGN, &format!("+++\nline = '''{line}'''\n+++\n"));
+    let (library, problems) = compile_as(ALERT, &format!("+++\nline = '''{line}'''\n+++\n"));
     assert!(problems.is_empty(), "{}", problems[0].render(false));
-    let rendered = library.render(&Context::new(pushed(context.clone())), Some(FOREIGN));
+    let rendered = library.render(&Context::new(pushed(context.clone())), Some(ALERT));
     assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
     plain_text(&rendered.message.line)
 }
@@ -165,12 +165,12 @@ fn what_is_cut_is_cut_between_characters_as_readers_count_them() {
 #[test]
 fn what_renders_blank_is_left_out() {
     let (library, problems) = compile_as(
-        FOREIGN,
+        ALERT,
         "+++\nline = 'x'\ntitle = '{{a}}'\nurl = '{{b}}'\n[[fields]]\nname = 'F'\nvalue = '{{c}} `{{d}}`'\n\
          [[buttons]]\nlabel = 'B'\nurl = 'javascript:{{e}}'\n+++\n{{#if f}}text{{/if}}\n",
     );
     assert!(problems.is_empty());
-    let message = library.render(&Context::new(pushed(json!({}))), Some(FOREIGN)).message;
+    let message = library.render(&Context::new(pushed(json!({}))), Some(ALERT)).message;
     assert_eq!(message, Message { line: vec![Inline::Text("x".into())], ..Message::default() });
 }
 
@@ -343,9 +343,9 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
     ];
     for (template, shown, pinged) in cases {
         let text = format!("+++\nline = '''{template}'''\n+++\n");
-        let problems = library.replace(FOREIGN, None, &text);
+        let problems = library.replace(ALERT, None, &text);
         assert!(problems.is_empty(), "{}", problems[0].render(false));
-        let message = library.render(&Context::new(pushed(event.clone())), Some(FOREIGN)).message;
+        let message = library.render(&Context::new(pushed(event.clone())), Some(ALERT)).message;
         let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
         assert_eq!((plain_text(&message.line).as_str(), ids.as_slice()), (*shown, *pinged), "{template}");
         assert_eq!(message.clone().into_line().pings, message.pings);
@@ -353,8 +353,8 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
     // A person mentioned in a part that is not shown is not pinged.
     let text = "+++\nline = 'x'\nurl = 'https://x.example/{{mention bo}}'\n[[fields]]\nname = '{{nowhere}}'\nvalue = '{{mention bo}}'\n\
                 [[fields]]\nname = 'Y'\nvalue = '{{mention \"cy\"}}'\n+++\n{{mention \"Di Moss\"}}";
-    library.replace(FOREIGN, None, text);
-    let message = library.render(&Context::new(pushed(event.clone())), Some(FOREIGN)).message;
+    library.replace(ALERT, None, text);
+    let message = library.render(&Context::new(pushed(event.clone())), Some(ALERT)).message;
     let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
     assert_eq!(ids, ["U0D", "U0C"]);
 }

@@ -162,9 +162,9 @@ async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
     let unsigned = client.post(service.url("/hooks/bitbucket")).header("X-Event-Key", "repo:push").body("{}");
     assert_eq!(unsigned.send().await.unwrap().status(), 401);
     let (code, output, _) = home.run(&["events", "--rejected", "--limit", "1000"]);
-    let (rejected, misdirected) = output.split_once("requests that matched no webhook").unwrap();
+    let (rejected, misdirected) = output.split_once("requests to no known source").unwrap();
     assert_eq!((code, rejected.trim().lines().count(), misdirected.trim().lines().count()), (0, 1, 101), "{output}");
-    let line = service.wait_for_log("request reached no webhook");
+    let line = service.wait_for_log("request to no known source");
     assert!(line.contains("path=\"/\"") || line.contains("path="), "{line}");
     let metrics = client.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
     for (cause, count) in [("path", 153), ("source", 1), ("method", 1), ("too_large", 1)] {

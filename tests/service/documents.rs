@@ -19,7 +19,7 @@ const INTRODUCTION: &str = "\
 # Events
 
 Hookbell turns the requests of a host into events. Routing rules (`event = \"…\"`) and templates use the names on this
-page. It is generated from the program's tables, samples and schema.
+page. It is generated from Hookbell's tables, samples and schema.
 
 `hookbell sample list` lists the samples, `hookbell render NAME --chat console` shows one as a message, and
 `hookbell schema event` prints the JSON Schema of an event.
@@ -157,23 +157,22 @@ fn kind_of(schema: &Value) -> String {
 const CONFIG: &str = "\
 # Configuration
 
-This page lists every key, with its type, default and meaning. It is generated from the program. [Routing](routing.md)
-explains how rules match.
+This page lists every key, with its type, default and meaning. It is generated from Hookbell's source code.
+[Routing](routing.md) explains how rules match.
 
 `hookbell check` reports every error with its position. `hookbell schema config > hookbell.schema.json` writes this page
 as JSON Schema. Editors that support TOML schemas (Even Better TOML, taplo) use it if the first line of the file is
 `#:schema hookbell.schema.json`.
 
-- **Environment:** a text in the main file can be overridden by a variable, `HOOKBELL__SERVER__LISTEN=0.0.0.0:8080`. A
-  text in an included file cannot.
+- **Environment:** An environment variable such as `HOOKBELL__SERVER__LISTEN` overrides a value of the main file: a
+  string, a flag, or a list or table in TOML syntax. Values of included files cannot be overridden.
 - **Paths** are relative to the file that contains them.
-- **Secrets** are a text, `{ env = \"NAME\" }` or `{ file = \"path\" }`. A file is read again when it changes. For a
-  source, `generate = true` creates a missing file.
-- **Edits** take effect when you save them, atomically. `listen`, `admin_listen` and the store's `url` take effect at
-  the next start.
-- **Errors at the start:** Hookbell does not start if the file is not valid TOML, or if `[server]`, `[store]`,
-  `[sources]` or `[admin]` has an error. With any other error it starts, stores events, and routes them once you fix the
-  error.
+- **Secrets** are a string, `{ env = \"NAME\" }` or `{ file = \"path\" }`. A file is reloaded when it changes. For a source,
+  `generate = true` creates a missing file.
+- **Edits** take effect when you save them, atomically. `listen`, `admin_listen` and the store's `url` take effect after
+  a restart.
+- **Errors at startup:** Hookbell does not start if the file is not valid TOML, or if `[server]`, `[store]`, `[sources]`
+  or `[admin]` has an error. With any other error it starts, stores events, and routes them once you fix the error.
 ";
 
 fn config() -> String {
@@ -201,10 +200,10 @@ fn config() -> String {
 const HELPERS_PAGE: &str = "\
 # Helpers
 
-Templates can call these helpers ([how templates work](templates.md)). The page is generated from the program, and a
-test runs the examples. Their event is a push by Ana Ruiz to `feature/_limits_` of acme/api. It has three commits, two
-of which are in the event, and a pull request *Add [rate] limits* with two reviewers. A missing or null argument is
-empty.
+Templates can call these helpers ([how templates work](templates.md)). The page is generated from Hookbell's source
+code, and a test runs the examples. Their event is a push by Ana Ruiz to `feature/_limits_` of acme/api. It has three
+commits, two of which are in the event, and a pull request *Add [rate] limits* with two reviewers. A missing or null
+argument is empty.
 
 | helper | example | output | description |
 |---|---|---|---|

@@ -43,13 +43,13 @@ async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
     let sent: Value = serde_json::from_str(&told(&home, &["deliveries", &id, "--sent"])).unwrap();
     assert!(sent["text"].as_str().unwrap().contains("number 0000"));
     let (code, out, err) = home.run(&["replay", &id, "--dry-run"]);
-    assert!(code == 0 && out.contains(&id) && err.contains("1 message would be sent again"), "{out}{err}");
+    assert!(code == 0 && out.contains(&id) && err.contains("1 message would be queued again"), "{out}{err}");
     assert_eq!(slack.shown().len(), 1);
     told(&home, &["replay", "--state", "dead", "--since", "1h"]);
     assert_eq!(numbers(&slack.wait_for(2).await), [1, 0], "at the end of its lane");
     let (code, out, err) = home.run(&["replay", "--state", "dead"]);
     assert!(
-        code == 0 && out.is_empty() && err.contains("0 messages sent again"),
+        code == 0 && out.is_empty() && err.contains("no messages match"),
         "what was sent again is not, twice: {out}"
     );
     // What was sent again counts no more as dead.
@@ -58,7 +58,7 @@ async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
     let (code, _, err) = home.run(&["replay", "dlv_none"]);
     assert!(code == 1 && err.contains("dlv_none: unknown delivery"), "{err}");
     let (code, _, err) = home.run(&["replay", "--channel", "slack"]);
-    assert!(code == 2 && err.contains("missing ids or state"), "{err}");
+    assert!(code == 2 && err.contains("missing ids or `--state`"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

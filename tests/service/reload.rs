@@ -132,7 +132,9 @@ async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused
 async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
     let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@al\""));
     let mut service = home.serve();
-    assert!(service.wait_for_log("  channels  ").contains("no messages until the configuration is fixed"));
+    assert!(
+        service.wait_for_log("  channels  ").contains("none: no messages are posted until the configuration is fixed")
+    );
     send(&service, 0..3).await;
     service.stop("KILL");
     home.write_config(EVERYTHING);

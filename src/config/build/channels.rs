@@ -48,7 +48,8 @@ impl Builder<'_> {
             }
             HttpError::Certificates(message) => {
                 let problem = Problem::error(message, ca_place);
-                section.note(problem.help("use a PEM file with certificates: `-----BEGIN CERTIFICATE-----`"));
+                section
+                    .note(problem.help("set the path of a PEM file with certificates: `-----BEGIN CERTIFICATE-----`"));
             }
             HttpError::Client(message) => section.note(Problem::error(message, section.place())),
         });

@@ -262,7 +262,11 @@ fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
         key.words().filter(|words| is_word && !words.iter().any(|word| word.eq_ignore_ascii_case(bare)))
     {
         let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let problem = Problem::error(format!("`{bare}` is not a valid `{}`", key.as_str()), text.place.clone());
+        let message = match words {
+            ["true", "false"] => format!("`{}` must be `true` or `false`, found `{bare}`", key.as_str()),
+            _ => format!("`{bare}` is not a valid `{}`", key.as_str()),
+        };
+        let problem = Problem::error(message, text.place.clone());
         section.note(problem.help(near.unwrap_or_else(|| format!("expected one of: {}", words.join(", ")))));
     }
 }

@@ -84,8 +84,7 @@ impl Builder<'_> {
             }
             (None, None) => {
                 let problem = Problem::error(format!("source `{name}` requires `secret`"), section.place());
-                let help =
-                    "add `secret = { file = \"bitbucket.secret\", generate = true }`, and enter it in the webhook";
+                let help = "add `secret = { file = \"bitbucket.secret\", generate = true }`, then copy the content of that file to the webhook's *Secret* field";
                 section.note(problem.help(help));
                 (vec![], vec![], false)
             }

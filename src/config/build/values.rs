@@ -59,7 +59,7 @@ pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: Sock
 /// The `kind` of a source or channel.
 pub(super) fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option<&'static str> {
     let Some(taken) = section.string("kind") else {
-        let problem = Problem::error(format!("this {what} requires `kind`"), section.place());
+        let problem = Problem::error(format!("missing `kind` in `[{}]`", section.name()), section.place());
         section.note(problem.help(format!("add `kind`; expected one of: {}", kinds.join(", "))));
         return None;
     };

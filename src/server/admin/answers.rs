@@ -42,7 +42,7 @@ pub struct ExplainAnswer {
 pub struct RejectedAnswer {
     /// Most recent rejected requests, newest last. The last 100 are stored.
     pub rejected: Vec<RejectedRequest>,
-    /// Most recent requests that reached no webhook, newest last: wrong path or method, unknown source, or body too
+    /// Most recent requests to no known source, newest last: wrong path or method, unknown source, or body too
     /// large. The last 100 are kept in memory until the service stops.
     #[serde(default)]
     pub misdirected: Vec<Misdirected>,

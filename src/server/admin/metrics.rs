@@ -88,7 +88,7 @@ fn describe() {
         "Accepted webhook requests, by source and number of the secret that verified them"
     );
     describe_counter!("hookbell_requests_rejected_total", "Rejected webhook requests, by source and reason");
-    describe_counter!("hookbell_requests_misdirected_total", "Requests that reached no webhook, by cause");
+    describe_counter!("hookbell_requests_misdirected_total", "Requests to no known source, by cause");
     describe_gauge!("hookbell_connections", "Open connections, by listener");
     describe_counter!("hookbell_connections_closed_total", "Connections closed by Hookbell, by listener and cause");
     describe_counter!("hookbell_admin_rejected_total", "Admin API requests with an invalid token");

@@ -42,7 +42,7 @@ pub struct AdminService {
     pub(crate) bodies: Bodies,
     /// Permits to render a draft.
     pub(crate) drawings: Arc<Semaphore>,
-    /// The most recent requests that reached no webhook.
+    /// The most recent requests to no known source.
     pub(crate) misdirected: MisdirectedList,
     /// Time at which each secret last verified a request.
     pub(crate) secret_uses: SecretUses,
@@ -204,7 +204,10 @@ impl AdminService {
         let unknown = || AdminError::Unknown(format!("unknown channel `{}`", shown(name.as_str())));
         let settings = self.live.now();
         let lane = settings.lanes.get(name).ok_or_else(unknown)?;
-        tracing::info!(channel = %name, lane = lane.0, ?state, "lane set by an operator");
+        match &state {
+            LaneState::Paused { reason } => tracing::info!(channel = %name, reason, "channel paused by an operator"),
+            _ => tracing::info!(channel = %name, "channel reopened by an operator"),
+        }
         self.store.set_lane(lane, state).await?;
         self.wakers.change(lane);
         let counts = self.store.counts().await?;

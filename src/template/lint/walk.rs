@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
         }
         for key in hash.keys().filter(|key| !helper.options.contains(&key.as_str())) {
             let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
-            let help = format!("available options: {known}");
+            let help = format!("expected one of: {known}");
             self.error(position, format!("unknown option `{key}` of `{name}`"), Some(help));
         }
         for n in helper.numbers {
