@@ -51,7 +51,8 @@ fn a_sample_is_sent_with_the_configs_secret() {
 #[test]
 fn a_sample_that_a_channel_does_not_accept_is_told_so() {
     let home = Home::new(
-        "[sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"s3cret\"\n[channels.screen]\nkind = \"console\"\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\n\
+         [sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"s3cret\"\n[channels.screen]\nkind = \"console\"\n\
          accept = { visibility = \"public\" }\n[[routes]]\nevent = \"@all\"\nto = \"screen\"\n",
     );
     let service = home.serve();
