@@ -309,16 +309,8 @@ fn remembered(subject: Option<&str>, is_recovery: bool, memory: &Memory, now: Mi
 fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
     let event = EventId::fresh();
     let deliveries = to.iter().cloned().map(|(channel, lane)| NewDelivery {
-        id: DeliveryId::fresh(),
-        event: event.clone(),
-        channel,
-        lane,
-        route: "alerts".to_owned(),
         template: Some(ALERT.to_owned()),
-        style: None,
-        replay_of: None,
-        joins: None,
-        also: vec![],
+        ..NewDelivery::new(event.clone(), channel, lane, "alerts")
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
     let targets: Vec<_> = sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel })).collect();

@@ -295,18 +295,7 @@ impl Fixture {
                 decision: "{}".to_owned(),
                 is_pending_routing: false,
             });
-            decided.deliveries.push(NewDelivery {
-                id: DeliveryId::fresh(),
-                event,
-                channel: channel.into(),
-                lane: lane.clone(),
-                route: "r".to_owned(),
-                template: None,
-                style: None,
-                replay_of: None,
-                joins: None,
-                also: vec![],
-            });
+            decided.deliveries.push(NewDelivery::new(event, channel.into(), lane.clone(), "r"));
         }
         let ids = decided.deliveries.iter().map(|delivery| delivery.id.clone()).collect();
         let request = NewRequest {

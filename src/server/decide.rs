@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::receipt;
 use crate::chat;
 use crate::config::{Live, Settings, SourceEntry};
-use crate::event::{DeliveryId, Event, EventId, Kind, RequestId, SourceName};
+use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
 use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, RouteLater, RoutedLater, timestamp};
@@ -144,17 +144,12 @@ pub(super) fn deliveries(
         // A program receives every event. A person gets one message for all refs of a push that moved in the same way.
         let is_drawn =
             settings.channels.get(&send.channel).and_then(|channel| chat::kind(channel.kind)?.draw).is_some();
+        let lane = settings.lanes.get(&send.channel)?.clone();
         Some(NewDelivery {
-            id: DeliveryId::fresh(),
-            event: event.clone(),
-            lane: settings.lanes.get(&send.channel)?.clone(),
-            channel: send.channel,
-            route: send.route,
             template: send.template,
             style: send.style.map(|style| style.as_str().to_owned()),
-            replay_of: None,
             joins: (is_drawn && kind.is_of_ref()).then(|| (request.clone(), kind)),
-            also: vec![],
+            ..NewDelivery::new(event.clone(), send.channel, lane, send.route)
         })
     });
     sends.collect()

@@ -353,6 +353,25 @@ pub struct NewDelivery {
     pub also: Vec<EventId>,
 }
 
+impl NewDelivery {
+    /// Creates a delivery with a new id that sends the event alone, for the first time, and as the channel is
+    /// configured.
+    pub fn new(event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
+        Self {
+            id: DeliveryId::fresh(),
+            event,
+            channel,
+            lane,
+            route: route.into(),
+            template: None,
+            style: None,
+            replay_of: None,
+            joins: None,
+            also: vec![],
+        }
+    }
+}
+
 /// Merges deliveries that [join](NewDelivery::joins) into one, in the place of the first.
 pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     let mut all: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());

@@ -285,15 +285,8 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
 fn new_delivery(kept: &Kept, replay_of: Option<DeliveryId>) -> NewDelivery {
     NewDelivery {
         id: kept.id.clone(),
-        event: kept.event.clone(),
-        channel: kept.channel.into(),
-        lane: lane(kept.lane),
-        route: "r".to_owned(),
-        template: None,
-        style: None,
         replay_of,
-        joins: None,
-        also: vec![],
+        ..NewDelivery::new(kept.event.clone(), kept.channel.into(), lane(kept.lane), "r")
     }
 }
 

@@ -472,17 +472,12 @@ fn once(filter: Filter) -> Filter {
 
 /// Creates a new delivery that repeats another.
 fn again(delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
+    let DeliverySummary { event, channel, route, .. } = delivery;
     NewDelivery {
-        id: DeliveryId::fresh(),
-        event: delivery.event.clone(),
-        channel: delivery.channel.clone(),
-        lane: lane.clone(),
-        route: delivery.route.clone(),
         template: delivery.template.clone(),
         style: delivery.style.clone(),
         replay_of: Some(delivery.id.clone()),
-        joins: None,
-        also: vec![],
+        ..NewDelivery::new(event.clone(), channel.clone(), lane.clone(), route)
     }
 }
 

@@ -42,24 +42,18 @@ fn request(key: Option<&str>) -> NewRequest {
     }
 }
 
+/// Returns a delivery of the event to a channel, whose lane has the same name.
+fn new_delivery(event: EventId, channel: &str) -> NewDelivery {
+    NewDelivery::new(event, channel.into(), lane(channel), "r")
+}
+
 /// Returns a decision with one event that contains `text`, and a delivery to each of these channels. Their lanes have
 /// the same names.
 fn says(text: &str, channels: &[&str]) -> Decide {
     let (text, channels) = (text.to_owned(), channels.iter().map(|&c| c.to_owned()).collect::<Vec<_>>());
     Box::new(move |_| {
         let event = EventId::fresh();
-        let deliveries = channels.iter().map(|channel| NewDelivery {
-            id: DeliveryId::fresh(),
-            event: event.clone(),
-            channel: channel.as_str().into(),
-            lane: lane(channel),
-            route: "r".to_owned(),
-            template: None,
-            style: None,
-            replay_of: None,
-            joins: None,
-            also: vec![],
-        });
+        let deliveries = channels.iter().map(|channel| new_delivery(event.clone(), channel));
         Decided {
             receipt: format!("receipt of {text}"),
             deliveries: deliveries.collect(),
@@ -436,18 +430,8 @@ async fn what_is_looked_for_is_found_and_nothing_else() {
         (whole.sent.as_deref(), whole.attempt_log.len(), whole.attempt_log[0].status),
         (Some("sent"), 1, Some(200))
     );
-    let again = NewDelivery {
-        id: DeliveryId::fresh(),
-        event: everything[0].event.clone(),
-        channel: "a".into(),
-        lane: lane("a"),
-        route: "r".to_owned(),
-        template: None,
-        style: None,
-        replay_of: Some(everything[0].id.clone()),
-        joins: None,
-        also: vec![],
-    };
+    let again =
+        NewDelivery { replay_of: Some(everything[0].id.clone()), ..new_delivery(everything[0].event.clone(), "a") };
     let dead = Filter { state: Some(State::Dead), unrepeated: true, ..all };
     assert_eq!(count(dead.clone()).await, 1);
     f.store.enqueue(vec![again], now()).await.unwrap();

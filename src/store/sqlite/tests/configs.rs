@@ -16,18 +16,7 @@ fn later(text: &str) -> Decide {
 /// Routes each event to `a`, except those with the text `unrouted`.
 fn to_a() -> RouteLater {
     Box::new(|pending| {
-        let sends = NewDelivery {
-            id: DeliveryId::fresh(),
-            event: pending.event,
-            channel: "a".into(),
-            lane: lane("a"),
-            route: "r".to_owned(),
-            template: None,
-            style: None,
-            replay_of: None,
-            joins: None,
-            also: vec![],
-        };
+        let sends = new_delivery(pending.event, "a");
         let deliveries = if pending.json["text"] == "unrouted" { vec![] } else { vec![sends] };
         RoutedLater { decision: json!({ "decided": pending.json["text"] }).to_string(), deliveries }
     })

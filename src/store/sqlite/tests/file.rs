@@ -156,7 +156,7 @@ async fn the_words_of_an_older_file_are_renamed() {
     assert_eq!(closed.state, LaneState::Closed { reason: "gone".to_owned(), help: Some("do".to_owned()) });
     assert_eq!(store.rejected(9).await.unwrap().len(), 1);
     // New numbers are above all numbers ever used.
-    let new = NewDelivery { id: "dlv_4".into(), ..new_delivery("evt_1", "a") };
+    let new = NewDelivery { id: "dlv_4".into(), ..new_delivery("evt_1".into(), "a") };
     store.enqueue(vec![new], 80).await.unwrap();
     let newest = store.deliveries(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0);
     assert_eq!((newest.id.as_str(), newest.seq), ("dlv_4", 10));
@@ -165,21 +165,6 @@ async fn the_words_of_an_older_file_are_renamed() {
     let receipt: String = db.query_row("SELECT receipt FROM requests", [], |row| row.get(0)).unwrap();
     let renamed = r#"{"events":[{"suppressed":"a \"why\": b","near_misses":[{"route":"r","reason":"x"}]}]}"#;
     assert_eq!(receipt, renamed);
-}
-
-fn new_delivery(event: &str, channel: &str) -> NewDelivery {
-    NewDelivery {
-        id: DeliveryId::fresh(),
-        event: event.into(),
-        channel: channel.into(),
-        lane: lane(channel),
-        route: "r".to_owned(),
-        template: None,
-        style: None,
-        replay_of: None,
-        joins: None,
-        also: vec![],
-    }
 }
 
 /// The log starts from its beginning again, even under continuous load.
