@@ -169,6 +169,13 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+impl LeftOut {
+    /// Creates the entry of a delivery or event.
+    pub(super) fn new(id: impl ToString, reason: impl Into<String>) -> Self {
+        Self { id: id.to_string(), reason: reason.into() }
+    }
+}
+
 /// A message that is sent again.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {

@@ -11,6 +11,7 @@ mod openapi;
 mod operation;
 mod page;
 mod preview;
+mod replays;
 mod service;
 
 use std::sync::Arc;

@@ -1,0 +1,236 @@
+//! Replays, reroutes and drops of deliveries, and the ids that select them.
+
+use std::collections::BTreeSet;
+
+use super::answers::{DropAnswer, LeftOut, ReplayAnswer, Replayed};
+use super::service::{AdminError, AdminService, shown};
+use crate::event::{ChannelName, DeliveryId, Event, EventId};
+use crate::routing::Subject;
+use crate::server::decide::deliveries;
+use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined, now, timestamp};
+
+const STILL_ON_ITS_WAY: &str = "the delivery is not finished yet";
+
+const PENDING_ROUTING: &str =
+    "the event is pending routing; it will be routed once the service runs with a valid routing configuration";
+
+/// Maximum number of events that one id resolves to.
+const MAX_EVENTS: usize = 1_000;
+
+/// Events and deliveries that ids resolve to.
+#[derive(Default)]
+struct Named {
+    events: Vec<EventId>,
+    deliveries: Vec<String>,
+}
+
+impl AdminService {
+    /// Sends messages again to their original channels.
+    pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
+        let limit = filter.limit;
+        let (found, mut left) = self.selected(once(filter)).await?;
+        let (mut sends, more) = (vec![], found.len() >= limit);
+        let settings = self.live.now();
+        for delivery in found {
+            if delivery.state == State::PendingRouting {
+                left.push(LeftOut::new(&delivery.id, PENDING_ROUTING));
+            } else if !delivery.state.is_over() {
+                left.push(LeftOut::new(&delivery.id, STILL_ON_ITS_WAY));
+            } else if delivery.channel.as_str().is_empty() {
+                let why = "the delivery has no channel; route its event with `hookbell replay --reroute`";
+                left.push(LeftOut::new(&delivery.id, why));
+            } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
+                let also = self.further_events(&delivery).await?;
+                sends.push(NewDelivery { also, ..again(&delivery, lane) });
+            } else {
+                let why = format!("channel `{}` is not in the configuration", delivery.channel);
+                left.push(LeftOut::new(&delivery.id, why));
+            }
+        }
+        self.send(sends, left, more, dry_run).await
+    }
+
+    /// Routes events again with the current routes, also those that were not sent anywhere.
+    pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
+        let Named { events, deliveries: ids } = self.named(&filter.ids).await?;
+        let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
+        let (found, mut left) =
+            if only_events { (vec![], vec![]) } else { self.selected(once(Filter { ids, ..filter })).await? };
+        let more = found.len() >= limit;
+        let mut origins: Vec<(EventId, Option<DeliveryId>)> = events.into_iter().map(|id| (id, None)).collect();
+        for delivery in found {
+            if delivery.state == State::Queued {
+                left.push(LeftOut::new(&delivery.id, STILL_ON_ITS_WAY));
+            } else if delivery.state == State::PendingRouting {
+                left.push(LeftOut::new(&delivery.id, PENDING_ROUTING));
+            } else {
+                let also = self.further_events(&delivery).await?;
+                let all = std::iter::once(delivery.event).chain(also);
+                origins.extend(all.map(|event| (event, Some(delivery.id.clone()))));
+            }
+        }
+        let (mut sends, mut seen) = (vec![], BTreeSet::new());
+        for (event, origin) in origins {
+            // An event is routed once, however many deliveries it had.
+            if seen.insert(event.clone()) {
+                match self.rerouted(&event, origin.as_ref()).await? {
+                    Ok(new) => sends.extend(new),
+                    Err(why) => {
+                        left.push(origin.map_or_else(|| LeftOut::new(&event, &why), |id| LeftOut::new(id, &why)))
+                    }
+                }
+            }
+        }
+        self.send(sends, left, more, dry_run).await
+    }
+
+    /// Returns the further events that a delivery's message is about.
+    async fn further_events(&self, delivery: &DeliverySummary) -> Result<Vec<EventId>, AdminError> {
+        if delivery.more == 0 {
+            return Ok(vec![]);
+        }
+        Ok(self.store.delivery(&delivery.id).await?.map(|whole| whole.also).unwrap_or_default())
+    }
+
+    async fn send(
+        &self,
+        sends: Vec<NewDelivery>,
+        left: Vec<LeftOut>,
+        more: bool,
+        dry_run: bool,
+    ) -> Result<ReplayAnswer, AdminError> {
+        let sends = joined(sends);
+        let replayed = sends.iter().map(|new| Replayed {
+            id: new.replay_of.clone(),
+            delivery: (!dry_run).then(|| new.id.clone()),
+            event: new.event.clone(),
+            channel: new.channel.clone(),
+        });
+        let replayed = replayed.collect();
+        if !dry_run && !sends.is_empty() {
+            let lanes: BTreeSet<_> = sends.iter().map(|send| send.lane.clone()).collect();
+            tracing::info!(deliveries = sends.len(), "deliveries replayed");
+            self.store.enqueue(sends, now()).await?;
+            lanes.iter().for_each(|lane| self.wakers.wake(lane));
+        }
+        Ok(ReplayAnswer { replayed, left_out: left, more, dry_run })
+    }
+
+    /// Returns the deliveries of an event with the current routes, or the reason why there are none.
+    async fn rerouted(
+        &self,
+        id: &EventId,
+        replay_of: Option<&DeliveryId>,
+    ) -> Result<Result<Vec<NewDelivery>, String>, AdminError> {
+        let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
+        let (seen, json) = (self.store.events(filter).await?.pop(), self.store.event_json(id).await?);
+        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err("unknown event".to_owned())) };
+        let Ok(event) = serde_json::from_value::<Event>(json) else {
+            return Ok(Err("internal alerts cannot be routed".to_owned()));
+        };
+        if seen.decision["pending_routing"] == true {
+            return Ok(Err(PENDING_ROUTING.to_owned()));
+        }
+        if let Some(why) = seen.decision["suppressed"].as_str() {
+            return Ok(Err(format!("the event is suppressed: {why}")));
+        }
+        let filter = Filter { event: Some(id.clone()), limit: 1_000, ..Filter::default() };
+        let there = self.store.deliveries(filter).await?;
+        let has = |channel: &ChannelName| {
+            let got = [State::Delivered, State::Accepted, State::Queued];
+            there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
+        };
+        let settings = self.live.now();
+        let mut decision =
+            settings.router.decide(Subject { source: &seen.source, event: &event, at: timestamp(now()) });
+        decision.sends.retain(|send| !has(&send.channel));
+        let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
+        sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
+        Ok(if sends.is_empty() { Err("the current routes send it to no new channel".to_owned()) } else { Ok(sends) })
+    }
+
+    pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, AdminError> {
+        let limit = filter.limit;
+        let (found, mut left) = self.selected(Filter { oldest: true, ..filter }).await?;
+        let more = found.len() >= limit;
+        let (waiting, other): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .partition(|delivery| matches!(delivery.state, State::Queued | State::Parked | State::PendingRouting));
+        left.extend(other.into_iter().map(|delivery| {
+            let why = format!(
+                "the delivery is `{}`; only `queued`, `parked` and `pending_routing` deliveries can be dropped",
+                delivery.state.as_str()
+            );
+            LeftOut::new(&delivery.id, why)
+        }));
+        let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
+        if dry_run {
+            return Ok(DropAnswer { dropped: ids, left_out: left, more, dry_run });
+        }
+        let dropped = self.store.give_up(ids, "dropped by an operator").await?;
+        tracing::info!(deliveries = dropped.len(), "deliveries dropped");
+        let settings = self.live.now();
+        let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| settings.lanes.get(&delivery.channel)).collect();
+        lanes.into_iter().for_each(|lane| self.wakers.change(lane));
+        Ok(DropAnswer { dropped, left_out: left, more, dry_run })
+    }
+
+    /// Returns the selected deliveries, and the ids that select none. The id of an event selects its deliveries.
+    async fn selected(&self, filter: Filter) -> Result<(Vec<DeliverySummary>, Vec<LeftOut>), AdminError> {
+        let Named { events, deliveries } = self.named(&filter.ids).await?;
+        let (mut found, mut left) = (vec![], vec![]);
+        if !deliveries.is_empty() || events.is_empty() {
+            found = self.store.deliveries(Filter { ids: deliveries.clone(), ..filter.clone() }).await?;
+        }
+        let missing = deliveries.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
+        left.extend(missing.map(|id| LeftOut::new(id, "unknown delivery, or it does not match the filters")));
+        for event in events {
+            // Of an event, only deliveries that were not sent again yet.
+            let filter = Filter { ids: vec![], event: Some(event.clone()), unrepeated: true, ..filter.clone() };
+            let of_event = self.store.deliveries(filter).await?;
+            if of_event.is_empty() {
+                let why = "no delivery of this event matches; `--reroute` routes it with the current routes";
+                left.push(LeftOut::new(&event, why));
+            }
+            found.extend(of_event);
+        }
+        found.sort_by_key(|delivery| delivery.seq);
+        found.dedup_by(|one, other| one.id == other.id);
+        Ok((found, left))
+    }
+
+    /// Resolves ids. `last`, requests and URLs of pull requests resolve to events.
+    async fn named(&self, ids: &[String]) -> Result<Named, AdminError> {
+        let mut named = Named::default();
+        for id in ids {
+            if id.starts_with("dlv_") {
+                named.deliveries.push(id.clone());
+            } else if id.starts_with("evt_") {
+                named.events.push(EventId::from(id.as_str()));
+            } else {
+                let found = self.store.events(Filter { limit: MAX_EVENTS, ..self.meant(id.trim()).await? }).await?;
+                if found.is_empty() {
+                    return Err(AdminError::Unknown(format!("no stored event matches `{}`", shown(id))));
+                }
+                named.events.extend(found.into_iter().map(|event| event.id));
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// Selects for a replay. Deliveries selected by id are always sent again; those selected by filter, only once.
+fn once(filter: Filter) -> Filter {
+    Filter { unrepeated: filter.ids.is_empty(), oldest: true, ..filter }
+}
+
+/// Creates a new delivery that repeats another.
+fn again(delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
+    let DeliverySummary { event, channel, route, .. } = delivery;
+    NewDelivery {
+        template: delivery.template.clone(),
+        style: delivery.style.clone(),
+        replay_of: Some(delivery.id.clone()),
+        ..NewDelivery::new(event.clone(), channel.clone(), lane.clone(), route)
+    }
+}
