@@ -118,13 +118,15 @@ pub(super) fn of_request(id: &RequestId, events: Vec<EventReceipt>, note: Option
         let more_events = Some(more).filter(|more| *more > 0);
         serde_json::to_string(&RequestReceipt { request: id.as_str(), events, note, more_events }).unwrap_or_default()
     };
-    if json(&events, 0).len() > MAX_BYTES {
-        for event in &mut events {
-            event.near_misses.clear();
-            event.held.clear();
-        }
-        events = merged(events);
+    let full = json(&events, 0);
+    if full.len() <= MAX_BYTES {
+        return full;
     }
+    for event in &mut events {
+        event.near_misses.clear();
+        event.held.clear();
+    }
+    events = merged(events);
     let total = events.len();
     // No more events than this can fit. Truncating first keeps the loop below short.
     events.truncate(MAX_BYTES / MIN_EVENT_BYTES);
