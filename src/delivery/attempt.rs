@@ -59,8 +59,8 @@ pub(super) async fn attempt(
     failures: u32,
     clock: fn() -> Millis,
 ) -> Attempted {
-    let (delivery, drawn) = drawn(settings, channel, delivery).await;
-    let (body, template_error) = match drawn {
+    let (delivery, rendered) = render_delivery(settings, channel, delivery).await;
+    let (body, template_error) = match rendered {
         Rendered::Body { body, template_error } => (body, template_error),
         Rendered::Nothing { why } => {
             tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery skipped");
@@ -124,14 +124,14 @@ async fn built_in(
     templates: &Library,
     channel: &Channel,
     delivery: &Delivery,
-    refused: &Body,
+    rejected: &Body,
     response: &str,
 ) -> Option<Sent> {
     let body = {
         let event = Context::new(delivery.event.clone());
         channel.chat.encode(&style(channel, delivery).of(templates.render_built_in(&event)))
     };
-    if body == *refused {
+    if body == *rejected {
         return None;
     }
     let sent = channel.chat.send(&delivery.id, &body).await;
@@ -152,24 +152,24 @@ async fn built_in(
 /// Minimum size of an event's JSON, in bytes, that is rendered on a separate thread, because rendering takes long.
 const LARGE: usize = 16 * 1024;
 
-/// Renders a delivery.
-async fn drawn(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Rendered) {
-    let draw_it = |settings: &Settings, channel: &Channel, mut delivery: Delivery| {
+/// Renders a delivery, on a separate thread if it is large.
+async fn render_delivery(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Rendered) {
+    let guarded = |settings: &Settings, channel: &Channel, mut delivery: Delivery| {
         let event = Context::new(std::mem::take(&mut delivery.event));
         // A panic must affect only this message, not the lane.
-        let drawn = catch_unwind(AssertUnwindSafe(|| draw(settings, channel, &delivery, &event)));
+        let rendered = catch_unwind(AssertUnwindSafe(|| render(settings, channel, &delivery, &event)));
         let broken = |_| Rendered::Broken { why: "rendering panicked: this is a bug in Hookbell".to_owned() };
         delivery.event = event.into_event();
-        (delivery, drawn.unwrap_or_else(broken))
+        (delivery, rendered.unwrap_or_else(broken))
     };
     if delivery.size < LARGE {
-        return draw_it(settings, channel, delivery);
+        return guarded(settings, channel, delivery);
     }
     let (settings, event) = (settings.clone(), std::mem::take(&mut delivery.event));
     let job = Delivery { event, ..delivery.clone() };
     let work = tokio::task::spawn_blocking(move || {
         let channel = settings.channels.get(&job.channel)?;
-        Some(draw_it(&settings, channel, job))
+        Some(guarded(&settings, channel, job))
     });
     let failed = || (delivery, Rendered::Broken { why: "rendering failed: this is a bug in Hookbell".to_owned() });
     work.await.ok().flatten().unwrap_or_else(failed)
@@ -187,7 +187,7 @@ fn style(channel: &Channel, delivery: &Delivery) -> Style {
     delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style)
 }
 
-fn draw(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Rendered {
+fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Rendered {
     if let Some(body) = channel.chat.encode_event(event.event()) {
         return Rendered::Body { body, template_error: None };
     }

@@ -185,7 +185,7 @@ fn assert_safe(inlines: &[Inline]) {
     }
 }
 
-fn strangers(markdown: &str) -> Vec<Block> {
+fn untrusted(markdown: &str) -> Vec<Block> {
     blocks(&Splice::Markdown(markdown, usize::MAX).shielded())
 }
 
@@ -195,7 +195,7 @@ fn paragraph(text: &str) -> Block {
 
 #[test]
 fn a_strangers_markdown_keeps_its_form() {
-    let tree = strangers("First\nline\n\n- **a**\n- `b`\n\n> said");
+    let tree = untrusted("First\nline\n\n- **a**\n- `b`\n\n> said");
     let expected = vec![
         Block::Paragraph(vec![Inline::Text("First".into()), Inline::Break, Inline::Text("line".into())]),
         Block::List {
@@ -212,7 +212,7 @@ fn a_strangers_markdown_keeps_its_form() {
 
 #[test]
 fn a_strangers_heading_is_bold_and_their_image_a_link() {
-    let tree = strangers("# Big\n\n![logo](https://x.example/l.png)");
+    let tree = untrusted("# Big\n\n![logo](https://x.example/l.png)");
     assert_eq!(tree[0], Block::Paragraph(vec![Inline::Strong(vec![Inline::Text("Big".into())])]));
     let Block::Paragraph(inlines) = &tree[1] else { panic!("{tree:?}") };
     assert!(matches!(&inlines[0], Inline::Link { url, .. } if url.as_str() == "https://x.example/l.png"));
@@ -223,14 +223,14 @@ fn a_link_that_names_another_host_shows_where_it_leads() {
     let labels =
         ["https://bank.example", "bank.example", "see bank.example/login now", "go:bank.example/x", "a/bank.example"];
     for label in labels {
-        let Some(Block::Paragraph(inlines)) = strangers(&format!("[{label}](https://evil.example/)")).pop() else {
+        let Some(Block::Paragraph(inlines)) = untrusted(&format!("[{label}](https://evil.example/)")).pop() else {
             panic!("no paragraph");
         };
         assert!(only_text(&inlines), "{inlines:?}");
         assert_eq!(plain_text(&inlines), format!("{label} (https://evil.example/)"));
     }
     for label in ["the notes", "v2.8.0", "https://evil.example/a"] {
-        let Some(Block::Paragraph(inlines)) = strangers(&format!("[{label}](https://evil.example/a)")).pop() else {
+        let Some(Block::Paragraph(inlines)) = untrusted(&format!("[{label}](https://evil.example/a)")).pop() else {
             panic!("no paragraph");
         };
         assert!(matches!(inlines.as_slice(), [Inline::Link { .. }]), "{inlines:?}");
@@ -239,30 +239,30 @@ fn a_link_that_names_another_host_shows_where_it_leads() {
 
 #[test]
 fn html_is_text_and_comments_vanish() {
-    assert_eq!(strangers("<!-- what did you change? -->\n\nMuch."), vec![paragraph("Much.")]);
-    assert_eq!(strangers("a <!-- b --> c"), vec![paragraph("a  c")]);
-    assert_eq!(strangers("<!-- x --> Important <!-- y -->"), vec![paragraph("Important")]);
-    assert_eq!(strangers("<!-- never closed\n\nand on"), vec![]);
-    assert_eq!(strangers("<b>x</b>"), vec![paragraph("<b>x</b>")]);
-    assert_eq!(strangers("<at>all</at>"), vec![paragraph("<at>all</at>")]);
+    assert_eq!(untrusted("<!-- what did you change? -->\n\nMuch."), vec![paragraph("Much.")]);
+    assert_eq!(untrusted("a <!-- b --> c"), vec![paragraph("a  c")]);
+    assert_eq!(untrusted("<!-- x --> Important <!-- y -->"), vec![paragraph("Important")]);
+    assert_eq!(untrusted("<!-- never closed\n\nand on"), vec![]);
+    assert_eq!(untrusted("<b>x</b>"), vec![paragraph("<b>x</b>")]);
+    assert_eq!(untrusted("<at>all</at>"), vec![paragraph("<at>all</at>")]);
 }
 
 #[test]
 fn a_scheme_that_is_not_of_the_web_is_no_link() {
     for url in ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//evil.example", "x"] {
-        assert_eq!(strangers(&format!("[x]({url})")), vec![paragraph("x")], "{url}");
+        assert_eq!(untrusted(&format!("[x]({url})")), vec![paragraph("x")], "{url}");
     }
 }
 
 #[test]
 fn deep_nesting_has_an_end() {
     let deep = format!("{}x", "> ".repeat(20_000));
-    let tree = strangers(&deep);
+    let tree = untrusted(&deep);
     assert_eq!(plain_text(&flatten(tree)).trim(), "x");
     let deep = format!("{}x{}", "**a ".repeat(5_000), "**".repeat(5_000));
-    assert!(plain_text(&flatten(strangers(&deep))).contains('x'));
+    assert!(plain_text(&flatten(untrusted(&deep))).contains('x'));
     let lists: String = (0..200).map(|n| format!("{}- {n}\n", "  ".repeat(n))).collect();
-    assert!(plain_text(&flatten(strangers(&lists))).contains("199"));
+    assert!(plain_text(&flatten(untrusted(&lists))).contains("199"));
 }
 
 /// Checks that ten times the text takes about ten times as long. A quadratic algorithm took a hundred times as long.
@@ -274,7 +274,7 @@ fn deep_nesting_takes_linear_time() {
             let text = format!("{}x{}", open.repeat(times), close.repeat(times));
             let once = || {
                 let began = std::time::Instant::now();
-                assert!(plain_text(&flatten(strangers(&text))).contains('x'));
+                assert!(plain_text(&flatten(untrusted(&text))).contains('x'));
                 began.elapsed()
             };
             (0..3).map(|_| once()).min().unwrap()
@@ -302,7 +302,7 @@ fn markup_of_helpers_is_spliced_in_where_it_stands() {
 
 #[test]
 fn a_host_hidden_by_characters_without_width_is_seen() {
-    let tree = strangers("[https:\u{200b}//bank.example](https://evil.example/)");
+    let tree = untrusted("[https:\u{200b}//bank.example](https://evil.example/)");
     let [Block::Paragraph(inlines)] = tree.as_slice() else { panic!("{tree:?}") };
     assert!(only_text(inlines), "{inlines:?}");
 }
@@ -310,7 +310,7 @@ fn a_host_hidden_by_characters_without_width_is_seen() {
 #[test]
 fn character_references_bring_nothing_back_that_shielding_drops() {
     let markdown = "a&#27;[2J &#x202e;b&#155; `&#27;` &#8232;\n\n```\n&#27;\n```\n\n[&#27;l&#8;](https://x.example)";
-    assert_safe(&flatten(strangers(markdown)));
+    assert_safe(&flatten(untrusted(markdown)));
 }
 
 #[test]
@@ -342,13 +342,13 @@ fn a_text_is_quoted_as_its_reader_sees_it() {
 #[test]
 fn what_is_empty_is_not_shown() {
     for markdown in ["- ", "> ", "&zwj;", "\u{200b}", "- \n- \u{200b}\n", "> \u{200d}\n> - "] {
-        assert_eq!(strangers(markdown), vec![], "{markdown:?}");
+        assert_eq!(untrusted(markdown), vec![], "{markdown:?}");
     }
 }
 
 #[test]
 fn a_link_named_like_a_file_stays_a_link() {
-    let is_link = |markdown: &str| format!("{:?}", strangers(markdown)).contains("Link");
+    let is_link = |markdown: &str| format!("{:?}", untrusted(markdown)).contains("Link");
     assert!(is_link("[shot.png](https://x.example/a)"));
     assert!(is_link("[README.md](https://bitbucket.org/acme/api/src/main/README.md)"));
     assert!(!is_link("[evil.md](https://x.example/a)"), "a host name");
