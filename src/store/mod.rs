@@ -3,29 +3,34 @@
 //! [`Store::accept`] stores a request and all its results in one durable transaction. Deliveries leave through *lanes*,
 //! one per destination: the holder of a lane's lease reads the lane's heads and finishes them.
 
+mod accept;
 pub mod history;
+mod lane;
 #[cfg(test)]
 mod model;
 pub mod sqlite;
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
-use crate::memory::Memory;
+use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 
+pub(crate) use accept::joined;
+pub use accept::{
+    Accepted, Change, Decide, Decided, Duplicate, NewDelivery, NewEvent, NewRequest, PendingEvent, RouteLater,
+    RoutedLater,
+};
 pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };
+pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
 
 /// Time in milliseconds since 1970.
 pub type Millis = i64;
@@ -185,42 +190,6 @@ pub trait Store: Send + Sync {
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
 }
 
-/// Work that a change of the configuration requires.
-#[derive(Default)]
-pub struct Change {
-    /// Routes the events that are still pending routing.
-    pub route_pending: Option<RouteLater>,
-    /// Action that runs after the commit, and before the next request is decided.
-    pub then: Option<Box<dyn FnOnce() + Send>>,
-}
-
-/// Routes an event that was stored while the routing configuration was invalid.
-pub type RouteLater = Box<dyn Fn(PendingEvent) -> RoutedLater + Send>;
-
-/// Event that was stored while the routing configuration was invalid.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PendingEvent {
-    /// Id of the event.
-    pub event: EventId,
-    /// Request that contained the event.
-    pub request: RequestId,
-    /// Source that received the request.
-    pub source: SourceName,
-    /// Time of receipt.
-    pub received_at: Millis,
-    /// The event, as templates see it.
-    pub json: Value,
-}
-
-/// Routing of an event that was pending routing.
-#[derive(Clone, Debug, Default)]
-pub struct RoutedLater {
-    /// Routing decision, as JSON.
-    pub decision: String,
-    /// New deliveries.
-    pub deliveries: Vec<NewDelivery>,
-}
-
 /// Retention times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
@@ -254,306 +223,6 @@ pub struct RejectedRequest {
     pub key: Option<String>,
     /// Reason for the rejection.
     pub reason: String,
-}
-
-/// Decides the results of a request from the stored states of its subjects. It may run more than once.
-pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;
-
-/// Received request.
-#[derive(Clone, Debug)]
-pub struct NewRequest {
-    /// Id of the request.
-    pub id: RequestId,
-    /// Source that received the request.
-    pub source: SourceName,
-    /// Id of the webhook on the host.
-    pub hook: Option<String>,
-    /// Id of the request on the host. Together with source and hook it identifies a duplicate; without it, duplicates
-    /// are not detected.
-    pub key: Option<String>,
-    /// Time of receipt.
-    pub received_at: Millis,
-    /// Headers, without secrets.
-    pub headers: Value,
-    /// Raw body.
-    pub body: Bytes,
-    /// Memory subjects of the request.
-    pub subjects: Vec<String>,
-}
-
-/// Results of a request.
-#[derive(Clone, Debug, Default)]
-pub struct Decided {
-    /// Receipt for the host; a duplicate gets the same one.
-    pub receipt: String,
-    /// Events of the request.
-    pub events: Vec<NewEvent>,
-    /// New deliveries, in the order in which they are sent.
-    pub deliveries: Vec<NewDelivery>,
-    /// New states of subjects.
-    pub memory: Memory,
-    /// Earlier request of which this one is a duplicate; then there are no other results.
-    pub duplicate_of: Option<Duplicate>,
-}
-
-/// Earlier request that is the same as a new one, although the host's ids of the requests differ.
-#[derive(Clone, Debug)]
-pub struct Duplicate {
-    /// The earlier request.
-    pub request: RequestId,
-    /// Memory subject of the earlier request. If that request is no longer stored, the new one is decided without this
-    /// subject.
-    pub subject: String,
-}
-
-/// Event to store.
-#[derive(Clone, Debug)]
-pub struct NewEvent {
-    /// Id of the event.
-    pub id: EventId,
-    /// Kind of the event.
-    pub kind: &'static str,
-    /// `workspace/slug`.
-    pub repository: Option<String>,
-    /// Subject of the event.
-    pub subject: Option<String>,
-    /// The event, as templates see it.
-    pub json: String,
-    /// Event of the same request that also stores the actor and the repository of this one.
-    pub same: Option<EventId>,
-    /// Routing decision, as JSON.
-    pub decision: String,
-    /// `true` if the event is routed later.
-    pub is_pending_routing: bool,
-}
-
-/// Delivery to store.
-#[derive(Clone, Debug)]
-pub struct NewDelivery {
-    /// Id of the delivery.
-    pub id: DeliveryId,
-    /// Event to deliver.
-    pub event: EventId,
-    /// Channel of the delivery.
-    pub channel: ChannelName,
-    /// Lane of the delivery.
-    pub lane: Lane,
-    /// Route that created the delivery.
-    pub route: String,
-    /// Template set by the route.
-    pub template: Option<String>,
-    /// Style set by the route.
-    pub style: Option<String>,
-    /// Delivery that this one sends again.
-    pub replay_of: Option<DeliveryId>,
-    /// Request and kind of the event. Deliveries with the same values become one message, if channel, route, template
-    /// and style are also the same.
-    pub joins: Option<(RequestId, Kind)>,
-    /// Further events in the message.
-    pub also: Vec<EventId>,
-}
-
-impl NewDelivery {
-    /// Creates a delivery with a new id that sends the event alone, for the first time, and as the channel is
-    /// configured.
-    pub fn new(event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
-        Self {
-            id: DeliveryId::fresh(),
-            event,
-            channel,
-            lane,
-            route: route.into(),
-            template: None,
-            style: None,
-            replay_of: None,
-            joins: None,
-            also: vec![],
-        }
-    }
-}
-
-/// Merges deliveries that [join](NewDelivery::joins) into one, in the place of the first.
-pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
-    let mut all: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
-    let mut firsts = BTreeMap::new();
-    for delivery in deliveries {
-        let Some((request, kind)) = &delivery.joins else {
-            all.push(delivery);
-            continue;
-        };
-        let way = (delivery.channel.clone(), delivery.route.clone(), delivery.template.clone(), delivery.style.clone());
-        match firsts.entry((request.clone(), *kind, way)) {
-            Entry::Vacant(entry) => {
-                entry.insert(all.len());
-                all.push(delivery);
-            }
-            Entry::Occupied(entry) => {
-                let NewDelivery { event, also, .. } = delivery;
-                all[*entry.get()].also.extend(std::iter::once(event).chain(also));
-            }
-        }
-    }
-    all
-}
-
-/// Queue of one destination. Channels with the same destination share it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Lane(pub String);
-
-/// Result of [`Store::accept`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    /// The request is new and stored.
-    Stored {
-        /// Receipt for the host.
-        receipt: String,
-        /// Lanes with new messages.
-        lanes: BTreeSet<Lane>,
-    },
-    /// The request is a duplicate.
-    Duplicate {
-        /// Receipt of the earlier request.
-        receipt: String,
-    },
-}
-
-/// State of a lane.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum LaneState {
-    /// Messages are sent.
-    #[default]
-    Open,
-    /// The destination no longer exists. Messages stay queued until an operator reopens the lane or the configuration
-    /// changes the destination.
-    Closed {
-        /// Response of the chat.
-        reason: String,
-        /// Help to fix this.
-        help: Option<String>,
-    },
-    /// Paused by an operator.
-    Paused {
-        /// Reason, if the operator gave one.
-        reason: Option<String>,
-    },
-}
-
-/// Result of [`Store::lease`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// The caller holds the lease, and the lane is open.
-    Held {
-        /// Remaining wait of the lane; never longer than the requested wait, even if the clock changes.
-        wait: Duration,
-        /// `true` if the last attempt failed.
-        failing: bool,
-        /// `true` if the chat requested the wait.
-        is_asked: bool,
-    },
-    /// The lane is closed or paused, so no one holds it.
-    Shut,
-    /// Another owner holds the lease.
-    Taken,
-}
-
-/// Queued delivery.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delivery {
-    /// Id of the delivery.
-    pub id: DeliveryId,
-    /// Event to deliver.
-    pub event_id: EventId,
-    /// Channel of the delivery.
-    pub channel: ChannelName,
-    /// Template set by the route.
-    pub template: Option<String>,
-    /// Style set by the route.
-    pub style: Option<String>,
-    /// The event, as templates see it.
-    pub event: Value,
-    /// Size of the event's JSON in bytes.
-    pub size: usize,
-    /// Creation time.
-    pub created_at: Millis,
-    /// Number of attempts.
-    pub attempts: u32,
-    /// Number of failures that may be caused by the message itself.
-    pub strikes: u32,
-}
-
-/// Results of a lane's turn.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Turn {
-    /// Results of deliveries; usually of one.
-    pub finished: Vec<Finished>,
-    /// Wait of the lane in milliseconds.
-    pub pause: Millis,
-    /// `true` if the chat requested the wait.
-    pub is_asked: bool,
-    /// New state of the lane, if the chat reports that the destination no longer exists.
-    pub close: Option<LaneState>,
-}
-
-/// Result of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// Attempt with this result; `None` if nothing was sent.
-    pub attempt: Option<Attempt>,
-    /// Next state of the delivery.
-    pub next: Next,
-    /// Template that failed and its error, if the next template rendered the message.
-    pub template_error: Option<String>,
-}
-
-/// Attempt to send a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
-    /// Start time.
-    pub at: Millis,
-    /// Duration in milliseconds.
-    pub duration_ms: Millis,
-    /// Outcome in one word.
-    pub outcome: &'static str,
-    /// Status of the chat's response.
-    pub status: Option<u16>,
-    /// Response of the chat.
-    pub response: Option<String>,
-    /// Sent body.
-    pub body: String,
-}
-
-/// Next state of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// The chat shows the message.
-    Delivered {
-        /// Id of the message in the chat.
-        message_id: Option<String>,
-    },
-    /// The chat accepted the message, but does not report whether it shows it.
-    Accepted,
-    /// The template skips the event.
-    Skipped {
-        /// Reason.
-        why: String,
-    },
-    /// The message will not be delivered.
-    Dead {
-        /// Reason, if the attempt does not contain it.
-        why: Option<String>,
-    },
-    /// The message is marked as suspect: it failed repeatedly, and the message behind it did not.
-    Suspect {
-        /// Reason, as text.
-        why: String,
-    },
-    /// The message stays queued.
-    Queued {
-        /// `true` if the message itself may have caused the failure.
-        strike: bool,
-    },
 }
 
 /// Error of the store.

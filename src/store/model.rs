@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::sqlite::SqliteStore;
 use super::*;
+use crate::event::RequestId;
 
 const CHANNELS: [&str; 3] = ["red", "green", "blue"];
 const LANES: [&str; 3] = ["one", "two", "three"];

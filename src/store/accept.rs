@@ -1,0 +1,204 @@
+//! Requests, and what is decided about them: events, deliveries and states of memory.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::{Lane, Millis};
+use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
+use crate::memory::Memory;
+
+/// Decides the results of a request from the stored states of its subjects. It may run more than once.
+pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;
+
+/// Received request.
+#[derive(Clone, Debug)]
+pub struct NewRequest {
+    /// Id of the request.
+    pub id: RequestId,
+    /// Source that received the request.
+    pub source: SourceName,
+    /// Id of the webhook on the host.
+    pub hook: Option<String>,
+    /// Id of the request on the host. Together with source and hook it identifies a duplicate; without it, duplicates
+    /// are not detected.
+    pub key: Option<String>,
+    /// Time of receipt.
+    pub received_at: Millis,
+    /// Headers, without secrets.
+    pub headers: Value,
+    /// Raw body.
+    pub body: Bytes,
+    /// Memory subjects of the request.
+    pub subjects: Vec<String>,
+}
+
+/// Results of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Decided {
+    /// Receipt for the host; a duplicate gets the same one.
+    pub receipt: String,
+    /// Events of the request.
+    pub events: Vec<NewEvent>,
+    /// New deliveries, in the order in which they are sent.
+    pub deliveries: Vec<NewDelivery>,
+    /// New states of subjects.
+    pub memory: Memory,
+    /// Earlier request of which this one is a duplicate; then there are no other results.
+    pub duplicate_of: Option<Duplicate>,
+}
+
+/// Earlier request that is the same as a new one, although the host's ids of the requests differ.
+#[derive(Clone, Debug)]
+pub struct Duplicate {
+    /// The earlier request.
+    pub request: RequestId,
+    /// Memory subject of the earlier request. If that request is no longer stored, the new one is decided without this
+    /// subject.
+    pub subject: String,
+}
+
+/// Event to store.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Id of the event.
+    pub id: EventId,
+    /// Kind of the event.
+    pub kind: &'static str,
+    /// `workspace/slug`.
+    pub repository: Option<String>,
+    /// Subject of the event.
+    pub subject: Option<String>,
+    /// The event, as templates see it.
+    pub json: String,
+    /// Event of the same request that also stores the actor and the repository of this one.
+    pub same: Option<EventId>,
+    /// Routing decision, as JSON.
+    pub decision: String,
+    /// `true` if the event is routed later.
+    pub is_pending_routing: bool,
+}
+
+/// Delivery to store.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// Id of the delivery.
+    pub id: DeliveryId,
+    /// Event to deliver.
+    pub event: EventId,
+    /// Channel of the delivery.
+    pub channel: ChannelName,
+    /// Lane of the delivery.
+    pub lane: Lane,
+    /// Route that created the delivery.
+    pub route: String,
+    /// Template set by the route.
+    pub template: Option<String>,
+    /// Style set by the route.
+    pub style: Option<String>,
+    /// Delivery that this one sends again.
+    pub replay_of: Option<DeliveryId>,
+    /// Request and kind of the event. Deliveries with the same values become one message, if channel, route, template
+    /// and style are also the same.
+    pub joins: Option<(RequestId, Kind)>,
+    /// Further events in the message.
+    pub also: Vec<EventId>,
+}
+
+impl NewDelivery {
+    /// Creates a delivery with a new id that sends the event alone, for the first time, and as the channel is
+    /// configured.
+    pub fn new(event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
+        Self {
+            id: DeliveryId::fresh(),
+            event,
+            channel,
+            lane,
+            route: route.into(),
+            template: None,
+            style: None,
+            replay_of: None,
+            joins: None,
+            also: vec![],
+        }
+    }
+}
+
+/// Merges deliveries that [join](NewDelivery::joins) into one, in the place of the first.
+pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
+    let mut all: Vec<NewDelivery> = Vec::with_capacity(deliveries.len());
+    let mut firsts = BTreeMap::new();
+    for delivery in deliveries {
+        let Some((request, kind)) = &delivery.joins else {
+            all.push(delivery);
+            continue;
+        };
+        let way = (delivery.channel.clone(), delivery.route.clone(), delivery.template.clone(), delivery.style.clone());
+        match firsts.entry((request.clone(), *kind, way)) {
+            Entry::Vacant(entry) => {
+                entry.insert(all.len());
+                all.push(delivery);
+            }
+            Entry::Occupied(entry) => {
+                let NewDelivery { event, also, .. } = delivery;
+                all[*entry.get()].also.extend(std::iter::once(event).chain(also));
+            }
+        }
+    }
+    all
+}
+
+/// Result of [`Store::accept`](super::Store::accept).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// The request is new and stored.
+    Stored {
+        /// Receipt for the host.
+        receipt: String,
+        /// Lanes with new messages.
+        lanes: BTreeSet<Lane>,
+    },
+    /// The request is a duplicate.
+    Duplicate {
+        /// Receipt of the earlier request.
+        receipt: String,
+    },
+}
+
+/// Work that a change of the configuration requires.
+#[derive(Default)]
+pub struct Change {
+    /// Routes the events that are still pending routing.
+    pub route_pending: Option<RouteLater>,
+    /// Action that runs after the commit, and before the next request is decided.
+    pub then: Option<Box<dyn FnOnce() + Send>>,
+}
+
+/// Routes an event that was stored while the routing configuration was invalid.
+pub type RouteLater = Box<dyn Fn(PendingEvent) -> RoutedLater + Send>;
+
+/// Event that was stored while the routing configuration was invalid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingEvent {
+    /// Id of the event.
+    pub event: EventId,
+    /// Request that contained the event.
+    pub request: RequestId,
+    /// Source that received the request.
+    pub source: SourceName,
+    /// Time of receipt.
+    pub received_at: Millis,
+    /// The event, as templates see it.
+    pub json: Value,
+}
+
+/// Routing of an event that was pending routing.
+#[derive(Clone, Debug, Default)]
+pub struct RoutedLater {
+    /// Routing decision, as JSON.
+    pub decision: String,
+    /// New deliveries.
+    pub deliveries: Vec<NewDelivery>,
+}
