@@ -17,8 +17,10 @@ const ENOUGH_PAGES: i32 = 8_000;
 /// takes space on the disk.
 const TOO_MANY_PAGES: i32 = 16_000;
 
-/// Checkpoint thread. It ends when the connection that it watches is closed.
-pub(super) struct Checkpointer(Option<JoinHandle<()>>);
+/// Checkpoint thread. It ends when the connection that it watches is closed, and returns its own connection, which closes
+/// after that one: only the last connection to close moves the log into the database, and two that close at the same
+/// time can each take the other for the last one (<https://sqlite.org/wal.html>).
+pub(super) struct Checkpointer(Option<JoinHandle<Connection>>);
 
 /// Write-ahead log, as the writer sees it.
 pub(super) struct Log {
@@ -38,6 +40,7 @@ impl Checkpointer {
                 let _turn = moving.lock().unwrap_or_else(PoisonError::into_inner);
                 checkpoint(&db);
             }
+            db
         })?;
         let pages = log.pages.clone();
         // This hook replaces SQLite's own, which would move the pages within the commit.

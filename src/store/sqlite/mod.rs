@@ -38,10 +38,11 @@ use writer::{Durability, Writer};
 
 /// Store in one file.
 pub struct SqliteStore {
-    // Fields drop in this order: the writer ends before the checkpointer, and both before the lock is released.
+    // Fields drop in this order: the connection of the checkpointer closes last, because it can write, and all of them
+    // close before the lock is released.
     writer: Writer,
-    _checkpointer: Checkpointer,
     readers: Arc<Readers>,
+    _checkpointer: Checkpointer,
     /// Report of committed deliveries that are missing in the database.
     lost: Option<String>,
     lock: File,
@@ -95,7 +96,7 @@ impl SqliteStore {
         let (checkpointer, log) = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
         let readers = Arc::new(Readers::new(path));
         let writer = Writer::start(db, log, files, reached).map_err(thread)?;
-        Ok(Self { writer, _checkpointer: checkpointer, readers, lost, lock, _database: file })
+        Ok(Self { writer, readers, _checkpointer: checkpointer, lost, lock, _database: file })
     }
 
     /// Writes the address of this process to the lock file, for processes that find the store in use.

@@ -80,6 +80,18 @@ async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
     assert!(error.starts_with("`/no/such/place/copy.db`: "), "{error}");
 }
 
+/// Each round is a chance for two connections to close at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_store_is_one_whole_file() {
+    for _ in 0..50 {
+        let f = open();
+        f.store.counts().await.unwrap();
+        drop(f.store);
+        let log = f.directory.path().join("h.db-wal");
+        assert!(!log.exists(), "the log is left over");
+    }
+}
+
 #[test]
 fn damage_is_found() {
     let f = open();
