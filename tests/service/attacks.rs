@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::chats::{config, numbers};
 use crate::fakes::{Fake, Kind};
-use crate::program::{EVERYTHING, Home, PATIENCE, Service, post, request, sample};
+use crate::program::{EVERYTHING, Home, PATIENCE, Process, Service, post, request, sample};
 
 /// Lets this process open as many files as the attacks need.
 fn open_many_files() {
@@ -132,7 +132,7 @@ async fn a_log_that_nobody_reads_or_that_is_closed_stops_nothing() {
         let mut command = home.command(&[]);
         // More is logged than a pipe holds.
         command.env("HOOKBELL_LOG", "trace").stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        let mut child = Process::start(&mut command);
         let mut stderr = child.stderr.take().unwrap();
         let (address, admin) = banner(&mut stderr);
         let unread = (!is_closed).then_some(stderr);
@@ -150,9 +150,7 @@ async fn a_log_that_nobody_reads_or_that_is_closed_stops_nothing() {
             let ready: Value = client.get(format!("http://{admin}/readyz")).send().await.unwrap().json().await.unwrap();
             assert_eq!(ready["status"], "ready");
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        drop(unread);
+        drop((child, unread));
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -91,14 +92,8 @@ impl Home {
 
     /// The service that was just started.
     pub(crate) fn running(mut child: Child) -> Service {
-        let (told, log) = channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = told.send(line);
-            }
-        });
-        let mut service = Service { child, log, said: String::new(), address: None, messages: None };
+        let log = Lines::of(child.stderr.take().unwrap());
+        let mut service = Service { child: Process(child), log, address: None, messages: None };
         let address = service.wait_for_log("/hooks/");
         let address = address.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
         service.address = Some(address.parse().unwrap());
@@ -106,11 +101,71 @@ impl Home {
     }
 }
 
+/// A child process. It is killed when the test ends, also if it fails.
+pub(crate) struct Process(Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Deref for Process {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Process {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Lines of a child's output. They are read as they come, so that the child never waits for a reader.
+pub(crate) struct Lines {
+    lines: Receiver<String>,
+    read: String,
+}
+
+impl Lines {
+    pub(crate) fn of(output: impl Read + Send + 'static) -> Self {
+        let (send, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        Self { lines, read: String::new() }
+    }
+
+    /// Waits for a line that contains `text`, and skips those before it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else { panic!("no `{text}` in the output:\n{}", self.read) };
+            let _ = writeln!(self.read, "{line}");
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+}
+
 /// The running service. It is killed when the test ends.
 pub(crate) struct Service {
-    child: Child,
-    log: Receiver<String>,
-    said: String,
+    child: Process,
+    log: Lines,
     address: Option<SocketAddr>,
     messages: Option<Receiver<String>>,
 }
@@ -139,15 +194,7 @@ impl Service {
 
     /// Waits for a line of the log that holds `text`.
     pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = self.log.recv_timeout(left) else { panic!("no `{text}` in the log:\n{}", self.said) };
-            let _ = writeln!(self.said, "{line}");
-            if line.contains(text) {
-                return line;
-            }
-        }
+        self.log.wait_for(text)
     }
 
     /// Reads messages from now on; until this is called nobody reads them, and the console blocks when its pipe is
@@ -209,13 +256,6 @@ impl Service {
             rest.extend(messages.iter());
         }
         (status, rest.into())
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

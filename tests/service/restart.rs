@@ -1,6 +1,5 @@
 //! A socket that outlives the program: restarts lose no request.
 
-use std::io::BufRead;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
@@ -11,7 +10,7 @@ use std::time::Duration;
 use command_fds::{CommandFdExt, FdMapping};
 use reqwest::Client;
 
-use crate::program::{EVERYTHING, Home, Service, request, sample};
+use crate::program::{EVERYTHING, Home, Lines, Process, Service, request, sample};
 
 /// Starts the service with a socket passed in, as systemd does (<https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html>).
 fn serve(home: &Home, listener: &TcpListener) -> Service {
@@ -84,17 +83,14 @@ async fn a_second_process_on_one_store_waits_visibly_and_listens_when_it_can_ser
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut second = home.command(&[]);
     second.env("HOOKBELL__SERVER__LISTEN", free.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut second = second.spawn().unwrap();
-    let mut log = std::io::BufReader::new(second.stderr.take().unwrap()).lines();
-    let waiting =
-        log.find(|line| line.as_ref().unwrap().contains("store in use by another instance")).unwrap().unwrap();
+    let mut second = Process::start(&mut second);
+    let mut log = Lines::of(second.stderr.take().unwrap());
+    let waiting = log.wait_for("store in use by another instance");
     assert!(waiting.contains("hookbell.db"), "{waiting}");
     assert!(std::net::TcpStream::connect(free).is_err(), "it does not listen yet");
     assert!(first.stop("TERM").0.success());
-    log.find(|line| line.as_ref().unwrap().contains("/hooks/")).unwrap().unwrap();
+    log.wait_for("/hooks/");
     let (key, body) = sample("push");
     let request = request(&Client::new(), &format!("http://{free}/hooks/bitbucket"), key, "1", &body.to_string());
     assert_eq!(request.send().await.unwrap().status(), 202);
-    second.kill().unwrap();
-    second.wait().unwrap();
 }

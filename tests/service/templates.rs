@@ -1,10 +1,12 @@
 //! Templates of users' own: found, taken over, looked at, and never in the way of a message.
 
+use std::process::Stdio;
+
 use serde_json::Value;
 
 use crate::chats::{config, numbers, send};
 use crate::fakes::{Fake, Kind};
-use crate::program::{EVERYTHING, Home};
+use crate::program::{EVERYTHING, Home, Lines, Process};
 
 /// A native template for Slack, with a comment and a trailing comma.
 const NATIVE: &str = r#"{
@@ -86,7 +88,6 @@ fn a_built_in_template_is_taken_over_changed_and_compared() {
 
 #[test]
 fn a_message_is_drawn_again_when_its_template_is_saved() {
-    use std::io::{BufRead, BufReader};
     let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let write = |line: &str| {
@@ -95,22 +96,17 @@ fn a_message_is_drawn_again_when_its_template_is_saved() {
     };
     write("first {{push.branch}}");
     let mut command = home.command(&["render", "push", "--chat", "console", "--watch"]);
-    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
-    let lines =
-        |stream: Box<dyn std::io::Read + std::marker::Send>| BufReader::new(stream).lines().map_while(Result::ok);
-    let mut out = lines(Box::new(child.stdout.take().unwrap()));
-    let mut err = lines(Box::new(child.stderr.take().unwrap()));
-    let mut until = |text: &str| assert!(out.any(|line| line.contains(text)), "no `{text}`");
-    until("first main");
-    assert!(err.any(|line| line.contains("waiting for changes")));
+    let mut child = Process::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let mut out = Lines::of(child.stdout.take().unwrap());
+    let mut err = Lines::of(child.stderr.take().unwrap());
+    out.wait_for("first main");
+    err.wait_for("waiting for changes");
     write("second {{push.branch}}");
-    until("second main");
+    out.wait_for("second main");
     write("third {{push.brnch}}");
-    assert!(err.any(|line| line.contains("did you mean `branch`?")));
+    err.wait_for("did you mean `branch`?");
     write("fourth {{push.branch}}");
-    until("fourth main");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    out.wait_for("fourth main");
 }
 
 #[tokio::test(flavor = "multi_thread")]
