@@ -38,8 +38,8 @@ pub(super) enum Then {
 
 impl Attempted {
     /// Returns true if the chat accepted the message.
-    pub(super) fn passed(&self) -> bool {
-        matches!(self.finished.next, Next::Delivered { .. } | Next::Accepted)
+    pub(super) const fn passed(&self) -> bool {
+        self.finished.next.is_sent()
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn attempt(
         "outcome" => meaning.outcome,
     )
     .increment(1);
-    if matches!(meaning.next, Next::Delivered { .. } | Next::Accepted) {
+    if meaning.next.is_sent() {
         tracing::debug!(
             delivery = %delivery.id,
             channel = %delivery.channel,

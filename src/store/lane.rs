@@ -149,3 +149,10 @@ pub enum Next {
         strike: bool,
     },
 }
+
+impl Next {
+    /// Returns `true` if the chat accepted the message.
+    pub const fn is_sent(&self) -> bool {
+        matches!(self, Self::Delivered { .. } | Self::Accepted)
+    }
+}
