@@ -10,6 +10,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use thiserror::Error;
 
 use crate::chat::{AddressError, Failure, Outcome, Reason};
 
@@ -62,14 +63,56 @@ pub(crate) struct Answer {
 }
 
 /// Error in the settings, described without secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Error)]
 pub enum HttpError {
     /// Invalid proxy.
-    Proxy(String),
-    /// Invalid certificate file.
-    Certificates(String),
-    /// Other error: the client cannot be created.
-    Client(String),
+    #[error("`proxy` is not a valid proxy URL")]
+    Proxy,
+    /// The certificate file cannot be read.
+    #[error("cannot read `{}`: {error}", path.display())]
+    UnreadableCertificates {
+        /// Path of the file.
+        path: PathBuf,
+        /// Reason.
+        error: std::io::Error,
+    },
+    /// The certificate file is not in PEM format.
+    #[error("`{}` is not a valid PEM file", .0.display())]
+    InvalidCertificates(PathBuf),
+    /// The certificate file is empty.
+    #[error("`{}` contains no certificate", .0.display())]
+    NoCertificates(PathBuf),
+    /// The client cannot be created.
+    #[error("{0}")]
+    Client(reqwest::Error),
+}
+
+/// Error while fetching a public file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FetchError {
+    /// No response arrived, for this reason.
+    #[error("{0}")]
+    NoResponse(String),
+    /// The server refused.
+    #[error("status {0}")]
+    Status(u16),
+    /// The file is too large.
+    #[error("larger than {} MB", MAX_FILE / 1024 / 1024)]
+    TooLarge,
+    /// The connection broke.
+    #[error("response cut off")]
+    CutOff,
+}
+
+impl HttpError {
+    /// Advice on how to fix the error.
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Proxy => Some("write a URL such as `http://proxy.example:3128`"),
+            Self::Client(_) => None,
+            _ => Some("set the path of a PEM file with certificates: `-----BEGIN CERTIFICATE-----`"),
+        }
+    }
 }
 
 impl Http {
@@ -85,23 +128,20 @@ impl Http {
             .referer(false)
             .no_proxy();
         if let Some(proxy) = &settings.proxy {
-            let proxy =
-                Proxy::all(proxy).map_err(|_| HttpError::Proxy("`proxy` is not a valid proxy URL".to_owned()))?;
+            let proxy = Proxy::all(proxy).map_err(|_| HttpError::Proxy)?;
             builder = builder.proxy(proxy.no_proxy(NoProxy::from_string("localhost,127.0.0.0/8,::1")));
         }
         for path in &settings.ca {
-            let shown = path.display();
-            let wrong = |message: String| HttpError::Certificates(message);
             let pem = crate::text_file::read(path, crate::text_file::MAX_FILE)
-                .map_err(|error| wrong(format!("cannot read `{shown}`: {error}")))?;
+                .map_err(|error| HttpError::UnreadableCertificates { path: path.clone(), error })?;
             let certificates = Certificate::from_pem_bundle(&pem);
-            let certificates = certificates.map_err(|_| wrong(format!("`{shown}` is not a valid PEM file")))?;
+            let certificates = certificates.map_err(|_| HttpError::InvalidCertificates(path.clone()))?;
             if certificates.is_empty() {
-                return Err(wrong(format!("`{shown}` contains no certificate")));
+                return Err(HttpError::NoCertificates(path.clone()));
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let client = builder.build().map_err(|error| HttpError::Client(error.without_url().to_string()))?;
+        let client = builder.build().map_err(|error| HttpError::Client(error.without_url()))?;
         Ok(Self(Arc::new(client)))
     }
 
@@ -128,17 +168,17 @@ impl Http {
         Ok(Answer { status, headers, text, whole, secrets: target.secrets(), parameters })
     }
 
-    /// Fetches a public file of less than [`MAX_FILE`] bytes. The error describes the failure.
-    pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, String> {
+    /// Fetches a public file of less than [`MAX_FILE`] bytes.
+    pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let request = self.0.get(url).header(reqwest::header::USER_AGENT, crate::chat::USER_AGENT);
-        let mut response = request.send().await.map_err(|error| root_cause(&error))?;
+        let mut response = request.send().await.map_err(|error| FetchError::NoResponse(root_cause(&error)))?;
         if !response.status().is_success() {
-            return Err(format!("status {}", response.status().as_u16()));
+            return Err(FetchError::Status(response.status().as_u16()));
         }
         match read(&mut response, MAX_FILE).await {
             (bytes, true) if bytes.len() < MAX_FILE => Ok(bytes),
-            (_, true) => Err(format!("larger than {} MB", MAX_FILE / 1024 / 1024)),
-            (_, false) => Err("response cut off".to_owned()),
+            (_, true) => Err(FetchError::TooLarge),
+            (_, false) => Err(FetchError::CutOff),
         }
     }
 }
@@ -313,7 +353,7 @@ pub(crate) struct Target(Url);
 impl Target {
     /// Validates a URL. `http` is for this machine only, unless the configuration sets `insecure`.
     pub(crate) fn parse(url: &SecretString) -> Result<Self, AddressError> {
-        let wrong = |message: &str, help| Err(AddressError { message: message.to_owned(), help });
+        let wrong = |message: &'static str, help| Err(AddressError { message, help });
         let Ok(url) = Url::parse(url.expose_secret()) else {
             return wrong("the webhook URL is not a valid URL", "copy the complete URL; it begins with `https://`");
         };

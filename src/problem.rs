@@ -26,7 +26,7 @@ pub struct Problem {
     /// Location of the problem.
     pub place: Place,
     /// Short text next to the marked place.
-    pub label: Option<String>,
+    pub label: Option<&'static str>,
     /// Advice on how to fix the problem.
     pub help: Option<String>,
 }
@@ -68,38 +68,36 @@ impl Place {
     }
 }
 
+/// The texts of one problem. Each area of the program lists its problems in one enum, so that all its words can be read
+/// in one file.
+///
+/// [`Display`](std::fmt::Display) is the statement: one line that names the key and the value.
+pub trait Describe: std::fmt::Display {
+    /// Error or warning.
+    fn severity(&self) -> Severity {
+        Severity::Error
+    }
+
+    /// Short text next to the marked place.
+    fn label(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Advice on how to fix the problem.
+    fn help(&self) -> Option<String>;
+
+    /// Creates the problem at a place.
+    fn at(&self, place: Place) -> Problem {
+        Problem { severity: self.severity(), message: self.to_string(), place, label: self.label(), help: self.help() }
+    }
+}
+
+/// Advice for a misspelled name.
+pub fn did_you_mean(near: &str) -> String {
+    format!("did you mean `{near}`?")
+}
+
 impl Problem {
-    /// Creates an error at a place.
-    pub fn error(message: impl Into<String>, place: Place) -> Self {
-        Self { severity: Severity::Error, message: message.into(), place, label: None, help: None }
-    }
-
-    /// Creates a warning at a place.
-    pub fn warning(message: impl Into<String>, place: Place) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(message, place) }
-    }
-
-    /// Adds a short text next to the marked place.
-    #[must_use]
-    pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
-        self
-    }
-
-    /// Adds advice on how to fix the problem.
-    #[must_use]
-    pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// Adds advice on how to fix the problem, if there is any.
-    #[must_use]
-    pub fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help.or(self.help);
-        self
-    }
-
     /// Renders the problem for a terminal: `file:line:column`, the line with a marker, and the help.
     pub fn render(&self, colour: bool) -> String {
         let level = match self.severity {
@@ -107,13 +105,13 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let (message, help) = (inert(&self.message), self.help.as_deref().map(inert));
-        let label = self.label.as_deref().map(inert);
+        let label = self.label;
         let title = level.primary_title(message.as_str());
         let help = help.as_deref().map(|help| Level::HELP.message(help));
         let path;
         let group = match &self.place {
             Place::Span(file, span) => {
-                let annotation = AnnotationKind::Primary.span(span.clone()).label(label.as_deref());
+                let annotation = AnnotationKind::Primary.span(span.clone()).label(label);
                 path = inert(&file.path);
                 let snippet = Snippet::source(file.text.as_str()).path(path.as_str()).annotation(annotation);
                 title.element(snippet).elements(help)

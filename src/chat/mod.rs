@@ -20,12 +20,14 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use thiserror::Error;
 
 use crate::event::DeliveryId;
 use crate::http_client::{Http, Target};
 use crate::message::Message;
 use crate::message::fit::Loss;
 
+pub use native::BodyError;
 pub use pace::{Pace, Pacer};
 pub use unaddressed::Unaddressed;
 
@@ -263,8 +265,11 @@ pub struct Kind {
     pub loss: Option<fn(&Message) -> Option<Loss>>,
     /// Completes a body that a chat-native template rendered: escapes each shielded value as its slot requires, and
     /// checks the chat's limits. The error describes the violation. `None` for a kind without native templates.
-    pub native: Option<fn(Value) -> Result<String, String>>,
+    pub native: Option<Finish>,
 }
+
+/// Completes a body that a chat-native template rendered: replaces its shielded values and checks the chat's limits.
+pub type Finish = fn(Value) -> Result<String, BodyError>;
 
 /// Creates a channel from an address.
 pub type Build = fn(Address) -> Result<Box<dyn Chat>, AddressError>;
@@ -282,10 +287,11 @@ pub struct Address {
 }
 
 /// Error in a webhook URL. Neither text contains the URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
 pub struct AddressError {
     /// Description of the error.
-    pub message: String,
+    pub message: &'static str,
     /// Instructions that fix the error.
     pub help: &'static str,
 }

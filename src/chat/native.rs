@@ -1,11 +1,123 @@
 //! Bodies that chat-native templates rendered: replaces shielded values, each escaped as its slot requires.
 
 use serde_json::{Map, Value};
+use thiserror::Error;
 
 use crate::message::WebUrl;
 use crate::message::flatten::flatten;
 use crate::message::splice::{Run, runs};
 use crate::message::{Block, Ping, plain_text};
+use crate::problem::did_you_mean;
+
+/// Error in a body that a chat-native template rendered: the chat would reject it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BodyError {
+    /// The JSON is not an object.
+    #[error("renders to JSON that is not an object")]
+    NotAnObject,
+    /// Error in the value of this key.
+    #[error("`{key}`: {error}")]
+    In {
+        /// Key that contains the error.
+        key: String,
+        /// The error.
+        error: Box<BodyError>,
+    },
+    /// A link or picture does not have an HTTP URL.
+    #[error("`{0}` is not a valid web address")]
+    InvalidUrl(String),
+    /// The chat requires a part that is missing; the text says which.
+    #[error("{0}")]
+    Incomplete(&'static str),
+    /// A text or a list exceeds the chat's limit.
+    #[error("{part} has {found} {unit}; the maximum is {most}")]
+    TooLarge {
+        /// Part of the body.
+        part: String,
+        /// Its size.
+        found: usize,
+        /// Maximum size.
+        most: usize,
+        /// Unit of both sizes.
+        unit: &'static str,
+    },
+    /// The value at this path has another type than expected.
+    #[error("`{path}` must be {expected}")]
+    WrongType {
+        /// Path of the value.
+        path: String,
+        /// Expected type.
+        expected: &'static str,
+    },
+    /// An object has no `type`.
+    #[error("`{path}` has no `type`; expected one of: {}", known.join(", "))]
+    NoType {
+        /// Path of the object.
+        path: String,
+        /// Types that the chat allows there.
+        known: Vec<&'static str>,
+    },
+    /// An object has a `type` that the chat does not allow there.
+    #[error("`{path}.type`: `{name}` is not valid here; {}", near_or_all(*near, known))]
+    UnknownType {
+        /// Path of the object.
+        path: String,
+        /// The type.
+        name: String,
+        /// The most similar type.
+        near: Option<&'static str>,
+        /// Types that the chat allows there.
+        known: Vec<&'static str>,
+    },
+    /// An object lacks a required field.
+    #[error("`{path}`: `{of}` requires `{}`", fields.join("` or `"))]
+    MissingField {
+        /// Path of the object.
+        path: String,
+        /// Type of the object.
+        of: &'static str,
+        /// Fields of which one is required.
+        fields: Vec<&'static str>,
+    },
+    /// An object has a field that the chat does not know.
+    #[error("`{path}`: unknown field `{field}` in `{of}`{}", or_near(near.as_deref()))]
+    UnknownField {
+        /// Path of the object.
+        path: String,
+        /// Type of the object.
+        of: &'static str,
+        /// The field.
+        field: String,
+        /// The most similar field.
+        near: Option<String>,
+    },
+    /// A text is empty.
+    #[error("`{path}` is empty, which {chat} rejects")]
+    Empty {
+        /// Path of the text.
+        path: String,
+        /// Name of the chat.
+        chat: &'static str,
+    },
+    /// A value is not one of those that the chat allows.
+    #[error("`{path}`: {found} is not valid; expected one of: {}", known.join(", "))]
+    UnknownValue {
+        /// Path of the value.
+        path: String,
+        /// The value as JSON.
+        found: String,
+        /// Values that the chat allows.
+        known: &'static [&'static str],
+    },
+}
+
+fn or_near(near: Option<&str>) -> String {
+    near.map(|near| format!("; {}", did_you_mean(near))).unwrap_or_default()
+}
+
+fn near_or_all(near: Option<&str>, all: &[&str]) -> String {
+    near.map_or_else(|| format!("expected one of: {}", all.join(", ")), did_you_mean)
+}
 
 /// Kind of a string in a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,14 +144,14 @@ pub(super) struct Dialect {
 
 impl Dialect {
     /// Replaces all shielded values of a body.
-    pub(super) fn turned_back(&self, body: Value) -> Result<Value, String> {
+    pub(super) fn turned_back(&self, body: Value) -> Result<Value, BodyError> {
         match body {
             Value::Object(body) => Ok(Value::Object(self.object(body, 0)?)),
-            _ => Err("renders to JSON that is not an object".to_owned()),
+            _ => Err(BodyError::NotAnObject),
         }
     }
 
-    fn object(&self, object: Map<String, Value>, depth: usize) -> Result<Map<String, Value>, String> {
+    fn object(&self, object: Map<String, Value>, depth: usize) -> Result<Map<String, Value>, BodyError> {
         // The chat interprets a text by its key and its object's type, so resolve these first: a value may be in them.
         let named = object.into_iter().map(|(key, value)| match (plain(&key), value) {
             (key, Value::String(sort)) if key == "type" => (key, plain(&sort).into()),
@@ -47,14 +159,14 @@ impl Dialect {
         });
         let object: Map<_, _> = named.collect();
         let slots: Vec<_> = object.keys().map(|key| (self.slot)(key, &object, depth)).collect();
-        let turned = object.into_iter().zip(slots).map(|((key, value), slot)| {
-            let value = self.value(value, slot, depth).map_err(|reason| format!("`{key}`: {reason}"))?;
-            Ok((key, value))
+        let turned = object.into_iter().zip(slots).map(|((key, value), slot)| match self.value(value, slot, depth) {
+            Ok(value) => Ok((key, value)),
+            Err(error) => Err(BodyError::In { key, error: Box::new(error) }),
         });
         turned.collect()
     }
 
-    fn value(&self, value: Value, slot: Slot, depth: usize) -> Result<Value, String> {
+    fn value(&self, value: Value, slot: Slot, depth: usize) -> Result<Value, BodyError> {
         Ok(match value {
             Value::String(text) => match slot {
                 Slot::Plain => plain(&text),
@@ -94,15 +206,14 @@ fn plain(text: &str) -> String {
 }
 
 /// Returns a URL: either a value that is a whole URL, or the template's own URL with values percent-encoded.
-fn url(text: &str) -> Result<String, String> {
+fn url(text: &str) -> Result<String, BodyError> {
     let read = WebUrl::join(runs(text).map(|run| match run {
         Run::Own(own) => (own.into(), false),
         Run::Value(value) => (value.into(), true),
         Run::Tree(tree) => (plain_text(&flatten(tree)).into(), true),
         Run::Mention(ping) => (ping.name.into(), true),
     }));
-    let url = WebUrl::parse(&read).ok_or_else(|| format!("`{read}` is not a valid web address"))?;
-    Ok(url.to_string())
+    WebUrl::parse(&read).map(|url| url.to_string()).ok_or(BodyError::InvalidUrl(read))
 }
 
 /// Escapes each line separately, because some marks are markup only at the start of a line.
@@ -110,9 +221,9 @@ pub(super) fn by_line(text: &str, escape: impl Fn(&str) -> String) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// Checks a length or a count against a chat's limit. `what` names the place in the body.
-pub(super) fn at_most(what: &str, found: usize, most: usize, unit: &str) -> Result<(), String> {
-    if found > most { Err(format!("{what} has {found} {unit}; the maximum is {most}")) } else { Ok(()) }
+/// Checks a length or a count against a chat's limit.
+pub(super) fn at_most(part: &str, found: usize, most: usize, unit: &'static str) -> Result<(), BodyError> {
+    if found > most { Err(BodyError::TooLarge { part: part.to_owned(), found, most, unit }) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -127,7 +238,7 @@ mod tests {
     const HOSTILE: &str =
         "<!channel> @everyone <@U1> [x](https://evil.example) *b* _i_ ~s~ `c`\n> quote {{DATE()}} ${x} &lt;";
 
-    fn finished(chat: &str, body: serde_json::Value) -> Result<serde_json::Value, String> {
+    fn finished(chat: &str, body: serde_json::Value) -> Result<serde_json::Value, super::BodyError> {
         let finish = kind(chat).unwrap().native.unwrap();
         finish(body).map(|body| serde_json::from_str(&body).unwrap())
     }
@@ -257,7 +368,7 @@ mod tests {
         let own = of(&format!("https://x.example/{}?q={}", shield("feature/x y"), shield("a&b=c#d"))).unwrap();
         assert_eq!(own["url"], "https://x.example/feature/x%20y?q=a%26b%3Dc%23d");
         for wrong in ["javascript:alert(1)", "", "ftp://x"] {
-            let error = of(&shield(wrong)).unwrap_err();
+            let error = of(&shield(wrong)).unwrap_err().to_string();
             assert!(
                 error.contains("`blocks`: `elements`: `url`: ") && error.contains("is not a valid web address"),
                 "{error}"
@@ -267,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_or_no_message_is_refused_by_name() {
-        let refused = |chat: &str, body: serde_json::Value| finished(chat, body).unwrap_err();
+        let refused = |chat: &str, body: serde_json::Value| finished(chat, body).unwrap_err().to_string();
         let long = "x".repeat(5_000);
         let block = json!({ "type": "section", "text": { "type": "mrkdwn", "text": long } });
         assert_eq!(

@@ -19,7 +19,7 @@ pub(super) struct Backup {
 impl Backup {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let store = config::store(config).map_err(Failure::Problems)?;
-        sqlite::backup(&store, &self.file).map_err(Failure::Failed)?;
+        sqlite::backup(&store, &self.file)?;
         outln!("{} is a complete copy of {}", self.file.display(), store.display());
         Ok(())
     }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::Failure;
+use super::failure::{Doing, Failure};
 use crate::config::{self, Live, Secrets};
 use crate::http_client::last_cause;
 use crate::server::admin::{self, AdminService, Authorizer, token_path};
@@ -71,16 +71,15 @@ impl Server {
     fn token(&self) -> Result<SecretString, Failure> {
         match &self.token_file {
             Some(path) => read_token(path),
-            None => std::env::var(TOKEN)
-                .map(SecretString::from)
-                .map_err(|_| Failure::Usage(format!("missing API token: pass `--token-file FILE` or set {TOKEN}"))),
+            None => std::env::var(TOKEN).map(SecretString::from).map_err(|_| Failure::NoToken(TOKEN)),
         }
     }
 }
 
-fn read_token(path: &Path) -> Result<SecretString, Failure> {
+/// Reads the token of the admin API from a file.
+pub(super) fn read_token(path: &Path) -> Result<SecretString, Failure> {
     let token = crate::text_file::read_text(path, crate::text_file::MAX_SECRET)
-        .map_err(|error| Failure::Failed(format!("cannot read the token file `{}`: {error}", path.display())))?;
+        .map_err(Failure::file(Doing::ReadTokenFile, path))?;
     Ok(token.trim().to_owned().into())
 }
 
@@ -88,8 +87,7 @@ fn read_token(path: &Path) -> Result<SecretString, Failure> {
 fn of_config(config: &Path) -> Result<Way, Failure> {
     let path = config::store(config).map_err(Failure::Problems)?;
     if !path.exists() {
-        let reason = format!("the store `{}` does not exist: start Hookbell once to create it", path.display());
-        return Err(Failure::Failed(reason));
+        return Err(Failure::NoStore(path));
     }
     match SqliteStore::open(&path) {
         Ok(store) => {
@@ -98,12 +96,10 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
             Ok(Way::Here(admin::endpoint(Arc::new(service), Arc::new(Authorizer::open()), None)))
         }
         Err(StoreError::InUse { .. }) => {
-            let address = sqlite::user_of(&path).ok_or_else(|| {
-                Failure::Failed("another Hookbell is starting or stopping: try again in a few seconds".to_owned())
-            })?;
+            let address = sqlite::user_of(&path).ok_or(Failure::Restarting)?;
             there(format!("http://{address}"), read_token(&token_path(&path))?)
         }
-        Err(error) => Err(Failure::Failed(error.to_string())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -113,7 +109,7 @@ fn there(url: String, token: SecretString) -> Result<Way, Failure> {
         .timeout(Duration::from_secs(30))
         .no_proxy()
         .build()
-        .map_err(|error| Failure::Failed(format!("cannot create the HTTP client: {}", last_cause(&error))))?;
+        .map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
     Ok(Way::There { url, token, client })
 }
 
@@ -139,8 +135,10 @@ impl Caller {
                     if let Some(body) = body {
                         request = request.header("content-type", "application/json").body(body);
                     }
-                    let unreached =
-                        |error: reqwest::Error| Failure::Failed(format!("cannot reach {url}: {}", last_cause(&error)));
+                    let unreached = |error: reqwest::Error| Failure::Unreachable {
+                        url: url.clone(),
+                        reason: last_cause(&error).to_string(),
+                    };
                     let response = request.send().await.map_err(unreached)?;
                     Ok((response.status().as_u16(), response.text().await.map_err(unreached)?))
                 }
@@ -149,10 +147,9 @@ impl Caller {
         if status != 200 {
             let answer: Value = serde_json::from_str(&text).unwrap_or_default();
             let why = answer["error"].as_str().map_or_else(|| format!("status {status}"), ToOwned::to_owned);
-            return Err(if status == 404 { Failure::NotFound(why) } else { Failure::Failed(why) });
+            return Err(if status == 404 { Failure::NotFound(why) } else { Failure::Api(why) });
         }
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::Failed(format!("unexpected response, probably from another version: {error}")))
+        serde_json::from_str(&text).map_err(Failure::UnexpectedResponse)
     }
 }
 
@@ -162,7 +159,7 @@ async fn here(
     path: &str,
     body: Option<String>,
 ) -> Result<(u16, String), Failure> {
-    let broken = |error: String| Failure::Failed(format!("cannot call the API: {error}"));
+    let broken = Failure::ApiCall;
     let uri = path.parse::<poem::http::Uri>().map_err(|error| broken(error.to_string()))?;
     let request = Request::builder().method(method).uri(uri).content_type("application/json");
     let request = request.body(body.unwrap_or_default());

@@ -7,13 +7,15 @@ use serde_json::json;
 
 use super::caller::Server;
 use super::events::segment;
+use super::failure::{Failure, TestResult};
+use super::plural;
 use super::print::{errln, outln};
 use super::shown::{ago, in_line, rows};
-use super::{Failure, plural};
-use crate::chat::{Failure as ChatFailure, Outcome, Receipt};
+use crate::chat::{Outcome, Receipt};
 use crate::config::{self, Loaded, Secrets, Settings};
 use crate::event::{ChannelName, DeliveryId};
 use crate::message::{Accent, Block, Inline, Message};
+use crate::problem::nearest;
 use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer};
 
 /// Arguments of `hookbell channels`.
@@ -138,27 +140,20 @@ fn list(loaded: Loaded) -> Result<(), Failure> {
     for (name, channel) in &settings.channels {
         outln!("{}", in_line(&format!("{name}  {}", channel.kind)));
     }
-    Err(Failure::Usage("missing channel name: run `hookbell channels test NAME`".to_owned()))
+    Err(Failure::NoChannelName)
 }
 
 fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
     let Some(channel) = settings.channels.get(name) else {
-        let names: Vec<_> = settings.channels.keys().map(ChannelName::as_str).collect();
-        let near = crate::problem::nearest(name.as_str(), names.iter().copied());
-        let help =
-            near.map_or_else(|| format!("channels: {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-        return Err(Failure::Usage(format!("unknown channel `{name}`; {help}")));
+        let known: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
+        let near = nearest(name.as_str(), known.iter().map(String::as_str)).map(ToOwned::to_owned);
+        return Err(Failure::UnknownChannel { name: name.to_string(), near, known });
     };
     let body = channel.chat.encode(&channel.style.of(message(name)));
     let runtime = super::runtime()?;
     let sent = runtime.block_on(channel.chat.send(&DeliveryId::fresh(), &body));
-    match described(&sent.outcome) {
-        Ok(text) => {
-            outln!("{name}: {text}");
-            Ok(())
-        }
-        Err(text) => Err(Failure::Failed(format!("{name}: {text}"))),
-    }
+    outln!("{}", described(name, sent.outcome)?);
+    Ok(())
 }
 
 /// Builds a message that cannot be mistaken for an event.
@@ -173,21 +168,23 @@ fn message(name: &ChannelName) -> Message {
     }
 }
 
-/// Describes an outcome to the operator. An error means that the message did not arrive, or that this is unknown.
-fn described(outcome: &Outcome) -> Result<String, String> {
-    let failed = |what: &str, failure: &ChatFailure| {
-        let help = failure.help.map(|help| format!("\n  help: {help}")).unwrap_or_default();
-        Err(format!("{what}\n  response: {}{help}", failure.response))
+/// Describes the outcome of a test message to the operator.
+fn described(name: &ChannelName, outcome: Outcome) -> Result<String, Failure> {
+    let (result, failure) = match outcome {
+        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => {
+            return Ok(format!("{name}: delivered, but {}", instead.why));
+        }
+        Outcome::Delivered(Receipt { .. }) => return Ok(format!("{name}: delivered")),
+        Outcome::Accepted => {
+            return Ok(format!(
+                "{name}: accepted: the chat accepted the message, but does not confirm that it is shown\n  \
+                 check the channel; if no message appears within a minute, check the run history of the flow"
+            ));
+        }
+        Outcome::Retry { failure, .. } => (TestResult::Retry, failure),
+        Outcome::Rejected(failure) => (TestResult::Rejected, failure),
+        Outcome::Closed(failure) => (TestResult::Closed, failure),
+        Outcome::Unknown(failure) => (TestResult::Unknown, failure),
     };
-    match outcome {
-        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => Ok(format!("delivered, but {}", instead.why)),
-        Outcome::Delivered(Receipt { .. }) => Ok("delivered".to_owned()),
-        Outcome::Accepted => Ok("accepted: the chat accepted the message, but does not confirm that it is shown\n  \
-             check the channel; if no message appears within a minute, check the run history of the flow"
-            .to_owned()),
-        Outcome::Retry { failure, .. } => failed("temporary failure: the service would retry", failure),
-        Outcome::Rejected(failure) => failed("the chat rejected the message", failure),
-        Outcome::Closed(failure) => failed("the destination no longer accepts messages", failure),
-        Outcome::Unknown(failure) => failed("outcome unknown: the message may have been posted", failure),
-    }
+    Err(Failure::ChannelTest { channel: name.clone(), result, response: failure.response, help: failure.help })
 }

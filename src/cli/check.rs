@@ -5,13 +5,13 @@ use std::path::Path;
 
 use clap::Args;
 
+use super::failure::CutSample;
 use super::print::outln;
 use super::{Failure, plural, report, tally};
 use crate::chat;
 use crate::config::{self, Secrets, Settings};
 use crate::event::Kind;
-use crate::message::fit::Loss;
-use crate::problem::{Place, Problem};
+use crate::problem::{Describe, Place, Problem};
 use crate::source::PROVIDERS;
 use crate::template::Context;
 
@@ -32,12 +32,12 @@ impl Check {
         problems.extend(losses);
         report(&problems);
         if !failures.is_empty() {
-            return Err(Failure::Failed(failures.into_iter().collect::<Vec<_>>().join("\n")));
+            return Err(Failure::RenderFailures(failures.into_iter().collect()));
         }
         let found = tally(&problems);
         let denied = self.deny_warnings && !problems.is_empty();
         let Some(settings) = sound.filter(|_| !denied) else {
-            return Err(Failure::Failed(format!("{}: {found}", config.display())));
+            return Err(Failure::Check { config: config.to_owned(), found });
         };
         let counts = [
             plural(settings.router.routes().len(), "route"),
@@ -114,7 +114,8 @@ fn render_samples(settings: &Settings) -> Rendered {
                         if let (Some(path), Some(loss)) = (own.get(made.template.as_str()), loss)
                             && cut.insert((made.template.clone(), chat.name))
                         {
-                            rendered.losses.push(too_large(path, chat.name, sample.name, loss));
+                            let cut = CutSample { sample: sample.name, chat: chat.name, loss };
+                            rendered.losses.push(cut.at(Place::Named((*path).to_owned())));
                         }
                     }
                     rendered.count += 1;
@@ -123,10 +124,4 @@ fn render_samples(settings: &Settings) -> Rendered {
         }
     }
     rendered
-}
-
-fn too_large(path: &str, chat: &str, sample: &str, loss: Loss) -> Problem {
-    let message = format!("the message for sample `{sample}` exceeds the limits of {chat}; cut: {loss}");
-    let help = format!("shorten values with `truncate`; `hookbell render {sample} --chat {chat}` shows the result");
-    Problem::warning(message, Place::Named(path.to_owned())).help(help)
 }

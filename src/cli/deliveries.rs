@@ -74,7 +74,7 @@ impl Deliveries {
 
     fn show_one(&self, whole: &DeliveryDetail) -> Result<(), Failure> {
         if self.sent {
-            let nothing = || Failure::Failed(format!("nothing was sent for delivery `{}` yet", whole.delivery.id));
+            let nothing = || Failure::NothingSent(whole.delivery.id.to_string());
             let sent = whole.sent.as_deref().ok_or_else(nothing)?;
             // A request body is JSON. A terminal message is not, and is sanitized like other text.
             let is_json = sent.trim_start().starts_with('{');

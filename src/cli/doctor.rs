@@ -19,15 +19,28 @@ pub(super) struct Doctor {
     server: Server,
 }
 
-/// Checked item, and its state or its problem.
-struct Finding(&'static str, Result<String, String>);
+/// State of a checked item.
+struct Finding {
+    item: &'static str,
+    is_problem: bool,
+    text: String,
+}
+
+impl Finding {
+    fn fine(item: &'static str, text: impl Into<String>) -> Self {
+        Self { item, is_problem: false, text: text.into() }
+    }
+
+    fn problem(item: &'static str, text: impl Into<String>) -> Self {
+        Self { item, is_problem: true, text: text.into() }
+    }
+}
 
 impl Doctor {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let mut findings = vec![Finding("config", look_at_config(config))];
+        let mut findings = vec![look_at_config(config)];
         if let Ok(store) = config::store(config) {
-            findings.push(Finding("store", look_at_store(&store)));
-            findings.push(Finding("files", look_at_files(&store)));
+            findings.extend([look_at_store(&store), look_at_files(&store)]);
         }
         let asked = self.server.caller(config).and_then(|caller| {
             let sources = caller.get::<SourcesAnswer>("/api/v1/sources", &[])?;
@@ -36,25 +49,22 @@ impl Doctor {
         match asked {
             Ok((sources, answer)) => {
                 if sources.started.is_none() {
-                    findings.push(Finding("service", Ok("not running; the store was read directly".to_owned())));
+                    findings.push(Finding::fine("service", "not running; the store was read directly"));
                 }
                 findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
-                findings.extend(answer.problems.iter().map(|problem| Finding("service", Err(problem.clone()))));
-                findings.extend(answer.notes.iter().map(|note| Finding("service", Ok(note.clone()))));
+                findings.extend(answer.problems.iter().map(|problem| Finding::problem("service", problem)));
+                findings.extend(answer.notes.iter().map(|note| Finding::fine("service", note)));
                 findings.extend(pending_routing(answer.pending_routing));
                 findings.extend(answer.channels.iter().map(channel));
             }
-            Err(failure) => findings.push(Finding("service", Err(failure.text()))),
+            Err(failure) => findings.push(Finding::problem("service", failure.to_string())),
         }
-        let wrong = findings.iter().filter(|Finding(_, finding)| finding.is_err()).count();
-        for Finding(what, finding) in findings {
-            let (mark, text) = match &finding {
-                Ok(text) => ("ok   ", text),
-                Err(text) => ("error", text),
-            };
-            outln!("{mark}  {what:<8} {}", sanitized_lines(text));
+        let wrong = findings.iter().filter(|finding| finding.is_problem).count();
+        for Finding { item, is_problem, text } in findings {
+            let mark = if is_problem { "error" } else { "ok   " };
+            outln!("{mark}  {item:<8} {}", sanitized_lines(&text));
         }
-        if wrong == 0 { Ok(()) } else { Err(Failure::Failed(format!("{} found", plural(wrong, "problem")))) }
+        if wrong == 0 { Ok(()) } else { Err(Failure::Findings(wrong)) }
     }
 }
 
@@ -65,27 +75,25 @@ fn channel(status: &ChannelStatus) -> Finding {
     let queue = lane.oldest.map(|oldest| format!(", {} queued, oldest {}", messages(lane.queued), ago(oldest)));
     let queue = queue.unwrap_or_default();
     let reason = lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    Finding(
-        "channel",
-        match (lane.state, lane.next_at) {
-            (ChannelState::Open, None) => Ok(format!("`{name}` is open{queue}")),
-            (ChannelState::Open, Some(next)) => Err(format!(
-                "`{name}` is failing{queue}, next attempt {}; run `hookbell channels test {name}`",
-                timestamp(next)
-            )),
-            (ChannelState::Closed, _) => {
-                Err(format!("`{name}` is closed{reason}{queue}; then run `hookbell channels reopen {name}`"))
-            }
-            (ChannelState::Paused, _) => {
-                Err(format!("`{name}` is paused{reason}{queue}; to reopen it, run `hookbell channels reopen {name}`"))
-            }
-            (ChannelState::Parked, _) => Err(format!(
-                "`{name}` is not in the configuration, {} parked; add `[channels.{name}]`, or run `hookbell drop --channel \
+    let problem = |text| Finding::problem("channel", text);
+    match (lane.state, lane.next_at) {
+        (ChannelState::Open, None) => Finding::fine("channel", format!("`{name}` is open{queue}")),
+        (ChannelState::Open, Some(next)) => problem(format!(
+            "`{name}` is failing{queue}, next attempt {}; run `hookbell channels test {name}`",
+            timestamp(next)
+        )),
+        (ChannelState::Closed, _) => {
+            problem(format!("`{name}` is closed{reason}{queue}; then run `hookbell channels reopen {name}`"))
+        }
+        (ChannelState::Paused, _) => {
+            problem(format!("`{name}` is paused{reason}{queue}; to reopen it, run `hookbell channels reopen {name}`"))
+        }
+        (ChannelState::Parked, _) => problem(format!(
+            "`{name}` is not in the configuration, {} parked; add `[channels.{name}]`, or run `hookbell drop --channel \
              {name} --state parked`",
-                messages(status.parked)
-            )),
-        },
-    )
+            messages(status.parked)
+        )),
+    }
 }
 
 /// Reports when each secret of a source last verified a request. An unused secret is not a problem: the webhook may not
@@ -98,7 +106,7 @@ fn secrets(source: &SourceStatus, started: Option<Millis>) -> Vec<Finding> {
             || format!("has not verified a request since the service started {}", ago(started)),
             |used| format!("last verified a request {}", ago(used)),
         );
-        Finding("source", Ok(format!("`{}`: {which} {text}", source.source)))
+        Finding::fine("source", format!("`{}`: {which} {text}", source.source))
     };
     source.secrets.iter().enumerate().map(finding).collect()
 }
@@ -108,10 +116,10 @@ fn pending_routing(events: u64) -> Option<Finding> {
         let events = plural(usize::try_from(events).unwrap_or(usize::MAX), "event");
         format!("{events} pending routing: fix the routing configuration, see `hookbell check`")
     };
-    (events > 0).then(|| Finding("events", Err(text())))
+    (events > 0).then(|| Finding::problem("events", text()))
 }
 
-fn look_at_config(config: &Path) -> Result<String, String> {
+fn look_at_config(config: &Path) -> Finding {
     let loaded = config::load(config, Secrets::Leave);
     let shown = config.display();
     let text = if loaded.problems.is_empty() {
@@ -119,23 +127,24 @@ fn look_at_config(config: &Path) -> Result<String, String> {
     } else {
         format!("{shown}: {}; run `hookbell check` for details", tally(&loaded.problems))
     };
-    loaded.sound().map(|_| text.clone()).map_err(|_| text)
+    Finding { item: "config", is_problem: loaded.sound().is_err(), text }
 }
 
-fn look_at_store(store: &Path) -> Result<String, String> {
+fn look_at_store(store: &Path) -> Finding {
     let shown = store.display();
+    let problem = |text| Finding::problem("store", text);
     if !store.exists() {
-        return Err(format!("the store `{shown}` does not exist: start Hookbell once to create it"));
+        return problem(Failure::NoStore(store.to_owned()).to_string());
     }
     match sqlite::check(store) {
-        Ok(faults) if faults.is_empty() => Ok(format!("{shown} is intact")),
-        Ok(faults) => Err(format!("{shown} is corrupt; restore a backup: {}", faults.join("; "))),
-        Err(reason) => Err(format!("{shown}: {reason}")),
+        Ok(faults) if faults.is_empty() => Finding::fine("store", format!("{shown} is intact")),
+        Ok(faults) => problem(format!("{shown} is corrupt; restore a backup: {}", faults.join("; "))),
+        Err(error) => problem(format!("{shown}: {error}")),
     }
 }
 
 /// Checks that only the owner can read the store and the token.
-fn look_at_files(store: &Path) -> Result<String, String> {
+fn look_at_files(store: &Path) -> Finding {
     use std::os::unix::fs::PermissionsExt;
     let files = [store.to_owned(), token_path(store)];
     let open = files
@@ -143,8 +152,8 @@ fn look_at_files(store: &Path) -> Result<String, String> {
         .filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
     let open: Vec<_> = open.map(|path| path.display().to_string()).collect();
     if open.is_empty() {
-        Ok("only the owner can read the store and its token".to_owned())
+        Finding::fine("files", "only the owner can read the store and its token")
     } else {
-        Err(format!("other users can read {}: run `chmod 600`", open.join(" and ")))
+        Finding::problem("files", format!("other users can read {}: run `chmod 600`", open.join(" and ")))
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         if self.refused {
-            return Err(Failure::Usage("`--refused` is now `--rejected`".to_owned()));
+            return Err(Failure::RenamedFlag);
         }
         let caller = self.server.caller(config)?;
         let limit = Some(self.limit.to_string());

@@ -49,8 +49,7 @@ impl Explain {
         let is_payload = Path::new(&self.what).is_file() || self.event.is_some();
         let events = if is_payload || provider.sample(&self.what).is_some() {
             if self.server.is_elsewhere() {
-                let what = "samples and files are explained with the local configuration: remove `--server`";
-                return Err(Failure::Usage(what.to_owned()));
+                return Err(Failure::LocalOnly);
             }
             self.what_might_come(config)?
         } else {
@@ -98,18 +97,12 @@ impl Explain {
     }
 
     fn with_hint(&self, failure: Failure) -> Failure {
-        let (text, is_unknown) = match failure {
-            Failure::Failed(text) => (text, false),
-            Failure::NotFound(text) => (text, true),
-            other => return other,
-        };
-        let lists = "\n  `hookbell events` lists events, `hookbell events --rejected` lists rejected requests,\n  \
-                     `hookbell sample list` lists samples; a payload file needs `--event KEY`";
-        let lists = if is_unknown { lists } else { "" };
+        if failure.is_usage() {
+            return failure;
+        }
         let samples = PROVIDERS.iter().flat_map(|provider| provider.samples).map(|sample| sample.name);
-        let near = nearest(&self.what, samples);
-        let near = near.map(|near| format!("\n  did you mean the sample `{near}`?")).unwrap_or_default();
-        Failure::Failed(format!("{text}{near}{lists}"))
+        let near = nearest(&self.what, samples).map(ToOwned::to_owned);
+        Failure::NotExplained { failure: Box::new(failure), near }
     }
 }
 

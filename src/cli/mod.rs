@@ -8,6 +8,7 @@ mod deliveries;
 mod doctor;
 mod events;
 mod explain;
+mod failure;
 mod input;
 mod preview;
 mod print;
@@ -27,6 +28,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::problem::{Problem, Severity, render_all};
+use failure::Failure;
 use print::errln;
 
 /// Receive webhooks from code hosts and post messages to chats
@@ -99,32 +101,10 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-/// Failure of a command.
-enum Failure {
-    /// The check or operation failed, for this reason: exit code 1.
-    Failed(String),
-    /// What a command names does not exist: exit code 1.
-    NotFound(String),
-    /// Usage or configuration error: exit code 2.
-    Usage(String),
-    /// Configuration errors with positions: exit code 2.
-    Problems(Vec<Problem>),
-}
-
-impl Failure {
-    /// Returns the reason without positions.
-    fn text(&self) -> String {
-        match self {
-            Self::Failed(text) | Self::NotFound(text) | Self::Usage(text) => text.clone(),
-            Self::Problems(problems) => format!("the configuration has {}", tally(problems)),
-        }
-    }
-}
-
 /// Creates the async runtime of a command.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Failure::Failed(format!("cannot start: {error}")))
+    runtime.map_err(Failure::NoRuntime)
 }
 
 /// Runs the program.
@@ -153,17 +133,12 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(message) | Failure::NotFound(message)) => {
-            complain(&message);
-            ExitCode::from(1)
-        }
-        Err(Failure::Usage(message)) => {
-            complain(&message);
-            ExitCode::from(2)
-        }
-        Err(Failure::Problems(problems)) => {
-            report(&problems);
-            ExitCode::from(2)
+        Err(failure) => {
+            match &failure {
+                Failure::Problems(problems) => report(problems),
+                other => complain(&other.to_string()),
+            }
+            ExitCode::from(if failure.is_usage() { 2 } else { 1 })
         }
     }
 }

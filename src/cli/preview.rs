@@ -8,7 +8,8 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 
-use super::Failure;
+use super::caller::read_token;
+use super::failure::{Doing, Failure};
 use super::print::{errln, outln};
 use crate::config::{self, Live, Secrets};
 use crate::server::admin::{Authorizer, is_built, token_path};
@@ -27,20 +28,16 @@ pub(super) struct Preview {
 impl Preview {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         if !is_built() {
-            let built = "this build does not contain the preview page; with Node 20 or newer, run:\n  \
-                         cd preview && npm ci && npm run build && cd .. && cargo build";
-            return Err(Failure::Failed(built.to_owned()));
+            return Err(Failure::NoPreviewPage);
         }
         if !self.listen.ip().is_loopback() {
-            let other = format!("`{}` is not a loopback address; use 127.0.0.1 and a tunnel", self.listen);
-            return Err(Failure::Usage(other));
+            return Err(Failure::NotLoopback(self.listen));
         }
         let loaded = config::load(config, Secrets::Leave);
         let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
         if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
-            let token = crate::text_file::read_text(&token_path(&settings.store), crate::text_file::MAX_SECRET);
-            let token = token.map_err(|error| Failure::Failed(format!("cannot read the admin token: {error}")))?;
-            outln!("{}", url(&address, token.trim()));
+            let token = read_token(&token_path(&settings.store))?;
+            outln!("{}", url(&address, token.expose_secret()));
             errln!("served by the running instance; anyone with this URL can change templates");
             return Ok(());
         }
@@ -50,7 +47,7 @@ impl Preview {
     }
 
     async fn serve(&self, live: Live, store: Store) -> Result<(), Failure> {
-        let cannot = |error: std::io::Error| Failure::Failed(format!("cannot listen on {}: {error}", self.listen));
+        let cannot = |error: std::io::Error| Failure::Listen { address: self.listen, key: None, error };
         let listener = TcpListener::bind(self.listen).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let token = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
@@ -81,14 +78,12 @@ struct Store {
 
 impl Store {
     fn open(path: &Path) -> Result<Self, Failure> {
-        let failed = |error: StoreError| Failure::Failed(error.to_string());
         if path.exists() {
-            return Ok(Self { store: Arc::new(SqliteStore::open(path).map_err(failed)?), made: None });
+            return Ok(Self { store: Arc::new(SqliteStore::open(path)?), made: None });
         }
         let made = std::env::temp_dir().join(format!("hookbell-preview-{}", ulid::Ulid::generate()));
-        std::fs::create_dir(&made)
-            .map_err(|error| Failure::Failed(format!("cannot create `{}`: {error}", made.display())))?;
-        let store = SqliteStore::open(&made.join("hookbell.db")).map_err(failed)?;
+        std::fs::create_dir(&made).map_err(Failure::file(Doing::Create, &made))?;
+        let store = SqliteStore::open(&made.join("hookbell.db"))?;
         Ok(Self { store: Arc::new(store), made: Some(made) })
     }
 }

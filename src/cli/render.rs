@@ -79,8 +79,8 @@ impl Render {
     fn draw(&self, config: &Path, contexts: &[Context]) -> Result<(), Failure> {
         let library = library(config)?;
         if let Some(name) = self.template.as_deref().filter(|name| !library.contains(name)) {
-            let near = library.nearest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(Failure::Usage(format!("unknown template `{name}`{near}")));
+            let near = library.nearest(name).map(ToOwned::to_owned);
+            return Err(Failure::UnknownTemplate { name: name.to_owned(), near });
         }
         let style = Style::parse(&self.style).unwrap_or_default();
         for context in contexts {
@@ -117,7 +117,7 @@ impl Render {
 
     /// Renders now and after each change, until interrupted.
     fn watch(&self, config: &Path, mut contexts: Vec<Context>) -> Result<(), Failure> {
-        let cannot = |error: notify::Error| Failure::Failed(format!("cannot watch files: {error}"));
+        let cannot = Failure::Watch;
         let (tell, changes) = mpsc::channel();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let is_ours = |path: &PathBuf| {
@@ -140,7 +140,7 @@ impl Render {
             match self.draw(config, &contexts) {
                 Ok(()) => {}
                 Err(Failure::Problems(problems)) => report(&problems),
-                Err(failure) => super::complain(&failure.text()),
+                Err(failure) => super::complain(&failure.to_string()),
             }
             errln!("\nwaiting for changes; press Ctrl-C to stop");
             if changes.recv().is_err() {
@@ -174,7 +174,7 @@ fn library(config: &Path) -> Result<Library, Failure> {
     let (library, problems) = config::templates(config);
     report(&problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Failure::Failed("the templates or the people mapping have errors".to_owned()));
+        return Err(Failure::InvalidTemplatesOrPeople);
     }
     Ok(library)
 }

@@ -9,7 +9,7 @@ use super::Failure;
 use super::caller::Server;
 use super::plural;
 use super::print::{errln, outln};
-use super::shown::{sanitized_lines, since, states};
+use super::shown::{in_line, since, states};
 use crate::server::admin::{DropAnswer, LeftOut, ReplayAnswer};
 
 /// Options that select deliveries.
@@ -42,9 +42,9 @@ struct Which {
 
 impl Which {
     /// Returns the selection as a request body.
-    fn asked(&self, example: &str) -> Result<Value, Failure> {
+    fn asked(&self, example: &'static str) -> Result<Value, Failure> {
         if self.ids.is_empty() && self.state.is_none() {
-            return Err(Failure::Usage(format!("missing ids or `--state`; pass ids, or for example `{example}`")));
+            return Err(Failure::NothingSelected(example));
         }
         let mut asked = json!({ "dry_run": self.dry_run });
         let mut add = |name: &str, value: Option<Value>| {
@@ -77,9 +77,7 @@ impl Which {
         if left.is_empty() {
             return Ok(());
         }
-        let lines: Vec<_> = left.iter().map(|left| format!("  {}: {}", left.id, left.reason)).collect();
-        let message = format!("nothing to do for:\n{}", lines.join("\n"));
-        Err(Failure::Failed(sanitized_lines(&message)))
+        Err(Failure::LeftOut(left.iter().map(|left| (in_line(&left.id), in_line(&left.reason))).collect()))
     }
 }
 
@@ -104,7 +102,7 @@ impl Replay {
             for replayed in &answer.replayed {
                 let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
                 let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
-                outln!("{what} to {}{new}", sanitized_lines(replayed.channel.as_str()));
+                outln!("{what} to {}{new}", in_line(replayed.channel.as_str()));
             }
             let is_last = self.which.is_last(answer.replayed.len(), answer.more);
             count += answer.replayed.len();

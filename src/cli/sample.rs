@@ -79,13 +79,13 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     for sample in story {
         let body = unique(&as_of_now(sample.body));
         let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
-            let hint = if error.is_connect() { "\n  is Hookbell running? start it in another terminal" } else { "" };
-            Failure::Failed(format!("cannot send to {url}: {}{hint}", last_cause(&error)))
+            let (reason, is_refused) = (last_cause(&error).to_string(), error.is_connect());
+            Failure::NotSent { url: url.clone(), reason, is_refused }
         })?;
         let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
         if !(200..300).contains(&status) {
             let message = answer["error"].as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
-            return Err(Failure::Failed(format!("{url} answered {status}: {message}")));
+            return Err(Failure::SampleRejected { url, status, message });
         }
         show(sample.name, status, &answer);
     }
@@ -160,15 +160,14 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
     let of_kind = || settings.sources.iter().filter(|(_, entry)| entry.provider.kind == provider.kind);
     let named = of_kind().find(|(name, _)| Some(name.as_str()) == wanted);
     let Some((name, entry)) = named.or_else(|| of_kind().next()) else {
-        return Err(Failure::Usage(format!("no source of kind `{}` is configured", provider.kind)));
+        return Err(Failure::NoSource(provider.kind));
     };
     let secret = match entry.secrets.first() {
         Some(secret) => secret.clone(),
         // The signature is not verified.
         None if entry.unsigned => SecretString::from("unsigned"),
         None => {
-            let reason = format!("source `{name}` has no secret yet: start Hookbell once to generate it");
-            return Err(Failure::Failed(reason));
+            return Err(Failure::NoSecretYet(name.to_string()));
         }
     };
     let url =

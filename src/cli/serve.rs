@@ -19,12 +19,11 @@ use crate::store::{Store, StoreError};
 use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
-    let runtime =
-        tokio::runtime::Runtime::new().map_err(|error| Failure::Failed(format!("cannot start threads: {error}")))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::NoThreads)?;
     // First: a signal without a handler would end the process.
     let signals = {
         let _within = runtime.enter();
-        Signals::listen().map_err(|error| Failure::Failed(format!("cannot handle signals: {error}")))?
+        Signals::listen().map_err(Failure::NoSignals)?
     };
     let log = telemetry::start();
     raise_file_limit();
@@ -82,7 +81,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     let Signals { mut interrupt, mut terminate, mut hangup } = signals;
     // The store is opened before the listeners: clients and load balancers would otherwise wait for responses.
     let store = tokio::select! {
-        store = open(&settings.store) => store.map_err(|error| Failure::Failed(error.to_string()))?,
+        store = open(&settings.store) => store?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };
@@ -91,7 +90,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
         Listen::Systemd => passed_in()?,
     };
     let admin = bind(settings.admin.listen, "admin_listen").await?;
-    let token = generate_token(&settings.store).map_err(Failure::Failed)?;
+    let token = generate_token(&settings.store)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
     if let Err(error) = store.reached_at(&reached.to_string()) {
         tracing::warn!(%error, "could not store the admin address; commands need `--server`");
@@ -128,7 +127,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     let config = server::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
     let served =
         server::serve(Listeners { public, admin, open_files: file_limit() }, config, store, authorizer, stopping).await;
-    served.map_err(|error| Failure::Failed(error.to_string()))?;
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -159,26 +158,16 @@ async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     }
 }
 
-async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
-        Failure::Failed(format!(
-            "cannot listen on {address}: {error}\n  change `{key}` in `[server]`, or stop the process that uses it"
-        ))
-    })
+async fn bind(address: SocketAddr, key: &'static str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| Failure::Listen { address, key: Some(key), error })
 }
 
 /// Returns the socket that systemd passed. It outlives this process, so a restart loses no request.
 fn passed_in() -> Result<TcpListener, Failure> {
-    let none = || {
-        Failure::Failed(
-            "`listen` is `systemd`, but no socket was passed\n  use a systemd socket unit, or set an address"
-                .to_owned(),
-        )
-    };
-    let unusable = |error: std::io::Error| Failure::Failed(format!("cannot use the passed socket: {error}"));
-    let listener = listenfd::ListenFd::from_env().take_tcp_listener(0).map_err(unusable)?.ok_or_else(none)?;
-    listener.set_nonblocking(true).map_err(unusable)?;
-    TcpListener::from_std(listener).map_err(unusable)
+    let listener = listenfd::ListenFd::from_env().take_tcp_listener(0).map_err(Failure::UnusableSocket)?;
+    let listener = listener.ok_or(Failure::NoSocket)?;
+    listener.set_nonblocking(true).map_err(Failure::UnusableSocket)?;
+    TcpListener::from_std(listener).map_err(Failure::UnusableSocket)
 }
 
 /// Prints the banner: the webhook URLs and a first command.

@@ -144,10 +144,7 @@ pub(super) fn states() -> PossibleValuesParser {
 /// Parses a start time: `2h`, `1d`, `30min` (ago); `22:00`, `today`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, or
 /// with an offset, `2026-11-24T08:00:00Z`. Times without an offset are in the time zone of the output.
 pub(super) fn since(text: &str) -> Result<Millis, Failure> {
-    since_at(text, Timestamp::now(), &zone()).ok_or_else(|| {
-        let forms = "`2h`, `22:00`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, `2026-11-24T08:00:00Z`";
-        Failure::Usage(format!("`{text}` is not a valid time; use an age or a time, as in {forms}"))
-    })
+    since_at(text, Timestamp::now(), &zone()).ok_or_else(|| Failure::InvalidTime(text.to_owned()))
 }
 
 fn since_at(text: &str, now: Timestamp, zone: &TimeZone) -> Option<Millis> {

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use similar::{ChangeTag, TextDiff};
 
+use super::failure::{Doing, Failure};
 use super::print::{errln, outln};
-use super::{Failure, report};
+use super::report;
 use crate::config;
 use crate::problem::{Severity, nearest};
 use crate::template::{ALERT, Library, REFS};
@@ -46,7 +47,7 @@ fn library(config: &Path) -> Result<Library, Failure> {
     let (library, problems) = config::templates(config);
     report(&problems);
     if problems.iter().any(|problem| problem.severity == Severity::Error) {
-        return Err(Failure::Failed("the templates have errors: fix them".to_owned()));
+        return Err(Failure::InvalidTemplates);
     }
     Ok(library)
 }
@@ -90,20 +91,16 @@ fn list(config: &Path, json: bool) -> Result<(), Failure> {
 fn eject(config: &Path, name: &str) -> Result<(), Failure> {
     let text = Library::built_in_text(name).ok_or_else(|| {
         let library = Library::built_in();
-        let near = nearest(name, library.names()).map(|near| format!("; did you mean `{near}`?"));
-        Failure::Usage(format!("unknown built-in template `{name}`{}", near.unwrap_or_default()))
+        let near = nearest(name, library.names()).map(ToOwned::to_owned);
+        Failure::UnknownBuiltIn { name: name.to_owned(), near }
     })?;
     let directory = directory(config)?;
-    let cannot = |error: std::io::Error| Failure::Failed(format!("cannot write to `{}`: {error}", directory.display()));
-    std::fs::create_dir_all(&directory).map_err(cannot)?;
+    std::fs::create_dir_all(&directory).map_err(Failure::file(Doing::Write, &directory))?;
     let path = directory.join(format!("{name}.md.hbs"));
     if path.exists() {
-        return Err(Failure::Failed(format!(
-            "`{}` already exists; compare it with `hookbell templates diff {name}`",
-            path.display()
-        )));
+        return Err(Failure::TemplateExists { path, name: name.to_owned() });
     }
-    std::fs::write(&path, text).map_err(cannot)?;
+    std::fs::write(&path, text).map_err(Failure::file(Doing::Write, &directory))?;
     outln!("{}", path.display());
     errln!("edit it, and preview it: hookbell render {name} --chat console --watch");
     Ok(())
@@ -111,17 +108,15 @@ fn eject(config: &Path, name: &str) -> Result<(), Failure> {
 
 /// Returns the user's templates directory.
 fn directory(config: &Path) -> Result<PathBuf, Failure> {
-    config::templates_directory(config).map_err(Failure::Problems)?.ok_or_else(|| {
-        let none = format!("`{}` sets no templates directory: add `templates = \"templates\"`", config.display());
-        Failure::Usage(none)
-    })
+    let directory = config::templates_directory(config).map_err(Failure::Problems)?;
+    directory.ok_or_else(|| Failure::NoTemplatesDirectory(config.to_owned()))
 }
 
 fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
     let library = library(config)?;
     let texts: Vec<_> = library.texts().filter(|(other, _)| name.is_none_or(|name| name == *other)).collect();
     if let (Some(name), true) = (name, texts.is_empty()) {
-        return Err(Failure::Usage(format!("there is no user template `{name}`; `hookbell templates list` lists all")));
+        return Err(Failure::NoUserTemplate(name.to_owned()));
     }
     let mut differ = 0;
     for (name, text) in texts {

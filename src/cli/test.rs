@@ -10,16 +10,17 @@ use serde_json::json;
 use toml::Spanned;
 use toml_edit::{DocumentMut, Item, TableLike};
 
+use super::failure::{Doing, Failure, TestProblem};
 use super::input::parsed;
+use super::plural;
 use super::print::outln;
 use super::shown::sanitized_lines;
-use super::{Failure, plural};
 use crate::chat::console::{self, Layout};
 use crate::chat::{self, Style};
 use crate::config::{self, Secrets, Settings};
 use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
-use crate::problem::{Place, Problem, SourceFile, nearest};
+use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
 use crate::routing::{Decision, Explanation, RouteTarget, Subject};
 use crate::store::{now, timestamp};
 use crate::template::Context;
@@ -95,12 +96,11 @@ impl Test {
         let settings = config::load(config, Secrets::Optional).sound().map_err(Failure::Problems)?;
         let (mut passed, mut failed) = (0, 0);
         for path in self.found(config)? {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| Failure::Usage(format!("cannot read `{}`: {error}", path.display())))?;
+            let text = std::fs::read_to_string(&path).map_err(Failure::file(Doing::Read, &path))?;
             let source = Arc::new(SourceFile { path: path.display().to_string(), text });
             let tests = read(&source)?;
             if tests.is_empty() {
-                return Err(Failure::Usage(format!("`{}` has no `[[tests]]`", path.display())));
+                return Err(Failure::NoTests(path));
             }
             let mut outcomes = vec![];
             for (n, test) in tests.iter().enumerate() {
@@ -119,12 +119,11 @@ impl Test {
             let fine = outcomes.iter().filter(|outcome| outcome.differences().next().is_none()).count();
             (passed, failed) = (passed + fine, failed + outcomes.len() - fine);
         }
-        let text = format!("{}: {passed} passed, {failed} failed", plural(passed + failed, "test"));
         if failed > 0 {
-            return Err(Failure::Failed(text));
+            return Err(Failure::Tests { passed, failed });
         }
         if !self.json {
-            outln!("{text}");
+            outln!("{}: {passed} passed, 0 failed", plural(passed, "test"));
         }
         Ok(())
     }
@@ -135,14 +134,12 @@ impl Test {
         }
         let directory = config.parent().unwrap_or(Path::new(""));
         let listed = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        let entries = std::fs::read_dir(listed)
-            .map_err(|error| Failure::Usage(format!("cannot read `{}`: {error}", listed.display())))?;
+        let entries = std::fs::read_dir(listed).map_err(Failure::file(Doing::Read, listed))?;
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
         let mut found: Vec<_> = names.filter(|name| name.ends_with(ENDING)).map(|name| directory.join(name)).collect();
         found.sort();
         if found.is_empty() {
-            let none = format!("no `*{ENDING}` file next to `{}`; pass a test file", config.display());
-            return Err(Failure::Usage(none));
+            return Err(Failure::NoTestFile { ending: ENDING, config: config.to_owned() });
         }
         Ok(found)
     }
@@ -177,7 +174,7 @@ impl Outcome {
 fn read(source: &Arc<SourceFile>) -> Result<Vec<Expectation>, Failure> {
     let file: File = toml::from_str(&source.text).map_err(|error| {
         let place = Place::Span(source.clone(), error.span().unwrap_or(0..0));
-        Failure::Problems(vec![Problem::error(error.message().to_owned(), place)])
+        Failure::Problems(vec![TestProblem::InvalidFile(error.message().to_owned()).at(place)])
     })?;
     Ok(file.tests)
 }
@@ -191,8 +188,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    fn wrong(&self, at: std::ops::Range<usize>, message: String, help: &str) -> Problem {
-        Problem::error(message, Place::Span(self.file.clone(), at)).help(help)
+    fn problem(&self, at: std::ops::Range<usize>, problem: &TestProblem) -> Problem {
+        problem.at(Place::Span(self.file.clone(), at))
     }
 
     /// Runs a test. An invalid test fails.
@@ -211,11 +208,7 @@ impl Trial<'_> {
     fn tried(&self, test: &Expectation) -> Result<Outcome, Problem> {
         if test.channels.is_none() && test.muted.is_none() && test.message.is_empty() {
             let at = test.sample.as_ref().or(test.file.as_ref()).map_or(0..0, Spanned::span);
-            return Err(self.wrong(
-                at,
-                "the test has no expectations".to_owned(),
-                "add `channels = [\"…\"]`, or `channels = []` for no channel",
-            ));
+            return Err(self.problem(at, &TestProblem::NoExpectations));
         }
         let (source, events) = self.events(test)?;
         let (mut wrong, mut changed) = (self.unknown(test), vec![]);
@@ -300,10 +293,7 @@ impl Trial<'_> {
         let (payload, at) = match (&test.sample, &test.file) {
             (Some(sample), None) => (sample.get_ref().clone(), sample.span()),
             (None, Some(file)) => (self.directory.join(file.get_ref()).display().to_string(), file.span()),
-            _ => {
-                let message = "a test needs `sample`, or `file` with its event key in `event`".to_owned();
-                return Err(self.wrong(0..0, message, "`hookbell sample list` lists samples"));
-            }
+            _ => return Err(self.problem(0..0, &TestProblem::NoPayload)),
         };
         let sources = &self.settings.sources;
         let entry = match &test.source {
@@ -312,10 +302,10 @@ impl Trial<'_> {
         };
         let Some((name, entry)) = entry else {
             let at = test.source.as_ref().map_or(at, Spanned::span);
-            return Err(self.wrong(at, "unknown source".to_owned(), "sources are configured in `[sources.NAME]`"));
+            return Err(self.problem(at, &TestProblem::UnknownSource));
         };
         let parsed = parsed(entry.provider, Some(entry.source.as_ref()), &payload, test.event.as_deref());
-        let parsed = parsed.map_err(|failure| self.wrong(at, failure.text(), "see `hookbell sample list`"))?;
+        let parsed = parsed.map_err(|failure| self.problem(at, &TestProblem::Payload(failure)))?;
         Ok((name.clone(), parsed.events))
     }
 
@@ -335,18 +325,11 @@ impl Trial<'_> {
         for (path, at, value) in changes {
             let pointer = format!("/{}", path.replace('.', "/"));
             let Some(slot) = json.pointer_mut(&pointer) else {
-                let message = format!("the event has no field `{path}`");
-                return Err(self.wrong(at, message, "`hookbell schema event` lists the fields"));
+                return Err(self.problem(at, &TestProblem::UnknownField(path.clone())));
             };
             *slot = value;
         }
-        serde_json::from_value(json).map_err(|error| {
-            self.wrong(
-                at,
-                format!("the changed event is invalid: {error}"),
-                "`hookbell schema event` shows the types of the fields",
-            )
-        })
+        serde_json::from_value(json).map_err(|error| self.problem(at, &TestProblem::InvalidEvent(error)))
     }
 
     /// Renders the message for a channel as plain text.
@@ -397,7 +380,7 @@ fn difference(channel: &str, wanted: &str, text: &str) -> String {
 
 /// Updates the expected messages in a test file. The rest of the file is unchanged.
 fn update(path: &Path, text: &str, outcomes: &[Outcome]) -> Result<(), Failure> {
-    let cannot = |error: String| Failure::Failed(format!("cannot update `{}`: {error}", path.display()));
+    let cannot = |reason: String| Failure::TestUpdate { path: path.to_owned(), reason };
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
     // `[[tests]]`, or `tests = [{ … }]`.
     let tests: Vec<&mut dyn TableLike> = match document.get_mut("tests") {

@@ -14,7 +14,8 @@ use regex::Regex;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{Place, Problem, SourceFile};
+use super::problems::ConfigProblem;
+use crate::problem::{Describe, Place, Problem, SourceFile};
 use crate::routing::Key;
 
 /// Prefix of environment variables that override the file. It has two underscores because Kubernetes sets
@@ -99,8 +100,7 @@ impl Document {
                 if let Err(error) = toml::from_str::<toml::Table>(text) {
                     let place = Place::Span(file, error.span().unwrap_or(0..0));
                     // The parser's message contains the value, which may be a secret.
-                    let problem = Problem::error("this value cannot be read", place);
-                    return Err(problem.help("a number has at most 18 digits; put a longer one in quotes"));
+                    return Err(ConfigProblem::UnreadableValue.at(place));
                 }
                 let mut spans = HashMap::new();
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
@@ -116,8 +116,7 @@ impl Document {
             Err(error) => {
                 let file = Arc::new(SourceFile { path, text: masked(text, &perhaps_secrets(text)) });
                 let place = Place::Span(file, error.span().unwrap_or(0..0));
-                let help = help(text, &error);
-                Err(Problem::error(format!("not valid TOML: {}", error.message()), place).maybe_help(help))
+                Err(explained(text, &error).at(place))
             }
         }
     }
@@ -137,9 +136,10 @@ impl Document {
 
     /// All values.
     pub(super) fn values(&self) -> Result<Dict, Problem> {
-        let data = self.figment.data().map_err(|error| {
-            Problem::error(format!("cannot read the configuration: {error}"), Place::Named(self.file.path.clone()))
-        })?;
+        let data = self
+            .figment
+            .data()
+            .map_err(|error| ConfigProblem::Unreadable(error.into()).at(Place::Named(self.file.path.clone())))?;
         Ok(data.into_iter().next().map(|(_, values)| values).unwrap_or_default())
     }
 
@@ -169,17 +169,17 @@ impl Document {
     }
 }
 
-/// Help for common TOML errors.
-fn help(text: &str, error: &toml::de::Error) -> Option<String> {
-    let headers = |header: &str| text.lines().filter(|line| line.trim().starts_with(header)).count();
-    let single = ["routes", "mutes"].into_iter().find(|list| headers(&format!("[{list}]")) > 0);
-    if let Some(list) = single.filter(|_| error.message().contains("duplicate")) {
-        return Some(format!("write `[[{list}]]` with double brackets each time: each one is an entry of a list"));
+/// Recognizes common TOML errors. The parser tells them apart only in its message.
+fn explained(text: &str, error: &toml::de::Error) -> ConfigProblem {
+    let reason = error.message().to_owned();
+    if !reason.contains("duplicate") {
+        return ConfigProblem::InvalidToml(reason);
     }
-    if error.message().contains("duplicate") {
-        return Some("each table, and each key in a table, must be unique: rename or remove one".to_owned());
+    let has_header = |list: &&str| text.lines().any(|line| line.trim().starts_with(&format!("[{list}]")));
+    match ["routes", "mutes"].into_iter().find(has_header) {
+        Some(list) => ConfigProblem::SingleBrackets { reason, list },
+        None => ConfigProblem::DuplicateKey(reason),
     }
-    None
 }
 
 /// Records the position of every value in a table.

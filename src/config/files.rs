@@ -7,9 +7,10 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use super::document::{Document, Overrides};
+use super::problems::ConfigProblem;
 use super::secret::is_public;
 use super::section::{Notes, Section};
-use crate::problem::{Place, Problem};
+use crate::problem::{Describe, Place, Problem};
 use crate::text_file;
 
 /// The files of a configuration.
@@ -95,11 +96,8 @@ pub(super) fn read(path: &Path) -> Result<Files, Vec<Problem>> {
     let mut watched = Watched::default();
     watched.add(path.to_owned());
     let shown = path.display().to_string();
-    let text = text_file::read_text(path, text_file::MAX_FILE).map_err(|error| {
-        let message = format!("cannot read the config file: {error}");
-        let help = "pass another file with `--config FILE`, or start from the `config.toml` that ships with Hookbell";
-        vec![Problem::error(message, Place::Named(shown.clone())).help(help)]
-    })?;
+    let text = text_file::read_text(path, text_file::MAX_FILE)
+        .map_err(|error| vec![ConfigProblem::UnreadableFile(error).at(Place::Named(shown.clone()))])?;
     let mut main = Document::parse(shown, &text, Overrides::Yes).map_err(|problem| vec![problem])?;
     main.directory = path.parent().unwrap_or(Path::new("")).to_owned();
     main.is_public = is_public(path);
@@ -132,13 +130,12 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
         match find(&main.directory, &pattern.value, watched) {
             Ok(found) if found.is_empty() => {
                 // A pattern may match nothing yet.
-                let problem = if is_pattern { Problem::warning } else { Problem::error };
-                let problem = problem(format!("no file matches `{}`", pattern.value), pattern.place);
-                let help = if is_pattern { "fix the pattern" } else { "create the file, or fix the path" };
-                problems.push(problem.help(format!("{help}; paths are relative to the config file")));
+                let problem =
+                    if is_pattern { ConfigProblem::NoFileMatches } else { ConfigProblem::MissingIncludedFile };
+                problems.push(problem(pattern.value).at(pattern.place));
             }
             Ok(found) => all.extend(found),
-            Err((message, help)) => problems.push(Problem::error(message, pattern.place).help(help)),
+            Err(problem) => problems.push(problem.at(pattern.place)),
         }
     }
     all
@@ -148,7 +145,7 @@ fn named(main: &Document, watched: &mut Watched, problems: &mut Vec<Problem>) ->
 const WILD: [char; 3] = ['*', '?', '['];
 
 /// The files that a pattern matches. The directories where matching files may appear are watched.
-fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, IncludeError> {
+fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<PathBuf>, ConfigProblem> {
     let pattern = Path::new(pattern);
     let is_plain = |part: &Component<'_>| !part.as_os_str().to_string_lossy().contains(WILD);
     let plain: PathBuf = pattern.components().take_while(is_plain).collect();
@@ -162,23 +159,18 @@ fn find(directory: &Path, pattern: &str, watched: &mut Watched) -> Result<Vec<Pa
     Ok(globbed(directory, pattern)?.into_iter().filter(|path| path.is_file()).collect())
 }
 
-/// Error message and help.
-type IncludeError = (String, &'static str);
-
 /// The paths that a pattern matches. An unreadable directory is an error, because it may contain matching files.
-fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, IncludeError> {
+fn globbed(directory: &Path, pattern: &Path) -> Result<Vec<PathBuf>, ConfigProblem> {
     let whole = Path::new(&glob::Pattern::escape(&directory.to_string_lossy())).join(pattern);
-    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| {
-        (format!("`{}` is not a valid file pattern: {}", pattern.display(), error.msg), "write `routes.d/*.toml`")
+    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| ConfigProblem::InvalidFilePattern {
+        pattern: pattern.display().to_string(),
+        reason: error.msg,
     })?;
     let is_there = |path: &Result<PathBuf, glob::GlobError>| {
         path.as_ref().err().is_none_or(|error| error.error().kind() != std::io::ErrorKind::NotFound)
     };
     let paths = paths.filter(is_there).collect::<Result<_, _>>();
-    paths.map_err(|error| {
-        let message = format!("cannot read `{}`: {}", error.path().display(), error.error());
-        (message, "make it readable for the user that runs Hookbell")
-    })
+    paths.map_err(|error| ConfigProblem::UnreadableDirectory { path: error.path().to_owned(), error: error.into() })
 }
 
 /// Replaces an empty path by `.`, the current directory.
@@ -188,9 +180,8 @@ fn here(path: PathBuf) -> PathBuf {
 
 fn read_included(path: &Path) -> Result<Document, Problem> {
     let shown = path.display().to_string();
-    let text = text_file::read_text(path, text_file::MAX_FILE).map_err(|error| {
-        Problem::error(format!("cannot read an included file: {error}"), Place::Named(shown.clone()))
-    })?;
+    let text = text_file::read_text(path, text_file::MAX_FILE)
+        .map_err(|error| ConfigProblem::UnreadableIncludedFile(error).at(Place::Named(shown.clone())))?;
     let mut document = Document::parse(shown, &text, Overrides::No)?;
     document.directory = path.parent().unwrap_or(Path::new("")).to_owned();
     document.is_public = is_public(path);

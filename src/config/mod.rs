@@ -10,6 +10,7 @@ mod files;
 mod kept;
 mod live;
 mod outline;
+mod problems;
 pub mod reference;
 pub(crate) mod secret;
 mod section;
@@ -26,7 +27,7 @@ use secrecy::SecretString;
 use crate::chat::{Chat, Style};
 use crate::event::{ChannelName, SourceName};
 use crate::http_client::Http;
-use crate::problem::{Problem, Severity};
+use crate::problem::{Describe, Place, Problem, Severity};
 use crate::routing::Router;
 use crate::routing::pattern::Patterns;
 use crate::source::addresses::{Allowed, List};
@@ -241,6 +242,11 @@ pub fn templates_directory(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>>
 /// Reads only the path of the store. Errors elsewhere are ignored.
 pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
     build::store(&files::read(path)?)
+}
+
+/// The problem of a changed configuration that has no sources any more.
+pub fn sources_removed(place: Place) -> Problem {
+    problems::ConfigProblem::SourcesRemoved.at(place)
 }
 
 /// Compiles the rules in [`Kept::text`]; `None` if this version cannot read them.

@@ -1,20 +1,18 @@
 //! Secrets: inline, in an environment variable, or in a file, which can be generated.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
 use secrecy::SecretString;
+use thiserror::Error;
 
 use super::Secrets;
 use super::document::Document;
+use super::problems::ConfigProblem;
 use super::section::Taken;
-use crate::problem::{Place, Problem};
+use crate::problem::{Describe, Place, Problem};
 use crate::text_file;
-
-/// Help text: the forms of a secret.
-const FORMS: &str =
-    "write `{ file = \"name.secret\", generate = true }`, `{ file = \"…\" }`, `{ env = \"NAME\" }` or a string";
 
 /// Location of a secret.
 pub(super) enum Origin {
@@ -40,7 +38,66 @@ impl Origin {
 /// Minimum length of a secret, a token or a URL, in characters.
 const MIN_LENGTH: usize = 6;
 
-type SecretProblem = (String, &'static str);
+/// Error in the form of a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(super) enum FormError {
+    #[error("a secret must be a string or a table")]
+    WrongType,
+    #[error("unknown key `{0}` in a secret")]
+    UnknownKey(String),
+    #[error("a secret must have either `file` or `env`")]
+    NoLocation,
+}
+
+/// Error in the value of a secret. The text never contains the secret.
+#[derive(Debug, Error)]
+pub(super) enum SecretError {
+    #[error("the environment variable `{0}` is not set, or is not valid UTF-8")]
+    NoVariable(String),
+    #[error("cannot read the secret file `{}`: {error}", path.display())]
+    UnreadableFile { path: PathBuf, error: io::Error },
+    #[error("cannot write a new secret to `{}`: {error}", path.display())]
+    NotGenerated { path: PathBuf, error: io::Error },
+    #[error("the secret is empty")]
+    Empty,
+    #[error("the secret has more than one line")]
+    SeveralLines,
+    #[error("the secret has fewer than {MIN_LENGTH} characters and can be guessed")]
+    TooShort,
+}
+
+impl SecretError {
+    /// The forms of a secret.
+    pub(super) const FORMS: &str =
+        "write `{ file = \"name.secret\", generate = true }`, `{ file = \"…\" }`, `{ env = \"NAME\" }` or a string";
+
+    /// Returns true if the secret does not exist or is not accessible, as opposed to unusable.
+    pub(super) fn is_missing(&self) -> bool {
+        match self {
+            Self::NoVariable(_) => true,
+            Self::UnreadableFile { error, .. } => {
+                matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+            }
+            _ => false,
+        }
+    }
+
+    /// Advice on how to fix the error.
+    pub(super) fn help(&self) -> &'static str {
+        match self {
+            Self::NoVariable(_) => "set it before starting Hookbell",
+            Self::UnreadableFile { error, .. } => match error.kind() {
+                io::ErrorKind::NotFound => "create it, or, for a source, generate it with `generate = true`",
+                io::ErrorKind::PermissionDenied => "make it readable for the user that runs Hookbell",
+                _ => "use a regular text file that contains only the secret",
+            },
+            Self::NotGenerated { .. } => "make its directory writable",
+            Self::Empty => Self::FORMS,
+            Self::SeveralLines => "keep only the secret, on one line",
+            Self::TooShort => "generate one: `openssl rand -hex 32`",
+        }
+    }
+}
 
 /// Parses the location of a secret, or of each secret in a list. Problem texts never contain a secret.
 pub(super) fn forms(taken: &Taken<Value>) -> Vec<Result<Origin, Problem>> {
@@ -49,29 +106,26 @@ pub(super) fn forms(taken: &Taken<Value>) -> Vec<Result<Origin, Problem>> {
         one => std::slice::from_ref(one),
     };
     if items.is_empty() {
-        return vec![Err(Problem::error("the list of secrets is empty", taken.place.clone()).help(FORMS))];
+        return vec![Err(ConfigProblem::NoSecrets.at(taken.place.clone()))];
     }
-    let numbered = |n: usize, message: String| match items.len() {
-        1 => message,
-        _ => format!("entry {}: {message}", n + 1),
-    };
     let forms = items.iter().enumerate().map(|(n, item)| {
-        form(item).map_err(|message| Problem::error(numbered(n, message), taken.place.clone()).help(FORMS))
+        let entry = (items.len() > 1).then_some(n + 1);
+        form(item).map_err(|error| ConfigProblem::SecretForm { entry, error }.at(taken.place.clone()))
     });
     forms.collect()
 }
 
-fn form(value: &Value) -> Result<Origin, String> {
+fn form(value: &Value) -> Result<Origin, FormError> {
     match value {
         Value::String(_, text) => Ok(Origin::Inline(text.clone())),
         Value::Dict(_, table) => in_table(table),
-        _ => Err("a secret must be a string or a table".to_owned()),
+        _ => Err(FormError::WrongType),
     }
 }
 
-fn in_table(table: &Dict) -> Result<Origin, String> {
+fn in_table(table: &Dict) -> Result<Origin, FormError> {
     if let Some(key) = table.keys().find(|key| !["file", "generate", "env"].contains(&key.as_str())) {
-        return Err(format!("unknown key `{key}` in a secret"));
+        return Err(FormError::UnknownKey(key.clone()));
     }
     let text = |key: &str| table.get(key).and_then(Value::as_str);
     match (text("env"), text("file")) {
@@ -80,32 +134,15 @@ fn in_table(table: &Dict) -> Result<Origin, String> {
             let generate = table.get("generate").and_then(Value::to_bool).unwrap_or(false);
             Ok(Origin::File { path: path.into(), generate })
         }
-        _ => Err("a secret must have either `file` or `env`".to_owned()),
-    }
-}
-
-/// Reason why a secret cannot be read.
-pub(super) enum Unreadable {
-    /// It is missing or inaccessible: the variable is not set, or the file does not exist or cannot be opened.
-    Missing(SecretProblem),
-    /// It exists but cannot be used.
-    Wrong(SecretProblem),
-}
-
-impl From<SecretProblem> for Unreadable {
-    fn from(wrong: SecretProblem) -> Self {
-        Self::Wrong(wrong)
+        _ => Err(FormError::NoLocation),
     }
 }
 
 /// Reads a secret. Returns `None` if it is not generated yet and `secrets` does not allow generating it.
-pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, Unreadable> {
+pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Result<Option<SecretString>, SecretError> {
     let text = match origin {
         Origin::Inline(text) => text.clone(),
-        Origin::Env(name) => std::env::var(name).map_err(|_| {
-            let message = format!("the environment variable `{name}` is not set, or is not valid UTF-8");
-            Unreadable::Missing((message, "set it before starting Hookbell"))
-        })?,
+        Origin::Env(name) => std::env::var(name).map_err(|_| SecretError::NoVariable(name.clone()))?,
         Origin::File { path, generate } => match in_file(path, *generate, directory, secrets)? {
             Some(text) => text,
             None => return Ok(None),
@@ -113,15 +150,11 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
     };
     let trimmed = bare(&text);
     if trimmed.contains(['\n', '\r']) {
-        return Err(("the secret has more than one line".to_owned(), "keep only the secret, on one line").into());
+        return Err(SecretError::SeveralLines);
     }
     match trimmed {
-        "" => Err(("the secret is empty".to_owned(), FORMS).into()),
-        short if short.chars().count() < MIN_LENGTH => Err((
-            format!("the secret has fewer than {MIN_LENGTH} characters and can be guessed"),
-            "generate one: `openssl rand -hex 32`",
-        )
-            .into()),
+        "" => Err(SecretError::Empty),
+        short if short.chars().count() < MIN_LENGTH => Err(SecretError::TooShort),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
 }
@@ -133,49 +166,29 @@ fn bare(text: &str) -> &str {
     quoted.unwrap_or(text).trim()
 }
 
-fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, Unreadable> {
-    let shown = path.display();
+fn in_file(path: &Path, generate: bool, directory: &Path, secrets: Secrets) -> Result<Option<String>, SecretError> {
+    let shown = path.to_owned();
     let path = directory.join(path);
     match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && generate => match secrets {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && generate => match secrets {
             Secrets::Leave | Secrets::Optional => Ok(None),
-            Secrets::Generate => generated(&path).map(Some).map_err(|error| {
-                (format!("cannot write a new secret to `{shown}`: {error}"), "make its directory writable").into()
-            }),
+            Secrets::Generate => {
+                generated(&path).map(Some).map_err(|error| SecretError::NotGenerated { path: shown, error })
+            }
         },
-        Err(error) => {
-            let help = match error.kind() {
-                std::io::ErrorKind::NotFound => "create it, or, for a source, generate it with `generate = true`",
-                std::io::ErrorKind::PermissionDenied => "make it readable for the user that runs Hookbell",
-                _ => "use a regular text file that contains only the secret",
-            };
-            let wrong = (format!("cannot read the secret file `{shown}`: {error}"), help);
-            let is_missing =
-                matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied);
-            Err(if is_missing { Unreadable::Missing(wrong) } else { Unreadable::Wrong(wrong) })
-        }
+        Err(error) => Err(SecretError::UnreadableFile { path: shown, error }),
     }
 }
 
-/// Message and help for a secret that other users of the machine can read; `None` if it is protected.
-pub(super) fn exposed(
-    origin: &Origin,
-    directory: &Path,
-    document: &Document,
-    place: &Place,
-) -> Option<(String, String)> {
+/// The problem of a secret that other users of the machine can read; `None` if it is protected.
+pub(super) fn exposed(origin: &Origin, directory: &Path, document: &Document, place: &Place) -> Option<ConfigProblem> {
     match (origin, place) {
         (Origin::Inline(_), Place::Span(file, _)) if document.is_public => {
-            let message = "a secret is in plain text in a file that other users can read".to_owned();
-            Some((
-                message,
-                format!("run `chmod o-r {}`, or move the secret to a file: `{{ file = \"name.secret\" }}`", file.path),
-            ))
+            Some(ConfigProblem::ExposedSecret { path: file.path.clone() })
         }
         (Origin::File { path, .. }, _) if is_public(&directory.join(path)) => {
-            let path = path.display();
-            Some((format!("other users can read the secret file `{path}`"), format!("run `chmod o-r {path}`")))
+            Some(ConfigProblem::ExposedSecretFile(path.display().to_string()))
         }
         _ => None,
     }
@@ -213,8 +226,8 @@ mod tests {
         assert_eq!(bare("\"half"), "\"half");
         let read = |text: &str| read(&Origin::Inline(text.to_owned()), Path::new(""), Secrets::Leave);
         let wrong = |text: &str| match read(text) {
-            Err(Unreadable::Wrong((message, _))) => message,
-            _ => panic!("{text:?} is accepted"),
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("{text:?} is accepted"),
         };
         assert_eq!(wrong("the first\nthe second"), "the secret has more than one line");
         assert_eq!(wrong("\"\""), "the secret is empty");

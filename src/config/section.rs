@@ -6,7 +6,8 @@ use std::cell::{Cell, RefCell};
 use figment::value::{Dict, Tag, Value};
 
 use super::document::{Document, Step, What};
-use crate::problem::{Place, Problem, Severity, nearest};
+use super::problems::{ConfigProblem, Expected, Found};
+use crate::problem::{Describe, Place, Problem, Severity, nearest};
 
 /// Part of the program that an error makes unusable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,10 @@ impl Notes {
     /// Assigns the problems added from here on to this part.
     pub(super) fn begin(&self, part: Part) {
         self.part.set(part);
+    }
+
+    pub(super) fn note(&self, problem: &impl Describe, place: Place) {
+        self.add(problem.at(place));
     }
 
     pub(super) fn add(&self, problem: Problem) {
@@ -126,12 +131,17 @@ impl<'a> Section<'a> {
         self.notes.broken() != Broken::default()
     }
 
-    pub(super) fn note(&self, problem: Problem) {
+    pub(super) fn note(&self, problem: &impl Describe, place: Place) {
+        self.notes.note(problem, place);
+    }
+
+    /// Records a problem that has its place.
+    pub(super) fn add(&self, problem: Problem) {
         self.notes.add(problem);
     }
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<Taken<String>> {
-        self.scalar(key, "a string", |value| value.as_str().map(ToOwned::to_owned))
+        self.scalar(key, Expected::Text, |value| value.as_str().map(ToOwned::to_owned))
     }
 
     pub(super) fn flag(&mut self, key: &'static str) -> bool {
@@ -139,12 +149,12 @@ impl<'a> Section<'a> {
     }
 
     pub(super) fn flag_or(&mut self, key: &'static str, default: bool) -> bool {
-        self.scalar(key, "`true` or `false`", Value::to_bool).map_or(default, |taken| taken.value)
+        self.scalar(key, Expected::Flag, Value::to_bool).map_or(default, |taken| taken.value)
     }
 
     /// A date or a time, as written in the file.
     pub(super) fn timestamp(&mut self, key: &'static str) -> Option<Taken<String>> {
-        self.scalar(key, "a date or a time", |value| match value {
+        self.scalar(key, Expected::Timestamp, |value| match value {
             // figment represents TOML dates as this dictionary.
             Value::Dict(_, date) => date.get("$__toml_private_datetime")?.as_str().map(ToOwned::to_owned),
             value => value.as_str().map(ToOwned::to_owned),
@@ -169,7 +179,7 @@ impl<'a> Section<'a> {
             // A boolean (`draft = true`) is accepted as its text.
             let text = item.as_str().map(ToOwned::to_owned).or_else(|| item.to_bool().map(|flag| flag.to_string()));
             if text.is_none() {
-                self.wrong(key, "a string or a list of strings", &item, place.clone());
+                self.wrong(key, Expected::Texts, &item, place.clone());
             }
             Some(Taken { value: text?, place })
         });
@@ -215,7 +225,7 @@ impl<'a> Section<'a> {
             }
             other => {
                 let place = self.document.place(&path, other.tag(), What::Value);
-                self.wrong(key, &format!("`[[{key}]]` tables"), &other, place);
+                self.wrong(key, Expected::Tables(key), &other, place);
                 vec![]
             }
         }
@@ -241,20 +251,20 @@ impl<'a> Section<'a> {
             let path = extend(&self.path, Step::Key(key.clone()));
             let place = self.document.place(&path, value.tag(), What::Key);
             let near = nearest(key, self.asked.iter().copied());
-            let known = format!("valid keys: {}", self.asked.join(", "));
-            let within = match self.path.as_slice() {
-                [] if self.document.is_included => "an included file".to_owned(),
-                [] => "the configuration".to_owned(),
-                steps => format!("`{}`", names(steps)),
-            };
-            let problem = Problem::error(format!("unknown key `{key}` in {within}"), place);
+            let key = key.clone();
             // In TOML, every key below a table header belongs to that table.
-            let is_misplaced = !self.path.is_empty() && AT_THE_TOP.contains(&key.as_str());
-            let problem = if is_misplaced {
-                problem.help(format!("move `{key}` to the top of the file, above the first `[table]`"))
+            let problem = if !self.path.is_empty() && AT_THE_TOP.contains(&key.as_str()) {
+                ConfigProblem::KeyBelowTable { key, table: names(&self.path) }
             } else {
-                problem.help(near.map_or(known, |near| format!("did you mean `{near}`?")))
+                let within = match self.path.as_slice() {
+                    [] if self.document.is_included => "an included file".to_owned(),
+                    [] => "the configuration".to_owned(),
+                    steps => format!("`{}`", names(steps)),
+                };
+                let near = near.map(ToOwned::to_owned);
+                ConfigProblem::UnknownKey { key, within, known: self.asked.clone(), near }
             };
+            let problem = problem.at(place);
             match self.path.as_slice() {
                 // An unknown table may be a misspelled one of these.
                 [] if near.is_some_and(|near| OF_SERVICE.contains(&near)) => self.notes.add_to(Part::Service, problem),
@@ -264,7 +274,12 @@ impl<'a> Section<'a> {
         }
     }
 
-    fn scalar<T>(&mut self, key: &'static str, expected: &str, of: impl Fn(&Value) -> Option<T>) -> Option<Taken<T>> {
+    fn scalar<T>(
+        &mut self,
+        key: &'static str,
+        expected: Expected,
+        of: impl Fn(&Value) -> Option<T>,
+    ) -> Option<Taken<T>> {
         let (value, path) = self.take(key)?;
         let place = self.document.place(&path, value.tag(), What::Value);
         match of(&value) {
@@ -289,7 +304,7 @@ impl<'a> Section<'a> {
             Value::Dict(_, values) => values,
             other => {
                 let place = self.document.place(&path, tag, What::Value);
-                self.wrong(key, "a table", &other, place);
+                self.wrong(key, Expected::Table, &other, place);
                 Dict::new()
             }
         };
@@ -297,23 +312,17 @@ impl<'a> Section<'a> {
         Section { document: self.document, notes: self.notes, sort, path, tag, values, asked: vec![] }
     }
 
-    fn wrong(&self, key: &str, expected: &str, found: &Value, place: Place) {
+    fn wrong(&self, key: &str, expected: Expected, found: &Value, place: Place) {
         let found = match found {
-            Value::String(..) => "a string",
-            Value::Char(..) => "a character",
-            Value::Bool(..) => "`true` or `false`",
-            Value::Num(..) => "a number",
-            Value::Empty(..) => "nothing",
-            Value::Dict(..) => "a table",
-            Value::Array(..) => "a list",
+            Value::String(..) => Found::Text,
+            Value::Char(..) => Found::Character,
+            Value::Bool(..) => Found::Flag,
+            Value::Num(..) => Found::Number,
+            Value::Empty(..) => Found::Nothing,
+            Value::Dict(..) => Found::Table,
+            Value::Array(..) => Found::List,
         };
-        let help = match (expected, found) {
-            ("a table", _) => Some(format!("write `[{key}]` on its own line, with its keys below it")),
-            ("a string", "a number" | "`true` or `false`") => Some("put it in quotes".to_owned()),
-            ("`true` or `false`", "a string") => Some("remove the quotes".to_owned()),
-            _ => None,
-        };
-        self.notes.add(Problem::error(format!("`{key}` must be {expected}, not {found}"), place).maybe_help(help));
+        self.notes.note(&ConfigProblem::WrongType { key: key.to_owned(), expected, found }, place);
     }
 }
 

@@ -1,7 +1,9 @@
 //! The `event` key of a rule: globs for event kinds, globs for the host's event keys, and sets.
 
+use thiserror::Error;
+
 use super::key::Key;
-use super::pattern::{Fit, Patterns};
+use super::pattern::{Fit, PatternError, Patterns};
 use super::set::Set;
 use crate::event::{Event, Kind};
 
@@ -18,24 +20,38 @@ pub struct Kinds {
     excluded_sets: Vec<&'static Set>,
 }
 
+/// Error in a pattern of an `event` key.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum KindsError {
+    /// No set has this name.
+    #[error("unknown set `@{0}`")]
+    UnknownSet(String),
+    /// No event kind matches this pattern.
+    #[error("unknown event `{0}`")]
+    UnknownEvent(String),
+    /// The pattern is invalid.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}
+
 impl Kinds {
-    /// Compiles patterns. The error is the index of the invalid pattern and the reason.
-    pub fn new(texts: &[String]) -> Result<Self, (usize, String)> {
+    /// Compiles patterns.
+    pub fn new(texts: &[String]) -> Result<Self, KindsError> {
         let (mut kinds, mut words, mut sets, mut excluded_sets) = (vec![], vec![], vec![], vec![]);
-        for (n, text) in texts.iter().enumerate() {
+        for text in texts {
             let bare = text.strip_prefix('!').unwrap_or(text);
             if let Some(name) = bare.strip_prefix('@') {
-                let set = Set::named(name).ok_or_else(|| (n, format!("unknown set `@{name}`")))?;
+                let set = Set::named(name).ok_or_else(|| KindsError::UnknownSet(name.to_owned()))?;
                 if bare.len() == text.len() { &mut sets } else { &mut excluded_sets }.push(set);
                 continue;
             }
-            let patterns = compiled(&[bare.to_owned()]).map_err(|(_, reason)| (n, reason))?;
+            let patterns = compiled(&[bare.to_owned()])?;
             if is_word(bare) {
                 words.push(text.clone());
             } else if Kind::ALL.iter().any(|kind| patterns.matches(kind.as_str())) {
                 kinds.push(text.clone());
             } else {
-                return Err((n, format!("unknown event `{bare}`")));
+                return Err(KindsError::UnknownEvent(bare.to_owned()));
             }
         }
         // Cannot fail: each pattern compiled above.
@@ -107,7 +123,7 @@ fn met_by_set(event: &Event) -> String {
     }
 }
 
-fn compiled(texts: &[String]) -> Result<Patterns, (usize, String)> {
+fn compiled(texts: &[String]) -> Result<Patterns, PatternError> {
     Patterns::new(texts, Key::Event.style())
 }
 

@@ -22,7 +22,7 @@ use index::Index;
 
 pub use explain::{Explanation, MuteVerdict, RouteVerdict, Way};
 pub use key::{Key, Subject};
-pub use kinds::Kinds;
+pub use kinds::{Kinds, KindsError};
 pub use rule::{Condition, Conditions, Mismatch};
 pub use set::{SETS, Set};
 

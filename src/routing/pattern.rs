@@ -2,6 +2,7 @@
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::{Regex, RegexBuilder};
+use thiserror::Error;
 
 /// Maximum size of a compiled `~regex`, in bytes.
 const MAX_REGEX: usize = 1024 * 1024;
@@ -45,6 +46,26 @@ impl Matcher {
     }
 }
 
+/// Error in a pattern.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum PatternError {
+    /// It is empty.
+    #[error("an empty pattern matches nothing; remove it, or write `*`")]
+    Empty,
+    /// It starts with `~`, and is not a regular expression.
+    #[error("not a regular expression: {}", last_line(.0))]
+    Regex(regex::Error),
+    /// It is not a glob.
+    #[error("not a glob: {0}")]
+    Glob(globset::ErrorKind),
+}
+
+/// The reason of an error in a regular expression. The lines before it repeat the expression and mark the position.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    text.lines().last().unwrap_or(&text).trim_start_matches("error: ").to_owned()
+}
+
 /// Result of matching values against [`Patterns`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fit {
@@ -67,15 +88,15 @@ pub enum Fit {
 }
 
 impl Patterns {
-    /// Compiles patterns. The error is the index of the invalid pattern and the reason.
-    pub fn new(texts: &[String], style: Style) -> Result<Self, (usize, String)> {
+    /// Compiles patterns.
+    pub fn new(texts: &[String], style: Style) -> Result<Self, PatternError> {
         let mut patterns = Self::default();
-        for (n, text) in texts.iter().enumerate() {
+        for text in texts {
             let (list, positive) = match text.strip_prefix('!') {
                 Some(rest) => (&mut patterns.exclude, rest),
                 None => (&mut patterns.include, text.as_str()),
             };
-            let matcher = compile(positive, style).map_err(|reason| (n, reason))?;
+            let matcher = compile(positive, style)?;
             list.push(Pattern { text: text.clone(), matcher });
         }
         Ok(patterns)
@@ -209,15 +230,12 @@ fn regex(text: &str, style: Style) -> Result<Regex, regex::Error> {
     RegexBuilder::new(text).case_insensitive(style.ignore_case).size_limit(MAX_REGEX).build()
 }
 
-fn compile(text: &str, style: Style) -> Result<Matcher, String> {
+fn compile(text: &str, style: Style) -> Result<Matcher, PatternError> {
     if text.is_empty() {
-        return Err("an empty pattern matches nothing; remove it, or write `*`".to_owned());
+        return Err(PatternError::Empty);
     }
     if let Some(regex) = text.strip_prefix('~') {
-        return self::regex(&format!("^(?:{regex})$"), style).map(Matcher::Regex).map_err(|error| {
-            let text = error.to_string();
-            format!("not a regular expression: {}", text.lines().last().unwrap_or(&text).trim_start_matches("error: "))
-        });
+        return self::regex(&format!("^(?:{regex})$"), style).map(Matcher::Regex).map_err(PatternError::Regex);
     }
     GlobBuilder::new(&crossing(text))
         .literal_separator(style.separator)
@@ -225,7 +243,7 @@ fn compile(text: &str, style: Style) -> Result<Matcher, String> {
         .backslash_escape(true)
         .build()
         .map(|glob| Matcher::Glob(glob.compile_matcher()))
-        .map_err(|error| format!("not a glob: {}", error.kind()))
+        .map_err(|error| PatternError::Glob(error.kind().clone()))
 }
 
 #[cfg(test)]
@@ -286,12 +304,16 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_compiled_says_which_and_why() {
+    fn an_invalid_pattern_has_a_reason() {
         let error = |text: &str| Patterns::new(&["fine".to_owned(), text.to_owned()], BRANCH).unwrap_err();
-        assert_eq!(error("").0, 1);
-        assert!(error("[a").1.starts_with("not a glob: "), "{}", error("[a").1);
-        assert!(error("~(").1.starts_with("not a regular expression: "), "{}", error("~(").1);
-        assert!(error("~(a{1000}){1000}").1.contains("size limit"), "{}", error("~(a{1000}){1000}").1);
+        assert_eq!(error(""), PatternError::Empty);
+        for (pattern, text) in [
+            ("[a", "not a glob: unclosed character class; missing ']'"),
+            ("~(", "not a regular expression: unclosed group"),
+            ("~(a{1000}){1000}", "not a regular expression: Compiled regex exceeds size limit of 1048576 bytes."),
+        ] {
+            assert_eq!(error(pattern).to_string(), text);
+        }
     }
 
     #[test]

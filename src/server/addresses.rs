@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::http_client::Http;
+use thiserror::Error;
+
+use crate::http_client::{FetchError, Http};
 use crate::source::addresses::{List, REFRESH, RETRY};
 use crate::text_file;
 
@@ -23,7 +25,7 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
             tracing::warn!(
                 list = word,
                 built_in = as_of,
-                reason,
+                %reason,
                 "fetching an address list failed; the last valid list stays in use"
             );
         }
@@ -31,11 +33,22 @@ pub(super) async fn keep_fresh(list: Arc<List>, http: Http, kept: PathBuf) {
     }
 }
 
+/// Error while refreshing a list.
+#[derive(Debug, Error)]
+enum RefreshError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("the response is not a valid address list")]
+    Invalid,
+    #[error("cannot write `{}`: {error}", path.display())]
+    Unwritable { path: PathBuf, error: std::io::Error },
+}
+
 /// Fetches a list, applies it and caches it. On any error, the last valid list stays in use.
-async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(), String> {
+async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(), RefreshError> {
     let file = http.get(url).await?;
     if !list.take(&file) {
-        return Err("the response is not a valid address list".to_owned());
+        return Err(RefreshError::Invalid);
     }
     // Atomic: a truncated file would be invalid.
     let new_file = kept.with_extension("new");
@@ -43,7 +56,7 @@ async fn refresh(list: &List, http: &Http, url: &str, kept: &Path) -> Result<(),
         tokio::fs::write(&new_file, &file).await?;
         tokio::fs::rename(&new_file, kept).await
     };
-    written.await.map_err(|error| format!("cannot write `{}`: {error}", kept.display()))
+    written.await.map_err(|error| RefreshError::Unwritable { path: kept.to_owned(), error })
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -54,11 +55,24 @@ pub struct ReloadAnswer {
 }
 
 /// Reason why a reload changed nothing.
-pub(super) enum NotReloaded {
-    /// The configuration is invalid. Contains the errors as readable text.
-    Mistakes(String),
-    /// The store is failing, or the service is stopping.
-    Failed(String),
+#[derive(Debug, Error)]
+pub(crate) enum NotReloaded {
+    /// The configuration is invalid.
+    #[error("the configuration is invalid; {in_use}\n\n{}", render_all(problems, false).join("\n\n"))]
+    Invalid {
+        /// Consequence: [`LAST_VALID`] or [`ROUTED_LATER`].
+        in_use: &'static str,
+        /// Errors and warnings.
+        problems: Vec<Problem>,
+    },
+    #[error("the service is stopping")]
+    Stopping,
+    #[error("the reload panicked: this is a bug in Hookbell")]
+    Panicked,
+    #[error("cannot read the configuration: {0}")]
+    ReadPanicked(tokio::task::JoinError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Reloads {
@@ -69,10 +83,9 @@ impl Reloads {
 
     /// Requests a reload, and waits for its result.
     pub(super) async fn reload(&self) -> Result<ReloadAnswer, NotReloaded> {
-        let stopping = || NotReloaded::Failed("the service is stopping".to_owned());
         let (reply, answer) = oneshot::channel();
-        self.0.send(Some(reply)).await.map_err(|_| stopping())?;
-        answer.await.map_err(|_| stopping())?
+        self.0.send(Some(reply)).await.map_err(|_| NotReloaded::Stopping)?;
+        answer.await.map_err(|_| NotReloaded::Stopping)?
     }
 }
 
@@ -202,7 +215,7 @@ impl Reloader {
         let reloaded = AssertUnwindSafe(self.reload()).catch_unwind().await;
         reloaded.unwrap_or_else(|_| {
             self.health.panicked("reload", "configuration reload");
-            Err(NotReloaded::Failed("the reload panicked: this is a bug in Hookbell".to_owned()))
+            Err(NotReloaded::Panicked)
         })
     }
 
@@ -211,7 +224,7 @@ impl Reloader {
         let (path, before) = (self.config.clone(), old.clone());
         let read = move || config::reload(&path, &before);
         let loaded = tokio::task::spawn_blocking(read).await;
-        let loaded = loaded.map_err(|error| NotReloaded::Failed(format!("cannot read the configuration: {error}")))?;
+        let loaded = loaded.map_err(NotReloaded::ReadPanicked)?;
         self.files = loaded.files.clone();
         let warnings: Vec<_> = loaded.problems.clone();
         let new = match loaded.sound() {
@@ -236,7 +249,7 @@ impl Reloader {
         let needs_restart = self.started.differing(&new);
         self.change(&old, new).await.map_err(|error| {
             tracing::error!(%error, "configuration reload failed; the last valid configuration stays in use");
-            NotReloaded::Failed(error.to_string())
+            error
         })?;
         self.health.config_accepted();
         tracing::info!(changes = changes.join(", "), "configuration reloaded");
@@ -251,9 +264,7 @@ impl Reloader {
 
     /// Returns the error for a configuration without sources. An editor may empty or truncate a file while it saves.
     fn without_sources(&self) -> Problem {
-        let file = Place::Named(self.config.display().to_string());
-        Problem::error("the configuration has no sources, so every webhook would be rejected", file)
-            .help("add `[sources.NAME]`; to run without sources, restart Hookbell")
+        crate::config::sources_removed(Place::Named(self.config.display().to_string()))
     }
 
     async fn refuse(&mut self, problems: &[Problem], is_routing_invalid: bool) -> NotReloaded {
@@ -266,8 +277,7 @@ impl Reloader {
         let since = self.health.config_rejected(listed.replace('\n', "; "), in_use, now);
         let alert = Alert::config_rejected(&listed, in_use, since);
         self.dispatcher.alerts().send(alert, None, now).await;
-        let shown = render_all(problems, false).join("\n\n");
-        NotReloaded::Mistakes(format!("the configuration is invalid; {in_use}\n\n{shown}"))
+        NotReloaded::Invalid { in_use, problems: problems.to_vec() }
     }
 
     /// Sends a recovery alert, if the configuration was reported as invalid.

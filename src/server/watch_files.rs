@@ -123,11 +123,11 @@ impl Watcher {
             }
         };
         let watcher = RecommendedWatcher::new(handle, notify::Config::default().with_event_kinds(EVENT_KINDS));
-        Self::with(watcher.map_err(|error| error.to_string()), health, interesting, changed)
+        Self::with(watcher, health, interesting, changed)
     }
 
     fn with(
-        watcher: Result<RecommendedWatcher, String>,
+        watcher: notify::Result<RecommendedWatcher>,
         health: Health,
         interesting: Arc<RwLock<Interesting>>,
         changed: Arc<Notify>,
@@ -241,7 +241,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let loaded = crate::config::load(&path, crate::config::Secrets::Leave);
         let health = Health::default();
-        let watcher = Err("no space left on device".to_owned());
+        let watcher = Err(notify::Error::generic("no space left on device"));
         let mut watcher = Watcher::with(watcher, health.clone(), Arc::default(), Arc::default());
         watcher.watch(&loaded.files);
         watcher.poll("logged once");

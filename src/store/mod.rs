@@ -237,12 +237,12 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database file cannot be used.
-    #[error("cannot use the store `{path}`: {reason}")]
+    #[error("cannot use the store `{path}`: {source}")]
     Unusable {
         /// Path of the file.
         path: String,
         /// Reason, and help to fix it.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// Another Hookbell process uses the store.
     #[error("another Hookbell process is using the store `{path}`; stop that process first")]

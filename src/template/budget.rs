@@ -17,9 +17,10 @@ use handlebars::{
 use serde_json::Value;
 
 use super::lint::Partial;
+use super::problems;
 
 /// Maximum number of steps for one message. A push of 1,000 commits takes about 20,000.
-const MAX_STEPS: u64 = 200_000;
+pub(super) const MAX_STEPS: u64 = 200_000;
 
 /// Bytes of text that a helper may process per step.
 const BYTES: u64 = 32;
@@ -67,13 +68,13 @@ pub(super) fn weight(value: &Value) -> u64 {
 }
 
 /// Spends steps of the budget. Fails if the budget is exhausted or the work was cancelled.
-pub(super) fn spend(steps: u64) -> Result<(), String> {
+pub(super) fn spend(steps: u64) -> Result<(), problems::RenderError> {
     let left = LEFT.get();
     LEFT.set(left.saturating_sub(steps));
     if left < steps {
-        return Err(format!("rendering takes more than {MAX_STEPS} steps; loop over fewer items"));
+        return Err(problems::RenderError::TooManySteps);
     }
-    if is_cancelled() { Err("rendering was cancelled".to_owned()) } else { Ok(()) }
+    if is_cancelled() { Err(problems::RenderError::Cancelled) } else { Ok(()) }
 }
 
 /// Spends the steps of a helper that reads or produces this many bytes.
@@ -83,7 +84,7 @@ pub(super) fn spend_on(bytes: u64) -> Result<(), RenderError> {
 
 /// Like [`spend`], with the error type of helpers.
 fn spend_or_fail(steps: u64) -> Result<(), RenderError> {
-    spend(steps).map_err(|why| RenderErrorReason::Other(why).into())
+    spend(steps).map_err(|why| RenderErrorReason::Other(why.to_string()).into())
 }
 
 /// Registers the internal helper that [`metered`] inserts into loops.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::problem::{Place, Problem, SourceFile, nearest};
+use super::problems::{Quotes, TemplateProblem};
+use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
 
 /// Line that opens and closes the front matter.
 const FENCE: &str = "+++";
@@ -107,14 +108,11 @@ pub(super) fn parse(file: &Arc<SourceFile>) -> Result<Parts, Box<Problem>> {
     let first_line = 0..text.find('\n').unwrap_or(text.len());
     let opened = text.lines().next().is_some_and(|line| line.trim_end() == FENCE);
     if !opened {
-        let problem = Problem::error("the template has no front matter", at(first_line));
-        let help = "start the file with a `+++` line, then at least `line = '…'`, then `+++`, then the body";
-        return Err(Box::new(problem.help(help)));
+        return Err(Box::new(TemplateProblem::NoFrontMatter.at(at(first_line))));
     }
     let offset = text.find('\n').map_or(text.len(), |end| end + 1);
     let Some((close, body)) = closing_fence(text, offset) else {
-        let problem = Problem::error("the front matter is not closed", at(first_line)).label("opened here");
-        return Err(Box::new(problem.help("close it with a line `+++`")));
+        return Err(Box::new(TemplateProblem::UnclosedFrontMatter.at(at(first_line))));
     };
     let front_matter = toml::from_str(&text[offset..close]).map_err(|error| Box::new(explain(file, offset, &error)))?;
     Ok(Parts { front_matter, offset, body: body..text.len() })
@@ -132,16 +130,11 @@ fn closing_fence(text: &str, from: usize) -> Option<(usize, usize)> {
     None
 }
 
-/// Returns help if a quote closed a TOML string too early.
-fn quotes(text: &str, at: usize) -> Option<String> {
+/// Returns the quotes that closed a TOML string too early, if that is the cause of an error at this offset.
+fn quotes(text: &str, at: usize) -> Option<Quotes> {
     let line = text.get(..at)?.lines().next_back().unwrap_or_default();
     let is_quoted = line.matches('\'').count() >= 2 && line.contains('=');
-    let help = if line.contains("{{") {
-        "inside a TOML string, use the other kind of quotes for Handlebars: `'{{join list \", \"}}'`"
-    } else {
-        "a string in `\'` quotes cannot contain `\'`: enclose it in `\"` or `\'\'\'`"
-    };
-    is_quoted.then(|| help.to_owned())
+    is_quoted.then_some(if line.contains("{{") { Quotes::InHandlebars } else { Quotes::Single })
 }
 
 /// Rewords a TOML error if the template's context allows a better message.
@@ -149,18 +142,20 @@ fn explain(file: &Arc<SourceFile>, offset: usize, error: &toml::de::Error) -> Pr
     let span = error.span().map_or(0..0, |span| span.start + offset..span.end + offset);
     let message = error.message();
     let unknown = message.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    let place = Place::Span(file.clone(), span);
-    match unknown {
+    let problem = match unknown {
         Some(key) => {
             // serde lists the keys of the table that contains the unknown key.
             let known: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
-            let help = nearest(key, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            Problem::error(format!("unknown key `{key}` in the front matter"), place)
-                .help(help.unwrap_or_else(|| format!("known keys: {}", known.join(", "))))
+            TemplateProblem::UnknownKey {
+                key: key.to_owned(),
+                near: nearest(key, known.iter().copied()).map(ToOwned::to_owned),
+                known: known.into_iter().map(ToOwned::to_owned).collect(),
+            }
         }
-        None => {
-            let problem = Problem::error(format!("invalid front matter: {message}"), place);
-            problem.maybe_help(quotes(&file.text, error.span().map_or(0, |span| span.start + offset)))
-        }
-    }
+        None => TemplateProblem::InvalidFrontMatter {
+            reason: message.to_owned(),
+            quotes: quotes(&file.text, error.span().map_or(0, |span| span.start + offset)),
+        },
+    };
+    problem.at(Place::Span(file.clone(), span))
 }

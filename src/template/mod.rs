@@ -11,6 +11,7 @@ pub mod helpers;
 mod lint;
 mod native;
 mod portable;
+mod problems;
 mod slot;
 mod syntax;
 
@@ -26,13 +27,15 @@ use crate::chat::{KINDS, Kind as ChatKind};
 use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
-use crate::problem::{Place, Problem, SourceFile, nearest};
+use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
 use crate::text_file;
 use lint::{LintContext, Partial};
 use native::Native;
 
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
+pub use problems::RenderError;
+use problems::TemplateProblem;
 
 /// File name suffix of portable templates.
 const PORTABLE: &str = ".md.hbs";
@@ -256,13 +259,8 @@ impl Library {
         let unused = unused.map(|(name, file)| {
             let kinds = Kind::ALL.iter().map(|kind| kind.as_str());
             let families = Kind::ALL.iter().map(|kind| kind.family());
-            let near = nearest(name, kinds.chain(families).chain(["event", ALERT, REFS]));
-            let help = near.map_or_else(
-                || format!("rename it to an event kind, or use it in a route: `template = \"{name}\"`"),
-                |near| format!("did you mean `{near}`?"),
-            );
-            let message = format!("template `{name}` is not used by any event or route");
-            Problem::warning(message, Place::Named(file.path.clone())).help(help)
+            let near = nearest(name, kinds.chain(families).chain(["event", ALERT, REFS])).map(ToOwned::to_owned);
+            TemplateProblem::Unused { name: name.clone(), near }.at(Place::Named(file.path.clone()))
         });
         unused.collect()
     }
@@ -389,14 +387,14 @@ impl Library {
                         };
                     }
                     Err(NoMessage::Skip(why)) => return skipped(resort(), template(), failures, why),
-                    Err(NoMessage::Failed(failure)) => failures.push(failure),
+                    Err(NoMessage::Failed(failure)) => failures.push(*failure),
                 }
             }
             for portable in [self.files.get(name), self.built_in.get(name)].into_iter().flatten() {
                 match portable.render(&self.registry, context) {
                     Ok(message) => return Rendered { message, body: None, template: template(), failures, skip: None },
                     Err(NoMessage::Skip(why)) => return skipped(resort(), template(), failures, why),
-                    Err(NoMessage::Failed(failure)) => failures.push(failure),
+                    Err(NoMessage::Failed(failure)) => failures.push(*failure),
                 }
             }
         }
@@ -414,7 +412,7 @@ fn skipped(message: Message, template: String, failures: Vec<RenderFailure>, why
 }
 
 /// Warns about files that look like templates but are ignored because of their suffix.
-fn misnamed(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) {
+fn misnamed(directory: &Path, shown_as: &str, ending: &'static str, problems: &mut Vec<Problem>) {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.filter(|entry| entry.path().is_file()).map(|entry| entry.file_name()).collect();
     names.sort();
@@ -422,8 +420,8 @@ fn misnamed(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<P
         let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending));
         let Some(stem) = stem.filter(|stem| name.ends_with(".hbs") || served_by_name(stem).is_some()) else { continue };
         let place = Place::Named(Path::new(shown_as).join(name).display().to_string());
-        let message = format!("`{name}` is ignored: templates in this directory end in `{ending}`");
-        problems.push(Problem::warning(message, place).help(format!("rename it to `{stem}{ending}`")));
+        let (name, stem) = (name.to_owned(), stem.to_owned());
+        problems.push(TemplateProblem::Misnamed { name, stem, ending }.at(place));
     }
 }
 
@@ -433,11 +431,11 @@ const ENDINGS: [&str; 10] =
 
 /// Reads the files of a directory that have a suffix; returns names and texts.
 fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Problem>) -> Vec<(String, Arc<SourceFile>)> {
-    let named = |path: &str, message: String| Problem::error(message, Place::Named(path.to_owned()));
+    let named = |path: &str| Place::Named(path.to_owned());
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) => {
-            problems.push(named(shown_as, format!("cannot read the templates directory: {error}")));
+            problems.push(TemplateProblem::UnreadableDirectory(error).at(named(shown_as)));
             return vec![];
         }
     };
@@ -450,7 +448,7 @@ fn read(directory: &Path, shown_as: &str, ending: &str, problems: &mut Vec<Probl
         let shown = Path::new(shown_as).join(file_name).display().to_string();
         match text_file::read_text(&path, text_file::MAX_FILE) {
             Ok(text) => files.push((name.to_owned(), Arc::new(SourceFile { path: shown, text }))),
-            Err(error) => problems.push(named(&shown, format!("cannot read the template: {error}"))),
+            Err(error) => problems.push(TemplateProblem::UnreadableFile(error).at(named(&shown))),
         }
     }
     files

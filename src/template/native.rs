@@ -9,14 +9,16 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde_json::{Map, Value};
 
 use super::lint::{self, Faults, LintContext};
-use super::portable::{NoMessage, RenderFailure};
+use super::portable::NoMessage;
+use super::problems::RenderError;
 use super::slot::{Rendering, Slot, SlotError};
 use super::syntax;
+use crate::chat::Finish;
 use crate::message::shield::{Skeleton, sanitized, unshield};
 use crate::problem::{Problem, Severity, SourceFile};
 
 /// Maximum nesting depth of a body. Chats use less than a tenth of it. Parsing needs stack space for each level.
-const MAX_DEPTH: usize = 128;
+pub(super) const MAX_DEPTH: usize = 128;
 
 /// Compiled chat-native template.
 pub(super) struct Native {
@@ -46,9 +48,9 @@ impl Native {
         &self,
         registry: &Handlebars<'_>,
         context: &Context,
-        finish: fn(Value) -> Result<String, String>,
+        finish: Finish,
     ) -> Result<String, NoMessage> {
-        let failed = |reason| NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line: None, reason });
+        let failed = |reason| NoMessage::failed(&self.file, None, reason);
         let mut rendering = Rendering::new(registry, context);
         let text = rendering.slot(&self.body).map_err(|error| match error {
             SlotError::Skip(why) => NoMessage::Skip(why),
@@ -56,9 +58,9 @@ impl Native {
         })?;
         let body = json(&Skeleton::of(text)).map_err(|reason| {
             let line = self.line_of_mistake(registry, context);
-            NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line, reason })
+            NoMessage::failed(&self.file, line, reason)
         })?;
-        finish(body).map_err(failed)
+        finish(body).map_err(|error| failed(error.into()))
     }
 
     /// Returns the line of the template that renders to invalid JSON for this event.
@@ -84,12 +86,12 @@ const OPTIONS: ParseOptions = ParseOptions {
 };
 
 /// Parses JSON with comments and trailing commas, but no other extensions. A duplicate key is an error.
-fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
+fn json(skeleton: &Skeleton<'_>) -> Result<Value, RenderError> {
     let text = skeleton.as_str();
     // A private-use character from an escape would be mistaken for a value or a helper's markup.
     let mut escapes = text.match_indices("\\u").filter_map(|(at, _)| text.get(at + 2..at + 5));
     if escapes.any(|high| ("db8"..="dbf").contains(&high.to_ascii_lowercase().as_str())) {
-        return Err("renders to JSON with a `\\u` escape for a private-use character".to_owned());
+        return Err(RenderError::PrivateUseEscape);
     }
     let mut depth = 0_usize;
     for c in text.chars() {
@@ -99,39 +101,34 @@ fn json(skeleton: &Skeleton<'_>) -> Result<Value, String> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err(format!("renders to JSON nested more than {MAX_DEPTH} levels deep"));
+            return Err(RenderError::TooDeep);
         }
     }
     let parsed = parse_to_ast(text, &CollectOptions::default(), &OPTIONS).map_err(|error| {
         let line = text.lines().nth(error.line_display().saturating_sub(1)).unwrap_or_default();
-        let shown = sanitized(&unshield(&skeleton.rendered(line)));
-        format!(
-            "renders to invalid JSON: {} in line {} of the output: `{}`",
-            error.kind(),
-            error.line_display(),
-            shown.trim()
-        )
+        let text = sanitized(&unshield(&skeleton.rendered(line))).trim().to_owned();
+        RenderError::InvalidJson { reason: error.kind().to_string(), line: error.line_display(), text }
     })?;
-    value(&parsed.value.ok_or("renders to an empty text; expected a JSON object")?, skeleton)
+    value(&parsed.value.ok_or(RenderError::EmptyJson)?, skeleton)
 }
 
 /// Converts the parsed tree, and puts the marks around values back.
-fn value(parsed: &ast::Value<'_>, skeleton: &Skeleton<'_>) -> Result<Value, String> {
+fn value(parsed: &ast::Value<'_>, skeleton: &Skeleton<'_>) -> Result<Value, RenderError> {
     let value = |parsed: &ast::Value<'_>| value(parsed, skeleton);
     Ok(match parsed {
         ast::Value::NullKeyword(_) => Value::Null,
         ast::Value::BooleanLit(literal) => literal.value.into(),
         ast::Value::StringLit(literal) => skeleton.rendered(&literal.value).into(),
-        ast::Value::NumberLit(literal) => serde_json::from_str(literal.value)
-            .map_err(|_| format!("`{}` is not a valid JSON number", literal.value))?,
+        ast::Value::NumberLit(literal) => {
+            serde_json::from_str(literal.value).map_err(|_| RenderError::InvalidNumber(literal.value.to_owned()))?
+        }
         ast::Value::Array(items) => Value::Array(items.elements.iter().map(value).collect::<Result<_, _>>()?),
         ast::Value::Object(object) => {
             let mut map = Map::new();
             for property in &object.properties {
                 let key = skeleton.rendered(property.name.as_str());
                 if map.insert(key, value(&property.value)?).is_some() {
-                    let key = sanitized(property.name.as_str());
-                    return Err(format!("duplicate key `{key}` in one object"));
+                    return Err(RenderError::DuplicateKey(sanitized(property.name.as_str())));
                 }
             }
             map.into()
@@ -160,13 +157,13 @@ mod tests {
             ("", "renders to an empty text"),
             ("{} {}", "invalid JSON"),
         ] {
-            let error = json(&Skeleton::of(wrong)).unwrap_err();
+            let error = json(&Skeleton::of(wrong)).unwrap_err().to_string();
             assert!(error.contains(why), "{wrong}: {error}");
         }
         for private in ["{ \"a\": \"\\udbc0\\udc01pX\" }", "{ \"\\uDB80\\uDC00\": 1 }"] {
-            assert!(json(&Skeleton::of(private)).unwrap_err().contains("private-use character"), "{private}");
+            assert!(json(&Skeleton::of(private)).unwrap_err() == RenderError::PrivateUseEscape, "{private}");
         }
         assert!(json(&Skeleton::of("{ \"a\": \"\\ud83d\\ude00 \\u00e9\" }")).is_ok());
-        assert!(json(&Skeleton::of(&"[".repeat(100_000))).unwrap_err().contains("nested more than"));
+        assert!(json(&Skeleton::of(&"[".repeat(100_000))).unwrap_err() == RenderError::TooDeep);
     }
 }

@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::budget;
 use super::file::{self, FrontMatter, ListedKeys};
 use super::lint::{Faults, LintContext};
+use super::problems::{RenderError, TemplateProblem};
 use super::slot::{Rendering, Slot, SlotError};
 use crate::message::splice::pings;
 use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
@@ -53,8 +54,8 @@ pub struct RenderFailure {
     pub path: String,
     /// Line in the file, if known.
     pub line: Option<usize>,
-    /// Cause, with the slot and the line within it.
-    pub reason: String,
+    /// Cause.
+    pub reason: RenderError,
 }
 
 /// Reason for a missing message.
@@ -62,7 +63,14 @@ pub(super) enum NoMessage {
     /// The template skips the message, for this reason.
     Skip(String),
     /// The template failed.
-    Failed(RenderFailure),
+    Failed(Box<RenderFailure>),
+}
+
+impl NoMessage {
+    /// Creates the failure of a template file.
+    pub(super) fn failed(file: &SourceFile, line: Option<usize>, reason: RenderError) -> Self {
+        Self::Failed(Box::new(RenderFailure { path: file.path.clone(), line, reason }))
+    }
 }
 
 impl Portable {
@@ -94,7 +102,7 @@ impl Portable {
         let rendered = made.slot(&self.line)?;
         let (line, mut pinged) = (markdown::line(rendered), pings(rendered));
         if is_blank(&line) {
-            return Err(self.failure("`line` rendered to an empty text".to_owned()));
+            return Err(self.failure(RenderError::EmptyLine));
         }
         let own_time = made.optional(self.time.as_ref())?;
         let time = own_time.as_deref().or_else(|| context.data().get("time")?.as_str());
@@ -138,8 +146,8 @@ impl Portable {
         Ok(message)
     }
 
-    fn failure(&self, reason: String) -> NoMessage {
-        NoMessage::Failed(RenderFailure { path: self.file.path.clone(), line: None, reason })
+    fn failure(&self, reason: RenderError) -> NoMessage {
+        NoMessage::failed(&self.file, None, reason)
     }
 }
 
@@ -174,8 +182,7 @@ impl<'a> Making<'a> {
 
     fn accent(&mut self, slot: Option<&Slot>) -> Result<Accent, NoMessage> {
         let Some(name) = self.optional(slot)? else { return Ok(Accent::default()) };
-        let unknown = || self.template.failure(format!("`accent` rendered to `{name}`, which is not a valid accent"));
-        Accent::parse(&name).ok_or_else(unknown)
+        Accent::parse(&name).ok_or_else(|| self.template.failure(RenderError::InvalidAccent(name)))
     }
 
     fn spend(&self, steps: u64) -> Result<(), NoMessage> {
@@ -229,8 +236,7 @@ impl Compiler<'_> {
         let accent = slot("accent", &front.accent);
         let line = slot("line", &front.line).unwrap_or_else(|| {
             let place = Place::Span(self.file.clone(), 0..self.file.text.find('\n').unwrap_or(0));
-            let problem = Problem::error("the front matter has no `line`", place);
-            self.faults.add(problem.help("add `line = '…'`, the one-line form of the message for notifications"));
+            self.faults.note(&TemplateProblem::NoLine, place);
             Slot::Plain(String::new())
         });
         let fields = front.fields.iter().enumerate();
@@ -268,9 +274,8 @@ impl Compiler<'_> {
         for path in [when, each].into_iter().flatten() {
             let place = self.place(path);
             if let Some(bare) = path.get_ref().trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}")) {
-                let problem = Problem::error("`when` and `each` take a path without braces", place);
-                let bare = bare.trim().trim_start_matches("#if ").trim();
-                self.faults.add(problem.help(format!("write `{bare}`")));
+                let path = bare.trim().trim_start_matches("#if ").trim().to_owned();
+                self.faults.note(&TemplateProblem::BracesAroundPath { path }, place);
                 continue;
             }
             self.faults.path(path.get_ref(), place, each.is_some_and(|each| each == path));
@@ -290,9 +295,7 @@ impl Compiler<'_> {
         if name.is_empty() || name.contains("{{") || Accent::parse(name).is_some() {
             return;
         }
-        let known: Vec<_> = Accent::ALL.iter().map(|accent| accent.as_str()).collect();
-        let problem = Problem::error(format!("`{name}` is not a valid accent"), self.place(accent));
-        self.faults.add(problem.help(format!("expected one of: {}", known.join(", "))));
+        self.faults.note(&TemplateProblem::InvalidAccent(name.clone()), self.place(accent));
     }
 
     /// Checks a URL that is a literal, not an expression.
@@ -301,7 +304,6 @@ impl Compiler<'_> {
         if text.contains("{{") || WebUrl::parse(text).is_some() {
             return;
         }
-        let problem = Problem::error(format!("`{text}` is not an `http` or `https` URL"), self.place(url));
-        self.faults.add(problem.help("start it with `https://` or `http://`; other URLs are left out of the message"));
+        self.faults.note(&TemplateProblem::InvalidUrl(text.clone()), self.place(url));
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::budget;
 use super::direct::Stretch;
 use super::helpers::Skip;
+use super::problems;
 
 /// Maximum output of one slot in bytes; chats show far less.
 pub(super) const MAX_OUTPUT: usize = 256 * 1024;
@@ -30,8 +31,8 @@ pub(super) enum Slot {
 pub(super) enum SlotError {
     /// The template skips the message, for this reason.
     Skip(String),
-    /// Rendering failed; the text names the slot and the line within it.
-    Failed(String),
+    /// Rendering failed.
+    Failed(problems::RenderError),
 }
 
 /// Renders the slots of a template for one event. All slots share one buffer.
@@ -91,7 +92,7 @@ fn ended(slot: &str, error: &RenderError) -> SlotError {
     {
         return SlotError::Skip(why.clone());
     }
-    SlotError::Failed(format!("in `{slot}`: {error}"))
+    SlotError::Failed(problems::RenderError::Slot { slot: slot.to_owned(), reason: error.to_string() })
 }
 
 /// Buffer that fails to grow beyond [`MAX_OUTPUT`].
@@ -101,7 +102,7 @@ impl Output for Capped {
     fn write(&mut self, text: &str) -> io::Result<()> {
         budget::spend(1).map_err(io::Error::other)?;
         if self.0.len() + text.len() > MAX_OUTPUT {
-            return Err(io::Error::other(format!("renders to more than {} KB", MAX_OUTPUT / 1024)));
+            return Err(io::Error::other(problems::RenderError::TooMuchOutput));
         }
         self.0.push_str(text);
         Ok(())

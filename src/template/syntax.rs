@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use handlebars::{Template, TemplateError};
 use regex::Regex;
 
+use super::problems::SyntaxError;
+
 /// Matches `{{#each …}}` and `{{/each}}`: the sign and the name.
 #[expect(clippy::expect_used, reason = "a literal that a test compiles")]
 static BLOCK: LazyLock<Regex> =
@@ -66,16 +68,16 @@ pub(super) fn marked_line(rendered: &str, at: usize) -> usize {
 const LINE_MARK: &str = "/*@";
 
 /// Maximum number of expressions in a text. Handlebars' parser searches from the start for the line of each one.
-const MAX_TAGS: usize = 5_000;
+pub(super) const MAX_TAGS: usize = 5_000;
 
-/// Compiles the text of a template. The error has a message and a position: line and column, both 1-based.
-pub(super) fn compile(text: &str) -> Result<Template, (String, Option<(usize, usize)>)> {
+/// Compiles the text of a template. The error has a position: line and column, both 1-based.
+pub(super) fn compile(text: &str) -> Result<Template, (SyntaxError, Option<(usize, usize)>)> {
     let tags = opened(text);
     if tags > MAX_TAGS {
-        return Err((format!("{tags} expressions in one text; the maximum is {MAX_TAGS}"), None));
+        return Err((SyntaxError::TooManyTags(tags), None));
     }
     if let Some(at) = too_deep(text) {
-        return Err((format!("nested more than {MAX_DEPTH} levels deep"), Some(position(text, at))));
+        return Err((SyntaxError::TooDeep, Some(position(text, at))));
     }
     Template::compile(text).map_err(|error| explain(text, &error))
 }
@@ -85,26 +87,23 @@ fn opened(text: &str) -> usize {
     text.matches("{{").count()
 }
 
-/// Explains a syntax error: message and position, with line and column 1-based.
-fn explain(text: &str, error: &TemplateError) -> (String, Option<(usize, usize)>) {
+/// Explains a syntax error and returns its position: line and column, both 1-based.
+fn explain(text: &str, error: &TemplateError) -> (SyntaxError, Option<(usize, usize)>) {
     if let Some((name, at)) = unclosed_block(text) {
-        return (format!("`{{{{#{name}}}}}` is not closed; add `{{{{/{name}}}}}`"), Some(position(text, at)));
+        return (SyntaxError::UnclosedBlock(name.to_owned()), Some(position(text, at)));
     }
     if let Some(found) = FILTER.find(text) {
-        let message = "`|` is not valid in Handlebars; write the helper first: `{{truncate pull_request.title 60}}`";
-        return (message.to_owned(), Some(position(text, found.start())));
+        return (SyntaxError::Filter, Some(position(text, found.start())));
     }
     if let Some(found) = EACH_DOT.find(text) {
-        let message =
-            "`.` is not a list; name a list: `{{#each push.commits}}`; inside the loop, `this` is the item".to_owned();
-        return (message, Some(position(text, found.start())));
+        return (SyntaxError::EachDot, Some(position(text, found.start())));
     }
     let reason = error.reason().to_string();
     if opened(text) > text.matches("}}").count() {
-        return ("`{{` is not closed; add `}}`".to_owned(), error.pos());
+        return (SyntaxError::UnclosedTag, error.pos());
     }
     let reason = reason.trim_start_matches("invalid handlebars syntax: ").trim();
-    (format!("invalid Handlebars syntax: {reason}"), error.pos())
+    (SyntaxError::Invalid(reason.to_owned()), error.pos())
 }
 
 /// Finds the innermost block that is not closed. Returns its name and the byte offset of its opening tag.
@@ -125,7 +124,7 @@ fn unclosed_block(text: &str) -> Option<(&str, usize)> {
 
 /// Maximum nesting depth of blocks, `{{else if}}` chains and subexpressions. Handlebars' parser uses stack space for
 /// each level.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Returns the byte offset at which a template first nests deeper than [`MAX_DEPTH`]. Works without parsing.
 fn too_deep(text: &str) -> Option<usize> {
@@ -277,8 +276,8 @@ mod tests {
     #[test]
     fn very_many_expressions_are_refused() {
         assert!(compile(&"{{a}}".repeat(MAX_TAGS)).is_ok());
-        let (message, _) = compile(&"{{a}}".repeat(MAX_TAGS + 1)).unwrap_err();
-        assert_eq!(message, "5001 expressions in one text; the maximum is 5000");
+        let (error, _) = compile(&"{{a}}".repeat(MAX_TAGS + 1)).unwrap_err();
+        assert_eq!(error, SyntaxError::TooManyTags(5_001));
     }
 
     #[test]
@@ -286,7 +285,7 @@ mod tests {
         let blocks = "{{#if a}}{{b}}{{else}}{{^}}{{/if}}{{eq (len a) 1}}{{{c}}}".repeat(200);
         assert_eq!(too_deep(&blocks), None);
         assert!(compile(&nested("{{#if a}}", "{{/if}}", MAX_DEPTH)).is_ok());
-        let (message, position) = compile(&nested("{{#if a}}\n", "{{/if}}", MAX_DEPTH + 1)).unwrap_err();
-        assert_eq!((message.as_str(), position), ("nested more than 64 levels deep", Some((65, 1))));
+        let error = compile(&nested("{{#if a}}\n", "{{/if}}", MAX_DEPTH + 1)).unwrap_err();
+        assert_eq!(error, (SyntaxError::TooDeep, Some((65, 1))));
     }
 }

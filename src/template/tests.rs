@@ -182,7 +182,7 @@ fn output_without_end_is_refused_and_the_next_template_used() {
     let commits = vec![json!({ "hash": "a" }); 5_000];
     let event = json!({ "kind": "push", "key": "repo:push", "push": { "commits": commits, "count": 5000 } });
     let rendered = library.render(&Context::new(event), None);
-    assert!(rendered.failures[0].reason.contains("more than 256 KB"), "{}", rendered.failures[0]);
+    assert!(rendered.failures[0].reason.to_string().contains("more than 256 KB"), "{}", rendered.failures[0]);
     assert_eq!(rendered.template, "push");
 }
 

@@ -71,7 +71,7 @@ impl Discord {
             || target.path().trim_end_matches('/').ends_with("/github")
         {
             return Err(AddressError {
-                message: "this URL is for Discord's Slack or GitHub emulation".to_owned(),
+                message: "this URL is for Discord's Slack or GitHub emulation",
                 help: "remove `/slack` or `/github` from the end of the URL",
             });
         }
@@ -102,7 +102,7 @@ fn check(target: &Target) -> Result<(), AddressError> {
     };
     let help = "copy the complete URL from the channel's settings (Integrations > Webhooks): \
                 `https://discord.com/api/webhooks/…/…`";
-    Err(AddressError { message: message.to_owned(), help })
+    Err(AddressError { message, help })
 }
 
 fn encode(message: &Message) -> String {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::draw::Mentions;
 use super::{draw, limits};
-use crate::chat::native::{Dialect, Slot, at_most, by_line};
+use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
 use crate::message::fit::units;
 use crate::message::splice::pings;
 
@@ -16,7 +16,7 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// Completes a body that a template rendered.
-pub(super) fn finish(body: Value) -> Result<String, String> {
+pub(super) fn finish(body: Value) -> Result<String, BodyError> {
     // Only people that a helper mentions may be pinged.
     let mentions = Mentions::of(&pings(&body.to_string()));
     let mut body = DIALECT.turned_back(body)?;
@@ -37,12 +37,12 @@ fn slot(key: &str, within: &Map<String, Value>, _: usize) -> Slot {
     }
 }
 
-fn check(body: &Value) -> Result<(), String> {
+fn check(body: &Value) -> Result<(), BodyError> {
     let content = body["content"].as_str().unwrap_or_default();
     at_most("`content`", units(content), limits::CONTENT, "characters")?;
     let embeds = body["embeds"].as_array().map(Vec::as_slice).unwrap_or_default();
     if content.trim().is_empty() && embeds.is_empty() {
-        return Err("Discord requires `content` or `embeds`".to_owned());
+        return Err(BodyError::Incomplete("Discord requires `content` or `embeds`"));
     }
     at_most("`embeds`", embeds.len(), limits::EMBEDS, "embeds")?;
     let mut all = 0;

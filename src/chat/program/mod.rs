@@ -50,7 +50,7 @@ impl Program {
             Some(secret) => key(secret)?,
             None => {
                 return Err(AddressError {
-                    message: "a `webhook` channel needs a `secret` to sign its requests".to_owned(),
+                    message: "a `webhook` channel needs a `secret` to sign its requests",
                     help: "add `secret = { file = \"program.secret\" }`; the program verifies with the same secret",
                 });
             }
@@ -85,8 +85,8 @@ fn key(secret: &SecretString) -> Result<SecretSlice<u8>, AddressError> {
     let text = secret.expose_secret();
     let Some(encoded) = text.strip_prefix(PREFIX) else { return Ok(text.as_bytes().to_vec().into()) };
     let key = STANDARD.decode(encoded).ok().filter(|key| !key.is_empty());
-    key.map(Into::into).ok_or_else(|| AddressError {
-        message: "the `secret` starts with `whsec_`, but the rest is not valid base64".to_owned(),
+    key.map(Into::into).ok_or(AddressError {
+        message: "the `secret` starts with `whsec_`, but the rest is not valid base64",
         help: "copy the whole secret, or use one without the prefix `whsec_`, which is used as is",
     })
 }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::limits;
-use crate::chat::native::at_most;
+use crate::chat::native::{BodyError, at_most};
 use crate::message::fit::units;
 use crate::problem::nearest;
 
@@ -121,7 +121,7 @@ const TEXTS: &[Sort] = &[sort("plain_text", &["text"], &[], &["emoji"]), sort("m
 const PLAIN: &[Sort] = &[sort("plain_text", &["text"], &[], &["emoji"])];
 
 /// Checks all blocks of a message, including those of its attachments.
-pub(super) fn check(body: &Value) -> Result<(), String> {
+pub(super) fn check(body: &Value) -> Result<(), BodyError> {
     if let Some(found) = body.get("blocks") {
         blocks(found, "blocks")?;
     }
@@ -134,13 +134,13 @@ pub(super) fn check(body: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn blocks(found: &Value, path: &str) -> Result<(), String> {
+fn blocks(found: &Value, path: &str) -> Result<(), BodyError> {
     let found = list(found, path)?;
     at_most(&format!("`{path}`"), found.len(), limits::BLOCKS, "blocks")?;
     found.iter().enumerate().try_for_each(|(n, found)| block(found, &format!("{path}[{n}]")))
 }
 
-fn block(found: &Value, path: &str) -> Result<(), String> {
+fn block(found: &Value, path: &str) -> Result<(), BodyError> {
     let (sort, object) = typed(found, BLOCKS, &["block_id"], path)?;
     at_most_units(object, "block_id", limits::ID, path)?;
     match sort {
@@ -169,7 +169,7 @@ fn block(found: &Value, path: &str) -> Result<(), String> {
     }
 }
 
-fn element(found: &Value, sorts: &'static [Sort], path: &str) -> Result<(), String> {
+fn element(found: &Value, sorts: &'static [Sort], path: &str) -> Result<(), BodyError> {
     match typed(found, sorts, &[], path)? {
         ("button", object) => {
             text(object, "text", PLAIN, limits::LABEL, path)?;
@@ -182,7 +182,7 @@ fn element(found: &Value, sorts: &'static [Sort], path: &str) -> Result<(), Stri
     }
 }
 
-fn rich(found: &Value, path: &str) -> Result<(), String> {
+fn rich(found: &Value, path: &str) -> Result<(), BodyError> {
     let (sort, object) = typed(found, RICH, &[], path)?;
     if sort == "rich_text_list" {
         one_of(object, "style", &["bullet", "ordered"], path)?;
@@ -191,7 +191,7 @@ fn rich(found: &Value, path: &str) -> Result<(), String> {
     each(object, path, usize::MAX, |found, path| typed(found, INLINE, &[], path).map(|_| ()))
 }
 
-fn image(object: &Map<String, Value>, path: &str) -> Result<(), String> {
+fn image(object: &Map<String, Value>, path: &str) -> Result<(), BodyError> {
     at_most_units(object, "alt_text", limits::ALT, path)?;
     at_most_units(object, "image_url", limits::TEXT, path)
 }
@@ -201,23 +201,29 @@ fn each(
     object: &Map<String, Value>,
     path: &str,
     most: usize,
-    check: impl Fn(&Value, &str) -> Result<(), String>,
-) -> Result<(), String> {
+    check: impl Fn(&Value, &str) -> Result<(), BodyError>,
+) -> Result<(), BodyError> {
     let path = format!("{path}.elements");
     let found = list(object.get("elements").unwrap_or(&Value::Null), &path)?;
     at_most(&format!("`{path}`"), found.len(), most, "elements")?;
     found.iter().enumerate().try_for_each(|(n, found)| check(found, &format!("{path}[{n}]")))
 }
 
-fn text(object: &Map<String, Value>, key: &str, sorts: &'static [Sort], most: usize, path: &str) -> Result<(), String> {
+fn text(
+    object: &Map<String, Value>,
+    key: &str,
+    sorts: &'static [Sort],
+    most: usize,
+    path: &str,
+) -> Result<(), BodyError> {
     object.get(key).map_or(Ok(()), |found| text_object(found, sorts, most, &format!("{path}.{key}")))
 }
 
-fn text_object(found: &Value, sorts: &'static [Sort], most: usize, path: &str) -> Result<(), String> {
+fn text_object(found: &Value, sorts: &'static [Sort], most: usize, path: &str) -> Result<(), BodyError> {
     let (_, object) = typed(found, sorts, &[], path)?;
     at_most_units(object, "text", most, path)?;
     if object.get("text").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err(format!("`{path}.text` is empty, which Slack rejects"));
+        return Err(BodyError::Empty { path: format!("{path}.text"), chat: "Slack" });
     }
     Ok(())
 }
@@ -228,53 +234,57 @@ fn typed<'a>(
     sorts: &'static [Sort],
     common: &[&str],
     path: &str,
-) -> Result<(&'static str, &'a Map<String, Value>), String> {
-    let object = found.as_object().ok_or_else(|| format!("`{path}` must be an object"))?;
-    let names = || sorts.iter().map(|sort| sort.name);
+) -> Result<(&'static str, &'a Map<String, Value>), BodyError> {
+    let object = found.as_object().ok_or_else(|| wrong_type(path, "an object"))?;
+    let known = || sorts.iter().map(|sort| sort.name).collect::<Vec<_>>();
     let Some(name) = object.get("type").and_then(Value::as_str) else {
-        return Err(format!("`{path}` has no `type`; expected one of: {}", names().collect::<Vec<_>>().join(", ")));
+        return Err(BodyError::NoType { path: path.to_owned(), known: known() });
     };
     let Some(sort) = sorts.iter().find(|sort| sort.name == name) else {
-        let near = nearest(name, names()).map(|near| format!("did you mean `{near}`?"));
-        let near = near.unwrap_or_else(|| format!("expected one of: {}", names().collect::<Vec<_>>().join(", ")));
-        return Err(format!("`{path}.type`: `{name}` is not valid here; {near}"));
+        let (known, path) = (known(), path.to_owned());
+        let near = nearest(name, known.iter().copied());
+        return Err(BodyError::UnknownType { path, name: name.to_owned(), near, known: known.clone() });
     };
     let Some(fields) = &sort.fields else { return Ok((sort.name, object)) };
     let has = |key: &&&str| object.get(**key).is_some_and(|value| !value.is_null());
     if let Some(missing) = fields.required.iter().find(|key| !has(key)) {
-        return Err(format!("`{path}`: `{name}` requires `{missing}`"));
+        return Err(BodyError::MissingField { path: path.to_owned(), of: sort.name, fields: vec![*missing] });
     }
     if !fields.one_of.is_empty() && !fields.one_of.iter().any(|key| has(&key)) {
-        return Err(format!("`{path}`: `{name}` requires `{}`", fields.one_of.join("` or `")));
+        return Err(BodyError::MissingField { path: path.to_owned(), of: sort.name, fields: fields.one_of.to_vec() });
     }
     let allowed = || {
         let own = fields.required.iter().chain(fields.one_of).chain(fields.optional);
         own.chain(common).copied().chain(["type"])
     };
     if let Some(unknown) = object.keys().find(|key| !allowed().any(|known| known == key.as_str())) {
-        let near = nearest(unknown, allowed()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(format!("`{path}`: unknown field `{unknown}` in `{name}`{near}"));
+        let (path, near) = (path.to_owned(), nearest(unknown, allowed()).map(ToOwned::to_owned));
+        return Err(BodyError::UnknownField { path, of: sort.name, field: unknown.clone(), near });
     }
     Ok((sort.name, object))
 }
 
-fn list<'a>(found: &'a Value, path: &str) -> Result<&'a [Value], String> {
-    found.as_array().map(Vec::as_slice).ok_or_else(|| format!("`{path}` must be a list"))
+fn list<'a>(found: &'a Value, path: &str) -> Result<&'a [Value], BodyError> {
+    found.as_array().map(Vec::as_slice).ok_or_else(|| wrong_type(path, "a list"))
 }
 
-fn at_most_units(object: &Map<String, Value>, key: &str, most: usize, path: &str) -> Result<(), String> {
+fn wrong_type(path: &str, expected: &'static str) -> BodyError {
+    BodyError::WrongType { path: path.to_owned(), expected }
+}
+
+fn at_most_units(object: &Map<String, Value>, key: &str, most: usize, path: &str) -> Result<(), BodyError> {
     match object.get(key) {
         None | Some(Value::Null | Value::Object(_)) => Ok(()),
         Some(Value::String(text)) => at_most(&format!("`{path}.{key}`"), units(text), most, "characters"),
-        Some(_) => Err(format!("`{path}.{key}` must be a string")),
+        Some(_) => Err(wrong_type(&format!("{path}.{key}"), "a string")),
     }
 }
 
-fn one_of(object: &Map<String, Value>, key: &str, known: &[&str], path: &str) -> Result<(), String> {
+fn one_of(object: &Map<String, Value>, key: &str, known: &'static [&'static str], path: &str) -> Result<(), BodyError> {
     match object.get(key) {
         None => Ok(()),
         Some(found) if known.iter().any(|known| found == known) => Ok(()),
-        Some(found) => Err(format!("`{path}.{key}`: {found} is not valid; expected one of: {}", known.join(", "))),
+        Some(found) => Err(BodyError::UnknownValue { path: format!("{path}.{key}"), found: found.to_string(), known }),
     }
 }
 
@@ -360,11 +370,11 @@ mod tests {
                 "`blocks[0].elements[0].elements[0].type`: `txt` is not valid here",
             ),
         ] {
-            let error = check(&json!({ "blocks": [block] })).unwrap_err();
+            let error = check(&json!({ "blocks": [block] })).unwrap_err().to_string();
             assert!(error.contains(expected), "{expected}: {error}");
         }
-        let error = check(&json!({ "attachments": [{ "blocks": [{ "type": "dividr" }] }] })).unwrap_err();
+        let error = check(&json!({ "attachments": [{ "blocks": [{ "type": "dividr" }] }] })).unwrap_err().to_string();
         assert!(error.starts_with("`attachments[0].blocks[0].type`"), "{error}");
-        assert!(check(&json!({ "blocks": {} })).unwrap_err().contains("`blocks` must be a list"));
+        assert!(check(&json!({ "blocks": {} })).unwrap_err().to_string().contains("`blocks` must be a list"));
     }
 }

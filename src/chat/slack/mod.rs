@@ -85,7 +85,7 @@ impl Slack {
 fn check(target: &Target) -> Result<(), AddressError> {
     const COPY: &str =
         "copy the complete URL from the app's page (Incoming Webhooks): `https://hooks.slack.com/services/T…/B…/…`";
-    let wrong = |message: &str| Err(AddressError { message: message.to_owned(), help: COPY });
+    let wrong = |message: &'static str| Err(AddressError { message, help: COPY });
     let parts: Vec<_> = target.path().split('/').filter(|part| !part.is_empty()).collect();
     if target.is_within("hooks.slack.com") {
         return match parts.as_slice() {

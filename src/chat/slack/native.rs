@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::fallback::mark;
 use super::{block_kit, limits};
-use crate::chat::native::{Dialect, Slot, at_most};
+use crate::chat::native::{BodyError, Dialect, Slot, at_most};
 use crate::message::fit::units;
 use crate::message::flatten::flatten;
 use crate::message::{Inline, Ping};
@@ -29,7 +29,7 @@ const URLS: &[&str] = &[
 ];
 
 /// Completes a body that a template rendered.
-pub(super) fn finish(body: Value) -> Result<String, String> {
+pub(super) fn finish(body: Value) -> Result<String, BodyError> {
     let mut body = DIALECT.turned_back(body)?;
     if let Some(body) = body.as_object_mut() {
         // A link in untrusted text must not unfurl into a preview.
@@ -99,10 +99,10 @@ fn mrkdwn(inlines: &[Inline]) -> String {
     inlines.iter().map(one).collect()
 }
 
-fn check(body: &Value) -> Result<(), String> {
+fn check(body: &Value) -> Result<(), BodyError> {
     let has = |key: &str| body.get(key).is_some_and(|value| !value.is_null());
     if !has("text") && !has("blocks") && !has("attachments") {
-        return Err("Slack requires `text`, `blocks` or `attachments`".to_owned());
+        return Err(BodyError::Incomplete("Slack requires `text`, `blocks` or `attachments`"));
     }
     if let Some(text) = body.get("text").and_then(Value::as_str) {
         at_most("`text`", units(text), limits::TEXT, "characters")?;

@@ -57,7 +57,7 @@ impl Teams {
         let target = Target::parse(&address.url)?;
         if RETIRED.iter().any(|domain| target.is_within(domain)) {
             return Err(AddressError {
-                message: "this is the URL of an Office 365 connector, which Microsoft has retired".to_owned(),
+                message: "this is the URL of an Office 365 connector, which Microsoft has retired",
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
                        and set the URL that it shows",
             });
@@ -65,13 +65,13 @@ impl Teams {
         let is_flow = FLOWS.iter().any(|domain| target.is_within(domain));
         if is_flow && target.parameter("sig").is_none() {
             return Err(AddressError {
-                message: "the flow URL is incomplete: it has no `sig` parameter".to_owned(),
+                message: "the flow URL is incomplete: it has no `sig` parameter",
                 help: "copy the complete URL again; quote it in a shell or environment file, because it contains `&`",
             });
         }
         if target.is_within("teams.microsoft.com") {
             return Err(AddressError {
-                message: "this is the URL of a Teams page, not of a flow".to_owned(),
+                message: "this is the URL of a Teams page, not of a flow",
                 help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
                        and set the URL that it shows",
             });

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{draw, limits};
-use crate::chat::native::{Dialect, Slot, at_most, by_line};
+use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
 use crate::message::flatten::flatten;
 
 const DIALECT: Dialect = Dialect {
@@ -15,11 +15,11 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// Completes a body that a template rendered.
-pub(super) fn finish(body: Value) -> Result<String, String> {
+pub(super) fn finish(body: Value) -> Result<String, BodyError> {
     let body = DIALECT.turned_back(body)?;
     let attachments = body["attachments"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attachments.is_empty() || attachments.iter().any(|attachment| !attachment["content"].is_object()) {
-        return Err("Teams requires `attachments`, each with a card in `content`".to_owned());
+        return Err(BodyError::Incomplete("Teams requires `attachments`, each with a card in `content`"));
     }
     let json = body.to_string();
     at_most("the message", json.len(), limits::BYTES, "bytes")?;

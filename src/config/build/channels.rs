@@ -6,11 +6,11 @@ use super::rules::guard;
 use super::values::{kind, pace, style};
 use super::{Builder, Guards, Places};
 use crate::chat::{self, Address, console};
+use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::config::{Channel, Secrets};
 use crate::event::ChannelName;
 use crate::http_client::{Http, HttpError, HttpSettings};
-use crate::problem::Problem;
 use crate::text_file;
 
 /// `[channels.NAME]`.
@@ -41,17 +41,13 @@ impl Builder<'_> {
             );
         }
         let http = Http::new(&HttpSettings { proxy, ca });
-        let http = http.map_err(|error| match error {
-            HttpError::Proxy(message) => {
-                let problem = Problem::error(message, proxy_place);
-                section.note(problem.help("write a URL such as `http://proxy.example:3128`"));
-            }
-            HttpError::Certificates(message) => {
-                let problem = Problem::error(message, ca_place);
-                section
-                    .note(problem.help("set the path of a PEM file with certificates: `-----BEGIN CERTIFICATE-----`"));
-            }
-            HttpError::Client(message) => section.note(Problem::error(message, section.place())),
+        let http = http.map_err(|error| {
+            let place = match error {
+                HttpError::Proxy => proxy_place,
+                HttpError::Client(_) => section.place(),
+                _ => ca_place,
+            };
+            section.note(&ConfigProblem::Http(error), place);
         });
         let http = http.ok();
         section.finish();
@@ -64,8 +60,7 @@ impl Builder<'_> {
             for (name, mut section) in root.named("channels") {
                 let name = ChannelName::from(name);
                 if all.places.iter().any(|(other, _)| *other == name) {
-                    let problem = Problem::error(format!("duplicate channel name `{name}`"), section.place());
-                    section.note(problem.help("another file defines a channel with this name; rename one of them"));
+                    section.note(&ConfigProblem::DuplicateChannel(name.to_string()), section.place());
                 }
                 all.places.push((name.clone(), section.place()));
                 if let Some(channel) = self.channel(&mut section, &name, http) {
@@ -74,9 +69,7 @@ impl Builder<'_> {
                 if let Some(mut accept) = section.optional("accept") {
                     let accepts = guard(&mut accept);
                     if accepts.is_none() && !accept.has_more() {
-                        let problem =
-                            Problem::error(format!("`accept` of channel `{name}` has no matcher"), accept.place());
-                        accept.note(problem.help("remove it, or add a matcher: `{ visibility = \"private\" }`"));
+                        accept.note(&ConfigProblem::EmptyAccept(name.to_string()), accept.place());
                     }
                     all.guards.extend(accepts.map(|accepts| (name, accepts)));
                     accept.finish();
@@ -119,20 +112,17 @@ impl Builder<'_> {
             },
         );
         if !insecure && crate::http_client::is_exposed(&url) {
-            let problem = Problem::error("the webhook URL is not encrypted (`http://`)", place.clone());
-            section.note(problem.help("use `https://`, or add `insecure = true` if you trust the network"));
+            section.note(&ConfigProblem::UnencryptedUrl, place.clone());
         }
         // A program can have any URL, even one of a Teams flow, and accepts what it likes.
         if let Some(other) = chat::kind_at(&url).filter(|other| other.name != kind.name && !kind.signs) {
-            let message =
-                format!("this URL belongs to `{}`, but the channel has `kind = \"{}\"`", other.name, kind.name);
-            section.note(Problem::error(message, place).help(format!("write `kind = \"{}\"`", other.name)));
+            section.note(&ConfigProblem::UrlOfOtherKind { owner: other.name, kind: kind.name }, place);
             return None;
         }
         match build(Address { url, http: http?.clone(), pace, secret }) {
             Ok(chat) => Some(Channel { chat, style, kind: kind.name }),
             Err(error) => {
-                section.note(Problem::error(error.message, place).help(error.help));
+                section.note(&ConfigProblem::Address(error), place);
                 None
             }
         }

@@ -22,7 +22,8 @@ use super::document::Document;
 use super::files::{Files, Watched};
 use super::kept::Kept;
 use super::outline::Outline;
-use super::secret::{self, Origin, Unreadable};
+use super::problems::ConfigProblem;
+use super::secret::{self, Origin};
 use super::section::{Notes, Part, Section};
 use super::{Secrets, Settings};
 use crate::event::{ChannelName, Kind};
@@ -186,9 +187,7 @@ impl<'a> Builder<'a> {
     /// The single secret under a key; `None` if there is none. An error is recorded unless secrets are optional.
     fn one_secret(&self, section: &mut Section<'_>, key: &'static str, what: &str) -> Option<SecretString> {
         let Some(taken) = section.any(key) else {
-            let problem = Problem::error(format!("{what} requires `{key}`"), section.place());
-            let help = format!("add `{key} = {{ env = \"NAME\" }}`, or `{{ file = \"…\" }}`, or the value itself");
-            section.note(problem.help(help));
+            section.note(&ConfigProblem::MissingSecret { what: what.to_owned(), key }, section.place());
             return None;
         };
         let secrets = self.read_secrets(section, &taken, Secrets::Leave)?;
@@ -196,9 +195,7 @@ impl<'a> Builder<'a> {
             return None;
         }
         if secrets.len() != 1 {
-            let problem =
-                Problem::error(format!("`{key}` must be a single existing value; it cannot be generated"), taken.place);
-            section.note(problem.help("write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the value itself"));
+            section.note(&ConfigProblem::NotOneSecret(key), taken.place);
             return None;
         }
         secrets.into_iter().next()
@@ -219,41 +216,36 @@ impl<'a> Builder<'a> {
             let form = match form {
                 Ok(form) => form,
                 Err(problem) => {
-                    section.note(problem);
+                    section.add(problem);
                     is_wrong = true;
                     continue;
                 }
             };
             if let Origin::File { path, generate } = &form {
-                let shown = path.display();
+                let shown = path.display().to_string();
                 let path = directory.join(path);
                 self.watched.borrow_mut().add(path.clone());
                 let was_there = self.before.is_some_and(|before| before.outline.has_file(SECRET_FILE, &path));
                 if *generate && was_there && !path.exists() {
-                    let problem =
-                        Problem::error(format!("the secret file `{shown}` no longer exists"), taken.place.clone());
-                    section.note(problem.help(
-                        "restore it, because webhooks are signed with it; to generate a new secret, restart Hookbell",
-                    ));
+                    section.note(&ConfigProblem::LostSecretFile(shown), taken.place.clone());
                     return None;
                 }
             }
             let secret = match secret::read(&form, directory, secrets) {
                 Ok(Some(secret)) => secret,
                 Ok(None) => continue,
-                Err(Unreadable::Missing((message, _))) if self.secrets == Secrets::Optional => {
-                    let problem = Problem::warning(message, taken.place.clone());
-                    section.note(problem.help("this command works without it; the service requires it"));
+                Err(error) if error.is_missing() && self.secrets == Secrets::Optional => {
+                    section.note(&ConfigProblem::OptionalSecret(error), taken.place.clone());
                     continue;
                 }
-                Err(Unreadable::Missing((message, help)) | Unreadable::Wrong((message, help))) => {
-                    section.note(Problem::error(message, taken.place.clone()).help(help));
+                Err(error) => {
+                    section.note(&ConfigProblem::Secret(error), taken.place.clone());
                     is_wrong = true;
                     continue;
                 }
             };
-            if let Some((message, help)) = secret::exposed(&form, directory, section.document, &taken.place) {
-                section.note(Problem::warning(message, taken.place.clone()).help(help));
+            if let Some(problem) = secret::exposed(&form, directory, section.document, &taken.place) {
+                section.note(&problem, taken.place.clone());
             }
             if let Origin::File { path, .. } = &form {
                 let path = directory.join(path);
@@ -277,12 +269,11 @@ impl<'a> Builder<'a> {
         let directory = root.document.directory.join(&taken.value);
         Library::directories(&directory).into_iter().for_each(|directory| self.watched.borrow_mut().add(directory));
         if !directory.is_dir() {
-            let problem = Problem::error(format!("the directory `{}` does not exist", taken.value), taken.place);
-            root.note(problem.help("create it, or remove `templates`"));
+            root.note(&ConfigProblem::MissingTemplates(taken.value), taken.place);
             return Library::built_in();
         }
         let (library, problems) = Library::load(&directory, &taken.value);
-        problems.into_iter().for_each(|problem| root.note(problem));
+        problems.into_iter().for_each(|problem| root.add(problem));
         library
     }
 }

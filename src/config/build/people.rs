@@ -1,23 +1,22 @@
 //! `[people.NAME]`: the mapping from accounts on the code host to chat accounts.
 
-use super::super::section::Section;
+use crate::config::problems::ConfigProblem;
+use crate::config::section::Section;
 use crate::message::people::is_uuid;
 use crate::message::{People, Person};
-use crate::problem::Problem;
 
 /// Reads the mapping and records problems.
 pub(super) fn people(root: &mut Section<'_>) -> People {
     let people = root.named("people").into_iter().map(|(name, mut section)| {
         if ["slack", "teams", "discord"].iter().all(|chat| section.peek(chat).is_none()) {
-            let problem = Problem::warning(format!("`{name}` has no chat ID and cannot be pinged"), section.place());
-            section.note(problem.help("add `slack`, `teams` or `discord`"));
+            section.note(&ConfigProblem::NoChatId(name.clone()), section.place());
         }
-        let mut id = |key: &'static str, chat: &str, is_id: fn(&str) -> bool, help: &str| {
+        let mut id = |key: &'static str, chat: &'static str, is_id: fn(&str) -> bool, help: &'static str| {
             let taken = section.string(key)?;
             if is_id(&taken.value) {
                 return Some(taken.value);
             }
-            section.note(Problem::error(format!("`{}` is not a valid {chat} ID", taken.value), taken.place).help(help));
+            section.note(&ConfigProblem::InvalidChatId { value: taken.value, chat, help }, taken.place);
             None
         };
         let person = Person {

@@ -10,9 +10,10 @@ use jiff::tz::TimeZone;
 use super::values::{duration, patterns, style};
 use crate::config::DeliverySettings;
 use crate::config::kept::unnamed;
+use crate::config::problems::RuleProblem;
 use crate::config::section::{Section, Taken};
 use crate::event::{ChannelName, Kind};
-use crate::problem::{Place, Problem, nearest};
+use crate::problem::{Place, nearest};
 use crate::routing::{Condition, Conditions, Key, Kinds, Mute, Route, SETS};
 use crate::source::PROVIDERS;
 use crate::template::Library;
@@ -50,16 +51,13 @@ struct Taking(HashMap<String, Place>);
 
 impl Taking {
     /// Returns the name of a rule, or a name from its number if it has none.
-    fn name(&mut self, section: &mut Section<'_>, what: &str) -> String {
+    fn name(&mut self, section: &mut Section<'_>, what: &'static str) -> String {
         let name = section.string("name");
         let place = name.as_ref().map_or_else(|| section.place(), |name| name.place.clone());
         let name = name.map_or_else(|| unnamed(what, self.0.len()), |name| name.value);
         if let Some(first) = self.0.insert(name.clone(), place.clone()) {
-            let problem = Problem::error(format!("duplicate {what} name `{name}`"), place.clone());
-            let first = first.line().map(|line| format!("; the first is at {line}")).unwrap_or_default();
-            section.note(
-                problem.help(format!("use a unique name: responses and logs identify rules by their names{first}")),
-            );
+            let problem = RuleProblem::DuplicateName { what, name: name.clone(), first: first.line() };
+            section.note(&problem, place.clone());
             // Keeps the count correct, so that the next rule without a name gets the next number.
             self.0.insert(format!("{name} (again {})", self.0.len()), place);
         }
@@ -78,15 +76,13 @@ impl Names<'_> {
             let place = section.place_of_taken("channels");
             let channels = section.strings("channels").map(|texts| self.known(&section, texts));
             if channels.as_ref().is_some_and(Vec::is_empty) && !section.is_broken() {
-                let problem = Problem::error(format!("`channels` of mute `{name}` is empty"), place);
-                section.note(problem.help("add a channel, or remove `channels` to mute all of them"));
+                section.note(&RuleProblem::NoMutedChannels(name.clone()), place);
             }
             let channels = channels.unwrap_or_default();
             let until = until(&mut section, &name);
             let enabled = section.flag_or("enabled", true);
             if conditions.is_none() && !section.has_more() {
-                let problem = Problem::error(format!("mute `{name}` has no matcher"), section.place());
-                section.note(problem.help("add a matcher, such as `actor_kind = \"bot\"`"));
+                section.note(&RuleProblem::EmptyMute(name.clone()), section.place());
             }
             mutes.push(Mute { name, conditions: conditions.unwrap_or_default(), channels, until, enabled });
             section.finish();
@@ -111,8 +107,7 @@ impl Names<'_> {
         let to = match section.strings("to") {
             Some(texts) if !texts.is_empty() => self.known(section, texts),
             _ => {
-                let problem = Problem::error(format!("route `{name}` has no channel"), section.place());
-                section.note(problem.help("add `to = \"CHANNEL\"`; to suppress events, use `[[mutes]]`"));
+                section.note(&RuleProblem::NoChannel(name.clone()), section.place());
                 vec![]
             }
         };
@@ -121,9 +116,7 @@ impl Names<'_> {
         let (is_final, otherwise) = (section.flag("final"), section.flag("otherwise"));
         let enabled = section.flag_or("enabled", true);
         if conditions.is_none() && !section.has_more() {
-            let problem = Problem::error(format!("route `{name}` has no matcher"), section.place());
-            section
-                .note(problem.help("add a matcher, such as `event = \"@calm\"`; `event = \"@all\"` matches any event"));
+            section.note(&RuleProblem::EmptyRoute(name.clone()), section.place());
         }
         let conditions = conditions.unwrap_or_default();
         Route { name, conditions, to, template, style, is_final, otherwise, enabled }
@@ -144,16 +137,12 @@ impl Names<'_> {
         for text in texts {
             match self.channels {
                 Some(known) if !known.contains_key(text.value.as_str()) => {
-                    let near =
-                        nearest(&text.value, known.keys().copied()).map(|near| format!("did you mean `{near}`?"));
-                    let missing = format!("add `[channels.{}]`", text.value);
-                    // A URL in place of a name is a secret.
-                    let (shown, missing) = match text.value.contains("://") {
-                        true => ("https://…".to_owned(), "write the channel's name from `[channels.NAME]`".to_owned()),
-                        false => (text.value, missing),
+                    let near = nearest(&text.value, known.keys().copied()).map(ToOwned::to_owned);
+                    let problem = match text.value.contains("://") {
+                        true => RuleProblem::UrlAsChannel,
+                        false => RuleProblem::UnknownChannel { name: text.value, near },
                     };
-                    let problem = Problem::error(format!("unknown channel `{shown}`"), text.place);
-                    section.note(problem.help(near.unwrap_or(missing)));
+                    section.note(&problem, text.place);
                 }
                 _ => to.push(ChannelName::from(text.value)),
             }
@@ -164,9 +153,8 @@ impl Names<'_> {
     fn template(&self, section: &Section<'_>, template: Taken<String>) -> Option<String> {
         match self.templates {
             Some(known) if !known.contains(&template.value) => {
-                let near = known.nearest(&template.value).map(|near| format!("did you mean `{near}`?"));
-                let problem = Problem::error(format!("unknown template `{}`", template.value), template.place);
-                section.note(problem.maybe_help(near.or_else(|| Some(format!("create `{}.md.hbs`", template.value)))));
+                let near = known.nearest(&template.value).map(ToOwned::to_owned);
+                section.note(&RuleProblem::UnknownTemplate { name: template.value, near }, template.place);
                 None
             }
             _ => Some(template.value),
@@ -186,14 +174,10 @@ fn until(section: &mut Section<'_>, name: &str) -> Option<Timestamp> {
     let until = taken.value.parse::<Timestamp>().ok().or_else(day);
     match until {
         None => {
-            let problem =
-                Problem::error(format!("`{}` is not a date or a time with a UTC offset", taken.value), taken.place);
-            section
-                .note(problem.help("write a date, `2026-12-24` (00:00 UTC), or a time, `2026-12-24T08:00:00+01:00`"));
+            section.note(&RuleProblem::InvalidUntil(taken.value), taken.place);
         }
         Some(until) if until <= Timestamp::now() => {
-            let problem = Problem::warning(format!("mute `{name}` has expired"), taken.place);
-            section.note(problem.help("remove it, or set a later `until`"));
+            section.note(&RuleProblem::ExpiredMute(name.to_owned()), taken.place);
         }
         Some(_) => {}
     }
@@ -224,8 +208,7 @@ fn parts(section: &mut Section<'_>) -> Parts {
     let unless = section.optional("unless").map(|mut unless| {
         let excluded = matchers(&mut unless);
         if excluded.is_none() && !unless.has_more() {
-            let problem = Problem::error("`unless` has no matcher", unless.place());
-            unless.note(problem.help("add matchers: `unless = { actor_kind = \"bot\", event = \"push\" }`"));
+            unless.note(&RuleProblem::EmptyUnless, unless.place());
         }
         unless.finish();
         excluded.unwrap_or_default()
@@ -239,11 +222,8 @@ fn matchers(section: &mut Section<'_>) -> Option<Vec<Condition>> {
     for &key in Key::ALL {
         let Some(texts) = section.strings(key.as_str()) else { continue };
         any = true;
-        if let Some(problem) = texts
-            .is_empty()
-            .then(|| Problem::error(format!("`{}` is empty", key.as_str()), section.place_of_taken(key.as_str())))
-        {
-            section.note(problem.help("remove it, or add a pattern"));
+        if texts.is_empty() {
+            section.note(&RuleProblem::EmptyKey(key), section.place_of_taken(key.as_str()));
         } else if key == Key::Event {
             conditions.extend(event(section, texts));
         } else {
@@ -261,13 +241,12 @@ fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
     if let Some(words) =
         key.words().filter(|words| is_word && !words.iter().any(|word| word.eq_ignore_ascii_case(bare)))
     {
-        let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let message = match words {
-            ["true", "false"] => format!("`{}` must be `true` or `false`, found `{bare}`", key.as_str()),
-            _ => format!("`{bare}` is not a valid `{}`", key.as_str()),
+        let (value, near) = (bare.to_owned(), nearest(bare, words.iter().copied()).map(ToOwned::to_owned));
+        let problem = match words {
+            ["true", "false"] => RuleProblem::NotAFlag { key, value, near },
+            _ => RuleProblem::UnknownWord { key, value, words, near },
         };
-        let problem = Problem::error(message, text.place.clone());
-        section.note(problem.help(near.unwrap_or_else(|| format!("expected one of: {}", words.join(", ")))));
+        section.note(&problem, text.place.clone());
     }
 }
 
@@ -278,21 +257,19 @@ fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> 
     for (value, place) in values.iter().zip(&places) {
         let bare = value.trim_start_matches('!');
         if bare.contains(':') && !bare.contains(['*', '?', '[', '{', '~']) && !words.contains(&bare) {
-            let near = nearest(bare, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-            let problem = Problem::warning(format!("no supported host sends the event key `{bare}`"), place.clone());
-            section.note(problem.help(near.unwrap_or_else(|| "docs/events.md lists all event keys".to_owned())));
+            let near = nearest(bare, words.iter().copied()).map(ToOwned::to_owned);
+            section.note(&RuleProblem::UnknownEventKey { key: bare.to_owned(), near }, place.clone());
         }
     }
     let texts: Vec<_> = values.into_iter().zip(places).collect();
     let known = texts.iter().filter(|(value, place)| match Kinds::new(std::slice::from_ref(value)) {
         Ok(_) => true,
-        Err((_, reason)) => {
+        Err(error) => {
             let bare = value.trim_start_matches('!');
             let sets: Vec<_> = SETS.iter().map(|set| format!("@{}", set.name)).collect();
             let known = Kind::ALL.iter().map(|kind| kind.as_str()).chain(sets.iter().map(String::as_str));
-            let near = nearest(bare, known).map(|near| format!("did you mean `{near}`?"));
-            let list = format!("expected a set ({}) or a kind (push, pull_request.opened, …)", sets.join(", "));
-            section.note(Problem::error(reason, place.clone()).help(near.unwrap_or(list)));
+            let near = nearest(bare, known).map(ToOwned::to_owned);
+            section.note(&RuleProblem::UnknownEvent { error, near, sets }, place.clone());
             false
         }
     });

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::Builder;
 use super::values::{address, duration, network};
+use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::config::{Admin, AdminToken, Listen, Role};
-use crate::problem::Problem;
 use crate::store::Retention;
 
 /// Default address for webhooks.
@@ -43,22 +43,17 @@ impl Builder<'_> {
     pub(super) fn store(&self, root: &mut Section<'_>) -> (PathBuf, Retention) {
         let mut section = root.table("store");
         let url = section.string("url");
-        let path = match url.as_ref().map(|url| url.value.strip_prefix("sqlite:")) {
-            None => STORE,
-            Some(Some(path)) if !path.is_empty() => path,
-            Some(_) => {
-                let problem = url.as_ref().map(|url| {
-                    // A database URL may contain a password.
-                    let scheme = url.value.split_once(':').map_or(url.value.as_str(), |(scheme, _)| scheme);
-                    let shown =
-                        if scheme.len() < url.value.len() { format!("{scheme}:…") } else { scheme.to_owned() };
-                    Problem::error(format!("`{shown}` is not a valid store URL"), url.place.clone())
-                        .help("write `sqlite:` and a file path: `sqlite:hookbell.db`")
-                });
-                problem.into_iter().for_each(|problem| section.note(problem));
-                STORE
+        let path = url.as_ref().and_then(|url| {
+            let path = url.value.strip_prefix("sqlite:").filter(|path| !path.is_empty());
+            if path.is_none() {
+                // A database URL may contain a password.
+                let shown = url.value.split_once(':').map(|(scheme, _)| format!("{scheme}:…"));
+                let shown = shown.unwrap_or_else(|| url.value.clone());
+                section.note(&ConfigProblem::InvalidStoreUrl(shown), url.place.clone());
             }
-        };
+            path
+        });
+        let path = path.unwrap_or(STORE);
         let path = section.document.directory.join(path);
         let kept = Retention::default();
         let keep = Retention {
@@ -90,8 +85,7 @@ impl Builder<'_> {
             Some(text) if text.value == "read" => Role::Read,
             Some(text) if text.value == "operate" => Role::Operate,
             Some(text) => {
-                let problem = Problem::error(format!("`{}` is not a valid role", text.value), text.place);
-                section.note(problem.help("expected one of: read, operate"));
+                section.note(&ConfigProblem::InvalidRole(text.value), text.place);
                 return None;
             }
         };

@@ -8,9 +8,9 @@ use secrecy::SecretString;
 use super::Builder;
 use super::values::{kind, network, patterns};
 use crate::config::SourceEntry;
+use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
 use crate::event::SourceName;
-use crate::problem::Problem;
 use crate::routing::Key;
 use crate::routing::pattern::Style;
 use crate::source::addresses::{Allowed, List};
@@ -29,16 +29,14 @@ impl Builder<'_> {
             section.finish();
         }
         if sources.is_empty() && !root.is_broken() {
-            let problem = Problem::warning("no source is configured, so no webhook is accepted", root.place());
-            root.note(problem.help("add `[sources.bitbucket]` with `kind` and `secret`"));
+            root.note(&ConfigProblem::NoSource, root.place());
         }
         (sources, lists)
     }
 
     fn source(&self, section: &mut Section<'_>, name: &str, lists: &mut Vec<Arc<List>>) -> Option<SourceEntry> {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-            let problem = Problem::error(format!("`{name}` is not a valid source name"), section.place());
-            section.note(problem.help("use letters, digits, `-` and `_`: the name is part of the webhook URL"));
+            section.note(&ConfigProblem::InvalidSourceName(name.to_owned()), section.place());
         }
         let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
         let kind = kind(section, "source", &kinds);
@@ -63,29 +61,22 @@ impl Builder<'_> {
         match (secret, unsigned) {
             (Some(secret), unsigned) => {
                 if let Some(unsigned) = unsigned {
-                    let problem = Problem::error("`secret` and `unsigned` cannot be combined", unsigned.place);
-                    section.note(problem.help("remove one of them, preferably `unsigned`"));
+                    section.note(&ConfigProblem::SecretAndUnsigned, unsigned.place);
                 }
                 let origins = crate::config::secret::forms(&secret).into_iter().flatten();
                 let origins = origins.map(|origin| origin.shown(&section.document.directory)).collect();
                 (self.read_secrets(section, &secret, self.secrets).unwrap_or_default(), origins, false)
             }
             (None, Some(unsigned)) if unsigned.value.to_bool() == Some(true) => {
-                let problem = Problem::warning(
-                    format!("source `{name}` accepts unsigned requests: anyone who knows its URL can forge events"),
-                    unsigned.place,
-                );
-                section.note(problem.help("set a `secret`, or restrict the senders with `allow_from`"));
+                section.note(&ConfigProblem::Unsigned(name.to_owned()), unsigned.place);
                 (vec![], vec![], true)
             }
             (None, Some(unsigned)) => {
-                section.note(Problem::error("`unsigned` must be `true` or `false`", unsigned.place));
+                section.note(&ConfigProblem::InvalidUnsigned, unsigned.place);
                 (vec![], vec![], false)
             }
             (None, None) => {
-                let problem = Problem::error(format!("source `{name}` requires `secret`"), section.place());
-                let help = "add `secret = { file = \"bitbucket.secret\", generate = true }`, then copy the content of that file to the webhook's *Secret* field";
-                section.note(problem.help(help));
+                section.note(&ConfigProblem::SourceWithoutSecret(name.to_owned()), section.place());
                 (vec![], vec![], false)
             }
         }
@@ -101,7 +92,7 @@ impl Builder<'_> {
         lists: &mut Vec<Arc<List>>,
     ) -> Allowed {
         let mut allowed = Allowed::default();
-        let words: Vec<&str> = provider.addresses.iter().map(|published| published.word).collect();
+        let words: Vec<&'static str> = provider.addresses.iter().map(|published| published.word).collect();
         for text in texts {
             match provider.addresses.filter(|published| published.word == text.value) {
                 Some(published) => {
@@ -114,10 +105,7 @@ impl Builder<'_> {
                     }
                     allowed.lists.push(list);
                     if unsigned {
-                        let message =
-                            format!("`{}` with `unsigned` accepts webhooks of every customer of the host", text.value);
-                        let problem = Problem::warning(message, text.place.clone());
-                        section.note(problem.help("use a `secret`: all customers share these IP addresses"));
+                        section.note(&ConfigProblem::UnsignedFromAll(text.value.clone()), text.place.clone());
                     }
                 }
                 None => allowed.networks.extend(network(section, text, &words)),

@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use regex::Regex;
 
 use crate::chat::{Pace, Style as MessageStyle};
+use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
-use crate::problem::{Problem, nearest};
+use crate::problem::nearest;
 use crate::routing::pattern::{Patterns, Style};
 
 /// A duration: a whole number of days, hours or minutes.
@@ -21,22 +22,19 @@ pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<D
     };
     let seconds = units.into_iter().find_map(of).filter(|seconds| *seconds > 0);
     if seconds.is_none() {
-        let problem = Problem::error(format!("`{}` is not a valid duration", taken.value), taken.place);
-        section.note(problem.help("write a positive number of days, hours or minutes: `30d`, `12h`, `90min`"));
+        section.note(&ConfigProblem::InvalidDuration(taken.value), taken.place);
     }
     seconds.map(Duration::from_secs)
 }
 
 /// A network or a single IP address.
-pub(super) fn network(section: &Section<'_>, text: &Taken<String>, words: &[&str]) -> Option<IpNet> {
+pub(super) fn network(section: &Section<'_>, text: &Taken<String>, words: &[&'static str]) -> Option<IpNet> {
     let network = text.value.parse::<IpNet>().or_else(|_| text.value.parse::<std::net::IpAddr>().map(IpNet::from));
     // Some proxies and systems write IPv4 addresses as IPv4-mapped IPv6; they are converted to IPv4.
     network.ok().map(unmapped).or_else(|| {
-        let problem = Problem::error(format!("`{}` is not a valid network", text.value), text.place.clone());
-        let near = nearest(&text.value, words.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let or_word = words.iter().map(|word| format!(", or `{word}`")).collect::<String>();
-        let help = || format!("write a network or an IP address: `10.0.0.0/8`, `2001:db8::/32`{or_word}");
-        section.note(problem.help(near.unwrap_or_else(help)));
+        let near = nearest(&text.value, words.iter().copied()).map(ToOwned::to_owned);
+        let problem = ConfigProblem::InvalidNetwork { value: text.value.clone(), near, words: words.to_vec() };
+        section.note(&problem, text.place.clone());
         None
     })
 }
@@ -50,24 +48,23 @@ fn unmapped(network: IpNet) -> IpNet {
 
 pub(super) fn address(section: &Section<'_>, text: &Taken<String>, default: SocketAddr) -> SocketAddr {
     text.value.parse().unwrap_or_else(|_| {
-        let problem = Problem::error(format!("`{}` is not a valid listen address", text.value), text.place.clone());
-        section.note(problem.help("write an IP address and a port: `127.0.0.1:8080`, `0.0.0.0:8080`, `[::]:8080`"));
+        section.note(&ConfigProblem::InvalidListenAddress(text.value.clone()), text.place.clone());
         default
     })
 }
 
 /// The `kind` of a source or channel.
-pub(super) fn kind(section: &mut Section<'_>, what: &str, kinds: &[&'static str]) -> Option<&'static str> {
+pub(super) fn kind(section: &mut Section<'_>, of: &'static str, kinds: &[&'static str]) -> Option<&'static str> {
     let Some(taken) = section.string("kind") else {
-        let problem = Problem::error(format!("missing `kind` in `[{}]`", section.name()), section.place());
-        section.note(problem.help(format!("add `kind`; expected one of: {}", kinds.join(", "))));
+        let problem = ConfigProblem::MissingKind { table: section.name(), kinds: kinds.to_vec() };
+        section.note(&problem, section.place());
         return None;
     };
     let found = kinds.iter().find(|kind| **kind == taken.value).copied();
     if found.is_none() {
-        let near = nearest(&taken.value, kinds.iter().copied()).map(|near| format!("did you mean `{near}`?"));
-        let problem = Problem::error(format!("`{}` is not a valid {what} kind", taken.value), taken.place);
-        section.note(problem.help(near.unwrap_or_else(|| format!("expected one of: {}", kinds.join(", ")))));
+        let near = nearest(&taken.value, kinds.iter().copied()).map(ToOwned::to_owned);
+        let problem = ConfigProblem::InvalidKind { of, value: taken.value, kinds: kinds.to_vec(), near };
+        section.note(&problem, taken.place);
     }
     found
 }
@@ -76,8 +73,7 @@ pub(super) fn style(section: &mut Section<'_>) -> Option<MessageStyle> {
     let taken = section.string("style")?;
     let style = MessageStyle::parse(&taken.value);
     if style.is_none() {
-        let problem = Problem::error(format!("`{}` is not a valid style", taken.value), taken.place);
-        section.note(problem.help("expected one of: full, line"));
+        section.note(&ConfigProblem::InvalidStyle(taken.value), taken.place);
     }
     style
 }
@@ -86,8 +82,7 @@ pub(super) fn pace(section: &mut Section<'_>) -> Option<Pace> {
     let taken = section.string("pace")?;
     let pace = Pace::parse(&taken.value);
     if pace.is_none() {
-        let problem = Problem::error(format!("`{}` is not a valid pace", taken.value), taken.place);
-        section.note(problem.help("write a number of messages per time unit: `5/s`, `30/min`, `100/h`"));
+        section.note(&ConfigProblem::InvalidPace(taken.value), taken.place);
     }
     pace
 }
@@ -99,12 +94,9 @@ pub(super) fn patterns(section: &Section<'_>, texts: Vec<Taken<String>>, style: 
             like_a_regex(section, text);
             true
         }
-        Err((_, reason)) => {
-            let problem =
-                Problem::error(format!("`{}` is not a valid pattern: {reason}", text.value), text.place.clone());
-            section.note(
-                problem.help("`*` matches any text, `{a,b}` either, `~` starts a regular expression, `!` excludes"),
-            );
+        Err(reason) => {
+            let problem = ConfigProblem::InvalidPattern { value: text.value.clone(), reason };
+            section.note(&problem, text.place.clone());
             false
         }
     });
@@ -125,8 +117,6 @@ fn like_a_regex(section: &Section<'_>, text: &Taken<String>) {
     if bare.starts_with('~') || !LIKE_A_REGEX.is_match(bare) {
         return;
     }
-    let message = format!("`{}` looks like a regular expression but is read as a glob", text.value);
-    let regex = bare.trim_start_matches('^').trim_end_matches('$');
-    let help = format!("write `{not}~{regex}`; in a glob, `{{a,b}}` matches either and `*` matches any text");
-    section.note(Problem::warning(message, text.place.clone()).help(help));
+    let regex = format!("{not}~{}", bare.trim_start_matches('^').trim_end_matches('$'));
+    section.note(&ConfigProblem::LooksLikeRegex { value: text.value.clone(), regex }, text.place.clone());
 }

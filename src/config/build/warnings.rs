@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use super::Places;
 use super::rules::RoutePlace;
 use crate::config::SourceEntry;
+use crate::config::problems::{RuleProblem, Unmatched};
 use crate::config::section::Notes;
 use crate::event::{ChannelName, Event, Kind, SourceName};
-use crate::problem::{Place, Problem};
+use crate::problem::Place;
 use crate::routing::pattern::unanchored;
 use crate::routing::{Conditions, Key, Mute, Route, Router, Subject};
 use crate::source::PROVIDERS;
@@ -61,36 +62,27 @@ impl Seen<'_> {
         let routed: std::collections::HashSet<_> =
             self.router.routes().iter().flat_map(|route| &route.to).chain(alerts).collect();
         for (name, place) in self.channels.iter().filter(|(name, _)| !routed.contains(name)) {
-            let problem = Problem::warning(format!("no route sends to channel `{name}`"), place.clone());
-            notes.add(problem.help(format!("add a `[[routes]]` entry with `to = \"{name}\"`")));
+            notes.note(&RuleProblem::UnroutedChannel(name.clone()), place.clone());
         }
     }
 
     /// Warns about mutes and final routes of an included file that affect channels of other files. The author of the
     /// included file may not intend that.
     fn beyond(&self, notes: &Notes) {
-        let of = |path: &str| -> Vec<&str> {
+        let of = |path: &str| -> Vec<String> {
             let own = self.channels.iter().filter(|(_, place)| file(place) == Some(path));
-            own.map(|(name, _)| name.as_str()).collect()
+            own.map(|(name, _)| name.to_string()).collect()
         };
         let included = |place: &'_ Place| file(place).filter(|path| *path != self.main).map(ToOwned::to_owned);
         for (mute, place) in self.router.mutes().iter().zip(self.mutes).filter(|(mute, _)| mute.enabled) {
             let Some(path) = included(place) else { continue };
             let own = of(&path);
-            let all: Vec<_> = self.channels.iter().map(|(name, _)| name.as_str()).collect();
-            let reached: Vec<_> = mute.channels.iter().map(ChannelName::as_str).collect();
-            let reached = if reached.is_empty() { &all } else { &reached };
-            let foreign: Vec<_> =
-                reached.iter().filter(|name| !own.contains(name)).map(|name| format!("`{name}`")).collect();
+            let all: Vec<_> = self.channels.iter().map(|(name, _)| name.to_string()).collect();
+            let reached: Vec<_> = mute.channels.iter().map(ToString::to_string).collect();
+            let reached = if reached.is_empty() { all } else { reached };
+            let foreign: Vec<_> = reached.into_iter().filter(|name| !own.contains(name)).collect();
             if !foreign.is_empty() {
-                let message =
-                    format!("mute `{}` also applies to channels of other files: {}", mute.name, foreign.join(", "));
-                let help = if own.is_empty() {
-                    "move it to the file that defines the channels to mute".to_owned()
-                } else {
-                    format!("limit it to the channels of this file: `channels = {own:?}`")
-                };
-                notes.add(Problem::warning(message, place.clone()).help(help));
+                notes.note(&RuleProblem::ForeignMute { mute: mute.name.clone(), foreign, own }, place.clone());
             }
         }
         for (n, route) in self.read().filter(|(_, route)| route.is_final) {
@@ -99,16 +91,13 @@ impl Seen<'_> {
             let own = of(&path);
             let mut behind =
                 self.read().filter(|(other, _)| *other > n && file(&self.places[*other].whole) != Some(&path));
-            let Some((_, other)) = behind.find(|(_, other)| other.to.iter().any(|name| !own.contains(&name.as_str())))
+            let Some((_, other)) =
+                behind.find(|(_, other)| other.to.iter().any(|name| !own.iter().any(|own| own == name.as_str())))
             else {
                 continue;
             };
-            let message = format!(
-                "route `{}` is final: events that it matches never reach routes of other files, such as `{}`",
-                route.name, other.name
-            );
-            let help = "remove `final`, or move the routes that need all events to a file that is read earlier";
-            notes.add(Problem::warning(message, place.clone()).help(help));
+            let problem = RuleProblem::ForeignFinal { route: route.name.clone(), other: other.name.clone() };
+            notes.note(&problem, place.clone());
         }
     }
 
@@ -124,23 +113,18 @@ impl Seen<'_> {
             covering.sort_unstable_by_key(|(n, _)| *n);
             covering.retain(|(_, first)| first.conditions.cover(&route.conditions));
             if let Some((_, first)) = covering.iter().find(|(_, first)| first.is_final) {
-                let (name, first) = (&route.name, &first.name);
-                let message =
-                    format!("route `{name}` is never read: `{first}` above is final and matches all of its events");
-                notes.add(
-                    Problem::warning(message, self.places[n].whole.clone()).help(format!("move it above `{first}`")),
-                );
+                let problem = RuleProblem::UnreadRoute { route: route.name.clone(), first: first.name.clone() };
+                notes.note(&problem, self.places[n].whole.clone());
             } else if let Some(template) = &route.template {
                 let first = |channel| covering.iter().find(|(_, first)| first.to.contains(channel));
                 for (channel, (_, first)) in route.to.iter().filter_map(|channel| Some((channel, first(channel)?))) {
-                    let first = &first.name;
-                    let message = format!(
-                        "template `{template}` is never used for channel `{channel}`: route `{first}` above already \
-                         sends these events there"
-                    );
+                    let problem = RuleProblem::UnusedTemplate {
+                        template: template.clone(),
+                        channel: channel.clone(),
+                        first: first.name.clone(),
+                    };
                     let place = self.places[n].template.as_ref().unwrap_or(&self.places[n].whole).clone();
-                    let help = format!("move this route above `{first}`, or remove one of the two");
-                    notes.add(Problem::warning(message, place).help(help));
+                    notes.note(&problem, place);
                 }
             }
             if !route.otherwise {
@@ -160,55 +144,40 @@ impl Seen<'_> {
             return;
         }
         for (n, route) in self.read() {
-            let Some((key, why, help)) = self.barrier(&route.conditions, &sent) else { continue };
-            let place = key.map_or_else(|| self.places[n].whole.clone(), |key| self.places[n].of_key(key));
-            let message = format!("no event can match route `{}`: {why}", route.name);
-            notes.add(Problem::warning(message, place).help(help));
+            let Some(reason) = self.unmatched_reason(&route.conditions, &sent) else { continue };
+            let place = reason.key().map_or_else(|| self.places[n].whole.clone(), |key| self.places[n].of_key(key));
+            notes.note(&RuleProblem::UnmatchedRoute { route: route.name.clone(), reason }, place);
         }
     }
 
-    /// The reason why no event of the `sent` kinds can match a route: the key that prevents it, if there is one, the
-    /// reason as text, and help.
-    fn barrier(&self, conditions: &Conditions, sent: &[Kind]) -> Option<(Option<Key>, String, String)> {
+    /// The reason why no event of the `sent` kinds can match a route.
+    fn unmatched_reason(&self, conditions: &Conditions, sent: &[Kind]) -> Option<Unmatched> {
         let kinds: Vec<_> = sent.iter().copied().filter(|kind| conditions.may_hold(*kind)).collect();
         if kinds.is_empty() {
-            let help = "run `hookbell sample list` to see the events that sources send".to_owned();
-            return Some((Some(Key::Event), "none of your sources sends these events".to_owned(), help));
+            return Some(Unmatched::Event);
         }
         if let Some(patterns) = conditions.patterns(Key::Source)
             && !self.sources.keys().any(|name| patterns.fits(&[name.as_str()]))
         {
-            let names: Vec<_> = self.sources.keys().map(|name| format!("`{name}`")).collect();
-            let why = "none of your sources matches its `source`".to_owned();
-            return Some((Some(Key::Source), why, format!("your sources: {}", names.join(", "))));
+            return Some(Unmatched::Source { sources: self.sources.keys().map(ToString::to_string).collect() });
         }
         let needed: Vec<_> = conditions.needed().collect();
         if let Some(key) = needed.iter().find(|key| !kinds.iter().any(|kind| has(*kind, **key))) {
-            let help = match key {
-                Key::Label | Key::Path => "remove it: no supported host sends labels or paths yet".to_owned(),
-                key => format!("remove `{}`, or add event kinds that have one", key.as_str()),
-            };
-            return Some((Some(*key), format!("none of its event kinds has a `{}`", key.as_str()), help));
+            return Some(Unmatched::Key(*key));
         }
         if needed.contains(&Key::Branch) && needed.contains(&Key::Tag) {
-            let help = "use two routes, because all keys of a route must match".to_owned();
-            return Some((Some(Key::Tag), "no event has both a `branch` and a `tag`".to_owned(), help));
+            return Some(Unmatched::BranchAndTag);
         }
         if let Some((key, text, name)) = full_ref(conditions) {
-            let why = format!("`{text}` starts with `refs/`, but `{}` is only the name", key.as_str());
-            return Some((Some(key), why, format!("write `{name}`")));
+            return Some(Unmatched::FullRef { key, text: text.to_owned(), name: name.to_owned() });
         }
         if let Some(mute) = self.router.mutes().iter().find(|mute| takes_all(mute, conditions)) {
-            let why = format!("mute `{}` suppresses all of its events", mute.name);
-            return Some((None, why, "narrow the mute, or remove the route".to_owned()));
+            return Some(Unmatched::Muted(mute.name.clone()));
         }
         if let Some(slug) = without_workspace(conditions) {
-            let why = format!("`{slug}` has no `/`, but repository names have the form `workspace/slug`");
-            return Some((Some(Key::Repo), why, format!("write `*/{slug}`, or a workspace in place of `*`")));
+            return Some(Unmatched::NoWorkspace(slug.to_owned()));
         }
-        let repo = self.foreign(conditions)?;
-        let help = "add it to `repo` of a source, or fix the name".to_owned();
-        Some((Some(Key::Repo), format!("`{repo}` is not allowed by `repo` of any source"), help))
+        self.foreign(conditions).map(|repo| Unmatched::ForeignRepository(repo.to_owned()))
     }
 
     /// The first repository of a route, if the route has only literal names and no source allows any of them.
@@ -239,9 +208,9 @@ impl Seen<'_> {
                 else {
                     continue;
                 };
-                let message = format!("`{text}` of route `{}` must match the whole `{}`", route.name, key.as_str());
-                let help = format!("`{value}` does not match; `~.*{}.*` would", text.trim_start_matches('~'));
-                notes.add(Problem::warning(message, self.places[n].of_key(key)).help(help));
+                let (route, regex) = (route.name.clone(), text.to_owned());
+                let problem = RuleProblem::PartialRegex { route, key, regex, value: value.clone() };
+                notes.note(&problem, self.places[n].of_key(key));
             }
         }
     }

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::Unchanged;
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 use crate::explain::Explained;
 use crate::server::misdirected::Misdirected;
@@ -171,8 +172,8 @@ pub struct LeftOut {
 
 impl LeftOut {
     /// Creates the entry of a delivery or event.
-    pub(super) fn new(id: impl ToString, reason: impl Into<String>) -> Self {
-        Self { id: id.to_string(), reason: reason.into() }
+    pub(super) fn new(id: impl ToString, reason: &Unchanged) -> Self {
+        Self { id: id.to_string(), reason: reason.to_string() }
     }
 }
 

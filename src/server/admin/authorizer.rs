@@ -8,6 +8,7 @@ use poem::http::{StatusCode, header};
 use poem::{Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::answer;
@@ -129,16 +130,29 @@ pub fn token_path(store: &Path) -> PathBuf {
     crate::store::sqlite::sibling(store, "token")
 }
 
+/// Error of the generated token.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// The file cannot be read or created.
+    #[error("cannot read or create the admin token `{}`: {error}", path.display())]
+    Inaccessible {
+        /// Path of the file.
+        path: PathBuf,
+        /// Reason.
+        error: std::io::Error,
+    },
+    /// The file is empty.
+    #[error("the admin token `{}` is empty; delete the file to generate a new one", .0.display())]
+    Empty(PathBuf),
+}
+
 /// Reads the token of a store. Generates it if there is none, readable only by its owner.
-pub fn generate_token(store: &Path) -> Result<SecretString, String> {
+pub fn generate_token(store: &Path) -> Result<SecretString, TokenError> {
     let path = token_path(store);
-    let shown = |error: std::io::Error| format!("cannot read or create the admin token `{}`: {error}", path.display());
+    let shown = |error: std::io::Error| TokenError::Inaccessible { path: path.clone(), error };
     match text_file::read_text(&path, text_file::MAX_SECRET) {
         Ok(token) if token.trim().is_empty() => {
-            return Err(format!(
-                "the admin token `{}` is empty; delete the file to generate a new one",
-                path.display()
-            ));
+            return Err(TokenError::Empty(path));
         }
         Ok(token) => return Ok(token.trim().to_owned().into()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -208,7 +222,7 @@ mod tests {
         assert_eq!(generate_token(&store).unwrap().expose_secret(), token.expose_secret());
         let mode = std::fs::metadata(token_path(&store)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = generate_token(Path::new("/no/such/place/h.db")).err().unwrap();
+        let error = generate_token(Path::new("/no/such/place/h.db")).err().unwrap().to_string();
         assert!(error.starts_with("cannot read or create the admin token `/no/such/place/h.db.token`"), "{error}");
     }
 }

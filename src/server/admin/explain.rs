@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answers::ExplainAnswer;
-use super::service::{AdminError, AdminService, shown};
+use super::error::AdminError;
+use super::service::AdminService;
 use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
 use crate::explain::{Explained, Rules, explain};
@@ -22,7 +23,7 @@ impl AdminService {
     pub(super) async fn explain(&self, what: &str, limit: usize) -> Result<ExplainAnswer, AdminError> {
         let found = self.store.events(Filter { limit, ..self.meant(what.trim()).await? }).await?;
         if found.is_empty() {
-            return Err(AdminError::Unknown(format!("no stored event matches `{}`", shown(what))));
+            return Err(AdminError::NoEvent(what.to_owned()));
         }
         let (mut events, mut routers) = (vec![], Routers::new());
         for seen in found {
@@ -32,11 +33,11 @@ impl AdminService {
     }
 
     pub(super) async fn meant(&self, what: &str) -> Result<Filter, AdminError> {
-        let none = || AdminError::Unknown(format!("unknown delivery `{}`", shown(what)));
+        let none = || AdminError::UnknownDelivery(what.to_owned());
         Ok(match what.split_once('_').map_or(what, |(kind, _)| kind) {
             "last" => {
                 let newest = self.store.events(Filter { limit: 1, ..Filter::default() }).await?.pop();
-                let newest = newest.ok_or_else(|| AdminError::Unknown("no events are stored yet".to_owned()))?;
+                let newest = newest.ok_or(AdminError::NoEvents)?;
                 Filter { request: Some(newest.request), ..Filter::default() }
             }
             "evt" => Filter { event: Some(what.into()), ..Filter::default() },

@@ -5,6 +5,7 @@
 
 mod answers;
 mod authorizer;
+mod error;
 mod explain;
 mod metrics;
 mod openapi;
@@ -27,7 +28,7 @@ pub use answers::{
     ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer,
     ExplainAnswer, LaneStatus, LanesAnswer, LeftOut, RejectedAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
 };
-pub use authorizer::{Authorizer, generate_token, token_path};
+pub use authorizer::{Authorizer, TokenError, generate_token, token_path};
 pub use metrics::Metrics;
 pub(crate) use operation::OPERATIONS;
 pub use page::is_built;

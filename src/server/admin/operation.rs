@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::answer::{self, answer};
 use super::answers;
 use super::authorizer::Authorizer;
+use super::error::AdminError;
 use super::preview::{self, Draft};
-use super::service::{AdminError, AdminService};
+use super::service::AdminService;
 use crate::config::Role;
 use crate::event::{ChannelName, EventId, Kind};
 use crate::source::PROVIDERS;
@@ -58,16 +59,10 @@ enum Input {
 impl Call {
     fn input<T: DeserializeOwned>(&self) -> Result<T, AdminError> {
         match &self.input {
-            Input::Query(query) => {
-                serde_urlencoded::from_str(query).map_err(|error| AdminError::Input(format!("invalid query: {error}")))
-            }
+            Input::Query(query) => serde_urlencoded::from_str(query).map_err(AdminError::InvalidQuery),
             // serde also accepts an array of an object's values, which is never intended.
-            Input::Body(body) if !body.trim_ascii_start().starts_with(b"{") => {
-                Err(AdminError::Input("invalid body: expected a JSON object".to_owned()))
-            }
-            Input::Body(body) => {
-                serde_json::from_slice(body).map_err(|error| AdminError::Input(format!("invalid body: {error}")))
-            }
+            Input::Body(body) if !body.trim_ascii_start().starts_with(b"{") => Err(AdminError::NotAnObject),
+            Input::Body(body) => serde_json::from_slice(body).map_err(AdminError::InvalidBody),
         }
     }
 }
@@ -77,7 +72,7 @@ fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 }
 
 fn to_json(value: impl Serialize) -> Result<Value, AdminError> {
-    serde_json::to_value(value).map_err(|error| AdminError::Store(error.to_string()))
+    serde_json::to_value(value).map_err(AdminError::Unserializable)
 }
 
 macro_rules! operation {
@@ -194,11 +189,12 @@ pub(super) async fn serve(
     };
     match (operation.run)(service, Call { id, input }).await {
         Ok(value) => answer(StatusCode::OK, value),
-        Err(AdminError::Input(why)) => answer::error(StatusCode::BAD_REQUEST, &why),
-        Err(AdminError::Unknown(what)) => answer::error(StatusCode::NOT_FOUND, &what),
-        Err(AdminError::Store(why)) => {
-            tracing::error!(why, path, "admin API request failed");
-            answer::error(StatusCode::SERVICE_UNAVAILABLE, &why)
+        Err(error) => {
+            let status = error.status();
+            if status.is_server_error() {
+                tracing::error!(%error, path, "admin API request failed");
+            }
+            answer::error(status, &error.to_string())
         }
     }
 }
@@ -252,15 +248,11 @@ const DEFAULT_LIMIT: usize = 50;
 const MAX_EXPLAINED: usize = 20;
 
 /// Maximum number of results of one request, and of deliveries processed by one replay.
-const MAX_LIMIT: usize = 1_000;
+pub(super) const MAX_LIMIT: usize = 1_000;
 
 fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, AdminError> {
     let limit = asked.unwrap_or(default);
-    if (1..=most).contains(&limit) {
-        Ok(limit)
-    } else {
-        Err(AdminError::Input(format!("`limit` must be between 1 and {most}")))
-    }
+    if (1..=most).contains(&limit) { Ok(limit) } else { Err(AdminError::InvalidLimit(most)) }
 }
 
 /// The year 2100, in milliseconds since 1970. A later time is an error.
@@ -279,18 +271,14 @@ fn kinds(name: Option<String>) -> Result<Vec<String>, AdminError> {
     let kinds: Vec<_> =
         keys.filter(|key| key.name == name).flat_map(|key| key.kinds).map(|kind| kind.as_str().to_owned()).collect();
     if kinds.is_empty() {
-        return Err(AdminError::Input(
-            "unknown `kind`: use an event kind (`pull_request.opened`) or a host's event key".to_owned(),
-        ));
+        return Err(AdminError::UnknownKind);
     }
     Ok(kinds)
 }
 
 fn timestamp(asked: Option<i64>) -> Result<Option<i64>, AdminError> {
     match asked {
-        Some(at) if !(0..=MAX_TIME).contains(&at) => {
-            Err(AdminError::Input("`since` must be in milliseconds since 1970, before the year 2100".to_owned()))
-        }
+        Some(at) if !(0..=MAX_TIME).contains(&at) => Err(AdminError::InvalidSince),
         at => Ok(at),
     }
 }
@@ -378,7 +366,7 @@ struct DeliveriesQuery {
 impl DeliveriesQuery {
     fn filter(self) -> Result<Filter, AdminError> {
         if self.before.is_some_and(|before| !(0..=MAX_SEQ).contains(&before)) {
-            return Err(AdminError::Input("`before` must be the `seq` of a delivery".to_owned()));
+            return Err(AdminError::InvalidBefore);
         }
         Ok(Filter {
             repository: self.repository,
@@ -443,10 +431,10 @@ impl Selection {
     fn filter(&self) -> Result<Filter, AdminError> {
         let ids = self.ids.clone().unwrap_or_default();
         if ids.is_empty() && (self.ids.is_some() || self.state.is_none()) {
-            return Err(AdminError::Input("nothing selected: set `ids` or `state`".to_owned()));
+            return Err(AdminError::NothingSelected);
         }
         if ids.len() > MAX_LIMIT {
-            return Err(AdminError::Input(format!("too many `ids`: at most {MAX_LIMIT} are allowed")));
+            return Err(AdminError::TooManyIds);
         }
         // A negative number is as invalid as 0.
         let most = self.limit.map(|limit| usize::try_from(limit).unwrap_or_default());

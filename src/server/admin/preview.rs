@@ -9,7 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::service::{AdminError, AdminService, shown};
+use super::error::AdminError;
+use super::service::AdminService;
 use crate::chat::{KINDS, console};
 use crate::config::Settings;
 use crate::event::EventId;
@@ -167,7 +168,7 @@ impl AdminService {
             return Ok(TemplateAnswer { text, file: Some(path.display().to_string()) });
         }
         let built_in = Library::built_in_text(&name).filter(|_| chat.is_none());
-        let unknown = || AdminError::Unknown(format!("unknown template `{}`", shown(&name)));
+        let unknown = || AdminError::UnknownTemplate(name.clone());
         Ok(TemplateAnswer { text: built_in.ok_or_else(unknown)?, file: None })
     }
 
@@ -175,9 +176,8 @@ impl AdminService {
         check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
         let settings = self.live.now();
-        let busy = || AdminError::Store("too many drafts are being rendered; try again later".to_owned());
         let turn = tokio::time::timeout(DRAWING_WAIT, self.drawings.clone().acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or_else(busy)?;
+        let turn = turn.ok().and_then(Result::ok).ok_or(AdminError::Busy)?;
         // Compiling and rendering take a while, so they must not block the listener. They stop if the client leaves.
         let left = LeaveOnDrop::default();
         let is_left = left.0.clone();
@@ -186,24 +186,24 @@ impl AdminService {
             drop(turn);
             drawn
         });
-        drawn.await.map_err(|error| AdminError::Store(format!("rendering failed: {error}")))
+        drawn.await.map_err(AdminError::RenderingPanicked)
     }
 
     async fn context(&self, event: &str) -> Result<Context, AdminError> {
         if event.starts_with("evt_") {
-            let unknown = || AdminError::Unknown(format!("unknown event `{}`", shown(event)));
+            let unknown = || AdminError::UnknownEvent(event.to_owned());
             return Ok(Context::new(self.store.event_json(&EventId::from(event)).await?.ok_or_else(unknown)?));
         }
         let sample = PROVIDERS.iter().find_map(|provider| Some((provider, provider.sample(event)?)));
         let parsed = sample.and_then(|(provider, sample)| provider.parse_sample(sample).ok());
         let first = parsed.and_then(|parsed| parsed.events.into_iter().next());
-        let none = || AdminError::Unknown(format!("unknown sample `{}`, or it has no event", shown(event)));
+        let none = || AdminError::UnknownSample(event.to_owned());
         Ok(Context::as_of_now(&first.ok_or_else(none)?))
     }
 
     pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, AdminError> {
         let path = self.path_of(&draft.template, draft.chat.as_deref())?;
-        let cannot = |error: std::io::Error| AdminError::Store(format!("cannot write `{}`: {error}", path.display()));
+        let cannot = |error: std::io::Error| AdminError::Unwritable { path: path.clone(), error };
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(cannot)?;
         }
@@ -219,9 +219,7 @@ impl AdminService {
         check_names(name, chat)?;
         let directory = self.live.now().templates_directory.clone();
         let path = directory.and_then(|directory| Library::file_of(&directory, name, chat));
-        path.ok_or_else(|| {
-            AdminError::Unknown("no template directory is configured; add `templates = \"templates\"`".to_owned())
-        })
+        path.ok_or(AdminError::NoTemplatesDirectory)
     }
 }
 
@@ -235,13 +233,10 @@ fn current(settings: &Settings) -> Library {
 fn check_names(template: &str, chat: Option<&str>) -> Result<(), AdminError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if template.is_empty() || template.starts_with('.') || !template.chars().all(is_part) {
-        let name = shown(template);
-        return Err(AdminError::Input(format!(
-            "`{name}` is not a valid template name: use letters, digits, `.`, `_` and `-`"
-        )));
+        return Err(AdminError::InvalidTemplateName(template.to_owned()));
     }
     match chat.filter(|chat| natives().all(|known| known.name != *chat)) {
-        Some(chat) => Err(AdminError::Input(format!("chat `{}` has no templates of its own", shown(chat)))),
+        Some(chat) => Err(AdminError::NoNativeTemplates(chat.to_owned())),
         None => Ok(()),
     }
 }

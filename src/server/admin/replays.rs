@@ -3,16 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::answers::{DropAnswer, LeftOut, ReplayAnswer, Replayed};
-use super::service::{AdminError, AdminService, shown};
+use super::error::{AdminError, Unchanged};
+use super::service::AdminService;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
 use crate::server::decide::deliveries;
 use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined, now, timestamp};
-
-const STILL_ON_ITS_WAY: &str = "the delivery is not finished yet";
-
-const PENDING_ROUTING: &str =
-    "the event is pending routing; it will be routed once the service runs with a valid routing configuration";
 
 /// Maximum number of events that one id resolves to.
 const MAX_EVENTS: usize = 1_000;
@@ -33,18 +29,16 @@ impl AdminService {
         let settings = self.live.now();
         for delivery in found {
             if delivery.state == State::PendingRouting {
-                left.push(LeftOut::new(&delivery.id, PENDING_ROUTING));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::PendingRouting));
             } else if !delivery.state.is_over() {
-                left.push(LeftOut::new(&delivery.id, STILL_ON_ITS_WAY));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::Unfinished));
             } else if delivery.channel.as_str().is_empty() {
-                let why = "the delivery has no channel; route its event with `hookbell replay --reroute`";
-                left.push(LeftOut::new(&delivery.id, why));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::NoChannel));
             } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
                 let also = self.further_events(&delivery).await?;
                 sends.push(NewDelivery { also, ..again(&delivery, lane) });
             } else {
-                let why = format!("channel `{}` is not in the configuration", delivery.channel);
-                left.push(LeftOut::new(&delivery.id, why));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::UnknownChannel(delivery.channel)));
             }
         }
         self.send(sends, left, more, dry_run).await
@@ -60,9 +54,9 @@ impl AdminService {
         let mut origins: Vec<(EventId, Option<DeliveryId>)> = events.into_iter().map(|id| (id, None)).collect();
         for delivery in found {
             if delivery.state == State::Queued {
-                left.push(LeftOut::new(&delivery.id, STILL_ON_ITS_WAY));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::Unfinished));
             } else if delivery.state == State::PendingRouting {
-                left.push(LeftOut::new(&delivery.id, PENDING_ROUTING));
+                left.push(LeftOut::new(&delivery.id, &Unchanged::PendingRouting));
             } else {
                 let also = self.further_events(&delivery).await?;
                 let all = std::iter::once(delivery.event).chain(also);
@@ -121,18 +115,18 @@ impl AdminService {
         &self,
         id: &EventId,
         replay_of: Option<&DeliveryId>,
-    ) -> Result<Result<Vec<NewDelivery>, String>, AdminError> {
+    ) -> Result<Result<Vec<NewDelivery>, Unchanged>, AdminError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
         let (seen, json) = (self.store.events(filter).await?.pop(), self.store.event_json(id).await?);
-        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err("unknown event".to_owned())) };
+        let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err(Unchanged::UnknownEvent)) };
         let Ok(event) = serde_json::from_value::<Event>(json) else {
-            return Ok(Err("internal alerts cannot be routed".to_owned()));
+            return Ok(Err(Unchanged::Alert));
         };
         if seen.decision["pending_routing"] == true {
-            return Ok(Err(PENDING_ROUTING.to_owned()));
+            return Ok(Err(Unchanged::PendingRouting));
         }
         if let Some(why) = seen.decision["suppressed"].as_str() {
-            return Ok(Err(format!("the event is suppressed: {why}")));
+            return Ok(Err(Unchanged::Suppressed(why.to_owned())));
         }
         let filter = Filter { event: Some(id.clone()), limit: 1_000, ..Filter::default() };
         let there = self.store.deliveries(filter).await?;
@@ -146,7 +140,7 @@ impl AdminService {
         decision.sends.retain(|send| !has(&send.channel));
         let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
-        Ok(if sends.is_empty() { Err("the current routes send it to no new channel".to_owned()) } else { Ok(sends) })
+        Ok(if sends.is_empty() { Err(Unchanged::NoNewChannel) } else { Ok(sends) })
     }
 
     pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, AdminError> {
@@ -156,13 +150,9 @@ impl AdminService {
         let (waiting, other): (Vec<_>, Vec<_>) = found
             .into_iter()
             .partition(|delivery| matches!(delivery.state, State::Queued | State::Parked | State::PendingRouting));
-        left.extend(other.into_iter().map(|delivery| {
-            let why = format!(
-                "the delivery is `{}`; only `queued`, `parked` and `pending_routing` deliveries can be dropped",
-                delivery.state.as_str()
-            );
-            LeftOut::new(&delivery.id, why)
-        }));
+        left.extend(
+            other.into_iter().map(|delivery| LeftOut::new(&delivery.id, &Unchanged::NotDroppable(delivery.state))),
+        );
         let ids: Vec<_> = waiting.iter().map(|delivery| delivery.id.clone()).collect();
         if dry_run {
             return Ok(DropAnswer { dropped: ids, left_out: left, more, dry_run });
@@ -183,14 +173,13 @@ impl AdminService {
             found = self.store.deliveries(Filter { ids: deliveries.clone(), ..filter.clone() }).await?;
         }
         let missing = deliveries.into_iter().filter(|id| found.iter().all(|delivery| delivery.id.as_str() != id));
-        left.extend(missing.map(|id| LeftOut::new(id, "unknown delivery, or it does not match the filters")));
+        left.extend(missing.map(|id| LeftOut::new(id, &Unchanged::NotFound)));
         for event in events {
             // Of an event, only deliveries that were not sent again yet.
             let filter = Filter { ids: vec![], event: Some(event.clone()), unrepeated: true, ..filter.clone() };
             let of_event = self.store.deliveries(filter).await?;
             if of_event.is_empty() {
-                let why = "no delivery of this event matches; `--reroute` routes it with the current routes";
-                left.push(LeftOut::new(&event, why));
+                left.push(LeftOut::new(&event, &Unchanged::NoDelivery));
             }
             found.extend(of_event);
         }
@@ -210,7 +199,7 @@ impl AdminService {
             } else {
                 let found = self.store.events(Filter { limit: MAX_EVENTS, ..self.meant(id.trim()).await? }).await?;
                 if found.is_empty() {
-                    return Err(AdminError::Unknown(format!("no stored event matches `{}`", shown(id))));
+                    return Err(AdminError::NoEvent(id.clone()));
                 }
                 named.events.extend(found.into_iter().map(|event| event.id));
             }

@@ -10,6 +10,7 @@ use super::answers::{
     ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, EventAnswer, EventsAnswer, LaneStatus, LanesAnswer,
     RejectedAnswer, SourceStatus, SourcesAnswer,
 };
+use super::error::AdminError;
 use super::preview::DRAWINGS;
 use crate::config::{Live, Settings};
 use crate::delivery::{LaneWakers, task_name};
@@ -17,7 +18,7 @@ use crate::event::{ChannelName, DeliveryId, EventId};
 use crate::health::Health;
 use crate::server::body::Bodies;
 use crate::server::misdirected::MisdirectedList;
-use crate::server::reload::{NotReloaded, ReloadAnswer, Reloads};
+use crate::server::reload::{ReloadAnswer, Reloads};
 use crate::server::secret_uses::SecretUses;
 use crate::store::{
     Counts, DeliveryDetail, Filter, Lane, LaneCounts, LaneState, Millis, State, Store, StoreError, now,
@@ -45,22 +46,6 @@ pub struct AdminService {
     pub(crate) secret_uses: SecretUses,
     /// Time at which the service started, in milliseconds since 1970-01-01 UTC.
     pub(crate) started: Millis,
-}
-
-/// Reason why an operation failed.
-pub(crate) enum AdminError {
-    /// The request is invalid.
-    Input(String),
-    /// The requested object does not exist.
-    Unknown(String),
-    /// The store is failing, or the service is busy or stopping.
-    Store(String),
-}
-
-impl From<StoreError> for AdminError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error.to_string())
-    }
 }
 
 impl AdminService {
@@ -124,7 +109,7 @@ impl AdminService {
 
     pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, AdminError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
-        let unknown = || AdminError::Unknown(format!("unknown event `{}`", shown(id.as_str())));
+        let unknown = || AdminError::UnknownEvent(id.to_string());
         let event = self.store.events(filter).await?.pop().ok_or_else(unknown)?;
         let json = self.store.event_json(&id).await?.unwrap_or_default();
         let filter = Filter { event: Some(id), limit: 1_000, ..Filter::default() };
@@ -142,7 +127,7 @@ impl AdminService {
     }
 
     pub(super) async fn delivery(&self, id: DeliveryId) -> Result<DeliveryDetail, AdminError> {
-        let unknown = || AdminError::Unknown(format!("unknown delivery `{}`", shown(id.as_str())));
+        let unknown = || AdminError::UnknownDelivery(id.to_string());
         self.store.delivery(&id).await?.ok_or_else(unknown)
     }
 
@@ -180,13 +165,7 @@ impl AdminService {
     }
 
     pub(super) async fn reload(&self) -> Result<ReloadAnswer, AdminError> {
-        let nothing =
-            || AdminError::Unknown("Hookbell is not running; it reads the configuration when it starts".to_owned());
-        match self.reloads.as_ref().ok_or_else(nothing)?.reload().await {
-            Ok(answer) => Ok(answer),
-            Err(NotReloaded::Mistakes(why)) => Err(AdminError::Input(why)),
-            Err(NotReloaded::Failed(why)) => Err(AdminError::Store(why)),
-        }
+        Ok(self.reloads.as_ref().ok_or(AdminError::NotRunning)?.reload().await?)
     }
 
     pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, AdminError> {
@@ -198,7 +177,7 @@ impl AdminService {
     }
 
     async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, AdminError> {
-        let unknown = || AdminError::Unknown(format!("unknown channel `{}`", shown(name.as_str())));
+        let unknown = || AdminError::UnknownChannel(name.to_string());
         let settings = self.live.now();
         let lane = settings.lanes.get(name).ok_or_else(unknown)?;
         match &state {

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use super::{
@@ -30,7 +31,7 @@ use super::{
     now,
 };
 use crate::event::{ChannelName, DeliveryId, EventId};
-pub use backup::{backup, check};
+pub use backup::{CopyError, backup, check};
 use checkpoint::Checkpointer;
 use files::{Files, Reached};
 use schema::SchemaError;
@@ -51,51 +52,66 @@ pub struct SqliteStore {
     _database: File,
 }
 
+/// Reason why the file of a store cannot be opened.
+#[derive(Debug, Error)]
+enum OpenError {
+    #[error("another process uses it")]
+    InUse,
+    #[error("{}: {error}", path.display())]
+    LockFile { path: PathBuf, error: std::io::Error },
+    #[error("it has an older version, and copying it before the upgrade failed: {0}")]
+    CopyFailed(CopyError),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+}
+
 impl SqliteStore {
     /// Opens the file, or creates it with access for its owner only.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let unusable = |reason: String| StoreError::Unusable { path: path.display().to_string(), reason };
-        let database = |error: rusqlite::Error| unusable(error.to_string());
-        let lock_path = sibling(path, "lock");
-        let lock = private_file(&lock_path).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
-        if lock.try_lock().is_err() {
-            return Err(StoreError::InUse { path: path.display().to_string() });
-        }
-        // Remove the address of the previous process.
-        lock.set_len(0).map_err(|error| unusable(format!("{}: {error}", lock_path.display())))?;
-        let file = private_file(path).map_err(|error| unusable(error.to_string()))?;
-        if file.try_lock().is_err() {
-            return Err(StoreError::InUse { path: path.display().to_string() });
-        }
+        Self::opened(path).map_err(|error| {
+            let path = path.display().to_string();
+            match error {
+                OpenError::InUse => StoreError::InUse { path },
+                error => StoreError::Unusable { path, source: error.into() },
+            }
+        })
+    }
 
-        let mut db = connect(path).map_err(database)?;
-        db.pragma_update(None, "journal_mode", "WAL").map_err(database)?;
-        if let Some(found) = schema::older(&db).map_err(database)? {
+    fn opened(path: &Path) -> Result<Self, OpenError> {
+        let lock_path = sibling(path, "lock");
+        let lock_file = |error| OpenError::LockFile { path: lock_path.clone(), error };
+        let lock = private_file(&lock_path).map_err(lock_file)?;
+        lock.try_lock().map_err(|_| OpenError::InUse)?;
+        // Remove the address of the previous process.
+        lock.set_len(0).map_err(lock_file)?;
+        let file = private_file(path)?;
+        file.try_lock().map_err(|_| OpenError::InUse)?;
+
+        let mut db = connect(path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        if let Some(found) = schema::older(&db)? {
             let copy = sibling(path, &format!("version-{found}"));
-            backup::copy(&db, &copy).map_err(|reason| {
-                unusable(format!("it has an older version, and copying it before the upgrade failed: {reason}"))
-            })?;
+            backup::copy(&db, &copy).map_err(OpenError::CopyFailed)?;
             tracing::info!(copy = %copy.display(), "store copied before the upgrade");
         }
-        schema::migrate(&mut db).map_err(|error| match error {
-            SchemaError::Newer { found, known } => unusable(format!(
-                "a newer Hookbell created it (its version is {found}, this program supports up to {known}); use the \
-                 newer program or another file"
-            )),
-            SchemaError::Database(error) => unusable(error.to_string()),
-        })?;
+        schema::migrate(&mut db)?;
         // This process has the lock, so all earlier owners of lanes have ended.
-        query::reclaim_all(&db, now()).map_err(database)?;
-        let mut reached = Reached::open(path).map_err(|error| unusable(error.to_string()))?;
-        let lost = reached.compare(&db).map_err(database)?;
+        query::reclaim_all(&db, now())?;
+        let mut reached = Reached::open(path)?;
+        let lost = reached.compare(&db)?;
         if let Some(lost) = &lost {
             tracing::error!(store = %path.display(), fault = %lost, "committed deliveries are missing");
         }
-        let files = Files::of(path, &file).map_err(|error| unusable(error.to_string()))?;
-        let thread = |error: std::io::Error| unusable(format!("cannot start a thread: {error}"));
-        let (checkpointer, log) = Checkpointer::start(connect(path).map_err(database)?, &mut db).map_err(thread)?;
+        let files = Files::of(path, &file)?;
+        let (checkpointer, log) = Checkpointer::start(connect(path)?, &mut db).map_err(OpenError::Thread)?;
         let readers = Arc::new(Readers::new(path));
-        let writer = Writer::start(db, log, files, reached).map_err(thread)?;
+        let writer = Writer::start(db, log, files, reached).map_err(OpenError::Thread)?;
         Ok(Self { writer, readers, _checkpointer: checkpointer, lost, lock, _database: file })
     }
 

@@ -1,6 +1,7 @@
 //! Tables, and the migrations from older versions.
 
 use rusqlite::Connection;
+use thiserror::Error;
 
 /// Migration steps, oldest first; a file with `n` applied steps has version `n`. Steps are only added.
 pub(super) const STEPS: &[&str] = &[
@@ -16,18 +17,17 @@ pub(super) const STEPS: &[&str] = &[
 ];
 
 /// Reason why the tables of a file cannot be used.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub(super) enum SchemaError {
     /// A newer Hookbell created the file.
+    #[error(
+        "a newer Hookbell created it (its version is {found}, this program supports up to {known}); use the newer \
+         program or another file"
+    )]
     Newer { found: usize, known: usize },
     /// The database reported an error.
-    Database(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for SchemaError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
-    }
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
 }
 
 /// Returns the number of applied steps.

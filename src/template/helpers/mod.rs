@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::budget;
+use super::{budget, problems};
 use crate::message::People;
 use crate::message::shield::shield;
 use crate::message::splice::Splice;
@@ -193,9 +193,10 @@ impl Arguments<'_, '_> {
         text.parse().map(Some).map_err(|_| self.wrong(n, "a timestamp such as `2026-11-24T08:00:00Z`"))
     }
 
-    fn wrong(&self, n: usize, expected: &str) -> RenderError {
-        let (name, found) = (self.0.name(), self.value(n));
-        RenderErrorReason::Other(format!("`{name}`: argument {} must be {expected}, found `{found}`", n + 1)).into()
+    fn wrong(&self, n: usize, expected: &'static str) -> RenderError {
+        let (helper, found) = (self.0.name().to_owned(), self.value(n).clone());
+        let error = problems::RenderError::WrongArgument { helper, n, expected, found };
+        RenderErrorReason::Other(error.to_string()).into()
     }
 }
 
@@ -297,7 +298,8 @@ fn date(arguments: &Arguments<'_, '_>) -> Result<Value, RenderError> {
     let Some(time) = arguments.time(0)? else { return Ok(Value::Null) };
     let format = if arguments.value(1).is_null() { "%Y-%m-%d %H:%M".to_owned() } else { arguments.text(1) };
     let wrong = |error: jiff::Error| {
-        RenderErrorReason::Other(format!("`date`: `{format}` is not a valid strftime format: {error}"))
+        let (format, reason) = (format.clone(), error.to_string());
+        RenderErrorReason::Other(problems::RenderError::DateFormat { format, reason }.to_string())
     };
     let shown = jiff::fmt::strtime::format(&format, &time.to_zoned_datetime(jiff::tz::TimeZone::UTC)).map_err(wrong)?;
     Ok(shown.into())

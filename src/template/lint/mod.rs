@@ -10,12 +10,15 @@ use std::sync::Arc;
 use handlebars::Template;
 
 use super::direct::stretches;
+use super::problems::{PathError, TemplateProblem};
 use super::slot::Slot;
 use super::syntax;
 use crate::event::Kind;
-use crate::problem::{Place, Problem, SourceFile};
-use shape::{Nowhere, Shape};
+use crate::problem::{Describe, Place, Problem, SourceFile};
+use shape::Shape;
 use walk::{Scope, Walk};
+
+pub(super) use walk::{MAX_LOOP_DEPTH, MAX_PARTIALS};
 
 /// Maximum number of problems reported per file.
 const MAX_PROBLEMS: usize = 100;
@@ -53,7 +56,11 @@ impl<'a> Faults<'a> {
         Self { file, known, problems: vec![], guards: vec![], item: None }
     }
 
-    pub(super) fn add(&mut self, problem: Problem) {
+    pub(super) fn note(&mut self, problem: &TemplateProblem, place: Place) {
+        self.add(problem.at(place));
+    }
+
+    fn add(&mut self, problem: Problem) {
         // More problems are of no use, and locating them takes time.
         if self.problems.len() < MAX_PROBLEMS && !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -81,8 +88,8 @@ impl<'a> Faults<'a> {
             return;
         }
         let found = at(path).and_then(|shape| if is_list { shape.items(path) } else { Ok(shape) });
-        if let Err(Nowhere { message, help }) = found {
-            self.add(Problem::error(message, place).maybe_help(help));
+        if let Err(error) = found {
+            self.note(&error.into(), place);
         }
     }
 
@@ -91,9 +98,8 @@ impl<'a> Faults<'a> {
         let source = Source { file: self.file.clone(), span, text: text.to_owned() };
         let template = match syntax::compile(text) {
             Ok(template) => template,
-            Err((message, position)) => {
-                let place = source.place(position);
-                self.add(Problem::error(message, place));
+            Err((error, position)) => {
+                self.note(&error.into(), source.place(position));
                 return Slot::Plain(String::new());
             }
         };
@@ -114,8 +120,7 @@ impl<'a> Faults<'a> {
         walk.template(&template);
         if let Some(position) = syntax::foreign_tag(text) {
             let place = walk.source.place(Some(position));
-            let problem = Problem::warning("`{% … %}` is not Handlebars and is rendered as text", place);
-            self.add(problem.help("write `{{#if …}}…{{/if}}` or `{{#each …}}…{{/each}}`"));
+            self.note(&TemplateProblem::ForeignTag, place);
         }
         for fault in walk.faults {
             self.add(fault);
@@ -135,7 +140,7 @@ pub(super) fn compiled(what: &str, text: &str, partials: &BTreeMap<String, Parti
 }
 
 /// Returns the shape at a path from the root of the event.
-fn at(path: &str) -> Result<Shape, Nowhere> {
+fn at(path: &str) -> Result<Shape, PathError> {
     path.split('.').try_fold(Shape::event(), |shape, part| shape.step(part, path))
 }
 
@@ -172,9 +177,10 @@ impl Source {
 pub(super) fn partial(file: Arc<SourceFile>) -> Result<Partial, Problem> {
     match syntax::compile(&file.text) {
         Ok(template) => Ok(Partial { file, template, size: 0 }),
-        Err((message, position)) => {
+        Err((error, position)) => {
             let text = file.text.clone();
-            Err(Problem::error(message, Source { span: 0..text.len(), text, file }.place(position)))
+            let place = Source { span: 0..text.len(), text, file }.place(position);
+            Err(TemplateProblem::from(error).at(place))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::super::problems::{PathError, Several};
 use crate::event::{Kind, schema};
 use crate::problem::nearest;
 
@@ -16,12 +17,6 @@ pub(super) enum Shape {
     Known(&'static Value, Option<String>),
     /// Structure that is only known when rendering.
     Any,
-}
-
-/// Error for a path without a value.
-pub(super) struct Nowhere {
-    pub(super) message: String,
-    pub(super) help: Option<String>,
 }
 
 impl Shape {
@@ -39,7 +34,7 @@ impl Shape {
     }
 
     /// Returns the shape of a field or item; `whole` is the complete path, for error messages.
-    pub(super) fn step(&self, part: &str, whole: &str) -> Result<Self, Nowhere> {
+    pub(super) fn step(&self, part: &str, whole: &str) -> Result<Self, PathError> {
         let Self::Known(node, path) = self else { return Ok(Self::Any) };
         let node = resolved(node);
         let longer =
@@ -50,37 +45,19 @@ impl Shape {
         if is(node, "array") {
             return match part.parse::<usize>() {
                 Ok(_) => Ok(Self::Known(&node["items"], longer())),
-                Err(_) if is_length(part) => Err(Nowhere {
-                    message: format!("`{whole}`: a list has no field `{part}`"),
-                    help: Some(format!("write `{{{{len {}}}}}`", before(whole, part))),
-                }),
-                Err(_) => Err(Nowhere {
-                    message: format!("`{whole}`: a list has no field `{part}`"),
-                    help: Some(
-                        "loop over the list with `{{#each …}}`, or join it: `{{join list \", \" \"name\"}}`".to_owned(),
-                    ),
-                }),
+                Err(_) => Err(PathError::FieldOfList { whole: whole.to_owned(), part: part.to_owned() }),
             };
         }
         let Some(properties) = node["properties"].as_object() else {
-            let message = format!("`{whole}`: the value before `.{part}` has no fields");
-            if is_length(part) {
-                let help = format!("for the number of characters, write `{{{{len {}}}}}`", before(whole, part));
-                return Err(Nowhere { message, help: Some(help) });
-            }
-            return Err(Nowhere { message, help: Some(format!("remove `.{part}`")) });
+            return Err(PathError::FieldOfScalar { whole: whole.to_owned(), part: part.to_owned() });
         };
         let near = nearest(part, properties.keys().map(String::as_str).chain((part == whole).then_some("else")));
-        let help = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("available fields: {}", properties.keys().cloned().collect::<Vec<_>>().join(", ")),
-        };
-        let message = if part == whole {
-            format!("unknown field `{part}`")
-        } else {
-            format!("unknown field `{part}` in `{whole}`")
-        };
-        Err(Nowhere { message, help: Some(help) })
+        Err(PathError::UnknownField {
+            whole: whole.to_owned(),
+            part: part.to_owned(),
+            known: properties.keys().cloned().collect(),
+            near: near.map(ToOwned::to_owned),
+        })
     }
 
     /// Returns true if the value may be a number.
@@ -98,44 +75,31 @@ impl Shape {
         !one["properties"].is_object() || one["properties"]["nickname"].is_object()
     }
 
-    /// Returns help for using the value as a single value, if it is a list or an object.
-    pub(super) fn several(&self, whole: &str) -> Option<String> {
+    /// Returns the parts of the value, if it is a list or an object.
+    pub(super) fn several(&self) -> Option<Several> {
         let Self::Known(node, _) = self else { return None };
         let node = resolved(node);
         if is(node, "array") {
-            return Some(format!("loop over the list: `{{{{#each {whole}}}}}…{{{{/each}}}}`"));
+            return Some(Several::Items);
         }
-        let names: Vec<_> = node["properties"].as_object()?.keys().map(String::as_str).collect();
-        Some(format!("use one of its fields: {}", names.join(", ")))
+        Some(Several::Fields(node["properties"].as_object()?.keys().cloned().collect()))
     }
 
     /// Returns the shape of a list's items.
-    pub(super) fn items(&self, whole: &str) -> Result<Self, Nowhere> {
+    pub(super) fn items(&self, whole: &str) -> Result<Self, PathError> {
         let Self::Known(node, _) = self else { return Ok(Self::Any) };
         let node = resolved(node);
         if is(node, "array") {
             return Ok(Self::Known(&node["items"], None));
         }
         if whole == "this" && self.path().is_some_and(str::is_empty) {
-            let help = "use a list, for example `{{#each push.commits}}`".to_owned();
-            return Err(Nowhere { message: format!("`{whole}` is the event, not a list"), help: Some(help) });
+            return Err(PathError::EventIsNotAList(whole.to_owned()));
         }
         if node["properties"].is_object() {
             return Ok(Self::Any);
         }
-        let help = "use a list, for example `{{#each push.commits}}`".to_owned();
-        Err(Nowhere { message: format!("`{whole}` is not a list"), help: Some(help) })
+        Err(PathError::NotAList(whole.to_owned()))
     }
-}
-
-/// Returns true if other template languages use this name for the length of a list.
-fn is_length(part: &str) -> bool {
-    matches!(part, "length" | "size" | "count")
-}
-
-/// Returns a path without its last part.
-fn before<'a>(whole: &'a str, part: &str) -> &'a str {
-    whole.strip_suffix(part).map_or(whole, |before| before.trim_end_matches('.'))
 }
 
 /// Resolves references and nullable types.

@@ -4,18 +4,19 @@ use handlebars::Template;
 use handlebars::template::{BlockParam, DecoratorTemplate, HelperTemplate, Parameter, TemplateElement};
 
 use super::super::helpers::HELPERS;
-use super::shape::{Nowhere, Shape, without};
+use super::super::problems::{DateFormatFix, NoNumber, PathError, TemplateProblem};
+use super::shape::{Shape, without};
 use super::{LintContext, MAX_PROBLEMS, Source, at};
-use crate::problem::{Problem, nearest};
+use crate::problem::{Describe, Problem, nearest};
 
 /// Maximum nesting depth of loops. Nested loops multiply, and two levels are enough for any message.
-const MAX_LOOP_DEPTH: usize = 2;
+pub(in crate::template) const MAX_LOOP_DEPTH: usize = 2;
 
 /// Maximum nesting depth of partials.
 const MAX_PARTIAL_DEPTH: usize = 16;
 
 /// Maximum number of partials that a text may include, counting nested ones.
-const MAX_PARTIALS: usize = 1_000;
+pub(in crate::template) const MAX_PARTIALS: usize = 1_000;
 
 /// Start of the comment that allows `{{{ }}}`.
 const TRUSTED: &str = "trusted";
@@ -56,15 +57,9 @@ impl<'a> Walk<'a> {
     fn element(&mut self, element: &'a TemplateElement, position: Position, is_trusted: bool) {
         match element {
             TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
-            TemplateElement::HtmlExpression(_) if !is_trusted => self.error(
-                position,
-                "`{{{ }}}` renders untrusted text as markup".to_owned(),
-                Some(
-                    "write `{{ }}`, or `{{markdown …}}` for text that contains Markdown; if the text is trusted, put \
-                     `{{! trusted: reason }}` directly before it"
-                        .to_owned(),
-                ),
-            ),
+            TemplateElement::HtmlExpression(_) if !is_trusted => {
+                self.note(position, &TemplateProblem::TripleBraces);
+            }
             TemplateElement::HtmlExpression(helper)
             | TemplateElement::Expression(helper)
             | TemplateElement::HelperBlock(helper) => {
@@ -74,11 +69,9 @@ impl<'a> Walk<'a> {
                 self.partial(partial, position);
             }
             TemplateElement::DecoratorExpression(decorator) | TemplateElement::DecoratorBlock(decorator) => {
-                let name = name(decorator);
-                let help = Some("put the text in a file in `partials/` and include it: `{{> name}}`".to_owned());
-                self.error(position, format!("decorators (`{{{{*{name}}}}}`) are not supported"), help);
+                self.note(position, &TemplateProblem::Decorator(name(decorator)));
             }
-            other => self.error(position, format!("unsupported template element: `{other:?}`"), None),
+            other => self.note(position, &TemplateProblem::UnsupportedElement(format!("{other:?}"))),
         }
     }
 
@@ -87,9 +80,9 @@ impl<'a> Walk<'a> {
         let is_call = block || !helper.params.is_empty() || !helper.hash.is_empty() || name == "skip";
         if !is_call {
             if !name.is_empty()
-                && let Some(help) = self.shape_of(name, position, false).several(name)
+                && let Some(parts) = self.shape_of(name, position, false).several()
             {
-                self.error(position, format!("`{name}` is not a single value"), Some(help));
+                self.note(position, &TemplateProblem::NotSingle { path: name.to_owned(), parts });
             }
             return;
         }
@@ -100,8 +93,7 @@ impl<'a> Walk<'a> {
         let is_loop = name == "each";
         self.loops += usize::from(is_loop);
         if self.loops > MAX_LOOP_DEPTH {
-            let message = format!("`each` is nested more than {MAX_LOOP_DEPTH} levels deep");
-            self.error(position, message, Some("remove an inner loop; nested loops multiply".to_owned()));
+            self.note(position, &TemplateProblem::NestedLoops);
         } else {
             // In one of the branches, the paths in the condition are known to have a value.
             let mut named = vec![];
@@ -134,8 +126,8 @@ impl<'a> Walk<'a> {
         };
         let at = match name {
             "with" => shape,
-            "each" => shape.items(subject.as_name().unwrap_or_default()).unwrap_or_else(|Nowhere { message, help }| {
-                self.error(position, message, help);
+            "each" => shape.items(subject.as_name().unwrap_or_default()).unwrap_or_else(|error| {
+                self.note(position, &error.into());
                 Shape::Any
             }),
             _ => return None,
@@ -161,53 +153,44 @@ impl<'a> Walk<'a> {
         position: Position,
     ) -> bool {
         let Some(helper) = HELPERS.iter().find(|helper| helper.name == name) else {
-            let near =
-                nearest(name, HELPERS.iter().map(|helper| helper.name)).map(|near| format!("did you mean `{near}`?"));
-            let is_path = self.quietly_found(name);
-            let help = near.unwrap_or_else(|| match is_path {
-                true => format!("`{name}` is a value; to render text only if it is set, write `{{{{#if {name}}}}}`"),
-                false => {
-                    let known: Vec<_> = HELPERS.iter().map(|helper| helper.name).collect();
-                    format!("available helpers: {}", known.join(", "))
-                }
-            });
-            self.error(position, format!("unknown helper `{name}`"), Some(help));
+            let known: Vec<_> = HELPERS.iter().map(|helper| helper.name).collect();
+            let (near, is_value) = (nearest(name, known.iter().copied()), self.quietly_found(name));
+            let problem =
+                TemplateProblem::UnknownHelper { name: name.to_owned(), near, is_value, known: known.clone() };
+            self.note(position, &problem);
             return false;
         };
+        let (example, named) = (helper.example, || name.to_owned());
         let given = params.len();
         if given < helper.least || given > helper.most {
-            let message = format!("`{name}` takes {}, found {given}", helper.takes());
-            self.error(position, message, Some(format!("for example: `{}`", helper.example)));
+            let (takes, found) = (helper.takes(), given);
+            self.note(position, &TemplateProblem::ArgumentCount { helper: named(), takes, found, example });
         }
         for key in hash.keys().filter(|key| !helper.options.contains(&key.as_str())) {
-            let known = if helper.options.is_empty() { "none".to_owned() } else { helper.options.join(", ") };
-            let help = format!("expected one of: {known}");
-            self.error(position, format!("unknown option `{key}` of `{name}`"), Some(help));
+            let (key, known) = (key.clone(), helper.options);
+            self.note(position, &TemplateProblem::UnknownOption { helper: named(), key, known });
         }
         for n in helper.numbers {
             let found = match params.get(*n) {
-                Some(Parameter::Literal(literal)) if !literal.is_number() => format!("`{literal}`"),
+                Some(Parameter::Literal(literal)) if !literal.is_number() => NoNumber::Literal(literal.clone()),
                 Some(parameter @ (Parameter::Path(_) | Parameter::Name(_))) => {
                     let Some(path) = parameter.as_name().filter(|path| !self.quietly(path).may_be_number()) else {
                         continue;
                     };
-                    format!("`{path}`, which is not a number")
+                    NoNumber::Path(path.to_owned())
                 }
                 _ => continue,
             };
-            let message = format!("`{name}`: argument {} must be a whole number, found {found}", n + 1);
-            self.error(position, message, Some(format!("for example: `{}`", helper.example)));
+            self.note(position, &TemplateProblem::NotANumber { helper: named(), n: *n, found, example });
         }
         if let (true, Some(Parameter::Literal(serde_json::Value::String(format)))) = (name == "date", params.get(1))
-            && let Some(right) = wrong_date_format(format)
+            && let Some(fix) = date_format_fix(format)
         {
-            let message = format!("`date`: `{format}` is not a valid strftime format");
-            self.error(position, message, Some(right));
+            self.note(position, &TemplateProblem::DateFormat { format: format.clone(), fix });
         }
         let account = params.first().and_then(Parameter::as_name).filter(|_| name == "mention");
         if let Some(path) = account.filter(|path| !self.quietly(path).may_be_account()) {
-            let help = Some(format!("use an account or a list of accounts, for example `{}`", helper.example));
-            self.error(position, format!("`{path}` is not an account"), help);
+            self.note(position, &TemplateProblem::NotAnAccount { path: path.to_owned(), example });
         }
         // Arguments that the helper tests or falls back from may be missing.
         let may_miss = helper.may_miss;
@@ -252,24 +235,20 @@ impl<'a> Walk<'a> {
     fn partial(&mut self, partial: &'a DecoratorTemplate, position: Position) {
         let name = name(partial);
         let Some((name, found)) = self.known.partials.get_key_value(&name) else {
-            let near = nearest(&name, self.known.partials.keys().map(String::as_str));
-            let help =
-                near.map_or_else(|| format!("create `partials/{name}.hbs`"), |near| format!("did you mean `{near}`?"));
-            self.error(position, format!("unknown partial `{name}`"), Some(help));
+            let near = nearest(&name, self.known.partials.keys().map(String::as_str)).map(ToOwned::to_owned);
+            self.note(position, &TemplateProblem::UnknownPartial { name, near });
             return;
         };
         if self.within.contains(&name.as_str()) || self.within.len() > MAX_PARTIAL_DEPTH {
-            let way: Vec<_> = self.within.iter().copied().chain([name.as_str()]).collect();
-            let help = Some("remove one of these; a partial must not include itself, even indirectly".to_owned());
-            self.error(position, format!("partials include each other: {}", way.join(" → ")), help);
+            let cycle = self.within.iter().copied().chain([name.as_str()]).map(ToOwned::to_owned).collect();
+            self.note(position, &TemplateProblem::PartialCycle(cycle));
             return;
         }
         self.included += 1;
         if self.included > MAX_PARTIALS {
-            let help = Some("include fewer partials; nested partials multiply".to_owned());
             // Reported once.
             if self.included == MAX_PARTIALS + 1 {
-                self.error(position, format!("includes more than {MAX_PARTIALS} partials"), help);
+                self.note(position, &TemplateProblem::TooManyPartials);
             }
             return;
         }
@@ -317,8 +296,8 @@ impl<'a> Walk<'a> {
                 }
                 shape
             }
-            Err(Nowhere { message, help }) => {
-                self.error(position, message, help);
+            Err(error) => {
+                self.note(position, &error.into());
                 Shape::Any
             }
         }
@@ -332,7 +311,7 @@ impl<'a> Walk<'a> {
         self.resolve(path).is_ok_and(|shape| shape.path().is_some())
     }
 
-    fn resolve(&self, path: &str) -> Result<Shape, Nowhere> {
+    fn resolve(&self, path: &str) -> Result<Shape, PathError> {
         if self.known.is_foreign || path.starts_with('@') && !path.starts_with("@root") {
             return Ok(Shape::Any);
         }
@@ -367,19 +346,18 @@ impl<'a> Walk<'a> {
         };
         let whole = shape.clone();
         for part in parts {
-            shape = shape.step(part, rest).map_err(|nowhere| self.of_the_event(rest, &whole, nowhere))?;
+            shape = shape.step(part, rest).map_err(|error| self.of_the_event(rest, &whole, error))?;
         }
         Ok(shape)
     }
 
     /// Adds help if an unknown name inside `each` or `with` is a field of the event: names are looked up in the item.
-    fn of_the_event(&self, path: &str, looked_in: &Shape, nowhere: Nowhere) -> Nowhere {
+    fn of_the_event(&self, path: &str, looked_in: &Shape, error: PathError) -> PathError {
         let is_within = self.scopes.len() > 1 && looked_in.path() != Some("");
         if !is_within || at(path).is_err() {
-            return nowhere;
+            return error;
         }
-        let help = format!("inside a block, names are looked up in its item; for the event, write `@root.{path}`");
-        Nowhere { help: Some(help), ..nowhere }
+        PathError::InItem { path: path.to_owned(), error: Box::new(error) }
     }
 
     /// Reports a path that all or some of the served kinds do not have.
@@ -395,29 +373,18 @@ impl<'a> Walk<'a> {
         if lacking.is_empty() || self.guards.iter().any(|guard| guard.split('.').next() == Some(part)) {
             return;
         }
-        let names: Vec<_> = lacking.iter().take(3).map(|kind| format!("`{kind}`")).collect();
-        let more = if lacking.len() > names.len() { ", …" } else { "" };
-        if lacking.len() == kinds.len() {
-            let message = format!("no event that this template renders has `{path}`");
-            let help = format!("remove it; there is no `{part}` in {}{more}", names.join(", "));
-            self.error(position, message, Some(help));
-        } else {
-            let message = format!("only some events that this template renders have `{path}`");
-            let help = format!(
-                "put it between `{{{{#if {part}}}}}` and `{{{{/if}}}}`; there is no `{part}` in {}{more}",
-                names.join(", ")
-            );
-            let place = self.source.place(position);
-            self.faults.push(Problem::warning(message, place).help(help));
-        }
+        let (path, never) = (path.to_owned(), lacking.len() == kinds.len());
+        let problem = match never {
+            true => TemplateProblem::NeverPresent { path, missing_in: lacking },
+            false => TemplateProblem::SometimesMissing { path, missing_in: lacking },
+        };
+        self.note(position, &problem);
     }
 
-    fn error(&mut self, position: Position, message: String, help: Option<String>) {
-        if self.faults.len() >= MAX_PROBLEMS {
-            return;
+    fn note(&mut self, position: Position, problem: &TemplateProblem) {
+        if self.faults.len() < MAX_PROBLEMS {
+            self.faults.push(problem.at(self.source.place(position)));
         }
-        let place = self.source.place(position);
-        self.faults.push(Problem::error(message, place).maybe_help(help));
     }
 }
 
@@ -430,8 +397,8 @@ fn name(decorator: &DecoratorTemplate) -> String {
     decorator.name.as_name().unwrap_or("(computed)").to_owned()
 }
 
-/// Returns help for a date format that is invalid or uses the letters of Java and JavaScript.
-fn wrong_date_format(format: &str) -> Option<String> {
+/// Returns the fix for a date format that is invalid or uses the letters of Java and JavaScript.
+fn date_format_fix(format: &str) -> Option<DateFormatFix> {
     const LETTERS: [(&str, &str); 10] = [
         ("YYYY", "%Y"),
         ("yyyy", "%Y"),
@@ -446,9 +413,8 @@ fn wrong_date_format(format: &str) -> Option<String> {
     ];
     if !format.contains('%') && LETTERS.iter().any(|(letters, _)| format.contains(letters)) {
         let right = LETTERS.iter().fold(format.to_owned(), |format, (letters, right)| format.replace(letters, right));
-        return Some(format!("write `{right}`"));
+        return Some(DateFormatFix::Write(right));
     }
     let zoned = jiff::Timestamp::UNIX_EPOCH.to_zoned_datetime(jiff::tz::TimeZone::UTC);
-    let error = jiff::fmt::strtime::format(format, &zoned).err()?;
-    Some(format!("{error}; for example: `%-d %b %Y, %H:%M`"))
+    jiff::fmt::strtime::format(format, &zoned).err().map(DateFormatFix::Invalid)
 }

@@ -72,11 +72,11 @@ async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
     assert!(texts.len() >= 20, "{texts:?}");
     assert_eq!(texts, expected);
 
-    let error = backup(&path, &copy).unwrap_err();
+    let error = backup(&path, &copy).unwrap_err().to_string();
     assert!(error.contains("already exists; choose another name"), "{error}");
-    let error = backup(Path::new("/no/such.db"), &copy).unwrap_err();
+    let error = backup(Path::new("/no/such.db"), &copy).unwrap_err().to_string();
     assert_eq!(error, "the store `/no/such.db` does not exist");
-    let error = backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err();
+    let error = backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err().to_string();
     assert!(error.starts_with("`/no/such/place/copy.db`: "), "{error}");
 }
 
