@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_clock_that_is_set_forward_makes_nothing_old() {
+    async fn clock_set_forward_expires_nothing() {
         let clock = SteadyClock::start(1_000_000);
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!((clock.for_ages(1_010_000), clock.jump(1_010_000)), (1_010_000, None));

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_restarted_with_growing_pauses_and_reported() {
+    async fn panicked_task_is_restarted_with_backoff_and_reported() {
         let (health, mut runs) = (Health::default(), vec![]);
         let began = Instant::now();
         let run = || {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_fails_is_reported_until_it_works() {
+    async fn failing_store_is_reported_until_it_works() {
         let health = Health::default();
         health.store_works();
         health.store_failed(&"disk full", 10);

@@ -458,7 +458,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_answer_echoes_of_an_address_is_made_illegible() {
+    fn echoed_urls_are_masked() {
         let target =
             Target::parse(&"https://x.example/hook/p%40ss-word/ab1/q?sig=S%2Bx&v=1".to_owned().into()).unwrap();
         let answer = |text: &str| Answer {
@@ -483,7 +483,7 @@ mod tests {
 
     /// The response timeout continues while `1xx` responses arrive; then the connection is closed.
     #[tokio::test]
-    async fn an_endless_run_of_interim_answers_ends() {
+    async fn endless_interim_responses_end() {
         use std::io::Write;
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());

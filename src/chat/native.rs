@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_template_says_is_markup_and_what_a_value_says_is_text() {
+    fn template_text_is_markup_and_values_are_text() {
         let slack = finished("slack", body("slack", &shield(HOSTILE))).unwrap();
         let text = slack["blocks"][0]["text"]["text"].as_str().unwrap();
         assert!(
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_and_a_type_are_what_they_say_whoever_says_it() {
+    fn shielded_keys_and_types_keep_their_meaning() {
         let hostile = shield(HOSTILE);
         for (sort, key) in [(shield("mrkdwn"), "text".to_owned()), ("mrkdwn".to_owned(), shield("text"))] {
             let text = json!({ "type": sort, key: hostile });
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn helpers_markup_is_drawn_in_the_chats_own() {
+    fn helper_markup_is_rendered_per_chat() {
         let link = Splice::Link { url: "https://x.example/a?b=1&c=2", text: "a|b <c>" }.shielded();
         let code = Splice::Code("`x` & y").shielded();
         let users = Splice::Markdown("**bold** [l](https://l.example)", usize::MAX).shielded();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn mentions_ping_where_they_stand_and_nobody_else_is() {
+    fn mentions_ping_only_the_mentioned_people() {
         let person = |slack: &str, discord: &str| crate::message::Person {
             slack: Some(slack.to_owned()),
             teams: Some("bo@acme.example".to_owned()),
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_whole_or_encoded_and_never_anything_else() {
+    fn urls_are_complete_or_encoded() {
         let of = |url: &str| {
             let label = json!({ "type": "plain_text", "text": "Go" });
             let button = json!({ "type": "button", "text": label, "url": url, "action_id": shield("a-b") });
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_or_no_message_is_refused_by_name() {
+    fn oversized_and_incomplete_bodies_are_rejected_by_name() {
         let refused = |chat: &str, body: serde_json::Value| finished(chat, body).unwrap_err().to_string();
         let long = "x".repeat(5_000);
         let block = json!({ "type": "section", "text": { "type": "mrkdwn", "text": long } });
@@ -404,7 +404,7 @@ mod tests {
     proptest! {
         /// Only the template can write markup, whatever a value contains.
         #[test]
-        fn no_value_opens_or_closes_anything(value in "[ -~\\n<>@*_`~\\[\\]()|{}$&#]{1,60}") {
+        fn values_cannot_open_or_close_markup(value in "[ -~\\n<>@*_`~\\[\\]()|{}$&#]{1,60}") {
             for chat in ["slack", "discord", "teams"] {
                 let finished = finished(chat, body(chat, &shield(&value))).unwrap();
                 let (markup, plain) = match chat {

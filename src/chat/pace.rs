@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_reads_as_it_is_said() {
+    fn pace_is_parsed() {
         let limit = |messages, seconds| Some(Pace(vec![Limit { messages, within: Duration::from_secs(seconds) }]));
         assert_eq!(Pace::parse("5/s"), limit(5, 1));
         assert_eq!(Pace::parse("30 / min"), limit(30, 60));
@@ -103,20 +103,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_goes_at_once_and_the_rest_at_the_pace() {
+    async fn burst_is_sent_at_once_and_the_rest_at_the_pace() {
         assert_eq!(schedule(Pace::parse("3/s").unwrap(), 5).await, [0, 0, 0, 334, 667]);
         assert_eq!(schedule(Pace::default(), 3).await, [0, 0, 0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_several_limits_all_hold() {
+    async fn all_rate_limits_apply() {
         let limit = |messages, seconds| Limit { messages, within: Duration::from_secs(seconds) };
         let times = schedule(Pace(vec![limit(2, 1), limit(4, 60)]), 6).await;
         assert_eq!(times, [0, 0, 500, 1000, 15_000, 30_000]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_the_chat_asks_for_comes_on_top() {
+    async fn requested_wait_comes_on_top() {
         let mut pacer = Pacer::new(&Pace::parse("10/s").unwrap());
         pacer.pause(Duration::from_secs(7));
         pacer.pause(Duration::from_secs(3));

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_base_url_is_completed() {
+    fn base_url_gets_the_webhook_path() {
         for (url, completed) in [
             ("http://x:8080", "http://x:8080/hooks/bitbucket"),
             ("http://x:8080/", "http://x:8080/hooks/bitbucket"),
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_sample_tells_happens_now_in_the_order_in_which_it_happened() {
+    fn sample_times_are_moved_to_now_in_order() {
         let body = r#"{"created_on":"2026-11-20T14:09:02.100000+00:00","updated_on":"2026-11-20T14:13:27.800000+00:00",
                        "date":"2026-11-20T14:07:12+00:00","text":"2026"}"#;
         let moved: Value = serde_json::from_str(&as_of_now(body)).unwrap();

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_read_as_people_write_them() {
+    fn times_are_parsed_as_people_write_them() {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         // 10:30 in Berlin.
         let now: Timestamp = "2026-11-24T09:30:00Z".parse().unwrap();

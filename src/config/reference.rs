@@ -466,7 +466,7 @@ mod tests {
 
     /// For each type of table, the reference has exactly the keys that the program reads.
     #[test]
-    fn the_reference_is_what_the_program_asks_for() {
+    fn reference_matches_the_keys_that_are_read() {
         let asked = build::asked_keys();
         let mut written: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for table in tables() {

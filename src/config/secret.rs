@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_around_a_secret_is_not_part_of_it() {
+    fn secret_is_trimmed() {
         for text in ["s3cret", " s3cret\n", "\u{feff}s3cret\r\n", "\"s3cret\"\n", "'s3cret'", "\u{feff} \" s3cret \" "]
         {
             assert_eq!(bare(text), "s3cret", "{text:?}");

@@ -30,7 +30,7 @@ to = "screen"
 "#;
 
 #[test]
-fn a_small_config_is_enough() {
+fn minimal_configuration_is_valid() {
     let (_directory, loaded) = load_text(FINE);
     assert_eq!(loaded.problems, []);
     let settings = loaded.settings.unwrap();
@@ -42,7 +42,7 @@ fn a_small_config_is_enough() {
 }
 
 #[test]
-fn the_shipped_config_loads_without_a_word() {
+fn shipped_configuration_has_no_warnings() {
     let loaded = load(Path::new("config.toml"), Secrets::Leave);
     let said: Vec<_> = loaded.problems.iter().map(|problem| problem.render(false)).collect();
     assert_eq!(said, Vec::<String>::new());
@@ -51,7 +51,7 @@ fn the_shipped_config_loads_without_a_word() {
 
 #[cfg(unix)]
 #[test]
-fn a_secret_is_generated_once_for_its_owner_alone() {
+fn secret_is_generated_once_and_readable_only_by_its_owner() {
     use std::os::unix::fs::PermissionsExt;
 
     use secrecy::ExposeSecret;
@@ -76,7 +76,7 @@ fn a_secret_is_generated_once_for_its_owner_alone() {
 
 /// Each file in `tests/config` has errors or warnings and is named after them; its snapshot has the expected output.
 #[test]
-fn mistakes_are_told_where_they_are() {
+fn errors_have_positions() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(&directory);
@@ -93,14 +93,14 @@ fn mistakes_are_told_where_they_are() {
 }
 
 #[test]
-fn twelve_mistakes_are_told_in_one_go() {
+fn twelve_errors_are_reported_at_once() {
     let (_directory, loaded) = load_text(include_str!("../../tests/config/twelve_mistakes.toml"));
     let errors = loaded.problems.iter().filter(|problem| problem.severity == Severity::Error);
     assert!(errors.count() >= 12);
 }
 
 #[test]
-fn several_mistakes_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let wrong =
         FINE.replace("@calm", "@clam").replace("\"s3cret\"", "\"\"").replace("kind = \"console\"", "kin = \"console\"");
     let (_directory, loaded) = load_text(&wrong);
@@ -109,7 +109,7 @@ fn several_mistakes_are_told_at_once() {
 }
 
 #[test]
-fn no_problem_tells_a_secret() {
+fn problems_contain_no_secret() {
     let wrongs = [
         "[\"s3cret\", 3]",
         "{ file = \"x\", env = \"y\", s3cret = \"s3cret\" }",
@@ -165,7 +165,7 @@ fn said_with(files: &[(&str, &str, u32)]) -> (tempfile::TempDir, Loaded, String)
 }
 
 #[test]
-fn included_files_are_read_first_each_in_its_own_directory() {
+fn included_files_are_read_first_relative_to_their_directory() {
     let main = format!("include = [\"routes.d/*.toml\"]\n{FINE}");
     let web = "[channels.web]\nkind = \"slack\"\nwebhook_url = { file = \"web.url\" }\n[[routes]]\nname = \"web\"\n\
                repo = \"acme/web\"\nto = [\"web\", \"screen\"]\n[[mutes]]\nevent = \"tag.*\"\nchannels = \"web\"\n";
@@ -190,7 +190,7 @@ fn included_files_are_read_first_each_in_its_own_directory() {
 }
 
 #[test]
-fn an_included_file_that_reaches_beyond_its_channels_is_warned_about() {
+fn included_file_that_reaches_beyond_its_channels_gets_a_warning() {
     let main = format!("include = \"team.toml\"\n{FINE}");
     let team = r#"[channels.team]
 kind = "console"
@@ -221,7 +221,7 @@ final = true
 }
 
 #[test]
-fn without_its_secrets_a_config_can_be_looked_at_and_tried() {
+fn configuration_without_secrets_can_be_checked_and_tested() {
     let text = FINE.replace(r#"secret = "s3cret""#, r#"secret = { env = "HOOKBELL_TEST_UNSET" }"#)
         + "[channels.pr]\nkind = \"slack\"\nwebhook_url = { file = \"no.secret\" }\n\
            [channels.ci]\nkind = \"webhook\"\nwebhook_url = { env = \"HOOKBELL_TEST_UNSET\" }\nsecret = \"s3cret\"\n\
@@ -241,7 +241,7 @@ fn without_its_secrets_a_config_can_be_looked_at_and_tried() {
 }
 
 #[test]
-fn what_is_wrong_with_an_included_file_is_told_there_and_leaves_the_service_running() {
+fn error_in_an_included_file_has_its_place_and_the_service_runs() {
     let main = format!("include = [\"a.toml\", \"b.toml\"]\n{FINE}name = \"the same\"\n");
     let a = "[server]\nlisten = \"127.0.0.1:1\"\n[channels.screen]\nkind = \"console\"\n[[routes]]\nname = \"the same\"\n\
              evnt = \"push\"\nto = \"sceen\"\n";
@@ -255,7 +255,7 @@ fn what_is_wrong_with_an_included_file_is_told_there_and_leaves_the_service_runn
 }
 
 #[test]
-fn secrets_that_others_can_read_are_told() {
+fn exposed_secrets_get_a_warning() {
     let main = format!(
         "{}{}",
         FINE.replace("\"s3cret\"", "[\"s3cret\", {{ file = \"old.secret\" }}]").replace("{{", "{").replace("}}", "}"),
@@ -268,7 +268,7 @@ fn secrets_that_others_can_read_are_told() {
 }
 
 #[test]
-fn what_makes_the_service_useless_stops_it_and_what_makes_routing_useless_does_not() {
+fn service_errors_stop_the_service_and_routing_errors_do_not() {
     let settings = |from: &str, to: &str| load_text(&FINE.replace(from, to)).1.settings;
     for (from, to) in [
         ("\"s3cret\"", "\"\""),
@@ -292,7 +292,7 @@ fn what_makes_the_service_useless_stops_it_and_what_makes_routing_useless_does_n
 }
 
 #[test]
-fn what_changed_is_told_by_name() {
+fn changes_are_listed_by_name() {
     let outline = |text: &str| {
         let (_directory, loaded) = load_text(text);
         loaded.settings.unwrap().outline
@@ -309,7 +309,7 @@ fn what_changed_is_told_by_name() {
 }
 
 #[test]
-fn a_missing_file_says_so() {
+fn missing_file_is_an_error() {
     let loaded = load(Path::new("no-such-config.toml"), Secrets::Leave);
     assert!(loaded.settings.is_none());
     insta::assert_snapshot!("missing_file", loaded.problems[0].render(false));

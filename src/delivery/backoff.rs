@@ -20,13 +20,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_up_to_five_minutes() {
+    fn backoff_doubles_up_to_five_minutes() {
         let seconds = |failures| backoff(failures, 1.0).as_secs();
         assert_eq!([1, 2, 3, 4, 9, 10, 1_000_000].map(seconds), [1, 2, 4, 8, 256, 300, 300]);
     }
 
     #[test]
-    fn jitter_takes_at_most_half() {
+    fn jitter_is_at_most_half() {
         assert_eq!(backoff(5, 0.0), Duration::from_secs(8));
         assert_eq!(backoff(5, 1.0), Duration::from_secs(16));
     }

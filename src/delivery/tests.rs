@@ -342,7 +342,7 @@ async fn until<F: Future<Output = bool>>(what: &str, holds: impl Fn() -> F) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_own_pace() {
+async fn hour_of_outage_delays_no_other_lane_and_ends_in_order() {
     const WAITING: usize = 10_000;
     let slow = Fake { pace: Pace::parse("10/s").unwrap(), ..Fake::new("slow") };
     slow.set(|state| state.always = Some(retry(Reason::ServerError, None)));
@@ -392,7 +392,7 @@ async fn an_hour_of_outage_delays_no_other_lane_and_ends_in_order_at_the_chats_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_chat_asks_for_is_waited_in_full_also_over_a_restart() {
+async fn requested_wait_is_respected_across_a_restart() {
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(600))].into());
     let f = Fixture::new(&[&fake]).await;
     f.tell("a", "event 0").await;
@@ -406,7 +406,7 @@ async fn what_the_chat_asks_for_is_waited_in_full_also_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_or_a_reload_tries_at_once_and_waits_as_after_the_first_failure() {
+async fn restart_or_reload_probes_at_once_and_resets_the_backoff() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let mut f = Fixture::new(&[&fake]).await;
     let id = f.tell("a", "event 0").await;
@@ -429,7 +429,7 @@ async fn a_restart_or_a_reload_tries_at_once_and_waits_as_after_the_first_failur
 }
 
 #[tokio::test(start_paused = true)]
-async fn marks_of_unknown_outcome_do_not_lengthen_the_wait() {
+async fn unknown_outcome_marks_do_not_raise_the_backoff() {
     let mut f = Fixture::new(&[]).await;
     let id = f.tell("a", "event 0").await;
     // Ten runs of the program that each ended while the message was being sent.
@@ -449,7 +449,7 @@ async fn marks_of_unknown_outcome_do_not_lengthen_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_reported_with_its_end_also_over_a_restart() {
+async fn outage_and_recovery_are_reported_across_a_restart() {
     let gone = Failure::with_help(Reason::Gone, "channel_is_archived", "unarchive the channel");
     let fake = Fake::new("a").with(|state| state.script = [Outcome::Closed(gone)].into());
     let other = Fake::new("b");
@@ -476,7 +476,7 @@ async fn an_outage_is_reported_with_its_end_also_over_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() {
+async fn failing_message_is_dead_once_the_next_one_passes() {
     let poisoned = ("event 0".to_owned(), retry(Reason::ServerError, None));
     let fake = Fake::new("a").with(|state| state.of = vec![poisoned]);
     let other = Fake::new("b");
@@ -496,7 +496,7 @@ async fn a_message_that_keeps_failing_is_buried_when_the_one_behind_it_passes() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_all_fail_none_is_buried_and_order_is_kept() {
+async fn total_failure_makes_no_message_dead_and_keeps_order() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::ServerError, None)));
     let f = Fixture::new(&[&fake]).await;
     for n in 0..3 {
@@ -512,7 +512,7 @@ async fn while_all_fail_none_is_buried_and_order_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_way_that_fails_buries_nothing_however_often() {
+async fn failing_destination_makes_no_message_dead() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let f = Fixture::new(&[&fake]).await;
     for n in 0..3 {
@@ -526,7 +526,7 @@ async fn a_way_that_fails_buries_nothing_however_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
+async fn expired_messages_are_dead_and_reported_once() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let other = Fake::new("b");
     let f = Fixture::new(&[&fake, &other]).await;
@@ -550,7 +550,7 @@ async fn what_is_too_old_is_dead_while_the_chat_fails_and_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waited_while_nobody_ran_is_sent_however_old() {
+async fn messages_queued_while_stopped_are_sent_at_any_age() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let f = Fixture::new(&[&fake]).await;
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Paused { reason: None }).await.unwrap();
@@ -564,7 +564,7 @@ async fn what_waited_while_nobody_ran_is_sent_however_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once() {
+async fn closed_destination_stays_closed_and_is_reported_once() {
     let gone = || Outcome::Closed(Failure::with_help(Reason::Gone, "gone", "create a new one"));
     let fake = Fake::new("a").with(|state| state.always = Some(gone()));
     let other = Fake::new("b");
@@ -588,7 +588,7 @@ async fn a_closed_destination_stays_closed_until_it_is_opened_and_is_told_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_wait_is_waited_as_often_as_it_is_asked_for() {
+async fn repeated_waits_are_respected_each_time() {
     let fake = Fake::new("a");
     fake.set(|state| state.script = (0..4).map(|_| retry(Reason::RateLimited, Some(30))).collect());
     let f = Fixture::new(&[&fake]).await;
@@ -603,7 +603,7 @@ async fn the_same_wait_is_waited_as_often_as_it_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn opening_a_lane_that_waits_tries_at_once() {
+async fn reopening_a_lane_probes_at_once() {
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(3_600))].into());
     let f = Fixture::new(&[&fake]).await;
     f.tell("a", "event 0").await;
@@ -616,7 +616,7 @@ async fn opening_a_lane_that_waits_tries_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_given_up_is_not_sent_though_it_was_read_ahead() {
+async fn dropped_delivery_that_was_read_ahead_is_not_sent() {
     let fake = Fake { pace: Pace::parse("1/min").unwrap(), ..Fake::new("a") };
     let f = Fixture::new(&[&fake]).await;
     let mut ids = vec![];
@@ -631,7 +631,7 @@ async fn what_is_given_up_is_not_sent_though_it_was_read_ahead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_message_is_dead_with_the_chats_words_and_the_lane_goes_on() {
+async fn rejected_message_is_dead_with_the_response_and_the_lane_continues() {
     let never = Outcome::Rejected(Failure::new(Reason::InvalidMessage, "status 400: invalid_blocks"));
     let fake = Fake::new("a").with(|state| state.of = vec![("event 1".to_owned(), never)]);
     let f = Fixture::new(&[&fake]).await;
@@ -646,16 +646,16 @@ async fn a_rejected_message_is_dead_with_the_chats_words_and_the_lane_goes_on() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clock_that_steps_loses_and_holds_nothing() {
+async fn clock_steps_lose_and_delay_nothing() {
     static STEP: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
-    fn stepping() -> Millis {
+    fn stepping_clock() -> Millis {
         clock() + STEP.load(std::sync::atomic::Ordering::Relaxed)
     }
     let fake = Fake::new("a");
     let f = Fixture::new(&[&fake]).await;
     f.dispatcher.stop(Duration::from_secs(5)).await;
     let dispatcher =
-        Dispatcher::start_at(f.live.clone(), f.store.clone(), None, Health::default(), stepping).await.unwrap();
+        Dispatcher::start_at(f.live.clone(), f.store.clone(), None, Health::default(), stepping_clock).await.unwrap();
     let f = Fixture { dispatcher, ..f };
     let hour = 60 * 60 * 1000;
     for (n, step) in [0, hour, -hour, 0, -hour, hour].into_iter().enumerate() {
@@ -670,7 +670,7 @@ async fn a_clock_that_steps_loses_and_holds_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lane_that_panics_is_restarted_marked_counted_and_alerted() {
+async fn panicked_lane_is_restarted_marked_counted_and_alerted() {
     let (broken, other) = (Fake::new("broken").with(|state| state.panics = 2), Fake::new("other"));
     let f = Fixture::new(&[&broken, &other]).await;
     let id = f.tell("broken", "event 1").await;

@@ -136,7 +136,7 @@ mod tests {
     use super::Kind;
 
     #[test]
-    fn text_form_and_json_are_one() {
+    fn text_form_equals_json() {
         for &kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());

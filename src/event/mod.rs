@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_field_is_there_and_null_where_it_is_empty() {
+    fn every_field_is_present_or_null() {
         let json = serde_json::to_value(Event::new(Kind::Other, "repo:invented")).unwrap();
         let expected = serde_json::json!({
             "kind": "other", "key": "repo:invented", "time": null, "actor": null, "repository": null,

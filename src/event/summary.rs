@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_most_special_part_gives_title_and_page() {
+    fn most_specific_part_decides_title_and_url() {
         let event = json!({
             "actor": { "name": "Dee" }, "repository": { "url": "https://r" },
             "pull_request": { "id": 7, "title": "Limits", "url": "https://p" }, "comment": { "url": "https://c" },

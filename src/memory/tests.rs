@@ -73,7 +73,7 @@ fn update(minute: u32, change: impl Fn(&mut Value)) -> Value {
 const UPDATED: &str = "pullrequest:updated";
 
 #[test]
-fn an_update_is_named_by_what_changed() {
+fn update_is_named_by_its_change() {
     let named = |change: &dyn Fn(&mut Value)| {
         let mut host = Host::new();
         host.send("pull_request.opened", |_| {});
@@ -106,7 +106,7 @@ fn an_update_is_named_by_what_changed() {
 }
 
 #[test]
-fn who_was_asked_for_a_review_and_who_no_longer_is() {
+fn added_and_removed_reviewers_are_named() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     let (event, _) = host.send("pull_request.reviewers_changed", |_| {});
@@ -119,14 +119,14 @@ fn who_was_asked_for_a_review_and_who_no_longer_is() {
 }
 
 #[test]
-fn where_nothing_is_known_it_is_an_update_and_known_from_then_on() {
+fn first_update_of_an_unknown_pull_request_is_an_update() {
     let mut host = Host::new();
     assert_eq!(host.take(UPDATED, &update(1, |_| {})).0.kind, Kind::PullRequestUpdated);
     assert_eq!(host.take(UPDATED, &update(2, |pr| pr["title"] = "x".into())).0.kind, Kind::PullRequestEdited);
 }
 
 #[test]
-fn what_comes_again_or_too_late_changes_nothing() {
+fn repeated_and_late_states_change_nothing() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     let (second, third) = (update(2, |pr| pr["title"] = "two".into()), update(3, |pr| pr["title"] = "three".into()));
@@ -139,7 +139,7 @@ fn what_comes_again_or_too_late_changes_nothing() {
 }
 
 #[test]
-fn a_vote_that_overtakes_an_update_does_not_hide_it() {
+fn vote_that_overtakes_an_update_does_not_hide_it() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     let ready = update(1, |pr| pr["title"] = "x".into());
@@ -150,7 +150,7 @@ fn a_vote_that_overtakes_an_update_does_not_hide_it() {
 }
 
 #[test]
-fn a_push_to_a_pull_request_is_told_once_whichever_key_says_so() {
+fn push_to_a_pull_request_is_posted_once_for_all_event_keys() {
     for (first, second) in [("pullrequest:push", UPDATED), (UPDATED, "pullrequest:push")] {
         let mut host = Host::new();
         host.send("pull_request.opened", |_| {});
@@ -180,7 +180,7 @@ fn build(state: &str, number: u32, change: impl FnOnce(&mut Value)) -> Value {
 const STATUS: &str = "repo:commit_status_updated";
 
 #[test]
-fn a_build_that_passes_after_failures_is_fixed() {
+fn build_that_passes_after_failures_is_fixed() {
     let mut host = Host::new();
     let mut state = |state: &str, number| {
         let (event, suppressed) = host.take(STATUS, &build(state, number, |_| {}));
@@ -195,7 +195,7 @@ fn a_build_that_passes_after_failures_is_fixed() {
 }
 
 #[test]
-fn a_slow_build_of_an_older_commit_neither_breaks_nor_mends_a_branch() {
+fn late_build_of_an_older_commit_does_not_change_the_branch() {
     let ended = |minute: u32| {
         move |status: &mut Value| status["updated_on"] = format!("2026-11-20T11:{minute:02}:00.000000+00:00").into()
     };
@@ -212,7 +212,7 @@ fn a_slow_build_of_an_older_commit_neither_breaks_nor_mends_a_branch() {
 }
 
 #[test]
-fn a_builds_name_does_not_repeat_its_branch() {
+fn build_name_does_not_repeat_its_branch() {
     let mut host = Host::new();
     let name = |host: &mut Host, change: &dyn Fn(&mut Value)| {
         host.take(STATUS, &build("FAILED", 1, change)).0.build.unwrap().name.unwrap()
@@ -236,7 +236,7 @@ fn a_builds_name_does_not_repeat_its_branch() {
 }
 
 #[test]
-fn failures_of_another_branch_or_another_build_count_for_nothing() {
+fn failures_of_other_branches_and_builds_do_not_count() {
     let mut host = Host::new();
     host.take(STATUS, &build("FAILED", 1, |status| status["refname"] = "feature/x".into()));
     host.take(STATUS, &build("FAILED", 2, |status| status["key"] = "unit-tests".into()));
@@ -253,7 +253,7 @@ fn failures_of_another_branch_or_another_build_count_for_nothing() {
 }
 
 #[test]
-fn a_builds_states_are_told_once_and_in_order() {
+fn build_states_are_posted_once_and_in_order() {
     let mut host = Host::new();
     let running = build("INPROGRESS", 1, |_| {});
     let later = build("INPROGRESS", 1, |status| {
@@ -274,7 +274,7 @@ fn a_builds_states_are_told_once_and_in_order() {
 }
 
 #[test]
-fn a_builds_branch_is_that_of_the_push_or_the_pull_request_that_brought_its_commit() {
+fn build_branch_comes_from_the_push_or_pull_request_of_its_commit() {
     let branch = |host: &mut Host, hash: &Value| {
         let hash = hash.clone();
         let body = build("FAILED", 1, |status| {
@@ -315,7 +315,7 @@ fn pushed(branch: &str, hash: &str, parents: &[&str], message: &str) -> Value {
 }
 
 #[test]
-fn a_push_that_merges_a_pull_request_says_so() {
+fn push_of_a_merge_names_its_pull_request() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     let (_, opened) = host.sample("pull_request.opened");
@@ -342,7 +342,7 @@ fn a_push_that_merges_a_pull_request_says_so() {
 }
 
 #[test]
-fn what_comes_after_a_merge_is_no_merge_of_it() {
+fn later_pushes_are_not_the_merge() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     let merge = format!("{}{}", "bead0001beef", "0".repeat(28));
@@ -375,7 +375,7 @@ fn one_commit_may_be_the_tip_of_several_pull_requests() {
 }
 
 #[test]
-fn each_source_has_a_memory_of_its_own() {
+fn each_source_has_its_own_memory() {
     let mut host = Host::new();
     host.send("pull_request.opened.draft", |_| {});
     let sample = host.provider.sample("pull_request.ready").unwrap();
@@ -387,7 +387,7 @@ fn each_source_has_a_memory_of_its_own() {
 }
 
 #[test]
-fn what_a_comment_let_be_seen_first_is_still_told() {
+fn events_first_seen_through_a_comment_are_posted() {
     let mut host = Host::new();
     host.send("pull_request.comment_added", |body| body["pullrequest"] = update(1, |_| {})["pullrequest"].clone());
     assert_eq!(host.take(UPDATED, &update(1, |_| {})).1, None);
@@ -395,7 +395,7 @@ fn what_a_comment_let_be_seen_first_is_still_told() {
 }
 
 #[test]
-fn the_branch_that_goes_with_a_merge_goes_by_it_and_one_that_somebody_deletes_does_not() {
+fn branch_deleted_by_a_merge_names_it() {
     for (closes, expected) in [(true, Some(Via::PullRequest)), (false, None)] {
         let mut host = Host::new();
         host.send("pull_request.opened", |body| body["pullrequest"]["close_source_branch"] = closes.into());
@@ -410,7 +410,7 @@ fn the_branch_that_goes_with_a_merge_goes_by_it_and_one_that_somebody_deletes_do
 }
 
 #[test]
-fn a_repository_that_is_named_by_its_id_alone_gets_its_name_back() {
+fn repository_named_only_by_its_id_gets_its_name() {
     let mut host = Host::new();
     assert_eq!(host.send("pipeline.failed", |_| {}).0.repository.unwrap().full_name, None);
     host.send("push", |_| {});
@@ -452,7 +452,7 @@ fn sample_event(name: &str) -> Event {
 }
 
 #[test]
-fn the_same_body_by_another_webhook_is_a_duplicate_and_so_is_one_that_carries_its_time() {
+fn cross_webhook_duplicates_are_recognized_by_body() {
     let (mut bodies, event) = (Bodies::new(), sample_event("pull_request.merged"));
     let first = || Seen::Before("repository 0".to_owned());
     assert_eq!(bodies.see(&event, "repository", 0), Seen::New);
@@ -466,7 +466,7 @@ fn the_same_body_by_another_webhook_is_a_duplicate_and_so_is_one_that_carries_it
 }
 
 #[test]
-fn a_push_is_a_duplicate_while_its_ref_is_where_it_left_it() {
+fn push_is_a_duplicate_while_its_ref_is_unchanged() {
     let (mut bodies, created) = (Bodies::new(), sample_event("branch.created"));
     let mut deleted = created.clone();
     let push = deleted.push.as_mut().unwrap();
@@ -482,7 +482,7 @@ fn a_push_is_a_duplicate_while_its_ref_is_where_it_left_it() {
 }
 
 #[test]
-fn bodies_are_told_apart_by_source_text_and_family() {
+fn bodies_are_compared_by_source_text_and_family() {
     let (source, events) = (SourceName::from("s"), [sample_event("pull_request.opened")]);
     let subject = subject_of_body(&source, &events, b"{}");
     assert_ne!(subject, subject_of_body(&source, &events, b"{} "));
@@ -496,7 +496,7 @@ fn bodies_are_told_apart_by_source_text_and_family() {
 }
 
 #[test]
-fn what_is_remembered_has_an_end() {
+fn memory_is_bounded() {
     let mut host = Host::new();
     let long = "x".repeat(400_000);
     for n in 0..200 {
@@ -525,7 +525,7 @@ fn what_is_remembered_has_an_end() {
 }
 
 #[test]
-fn a_state_of_another_shape_is_as_good_as_none() {
+fn unreadable_memory_is_ignored() {
     let mut host = Host::new();
     host.send("pull_request.opened", |_| {});
     host.send("build.failed", |_| {});
@@ -537,7 +537,7 @@ fn a_state_of_another_shape_is_as_good_as_none() {
 }
 
 #[test]
-fn what_is_remembered_of_builds_has_an_end() {
+fn build_memory_is_bounded() {
     let mut host = Host::new();
     for n in 0..300 {
         host.take(STATUS, &build("FAILED", n, |status| status["refname"] = format!("b{n}").into()));

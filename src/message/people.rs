@@ -83,7 +83,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_name_that_looks_like_an_id_is_nobodys() {
+    fn name_that_looks_like_an_id_matches_nobody() {
         let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
         let uuid = "e7db8f27-e836-4c3b-a575-bcfe9daca9ae";
         let atlassian = "712020:9c4a01f3-0d5f-430b-a04d-05b47182cd19";
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn each_id_of_a_chat_once() {
+    fn each_chat_id_appears_once() {
         let ping = |slack: &str, teams: &str| Ping {
             name: "x".to_owned(),
             person: Person { slack: Some(slack.to_owned()), teams: Some(teams.to_owned()), discord: None },

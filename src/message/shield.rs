@@ -244,7 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_value_leaves_something_that_vanishes() {
+    fn empty_value_leaves_nothing_visible() {
         for empty in ["", "\u{1b}\u{202e}"] {
             let shielded = shield(empty);
             assert_eq!(Skeleton::of(&shielded).as_str().chars().count(), 1);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_and_a_flag_stay_and_no_word_does() {
+    fn only_numbers_and_flags_of_a_value_reach_a_parser() {
         for bare in ["0", "7", "2026", "true", "false"] {
             assert_eq!(shield(bare), bare);
         }
@@ -263,24 +263,24 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_are_one_and_terminal_controls_are_gone() {
+    fn line_ends_are_normalized_and_control_sequences_removed() {
         assert_eq!(unshield(&shield("a\r\nb\rc\u{1b}[31m\u{9b}d\te")), "a\nb\nc[31md\te");
     }
 
     #[test]
-    fn a_templates_own_text_cannot_look_like_a_value() {
+    fn template_text_cannot_look_like_a_value() {
         let rendered = format!("\u{F0000}{}\u{F0001}\u{E0001}{CLOSE}", shield("a b"));
         assert_eq!(Skeleton::of(&rendered).as_str(), "\u{F0000}\u{E0001}");
     }
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out(value in "[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cn}\u{2028}\u{2029}]*") {
+        fn shielding_round_trips(value in "[^\\p{Cc}\\p{Cf}\\p{Co}\\p{Cn}\u{2028}\u{2029}]*") {
             prop_assert_eq!(unshield(&shield(&value)), value);
         }
 
         #[test]
-        fn no_parser_sees_more_of_a_value_than_a_number_or_a_flag(value in any::<String>()) {
+        fn parsers_see_only_numbers_and_flags_of_values(value in any::<String>()) {
             let shielded = format!("*{}*", shield(&value));
             let skeleton = Skeleton::of(&shielded);
             let seen = skeleton.as_str().trim_matches('*');
@@ -289,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn no_value_can_hold_a_mark(value in any::<String>(), marks in prop::collection::vec(0x10_0000_u32..0x10_0010, 0..5)) {
+        fn values_cannot_contain_marks(value in any::<String>(), marks in prop::collection::vec(0x10_0000_u32..0x10_0010, 0..5)) {
             let forged: String = marks.iter().filter_map(|&m| char::from_u32(m)).chain(value.chars()).collect();
             for shielded in [shield(&forged), shield_splice('x', &[&forged])] {
                 let inside = shielded.trim_start_matches([OPEN, SPLICE]).trim_end_matches(CLOSE);

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_web_is_linked_to() {
+    fn links_go_only_to_web_urls() {
         for text in
             ["javascript:alert(1)", "data:text/html,x", "file:///x", "//x.example/", "x", "", "https://", "mailto:a@b"]
         {
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn values_behind_the_beginning_of_an_address_are_encoded() {
+    fn values_inside_a_url_are_encoded() {
         let join =
             |parts: &[(&'static str, bool)]| WebUrl::join(parts.iter().map(|(text, value)| ((*text).into(), *value)));
         let (repository, branch) = (("https://x.example/a/b", true), ("fix/#12?50%", true));
@@ -131,7 +131,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_short_way_says_what_the_long_way_says(
+        fn direct_rendering_equals_full_rendering(
             text in "https://[a-z0-9.-]{0,12}(/[A-Za-z0-9._-]{0,4}){0,4}|https://(1\\.2\\.3\\.4|0x7f\\.1|0x7f|1\\.2\\.0xa|a\\.0x|xn--a|a\\.b)/(\\./|\\.\\./|a/){0,3}",
         ) {
             if is_plain(&text) {

@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn globs_keep_to_a_part_unless_doubled() {
+    fn single_star_stops_at_slashes() {
         assert!(patterns(&["acme/*"], REPO).matches("acme/api"));
         assert!(patterns(&["ACME/api-*"], REPO).matches("acme/API-core"));
         assert!(!patterns(&["release/*"], BRANCH).matches("release/2/8"));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_star_crosses_wherever_it_stands() {
+    fn double_star_crosses_slashes_in_any_position() {
         for (pattern, fits, not) in [
             ("**evt-*", &["evt-1", "a/evt-1", "a/b/evt-1", "x-evt-1"][..], &["evt-1/a", "a/evt"][..]),
             ("release**", &["release", "release-1", "release/1", "release/1/2"], &["a/release"]),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regex_is_anchored_at_both_ends() {
+    fn regex_is_anchored_at_both_ends() {
         let hotfix = patterns(&["~hotfix-[0-9]+"], BRANCH);
         assert!(hotfix.matches("hotfix-12"));
         assert!(!hotfix.matches("a-hotfix-12"));
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn exclusions_pass_where_there_is_no_value_and_positives_do_not() {
+    fn exclusions_pass_without_a_value_and_inclusions_do_not() {
         assert_eq!(patterns(&["!main"], BRANCH).fit(&[]), Fit::Fits);
         assert!(matches!(patterns(&["main"], BRANCH).fit(&[]), Fit::NoneOf { .. }));
         assert!(matches!(patterns(&["*", "!main"], BRANCH).fit(&["main"]), Fit::Excluded { .. }));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_tells_how_its_values_begin_or_end() {
+    fn glob_has_a_literal_prefix_or_suffix() {
         let start = |text: &str| Some(Anchor::Start(text.to_owned()));
         let end = |text: &str| Some(Anchor::End(text.to_owned()));
         for (glob, anchor) in [
@@ -346,7 +346,7 @@ mod tests {
         }
 
         #[test]
-        fn a_literal_name_matches_itself_alone(name in "[a-z0-9/_.-]{1,20}", other in "[a-z0-9/_.-]{1,20}") {
+        fn literal_pattern_matches_only_itself(name in "[a-z0-9/_.-]{1,20}", other in "[a-z0-9/_.-]{1,20}") {
             let patterns = patterns(&[&name], BRANCH);
             prop_assert!(patterns.matches(&name));
             prop_assert_eq!(patterns.matches(&other), name == other);

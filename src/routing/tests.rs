@@ -139,7 +139,7 @@ fn every_route_that_matches_adds_its_channels_once() {
 }
 
 #[test]
-fn final_ends_the_reading_and_otherwise_takes_what_is_left() {
+fn final_stops_and_otherwise_handles_the_rest() {
     let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
     let mut routes = vec![
         route("final", &["one"], &[(Key::Branch, &["main"])]),
@@ -167,7 +167,7 @@ fn final_ends_the_reading_and_otherwise_takes_what_is_left() {
 }
 
 #[test]
-fn a_mute_comes_before_all_routes() {
+fn mutes_come_before_routes() {
     let bot = Account {
         id: Some("7".into()),
         name: "renovate".into(),
@@ -193,7 +193,7 @@ fn a_mute_comes_before_all_routes() {
 }
 
 #[test]
-fn a_guard_holds_whatever_the_routes_say_and_otherwise_still_takes_it() {
+fn guard_overrides_routes_and_otherwise_still_applies() {
     let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
     let mut routes = vec![route("all", &["public"], all), route("rest", &["inside"], all)];
     routes[1].otherwise = true;
@@ -205,7 +205,7 @@ fn a_guard_holds_whatever_the_routes_say_and_otherwise_still_takes_it() {
 }
 
 #[test]
-fn the_first_condition_that_failed_says_what_it_met() {
+fn first_failed_condition_is_the_mismatch() {
     let why = |keys: &[(Key, &[&str])], event: &Event| {
         let router = of(vec![route("r", &["c"], keys)]);
         whys(&router, event).remove(0).unwrap_or_default()
@@ -235,7 +235,7 @@ fn the_first_condition_that_failed_says_what_it_met() {
 }
 
 #[test]
-fn an_exclusion_passes_where_there_is_no_value() {
+fn exclusion_passes_without_a_value() {
     let router = of(vec![route("not main", &["c"], &[(Key::Branch, &["!main"])])]);
     assert_eq!(decide(&router, &event(Kind::IssueOpened)).sends.len(), 1);
     assert_eq!(decide(&router, &push("main")).sends.len(), 0);
@@ -243,7 +243,7 @@ fn an_exclusion_passes_where_there_is_no_value() {
 }
 
 #[test]
-fn the_sets_hold_what_they_say() {
+fn sets_contain_their_kinds() {
     let holds = |set: &str, event: &Event| Set::named(set).unwrap().holds(event);
     assert!(holds("calm", &push("main")) && holds("calm", &push("release/2.8")));
     assert!(!holds("calm", &push("feature/x")) && holds("all", &push("feature/x")));
@@ -267,7 +267,7 @@ fn the_sets_hold_what_they_say() {
 }
 
 #[test]
-fn an_event_pattern_that_no_event_has_is_refused() {
+fn event_pattern_without_events_is_an_error() {
     let wrong = |text: &str| Kinds::new(&["push".to_owned(), text.to_owned()]).unwrap_err();
     assert_eq!(wrong("pull_request.openend"), KindsError::UnknownEvent("pull_request.openend".to_owned()));
     assert_eq!(wrong("@clam"), KindsError::UnknownSet("clam".to_owned()));
@@ -276,7 +276,7 @@ fn an_event_pattern_that_no_event_has_is_refused() {
 }
 
 #[test]
-fn the_push_of_a_merge_is_no_news_beside_the_merge() {
+fn push_of_a_merge_is_suppressed() {
     let own = push("main");
     let mut merge = push("main");
     merge.push.as_mut().unwrap().via = Some(crate::event::Via::PullRequest);
@@ -309,7 +309,7 @@ fn builds_and_issues_have_branches_authors_titles_and_states_too() {
 }
 
 #[test]
-fn unless_leaves_out_what_fits_all_of_it() {
+fn unless_excludes_events_that_match_all_of_it() {
     let all = conditions(&[(Key::Event, &["@all"])])
         .unless(vec![patterns(Key::Branch, &["main"]), patterns(Key::Event, &["push"])]);
     let router = of(vec![Route { conditions: all, ..route("r", &["c"], &[]) }]);
@@ -324,7 +324,7 @@ fn unless_leaves_out_what_fits_all_of_it() {
 }
 
 #[test]
-fn a_rule_that_is_switched_off_is_not_read_and_says_so() {
+fn disabled_rule_is_skipped_with_a_reason() {
     let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
     let mute = |enabled| Mute { name: "m".into(), conditions: conditions(all), channels: vec![], until: None, enabled };
     let routes =
@@ -337,7 +337,7 @@ fn a_rule_that_is_switched_off_is_not_read_and_says_so() {
 }
 
 #[test]
-fn a_mute_ends_at_its_moment_and_may_be_of_some_channels() {
+fn mute_ends_at_its_time_and_can_name_channels() {
     let all: &[(Key, &[&str])] = &[(Key::Event, &["@all"])];
     let mute = Mute {
         name: "the move".into(),
@@ -359,7 +359,7 @@ fn a_mute_ends_at_its_moment_and_may_be_of_some_channels() {
 }
 
 #[test]
-fn a_host_s_own_word_names_an_event_too() {
+fn event_keys_of_the_host_match() {
     let keyed = |key: &str| Event { key: key.to_owned(), ..event(Kind::PullRequestOpened) };
     let router = of(vec![route("r", &["c"], &[(Key::Event, &["pullrequest:*", "!pullrequest:updated"])])]);
     assert_eq!(decide(&router, &keyed("pullrequest:created")).sends.len(), 1);
@@ -534,7 +534,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn the_compiled_router_decides_as_the_plain_reading_does(
+    fn compiled_router_equals_the_plain_one(
         routes in any_routes(), mutes in any_mutes(), events in proptest::collection::vec(any_event(), 1..6), accept in any_conditions(),
     ) {
         let guards = HashMap::from([("two".into(), accept)]);

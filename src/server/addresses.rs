@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_good_list_is_taken_over_and_kept_and_no_bad_answer_takes_it_away() {
+    async fn valid_list_is_applied_and_cached_and_survives_invalid_responses() {
         let published = provider("bitbucket-cloud").unwrap().addresses.unwrap();
         let list = Arc::new(List::new(published));
         let allowed = Allowed { networks: vec![], lists: vec![list.clone()] };

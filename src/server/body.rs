@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_share_is_given_back() {
+    async fn memory_share_is_returned() {
         let bodies = Bodies::default();
         let share = bodies.share(from(1), Size::Large);
         assert!(share.grow(1_000, 0) && share.grow(MAX_LARGE_BYTES_PER_CLIENT, 0));
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn small_bodies_have_memory_of_their_own() {
+    async fn small_bodies_have_reserved_memory() {
         let bodies = Bodies::default();
         let large: Vec<_> = (0..4).map(|n| bodies.share(from(n), Size::Large)).collect();
         assert!(large.iter().all(|share| share.grow(MAX_LARGE_BYTES_PER_CLIENT, 0)));
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_small_body_of_the_client_that_has_most_gives_way() {
+    async fn oldest_small_body_of_the_busiest_client_is_cancelled() {
         let bodies = Bodies::default();
         let honest = bodies.share(from(1), Size::Small);
         assert!(honest.grow(SMALL, 0));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_large_body_gives_way_once_it_is_slow_and_not_before() {
+    async fn slow_large_body_is_cancelled_when_memory_is_needed() {
         let bodies = Bodies::default();
         let stalled: Vec<_> = (0..48).map(|n| bodies.share(from(n / 12), Size::Large)).collect();
         assert!(stalled.iter().all(|share| share.grow(MB, MB / 2)));

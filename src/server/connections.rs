@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_connection_that_waits_longest_makes_room() {
+    async fn longest_idle_connection_is_closed_first() {
         let all = connections(3, 3, "");
         let tick = || tokio::time::advance(Duration::from_millis(1));
         let mut open_next = vec![];
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_being_served_is_never_closed_and_what_arrives_slowly_is() {
+    async fn connections_in_use_stay_open_and_slow_ones_close() {
         let all = connections(2, 2, "");
         let served = open(&all, "192.0.2.1");
         let arriving = open(&all, "192.0.2.2");
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_above_its_limit_closes_its_own_connections_and_no_others() {
+    async fn client_above_its_limit_closes_only_its_own_connections() {
         let all = connections(100, 2, "10.0.0.0/8");
         let other = open(&all, "192.0.2.1");
         tokio::time::advance(Duration::from_secs(1)).await;
@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_at_the_moment_of_opening_counts_as_a_request() {
+    async fn first_request_counts_against_a_new_connection() {
         let all = connections(10, 10, "");
         let connection = open(&all, "192.0.2.1");
         assert_eq!(connection.idle(), Some((Duration::ZERO, false)));
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_leave_room_for_other_files() {
+    fn connection_limit_leaves_room_for_other_files() {
         for (files, public, admin) in [(1_024, 512, 64), (256, 42, 16), (65_536, 1_024, 128), (0, 16, 16)] {
             let (is_public, is_admin) = Limits::for_open_files(files);
             assert_eq!((is_public.total, is_admin.total), (public, admin), "{files}");

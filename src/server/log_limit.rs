@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn lines_are_limited_and_those_that_were_skipped_are_counted() {
+    async fn log_lines_are_limited_and_skipped_ones_counted() {
         let (limit, mut lines) = (LogLimit::default(), vec![]);
         for _ in 0..1_000 {
             limit.log(|skipped| lines.push(skipped.unwrap_or(0)));

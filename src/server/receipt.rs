@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn refs_that_went_the_same_way_are_listed_as_one_event_and_cut_by_count() {
+    fn receipt_lists_refs_with_the_same_routing_as_one_event() {
         let of =
             |events| serde_json::from_str::<serde_json::Value>(&of_request(&"req_1".into(), events, None)).unwrap();
         let few = of(events(3, |n| format!("v{n}")));

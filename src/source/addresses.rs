@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_answer_never_empties_a_list() {
+    fn invalid_response_keeps_the_address_list() {
         let list = Arc::new(List::new(&LIST));
         let allowed = allowed(&list);
         for bad in ["", "<html>", "192.0.2.0/24\nnonsense", "\u{0}"] {

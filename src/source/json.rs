@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_a_character_is_replaced_and_all_else_stays() {
+    fn invalid_characters_are_replaced() {
         for (body, value) in [
             (&b"\xef\xbb\xbf{\"a\": 1}"[..], json!({ "a": 1 })),
             (b"{\"a\": \"\xe9t\xe9\"}", json!({ "a": "\u{fffd}t\u{fffd}" })),
@@ -87,12 +87,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        fn any_bytes_are_parsed_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             let _ = parse(&bytes);
         }
 
         #[test]
-        fn a_broken_text_never_breaks_its_neighbours(broken in "(\\\\u[dD][89aAbBcCdDeEfF][0-9a-f]{2}|[a-z]|\\\\\\\\|\\\\\"){0,12}") {
+        fn broken_markdown_stays_in_its_slot(broken in "(\\\\u[dD][89aAbBcCdDeEfF][0-9a-f]{2}|[a-z]|\\\\\\\\|\\\\\"){0,12}") {
             let body = format!(r#"{{"before": "b", "broken": "{broken}", "after": "a"}}"#);
             let value = parse(body.as_bytes()).unwrap();
             prop_assert_eq!((&value["before"], &value["after"]), (&json!("b"), &json!("a")));

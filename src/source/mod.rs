@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_lose_their_passwords() {
+    fn urls_are_shown_without_passwords() {
         for (text, left) in [
             ("https://bob:hunter2@ci.example/log", "https://ci.example/log"),
             ("see HTTPS://bob:p%40ss@x.example, and git+ssh://a:b@h/x", "see HTTPS://x.example, and git+ssh://h/x"),
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_may_hold_what_they_like_and_values_have_an_end() {
+    fn values_end_with_control_characters_escaped() {
         let text = format!(r#"{{"text":"{}"}}"#, r#",[{\""#.repeat(32_000));
         assert!(json_object(text.as_bytes()).is_ok());
         let refused = |body: &str| json_object(body.as_bytes()).unwrap_err().to_string();

@@ -196,13 +196,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_large_push_needs_is_there() {
+    fn large_push_has_its_fields() {
         let body = "{{#each push.commits}}- {{link (truncate subject 80) url}}{{#if by}} {{by}}{{/if}}\n{{/each}}";
         assert_eq!(failures(body, &[]), Vec::<String>::new());
     }
 
     #[test]
-    fn work_without_an_end_in_sight_ends() {
+    fn endless_work_is_limited() {
         let loops = |body: &str| {
             format!("{{{{#each push.commits}}}}{{{{#each ../push.commits}}}}{body}{{{{/each}}}}{{{{/each}}}}")
         };
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn partials_that_multiply_are_refused() {
+    fn multiplying_partials_are_an_error() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("partials")).unwrap();
         for n in 0..15 {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn rendering_ends_when_nobody_waits_for_it() {
+    fn rendering_is_cancelled_when_the_client_leaves() {
         let cancelled = Arc::new(AtomicBool::new(true));
         let failures = cancelled_by(cancelled, || failures("{{key}}{{key}}", &[]));
         assert!(failures.iter().any(|failure| failure.contains("rendering was cancelled")), "{failures:?}");

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_and_trailing_commas_and_nothing_laxer() {
+    fn json_allows_comments_and_trailing_commas_only() {
         let fine = "{ // said\n \"a\": [1, -2.5e3, true, null,], /* and */ \"b\": {},\n}";
         assert_eq!(json(&Skeleton::of(fine)).unwrap(), serde_json::json!({ "a": [1, -2500.0, true, null], "b": {} }));
         for (wrong, why) in [

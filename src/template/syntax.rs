@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nests_too_deep_is_refused_before_it_is_compiled() {
+    fn deep_nesting_is_an_error_before_compiling() {
         for (open, close) in [
             ("{{#if a}}", "{{/if}}"),
             ("{{~ #each a ~}}", "{{~/each~}}"),
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_template_are_found_in_what_it_renders_to() {
+    fn line_marks_map_output_to_template_lines() {
         let marked = with_line_marks("{\n{{#if a\n}}\n\"b\": 1\n{{/if}}\n}");
         assert_eq!(marked, "{ /*@1*/\n{{#if a\n}} /*@3*/\n\"b\": 1 /*@4*/\n{{/if}} /*@5*/\n}");
         assert_eq!(marked_line(&marked, 0), 1);
@@ -274,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn very_many_expressions_are_refused() {
+    fn too_many_expressions_are_an_error() {
         assert!(compile(&"{{a}}".repeat(MAX_TAGS)).is_ok());
         let (error, _) = compile(&"{{a}}".repeat(MAX_TAGS + 1)).unwrap_err();
         assert_eq!(error, SyntaxError::TooManyTags(5_001));
     }
 
     #[test]
-    fn what_stands_side_by_side_is_not_nested() {
+    fn siblings_are_not_nested() {
         let blocks = "{{#if a}}{{b}}{{else}}{{^}}{{/if}}{{eq (len a) 1}}{{{c}}}".repeat(200);
         assert_eq!(too_deep(&blocks), None);
         assert!(compile(&nested("{{#if a}}", "{{/if}}", MAX_DEPTH)).is_ok());

@@ -33,7 +33,7 @@ fn line_of(line: &str, context: &Value) -> String {
 }
 
 #[test]
-fn every_built_in_template_compiles_and_is_there() {
+fn every_built_in_template_compiles() {
     let library = Library::built_in();
     let mut count = 0;
     for path in BuiltIn::iter() {
@@ -52,7 +52,7 @@ fn every_built_in_template_compiles_and_is_there() {
 }
 
 #[test]
-fn every_sample_has_a_message_from_its_first_template() {
+fn every_sample_renders_with_its_first_template() {
     let library = Library::built_in();
     for provider in PROVIDERS {
         for sample in provider.samples {
@@ -67,7 +67,7 @@ fn every_sample_has_a_message_from_its_first_template() {
 }
 
 #[test]
-fn an_event_of_which_nothing_is_known_has_a_message_all_the_same() {
+fn event_without_data_has_a_message() {
     let library = Library::built_in();
     for &kind in Kind::ALL {
         let rendered = library.render(&Context::of(&Event::new(kind, "some:key")), None);
@@ -80,7 +80,7 @@ fn an_event_of_which_nothing_is_known_has_a_message_all_the_same() {
 }
 
 #[test]
-fn the_most_special_name_wins_and_a_failing_one_gives_way() {
+fn most_specific_template_wins_and_falls_back() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, line: &str| {
         let text = format!("+++\nline = \"{line}\"\n+++\n");
@@ -104,7 +104,7 @@ fn the_most_special_name_wins_and_a_failing_one_gives_way() {
 
 /// Checks the documented examples and their output.
 #[test]
-fn every_helper_does_what_its_example_says() {
+fn every_helper_example_renders_as_documented() {
     for helper in HELPERS {
         assert_eq!(line_of(helper.example, &example()).trim(), helper.gives, "{}", helper.example);
         assert!(helper.example.contains(helper.name), "{}", helper.name);
@@ -112,7 +112,7 @@ fn every_helper_does_what_its_example_says() {
 }
 
 #[test]
-fn helpers_take_what_is_missing_or_odd() {
+fn helpers_accept_missing_and_unusual_values() {
     let context = json!({
         "time": "2026-11-24T13:05:09Z", "text": "  one two three four\nfive", "hash": "a1b2c3d4e5f6", "one": 1, "three": 3, "none": null, "empty": "",
         "people": [{ "name": "Bo" }, { "name": null }, { "name": "Cy" }], "words": ["x", "y"],
@@ -155,7 +155,7 @@ fn helpers_take_what_is_missing_or_odd() {
 }
 
 #[test]
-fn what_is_cut_is_cut_between_characters_as_readers_count_them() {
+fn texts_are_cut_between_graphemes() {
     let family = "👨‍👩‍👧‍👦".repeat(5);
     let context = json!({ "text": family });
     assert_eq!(line_of("{{truncate text 3}}", &context), format!("{}…", "👨‍👩‍👧‍👦".repeat(2)));
@@ -163,7 +163,7 @@ fn what_is_cut_is_cut_between_characters_as_readers_count_them() {
 }
 
 #[test]
-fn what_renders_blank_is_left_out() {
+fn blank_parts_are_left_out() {
     let (library, problems) = compile_as(
         ALERT,
         "+++\nline = 'x'\ntitle = '{{a}}'\nurl = '{{b}}'\n[[fields]]\nname = 'F'\nvalue = '{{c}} `{{d}}`'\n\
@@ -175,7 +175,7 @@ fn what_renders_blank_is_left_out() {
 }
 
 #[test]
-fn output_without_end_is_refused_and_the_next_template_used() {
+fn too_much_output_falls_back_to_the_next_template() {
     let loops = "{{#each push.commits}}{{#each @root.push.commits}}xxxxxxxxxxxxxxxxxxxxxxxxx{{/each}}{{/each}}";
     let (library, problems) = compile(&format!("+++\nline = 'x'\n+++\n{loops}"));
     assert!(problems.is_empty());
@@ -189,7 +189,7 @@ fn output_without_end_is_refused_and_the_next_template_used() {
 /// Checks one template file per error, with the expected problems in a snapshot next to it. Each file is loaded as a
 /// template for `push`, or for the kind after the dot in its name.
 #[test]
-fn mistakes_are_told_where_they_are() {
+fn errors_have_positions() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/templates");
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(&directory);
@@ -222,7 +222,7 @@ fn mistakes_are_told_where_they_are() {
 }
 
 #[test]
-fn a_partial_is_shared_and_knows_where_it_is_used() {
+fn partial_is_checked_where_it_is_included() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
     std::fs::create_dir(directory.path().join("partials")).unwrap();
@@ -282,7 +282,7 @@ fn fields_and_buttons_may_have_conditions_and_be_many() {
 }
 
 #[test]
-fn what_is_trusted_is_let_through_and_forges_nothing() {
+fn trusted_markup_passes_and_cannot_forge_values() {
     let text = "+++\nline = 'x'\n+++\n{{! trusted: our own branches }}{{{push.branch}}}\n";
     let (library, problems) = compile(text);
     assert!(problems.is_empty(), "{}", problems[0].render(false));
@@ -296,7 +296,7 @@ fn what_is_trusted_is_let_through_and_forges_nothing() {
 
 /// Checks the declared parts of each kind against the samples.
 #[test]
-fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
+fn parts_of_kinds_match_the_samples() {
     let mut met: BTreeMap<Kind, std::collections::BTreeSet<&str>> = BTreeMap::new();
     for provider in PROVIDERS {
         for sample in provider.samples {
@@ -318,7 +318,7 @@ fn every_part_of_a_kind_is_in_a_sample_and_no_sample_holds_another() {
 }
 
 #[test]
-fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
+fn mentions_ping_mapped_people_and_never_the_actor() {
     let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
     let known = [("ana:1", "U0A"), ("bo:1", "U0B"), ("cy", "U0C"), ("Di Moss", "U0D")];
     let ana = json!({ "id": "ana:1", "nickname": "ana", "name": "Ana Ruiz" });
@@ -360,7 +360,7 @@ fn mentions_ping_whom_the_config_knows_and_never_the_actor() {
 }
 
 #[test]
-fn reviewers_are_pinged_when_they_are_asked_and_not_for_a_draft() {
+fn reviewers_are_pinged_on_request_and_not_for_drafts() {
     let people = [("bo".to_owned(), Person { slack: Some("U0B".to_owned()), ..Person::default() })];
     let library = Library::built_in().with_people(Arc::new(people.into_iter().collect()));
     let bo = json!([{ "id": "b:1", "nickname": "bo", "name": "Bo Lindqvist" }]);
@@ -389,7 +389,7 @@ fn reviewers_are_pinged_when_they_are_asked_and_not_for_a_draft() {
 }
 
 #[test]
-fn files_that_no_event_and_no_route_uses_are_named() {
+fn unused_template_files_get_a_warning() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(home.path().join("slack")).unwrap();
     let text = "\u{feff}+++\nline = 'x'\n+++\n";
@@ -419,7 +419,7 @@ fn files_that_no_event_and_no_route_uses_are_named() {
 }
 
 #[test]
-fn a_mistake_in_the_json_of_a_template_is_told_with_its_line() {
+fn json_error_of_a_template_has_its_line() {
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(home.path().join("slack")).unwrap();
     let text = "{\n  {{! a comment\n  of two lines }}\n  \"text\": \"x\",\n  {{#each push.commits}}\n  \"{{short}}\": 1\n  \
@@ -434,7 +434,7 @@ fn a_mistake_in_the_json_of_a_template_is_told_with_its_line() {
 }
 
 #[test]
-fn a_branch_within_an_address_is_encoded() {
+fn branch_in_a_url_is_encoded() {
     let text = "+++\nline = '[b]({{repository.url}}/src/{{push.branch}})'\nurl = '{{repository.url}}/branch/{{push.branch}}'\n+++\n\
                 [b]({{repository.url}}/src/{{push.branch}}?at={{push.branch}})\n";
     let (library, problems) = compile(text);

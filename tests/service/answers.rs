@@ -22,7 +22,7 @@ fn said(message: &str) -> Value {
 }
 
 #[tokio::test]
-async fn each_case_is_answered_as_it_should_be() {
+async fn each_case_gets_its_expected_outcome() {
     let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"acme/*\"\nsecret = "));
     let service = home.serve();
     let client = Client::new();
@@ -81,7 +81,7 @@ async fn each_case_is_answered_as_it_should_be() {
 }
 
 #[tokio::test]
-async fn a_key_never_seen_is_acknowledged_and_told() {
+async fn unknown_event_key_is_accepted_and_posted() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let (_, body) = sample("push");
@@ -91,7 +91,7 @@ async fn a_key_never_seen_is_acknowledged_and_told() {
 }
 
 #[tokio::test]
-async fn any_of_several_secrets_will_do() {
+async fn any_configured_secret_is_accepted() {
     let home =
         Home::new(&EVERYTHING.replace("secret = ", "secret = [\"a new one\", ").replace("secret\"\n", "secret\"]\n"));
     let service = home.serve();
@@ -114,7 +114,7 @@ fn connect(service: &Service, send: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn clients_that_stall_are_dropped_while_others_are_served() {
+async fn stalled_clients_are_closed_while_others_are_served() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let post_with = |rest: &str| {
@@ -145,7 +145,7 @@ async fn clients_that_stall_are_dropped_while_others_are_served() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_answered_or_dropped() {
+async fn non_http_input_is_answered_or_closed() {
     let home = Home::new(EVERYTHING);
     let service = home.serve();
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200_000));
@@ -161,7 +161,7 @@ async fn what_is_no_http_is_answered_or_dropped() {
 }
 
 #[tokio::test]
-async fn http_2_is_served_too() {
+async fn http_2_is_served() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let client = Client::builder().http2_prior_knowledge().build().unwrap();

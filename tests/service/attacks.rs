@@ -60,7 +60,7 @@ async fn metric_at(admin: &str, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn connections_that_are_silent_slow_or_kept_alive_keep_nobody_out() {
+async fn silent_slow_and_idle_connections_block_nobody() {
     let _alone = crate::MANY_CONNECTIONS.lock().await;
     open_many_files();
     for send in [
@@ -89,7 +89,7 @@ async fn connections_that_are_silent_slow_or_kept_alive_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn bodies_that_stall_keep_nobody_out() {
+async fn stalled_bodies_block_nobody() {
     let _alone = crate::MANY_CONNECTIONS.lock().await;
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
@@ -104,7 +104,7 @@ async fn bodies_that_stall_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn what_can_be_checked_without_a_body_is_answered_without_one() {
+async fn request_is_rejected_before_its_body_is_read() {
     let home = Home::new(&EVERYTHING.replace("secret = ", "allow_from = [\"127.0.0.0/8\"]\nsecret = "));
     let service = home.serve();
     let stalled = String::from_utf8(stalled(100_000, 0)).unwrap();
@@ -125,7 +125,7 @@ async fn what_can_be_checked_without_a_body_is_answered_without_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_nobody_reads_or_that_is_closed_stops_nothing() {
+async fn blocked_or_closed_log_stops_nothing() {
     for is_closed in [true, false] {
         let slack = Fake::start(Kind::Slack).await;
         let home = Home::new(&config(&[("slack", &slack)], ""));
@@ -194,7 +194,7 @@ async fn invalid_tokens_are_logged_counted_and_slowed() {
 }
 
 #[test]
-fn a_command_whose_reader_is_gone_ends_without_a_panic() {
+fn closed_output_ends_a_command_without_a_panic() {
     let home = Home::new(EVERYTHING);
     for arguments in [&["schema", "config"][..], &["sample", "list"], &["nonsense"]] {
         let mut command = home.command(arguments);
@@ -206,7 +206,7 @@ fn a_command_whose_reader_is_gone_ends_without_a_panic() {
 
 /// What one request may take on the disk: four times its body, and what each of its events takes as a row.
 #[tokio::test]
-async fn a_push_of_very_many_refs_takes_little_room() {
+async fn push_of_many_refs_takes_little_space() {
     let home = Home::new(
         &EVERYTHING.replace("kind = \"console\"", "kind = \"slack\"\nwebhook_url = \"http://127.0.0.1:9/x\""),
     );

@@ -38,7 +38,7 @@ fn is_rejected(answer: (u16, Value), name: &str) {
 }
 
 #[tokio::test]
-async fn broken_characters_lose_no_event_and_the_raw_body_stays_as_it_came() {
+async fn invalid_characters_lose_no_event_and_the_raw_body_is_kept() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     for name in ["lone-surrogate", "escaped-byte", "bom", "in-a-field-nobody-reads"] {
@@ -75,7 +75,7 @@ async fn requests_of_other_programs_are_rejected_by_name() {
 }
 
 #[tokio::test]
-async fn an_update_that_changed_nothing_known_is_suppressed_with_a_reason() {
+async fn update_without_known_changes_is_suppressed_with_a_reason() {
     let home = Home::new(EVERYTHING);
     let service = home.serve();
     assert_eq!(send(&service, "06-only-target-moved/1-opened").await.1["events"][0]["suppressed"], Value::Null);
@@ -129,7 +129,7 @@ async fn control_characters_are_escaped_in_every_output() {
 }
 
 #[tokio::test]
-async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
+async fn wrong_paths_are_logged_and_slashes_and_case_are_ignored() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let (admin, _) = service.admin(&home);
@@ -175,7 +175,7 @@ async fn wrong_paths_leave_a_trace_and_slashes_and_case_make_no_difference() {
 
 /// A signal while the service starts is no end of it.
 #[test]
-fn a_hangup_at_any_time_is_a_reload() {
+fn sighup_at_any_time_is_a_reload() {
     let home = Home::new(EVERYTHING);
     for pause in [0, 3, 10, 30, 60] {
         let child =
@@ -248,7 +248,7 @@ async fn delivered_to(kind: &str, path: &str, name: &str) -> (Value, Value, Vec<
 const FLOW: &str = "/workflows/x/triggers/manual/paths/invoke?api-version=1&sig=y";
 
 #[tokio::test]
-async fn a_flow_that_cannot_run_closes_its_channel_with_advice_and_loses_no_message() {
+async fn broken_flow_closes_its_channel_with_help_and_loses_no_message() {
     for (name, path, advice) in [
         ("12a-teams-flow-off", FLOW, "the flow is turned off"),
         (
@@ -264,7 +264,7 @@ async fn a_flow_that_cannot_run_closes_its_channel_with_advice_and_loses_no_mess
 }
 
 #[tokio::test]
-async fn what_is_not_the_chats_answer_is_tried_again_and_named() {
+async fn response_of_a_gateway_is_retried_and_named() {
     let discord = "/api/webhooks/1/x";
     for (kind, path, name) in [
         ("discord", discord, "14a-discord-blocked-json"),
@@ -284,7 +284,7 @@ async fn what_is_not_the_chats_answer_is_tried_again_and_named() {
 }
 
 #[tokio::test]
-async fn discords_waits_are_taken_in_their_units_and_its_version_is_named() {
+async fn discord_waits_have_units_and_its_version_is_added() {
     let (channel, delivery, asked) = delivered_to("discord", "/api/webhooks/1/x", "15a-discord-milliseconds").await;
     assert_eq!((&channel["state"], &delivery["outcome"]), (&json!("open"), &json!("rate_limited")));
     let wait = channel["next_at"].as_i64().unwrap() - delivery["created_at"].as_i64().unwrap();
@@ -337,7 +337,7 @@ async fn many_tags_of_one_push_are_one_message() {
 
 /// While the rules have mistakes too.
 #[tokio::test(flavor = "multi_thread")]
-async fn many_tags_that_come_while_the_rules_are_broken_are_one_message_too() {
+async fn many_pending_tags_are_one_message() {
     let slack = Fake::start(Kind::Slack).await;
     let sound = config(&[("slack", &slack)], "");
     let home = Home::new(&sound.replace("event = \"@all\"", "event = \"@al\""));

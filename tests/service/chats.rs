@@ -45,7 +45,7 @@ async fn fakes() -> (Fake, Fake, Fake) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_chats_at_once_and_the_one_that_fails_delays_no_other() {
+async fn failing_chat_delays_no_other() {
     const COUNT: usize = 12;
     let (slack, teams, discord) = fakes().await;
     slack.fail([Fault::status(500), Fault::Says(429, vec![("retry-after", "2".to_owned())], String::new())]);
@@ -66,7 +66,7 @@ async fn three_chats_at_once_and_the_one_that_fails_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sample_is_taken_by_every_chat() {
+async fn every_chat_encodes_every_sample() {
     let (slack, teams, discord) = fakes().await;
     let home = Home::new(&config(&[("slack", &slack), ("teams", &teams), ("discord", &discord)], ""));
     let service = home.serve();
@@ -81,7 +81,7 @@ async fn every_sample_is_taken_by_every_chat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_an_answer_is_nothing_is_lost() {
+async fn no_response_loses_a_message() {
     let (slack, _, discord) = fakes().await;
     discord.fail([Fault::Stalls]);
     slack.fail([
@@ -100,7 +100,7 @@ async fn whatever_an_answer_is_nothing_is_lost() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_a_chat_will_never_take_is_buried_and_told_without_the_address() {
+async fn rejected_message_is_dead_and_reported_without_the_url() {
     let slack = Fake::start(Kind::Slack).await;
     let echo = |status| Fault::word(status, "The requested URL /services/T0/B0/s3cret is not to be had");
     slack.fail([echo(500), echo(400)]);
@@ -114,7 +114,7 @@ async fn a_message_that_a_chat_will_never_take_is_buried_and_told_without_the_ad
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_connection_is_tried_again() {
+async fn broken_connection_is_retried() {
     let fake = Fake::start(Kind::Slack).await;
     let proxy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = proxy.local_addr().unwrap();
@@ -139,7 +139,7 @@ async fn a_cut_connection_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_destination_keeps_its_messages_and_delays_no_other() {
+async fn closed_destination_keeps_its_messages_and_delays_no_other() {
     let (slack, _, discord) = fakes().await;
     slack.fail([Fault::word(410, "channel_is_archived")]);
     let home = Home::new(&config(&[("slack", &slack), ("discord", &discord)], ""));
@@ -160,7 +160,7 @@ async fn a_closed_destination_keeps_its_messages_and_delays_no_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_that_slack_refuses_go_out_as_plain_text() {
+async fn rejected_blocks_are_sent_as_plain_text() {
     let slack = Fake::start(Kind::Slack).await;
     slack.fail([Fault::word(400, "invalid_blocks")]);
     let home = Home::new(&config(&[("slack", &slack)], ""));
@@ -180,7 +180,7 @@ async fn blocks_that_slack_refuses_go_out_as_plain_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_channel_of_lines_gets_lines() {
+async fn channel_with_style_line_gets_one_line_messages() {
     let (slack, teams, discord) = fakes().await;
     let channels = [("slack", &slack), ("teams", &teams), ("discord", &discord)];
     let home = Home::new(&config(&channels, "style = \"line\""));
@@ -197,7 +197,7 @@ async fn a_channel_of_lines_gets_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_asked_for_a_review_is_pinged_in_every_chat_and_who_asks_is_not() {
+async fn requested_reviewers_are_pinged_and_the_actor_is_not() {
     let (slack, teams, discord) = fakes().await;
     let channels = [("slack", &slack), ("teams", &teams), ("discord", &discord)];
     let home = Home::new(&format!(
@@ -223,7 +223,7 @@ async fn who_is_asked_for_a_review_is_pinged_in_every_chat_and_who_asks_is_not()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_pace_of_a_channel_is_kept() {
+async fn channel_pace_is_kept() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], "").replace("1000/s", "2/s"));
     let service = home.serve();
@@ -235,7 +235,7 @@ async fn the_pace_of_a_channel_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn channels_test_says_what_the_chat_answers_and_what_to_do() {
+async fn channels_test_shows_the_response_and_help() {
     let (slack, teams, discord) = fakes().await;
     let home = Home::new(&config(&[("slack", &slack), ("teams", &teams), ("discord", &discord)], ""));
     let run = |name: &str| {

@@ -1,7 +1,7 @@
 use crate::program::{EVERYTHING, Home};
 
 #[test]
-fn the_help_reads_well() {
+fn command_help() {
     let home = Home::new("");
     let (code, help, _) = home.run(&["--help"]);
     assert_eq!(code, 0);
@@ -23,7 +23,7 @@ fn samples_are_listed_and_shown() {
 }
 
 #[test]
-fn a_sample_is_sent_with_the_configs_secret() {
+fn sample_is_signed_with_the_configured_secret() {
     let home = Home::new(
         &EVERYTHING.replace("secret = \"the tests' own secret\"", "secret = { file = \"b.secret\", generate = true }"),
     );
@@ -49,7 +49,7 @@ fn a_sample_is_sent_with_the_configs_secret() {
 }
 
 #[test]
-fn a_sample_that_a_channel_does_not_accept_is_told_so() {
+fn sample_send_shows_that_a_channel_does_not_accept_it() {
     let home = Home::new(
         "[server]\nlisten = \"127.0.0.1:0\"\n\
          [sources.bitbucket]\nkind = \"bitbucket-cloud\"\nsecret = \"s3cret\"\n[channels.screen]\nkind = \"console\"\n\
@@ -65,7 +65,7 @@ fn a_sample_that_a_channel_does_not_accept_is_told_so() {
 }
 
 #[test]
-fn samples_that_are_named_by_what_came_before_bring_it_along_whatever_was_sent_already() {
+fn samples_send_the_samples_that_they_require() {
     let home = Home::new(EVERYTHING);
     let service = home.serve();
     let url = service.url("/hooks/bitbucket");
@@ -123,7 +123,7 @@ fn render_and_check_use_the_configs_templates() {
 }
 
 #[test]
-fn a_wrong_config_stops_the_service_with_every_problem() {
+fn invalid_configuration_stops_the_service_with_all_problems() {
     let home = Home::new(&EVERYTHING.replace("@all", "@al").replace("[server]", "[server]\nlisen = 3"));
     let (code, _, error) = home.run(&[]);
     assert_eq!(code, 2);
@@ -135,7 +135,7 @@ fn a_wrong_config_stops_the_service_with_every_problem() {
 }
 
 #[test]
-fn digits_in_the_environment_are_text() {
+fn digits_in_environment_variables_stay_text() {
     let home = Home::new(EVERYTHING);
     let check = |name: &str, value: &str| {
         let output = home.command(&["check"]).env(name, value).output().unwrap();
@@ -149,7 +149,7 @@ fn digits_in_the_environment_are_text() {
 }
 
 #[test]
-fn an_address_in_use_is_told_with_the_way_out() {
+fn address_in_use_is_an_error_with_help() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let home = Home::new(&EVERYTHING.replace("127.0.0.1:0", &address));
@@ -160,7 +160,7 @@ fn an_address_in_use_is_told_with_the_way_out() {
 }
 
 #[test]
-fn what_a_new_user_asks_next_is_said() {
+fn first_start_prints_the_next_steps() {
     let home = Home::new(
         &EVERYTHING
             .replace(r#"secret = "the tests' own secret""#, r#"secret = { file = "bb.secret", generate = true }"#),

@@ -28,7 +28,7 @@ fn numbers(fake: &Fake) -> Vec<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_acknowledged_is_lost_and_repeats_are_marked_whenever_it_is_killed() {
+async fn kills_lose_no_acknowledged_request_and_mark_repeats() {
     let rounds = rounds();
     let fakes = [
         ("slack", Fake::start(Kind::Slack).await),

@@ -104,7 +104,7 @@ fn hash(short: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_working_day_is_told_as_a_calm_colleague_would() {
+async fn working_day_with_calm_defaults() {
     let config = SHIPPED
         .replace("127.0.0.1:8080", "127.0.0.1:0")
         .replace("templates = \"templates\"", "")

@@ -15,7 +15,7 @@ fn numbers(messages: &[String]) -> Vec<usize> {
 }
 
 #[tokio::test]
-async fn every_sample_becomes_its_messages_in_order() {
+async fn every_sample_is_delivered_in_order() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let mut expected = vec![];
@@ -57,7 +57,7 @@ async fn one_request_sent_twice_at_once_is_one_event_with_the_same_answer() {
 }
 
 #[tokio::test]
-async fn what_is_stored_is_told_even_if_whoever_sent_it_hung_up() {
+async fn stored_request_is_posted_if_the_client_hung_up() {
     use std::io::Write;
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
@@ -95,7 +95,7 @@ async fn flood(service: &Service, count: usize) {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_arrives_after_a_kill() {
+async fn acknowledged_request_is_delivered_after_a_kill() {
     const COUNT: usize = 250;
     let home = Home::new(EVERYTHING);
     let service = home.serve();
@@ -118,7 +118,7 @@ async fn what_was_acknowledged_arrives_after_a_kill() {
 }
 
 #[tokio::test]
-async fn a_channel_that_leaves_the_config_keeps_what_waits_until_it_is_back() {
+async fn removed_channel_keeps_its_queue_until_it_is_back() {
     const COUNT: usize = 250;
     let home = Home::new(EVERYTHING);
     let service = home.serve();
@@ -140,7 +140,7 @@ async fn a_channel_that_leaves_the_config_keeps_what_waits_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn routes_decide_and_the_answer_says_why() {
+async fn receipt_shows_routes_and_reasons() {
     let config = format!("{EVERYTHING}\n[[mutes]]\nname = \"drafts\"\ndraft = \"true\"\n",)
         .replace("event = \"@all\"", "event = \"pull_request.*\"\ntarget_branch = \"release/**\"");
     let home = Home::new(&config);

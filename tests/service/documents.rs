@@ -220,7 +220,7 @@ fn helpers() -> String {
 }
 
 #[test]
-fn the_page_of_helpers_is_what_the_program_knows() {
+fn helpers_page_matches_the_program() {
     assert_current("helpers.md", &helpers());
 }
 
@@ -237,12 +237,12 @@ fn assert_current(name: &str, now: &str) {
 }
 
 #[test]
-fn the_page_of_events_is_what_the_program_knows() {
+fn events_page_matches_the_program() {
     assert_current("events.md", &written());
 }
 
 #[test]
-fn the_page_of_the_config_is_what_the_program_knows() {
+fn configuration_page_matches_the_program() {
     assert_current("config.md", &config());
     let (code, printed, _) = Home::new("").run(&["schema", "config"]);
     let schema: Value = serde_json::from_str(&printed).unwrap();
@@ -253,7 +253,7 @@ fn the_page_of_the_config_is_what_the_program_knows() {
 }
 
 #[test]
-fn the_schema_is_printed_and_every_event_is_of_it() {
+fn every_event_matches_the_printed_schema() {
     let (code, printed, _) = Home::new("").run(&["schema", "event"]);
     let schema: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!((code, schema["title"].as_str()), (0, Some("Event")));

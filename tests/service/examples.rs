@@ -127,7 +127,7 @@ fn assert_fine(config: &str, of: &str) -> Home {
 }
 
 #[test]
-fn every_config_that_is_shown_is_fine() {
+fn every_documented_configuration_is_valid() {
     let shown: Vec<_> = blocks().into_iter().filter(|block| !block.text.contains("[[tests]]")).collect();
     assert!(shown.len() > 15, "{}", shown.len());
     for block in shown {
@@ -136,7 +136,7 @@ fn every_config_that_is_shown_is_fine() {
 }
 
 #[test]
-fn every_recipe_does_what_its_tests_say() {
+fn every_recipe_passes_its_tests() {
     let blocks = blocks();
     let mut recipes = 0;
     for pair in blocks.windows(2).filter(|pair| pair[0].file == "docs/routing.md") {
@@ -159,7 +159,7 @@ fn every_recipe_does_what_its_tests_say() {
 
 /// Each line of the shipped config that is commented out may be used as it stands.
 #[test]
-fn what_the_shipped_config_leaves_out_is_fine_too() {
+fn commented_examples_of_the_shipped_configuration_are_valid() {
     let shipped = std::fs::read_to_string(root().join("config.toml")).unwrap();
     let lines: Vec<&str> = shipped.lines().collect();
     let code = regex::Regex::new(r"^# ?(\[\[?[a-z]|[a-z_]+ = )").unwrap();
@@ -208,7 +208,7 @@ fn what_the_shipped_config_leaves_out_is_fine_too() {
 
 /// A template's block says which file it is; the text after it, what the terminal shows of the sample that it names.
 #[test]
-fn every_template_that_is_shown_is_fine_and_says_what_is_shown() {
+fn every_documented_template_renders_as_shown() {
     let (mut templates, mut texts) = (0, 0);
     let config = format!("templates = \"mine\"\n{}", crate::program::EVERYTHING);
     let mut home = Home::new(&config);

@@ -3,7 +3,7 @@
 use crate::program::{EVERYTHING, Home};
 
 #[test]
-fn a_test_that_makes_no_sense_fails_and_the_others_are_run() {
+fn invalid_test_fails_and_the_others_run() {
     let home =
         Home::new(&EVERYTHING.replace("kind = \"bitbucket-cloud\"", "kind = \"bitbucket-cloud\"\nrepo = \"acme/*\""));
     let tests = r#"
@@ -41,7 +41,7 @@ channels = ["screen"]
 }
 
 #[test]
-fn messages_are_written_down_wherever_tests_stand_and_however_many_there_are() {
+fn update_option_writes_expected_messages() {
     let home = Home::new(EVERYTHING);
     let path = home.path().join("mine.test.toml");
     // A push of two branches is two messages.

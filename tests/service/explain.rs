@@ -94,7 +94,7 @@ fn rules(slack: &Fake) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stored_event_is_explained_with_all_that_became_of_it() {
+async fn stored_event_is_explained_with_its_deliveries() {
     let slack = Fake::start(Kind::Slack).await;
     slack.fail([Fault::word(400, "too_many_attachments")]);
     let home = Home::new(&rules(&slack));
@@ -132,7 +132,7 @@ async fn a_stored_event_is_explained_with_all_that_became_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_rules_of_then_explain_what_came_then() {
+async fn stored_rules_explain_old_events() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&rules(&slack));
     let mut service = home.serve();
@@ -153,7 +153,7 @@ async fn the_rules_of_then_explain_what_came_then() {
 
 /// For every event that came in, each rule says why it did not match, or what it did.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_rule_has_a_word_on_every_event() {
+async fn every_rule_explains_every_event() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&rules(&slack));
     let mut service = home.serve();
@@ -205,7 +205,7 @@ async fn every_rule_has_a_word_on_every_event() {
 }
 
 #[test]
-fn what_might_come_is_explained_without_a_store() {
+fn samples_are_explained_without_a_store() {
     let home = Home::new(&RULES.replace("kind = \"program-less\"", "kind = \"console\""));
     for sample in ["pull_request.declined", "tag.created", "build.failed", "push"] {
         let (code, out, err) = home.run(&["explain", sample]);

@@ -26,7 +26,7 @@ fn block(home: &Home) -> Connection {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_away_for_a_moment_holds_requests_and_refuses_none() {
+async fn short_store_outage_delays_requests_and_rejects_none() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();
@@ -47,7 +47,7 @@ async fn a_store_that_is_away_for_a_moment_holds_requests_and_refuses_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_stays_away_is_told_in_time_and_goes_on_by_itself() {
+async fn long_store_outage_is_answered_in_time_and_recovers() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();
@@ -78,7 +78,7 @@ async fn a_store_that_stays_away_is_told_in_time_and_goes_on_by_itself() {
 
 /// A file may not grow: as on a full disk, every write that needs room fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_loses_nothing_that_was_acknowledged_and_goes_on_by_itself() {
+async fn full_disk_loses_no_acknowledged_request_and_recovers() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let program = home.command(&[]);
@@ -161,7 +161,7 @@ async fn futures(client: &Client, service: &Service, numbers: std::ops::Range<us
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_more_requests_wait_for_the_store_than_there_is_room_for() {
+async fn requests_waiting_for_the_store_are_limited() {
     const PLACES: usize = 1_024;
     let _alone = crate::MANY_CONNECTIONS.lock().await;
     let home = Home::new(EVERYTHING);

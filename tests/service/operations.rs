@@ -23,7 +23,7 @@ fn first(home: &Home, filter: &[&str]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
+async fn missing_message_is_diagnosed_and_replayed() {
     let slack = Fake::start(Kind::Slack).await;
     let refused = || Fault::word(400, "too_many_attachments");
     slack.fail([refused(), refused()]);
@@ -62,7 +62,7 @@ async fn why_a_message_did_not_come_is_found_and_it_is_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_channel_waits_and_what_is_dropped_is_not_sent() {
+async fn paused_channel_waits_and_dropped_messages_are_not_sent() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let home = Home::new(&config(&[("slack", &slack), ("discord", &discord)], ""));
     let service = home.serve();
@@ -86,7 +86,7 @@ async fn a_paused_channel_waits_and_what_is_dropped_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_went_to_the_wrong_place_is_routed_anew() {
+async fn wrongly_routed_message_is_rerouted() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let both = config(&[("slack", &slack), ("discord", &discord)], "");
     let home = Home::new(&both.replace(r#"to = ["slack", "discord"]"#, r#"to = "slack""#));
@@ -110,7 +110,7 @@ async fn what_went_to_the_wrong_place_is_routed_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_made_while_running_is_a_store_to_go_on_with() {
+async fn backup_of_a_running_service_can_be_restored() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();
@@ -131,7 +131,7 @@ async fn a_backup_made_while_running_is_a_store_to_go_on_with() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_says_what_is_wrong() {
+async fn doctor_reports_problems() {
     let slack = Fake::start(Kind::Slack).await;
     slack.fail([Fault::word(404, "no_service")]);
     let home = Home::new(&config(&[("slack", &slack)], ""));
@@ -157,7 +157,7 @@ async fn the_doctor_says_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_go_through_other_channels_than_the_failing_one() {
+async fn alerts_avoid_the_failing_channel() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     slack.fail([Fault::word(410, "channel_is_archived")]);
     let text = config(&[("slack", &slack), ("discord", &discord)], "")
@@ -172,7 +172,7 @@ async fn alerts_go_through_other_channels_than_the_failing_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_alert_names_the_message_and_links_it_and_the_recovery_follows() {
+async fn alert_names_and_links_the_message_and_recovery_follows() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     slack.fail([Fault::word(410, "channel_is_archived")]);
     let text = config(&[("slack", &slack), ("discord", &discord)], "")
@@ -199,7 +199,7 @@ async fn an_alert_names_the_message_and_links_it_and_the_recovery_follows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_a_chat_refuses_whatever_its_form_is_made_by_the_built_in_template() {
+async fn rejected_message_falls_back_to_the_built_in_template() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
     std::fs::create_dir_all(home.path().join("mine/slack")).unwrap();
@@ -232,7 +232,7 @@ async fn doctor_says_when_each_secret_last_verified_a_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_template_that_skips_and_one_that_fails_are_told() {
+async fn skipping_and_failing_templates_are_reported() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack)], "")));
     std::fs::create_dir(home.path().join("mine")).unwrap();
@@ -257,7 +257,7 @@ line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_admin_listener_lets_nobody_in_without_a_token() {
+async fn admin_listener_requires_a_token() {
     let home = Home::new(&format!(
         "{EVERYTHING}\n[[admin.tokens]]\nname = \"lead\"\ntoken = \"only for looking\"\nrole = \"read\"\n"
     ));
@@ -301,7 +301,7 @@ async fn the_admin_listener_lets_nobody_in_without_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happens_is_measured() {
+async fn metrics_count_requests_and_deliveries() {
     let slack = Fake::start(Kind::Slack).await;
     slack.fail([Fault::word(400, "no_text"), Fault::word(400, "no_text")]);
     let home = Home::new(&config(&[("slack", &slack)], ""));
@@ -336,7 +336,7 @@ async fn what_happens_is_measured() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_says_what_there_is_and_what_is_wrong_with_a_question() {
+async fn api_answers_queries_and_explains_errors() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let (admin, token) = service.admin(&home);
@@ -371,7 +371,7 @@ async fn the_api_says_what_there_is_and_what_is_wrong_with_a_question() {
 
 /// With the page or, where it was not built, a word about that; and never anything of it on the public listener.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_preview_page_is_served_or_says_how_to_build_it() {
+async fn preview_page_is_served_or_explains_how_to_build_it() {
     let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let mut service = home.serve();
@@ -410,7 +410,7 @@ async fn the_preview_page_is_served_or_says_how_to_build_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn messages_are_sent_again_by_event_by_pull_request_and_the_last_ones() {
+async fn replay_selects_by_event_pull_request_and_last() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();

@@ -26,7 +26,7 @@ to = "build"
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_gets_the_event_signed_and_by_one_id_however_often_it_is_tried() {
+async fn program_gets_a_signed_event_with_one_id_for_all_attempts() {
     let program = Fake::start(Kind::Program).await;
     program.fail([Fault::status(503), Fault::status(500)]);
     let home = Home::new(&config(&program));
@@ -45,7 +45,7 @@ async fn a_program_gets_the_event_signed_and_by_one_id_however_often_it_is_tried
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_that_is_gone_closes_its_channel() {
+async fn response_gone_closes_the_channel_of_a_program() {
     let program = Fake::start(Kind::Program).await;
     program.fail([Fault::status(410)]);
     let home = Home::new(&config(&program));
@@ -60,7 +60,7 @@ async fn a_program_that_is_gone_closes_its_channel() {
 }
 
 #[test]
-fn a_program_needs_a_secret() {
+fn program_requires_a_secret() {
     let home = Home::new("[channels.build]\nkind = \"webhook\"\nwebhook_url = \"https://ci.example/hook\"\n");
     let (code, _, told) = home.run(&["check"]);
     assert_eq!(code, 1);

@@ -23,7 +23,7 @@ fn replace(path: &Path, text: &str) {
 const WENT_OVER: &str = "configuration reloaded";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_they_are_mended() {
+async fn pending_events_are_routed_in_order_once_the_rules_are_fixed() {
     let (slack, teams) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Teams).await);
     let sound = config(&[("slack", &slack), ("teams", &teams)], "");
     // What waited from before goes out meanwhile.
@@ -73,7 +73,7 @@ async fn events_that_come_while_the_rules_are_broken_are_routed_in_order_when_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_undecided_is_left_alone_by_replay_and_may_be_dropped() {
+async fn pending_deliveries_are_not_replayed_and_can_be_dropped() {
     let slack = Fake::start(Kind::Slack).await;
     let sound = config(&[("slack", &slack)], "");
     let home = Home::new(&sound.replace("event = \"@all\"", "event = \"@al\""));
@@ -105,7 +105,7 @@ async fn what_is_undecided_is_left_alone_by_replay_and_may_be_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused() {
+async fn reload_that_removes_all_sources_or_a_secret_is_rejected() {
     let sound =
         EVERYTHING.replace("secret = \"the tests' own secret\"", "secret = { file = \"b.secret\", generate = true }");
     assert_ne!(sound, EVERYTHING);
@@ -129,7 +129,7 @@ async fn what_would_leave_the_webhooks_without_their_source_or_secret_is_refused
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
+async fn pending_events_are_routed_at_start() {
     let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@al\""));
     let mut service = home.serve();
     assert!(
@@ -144,7 +144,7 @@ async fn what_was_undecided_is_routed_at_a_start_with_sound_rules_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_changes_nothing_and_is_told_to_whoever_asks() {
+async fn invalid_configuration_changes_nothing_and_is_reported() {
     let slack = Fake::start(Kind::Slack).await;
     let sound = config(&[("slack", &slack)], "");
     let home = Home::new(&sound);
@@ -184,7 +184,7 @@ async fn a_mistake_changes_nothing_and_is_told_to_whoever_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn secrets_are_read_again_and_channels_come_go_and_move() {
+async fn reload_changes_secrets_and_channels() {
     let (one, other) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Slack).await);
     let sound = config(&[("slack", &one)], "").replace(&format!("\"{}\"", one.url), "{ file = \"slack.url\" }");
     let secret = "secret = \"the tests' own secret\"";
@@ -228,7 +228,7 @@ async fn secrets_are_read_again_and_channels_come_go_and_move() {
 }
 
 #[test]
-fn what_links_lead_to_and_directories_on_the_way_are_watched() {
+fn link_targets_and_parent_directories_are_watched() {
     use std::os::unix::fs::symlink;
     let home = Home::new("");
     let at = |path: &str| home.path().join(path);
@@ -264,7 +264,7 @@ fn what_links_lead_to_and_directories_on_the_way_are_watched() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn included_files_are_watched_and_each_team_has_its_own() {
+async fn included_files_are_watched() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let home = Home::new(&format!("include = [\"routes.d/*.toml\"]\n{}", config(&[("slack", &slack)], "")));
     std::fs::create_dir(home.path().join("routes.d")).unwrap();
@@ -288,7 +288,7 @@ async fn included_files_are_watched_and_each_team_has_its_own() {
 /// Edits of config and templates under load, half of them broken: every event arrives once, at the channel that some sound
 /// config named, as some sound template says it. HOOKBELL_EDITS asks for more of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_under_load_lose_nothing_and_double_nothing() {
+async fn edits_under_load_lose_and_repeat_nothing() {
     let edits = std::env::var("HOOKBELL_EDITS").map_or(160, |edits| edits.parse().unwrap());
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let both = format!("templates = \"mine\"\n{}", config(&[("slack", &slack), ("discord", &discord)], ""));
@@ -351,7 +351,7 @@ async fn edits_under_load_lose_nothing_and_double_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_config_reaches_the_alerts_readiness_metrics_and_doctor() {
+async fn rejected_configuration_is_shown_by_alerts_readyz_metrics_and_doctor() {
     let slack = Fake::start(Kind::Slack).await;
     let sound = format!("{}\n[delivery]\nalerts = \"slack\"\n", config(&[("slack", &slack)], ""));
     let home = Home::new(&sound);
@@ -378,7 +378,7 @@ async fn a_rejected_config_reaches_the_alerts_readiness_metrics_and_doctor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_sent_again_after_a_route_was_fixed_says_where_its_event_went_and_how_to_route_it_again() {
+async fn resent_request_says_where_its_event_went_and_how_to_reroute_it() {
     let slack = Fake::start(Kind::Slack).await;
     let fixed = config(&[("slack", &slack)], "");
     let home = Home::new(&fixed.replace("event = \"@all\"", "event = \"issue.*\""));

@@ -69,7 +69,7 @@ async fn restarts_under_load_behind_a_passed_in_socket_lose_no_request() {
 }
 
 #[test]
-fn without_a_socket_the_way_out_is_told() {
+fn missing_systemd_socket_is_an_error_with_help() {
     let home = Home::new(&EVERYTHING.replace("listen = \"127.0.0.1:0\"", "listen = \"systemd\""));
     let (code, _, told) = home.run(&[]);
     assert_eq!(code, 1);
@@ -77,7 +77,7 @@ fn without_a_socket_the_way_out_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_on_one_store_waits_visibly_and_listens_when_it_can_serve() {
+async fn second_process_waits_visibly_and_listens_once_it_can_serve() {
     let home = Home::new(EVERYTHING);
     let first = home.serve();
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

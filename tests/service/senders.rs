@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::program::{EVERYTHING, Home, SECRET, post, request, sample};
 
 #[tokio::test]
-async fn while_secrets_rotate_the_log_says_which_one_is_still_in_use() {
+async fn log_shows_the_secret_in_use_during_rotation() {
     let home = Home::new(&EVERYTHING.replace(&format!("{SECRET:?}"), &format!(r#"["the new one", {SECRET:?}]"#)));
     let mut service = home.serve();
     let (key, body) = sample("push");
@@ -16,7 +16,7 @@ async fn while_secrets_rotate_the_log_says_which_one_is_still_in_use() {
 }
 
 #[tokio::test]
-async fn a_source_may_take_unsigned_requests_if_it_says_so() {
+async fn unsigned_source_accepts_unsigned_requests() {
     let home = Home::new(&EVERYTHING.replace(&format!("secret = {SECRET:?}"), "unsigned = true"));
     let (code, _, warned) = home.run(&["check"]);
     assert_eq!(code, 0);
@@ -28,7 +28,7 @@ async fn a_source_may_take_unsigned_requests_if_it_says_so() {
 }
 
 #[tokio::test]
-async fn requests_from_elsewhere_are_refused_also_behind_a_proxy() {
+async fn requests_from_other_addresses_are_rejected() {
     let behind_proxy = EVERYTHING
         .replace("[sources.bitbucket]", "trusted_proxies = [\"127.0.0.0/8\"]\n\n[sources.bitbucket]")
         .replace("secret = ", "allow_from = [\"atlassian\", \"::ffff:198.51.100.0/120\"]\nsecret = ");
@@ -55,7 +55,7 @@ async fn requests_from_elsewhere_are_refused_also_behind_a_proxy() {
 }
 
 #[tokio::test]
-async fn the_last_refusals_are_kept_with_their_reasons_and_no_more() {
+async fn last_rejected_requests_are_kept_with_reasons() {
     let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"other/*\"\nsecret = "));
     let service = home.serve();
     let (client, url, (key, body)) = (Client::new(), service.url("/hooks/bitbucket"), sample("push"));
@@ -85,7 +85,7 @@ async fn the_last_refusals_are_kept_with_their_reasons_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_a_source_may_not_speak_of_it_cannot_make_remembered_either() {
+async fn rejected_repositories_change_no_memory() {
     let bound = |name: &str, repo: &str| {
         format!("[sources.{name}]\nkind = \"bitbucket-cloud\"\nsecret = {SECRET:?}\nrepo = {repo:?}\n")
     };
@@ -112,7 +112,7 @@ async fn what_a_source_may_not_speak_of_it_cannot_make_remembered_either() {
 }
 
 #[tokio::test]
-async fn what_strangers_write_is_told_in_one_short_line() {
+async fn untrusted_values_are_shown_in_one_short_line() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let (client, url) = (Client::new(), service.url("/hooks/bitbucket"));
@@ -132,7 +132,7 @@ async fn what_strangers_write_is_told_in_one_short_line() {
 }
 
 #[tokio::test]
-async fn what_came_in_is_listed_with_where_it_went() {
+async fn events_are_listed_with_their_routing() {
     let home = Home::new(&EVERYTHING.replace("event = \"@all\"", "event = \"push\""));
     let (code, _, none) = home.run(&["events"]);
     assert_eq!(code, 1);
@@ -168,7 +168,7 @@ async fn what_came_in_is_listed_with_where_it_went() {
 }
 
 #[tokio::test]
-async fn the_same_by_a_second_webhook_is_stored_and_told_once() {
+async fn cross_webhook_duplicate_is_posted_once() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     let (client, url, (key, body)) = (Client::new(), service.url("/hooks/bitbucket"), sample("push"));
@@ -190,7 +190,7 @@ async fn the_same_by_a_second_webhook_is_stored_and_told_once() {
 }
 
 #[tokio::test]
-async fn a_source_speaks_for_its_repositories_also_where_they_are_named_by_id_alone() {
+async fn source_is_limited_to_its_repositories_also_by_id() {
     let home = Home::new(&EVERYTHING.replace("secret = ", "repo = \"acme/*\"\nsecret = "));
     let service = home.serve();
     let send = |name: &'static str, id: &'static str, from: &'static str, to: &'static str| {
@@ -218,7 +218,7 @@ async fn a_source_speaks_for_its_repositories_also_where_they_are_named_by_id_al
 
 /// Only the body is signed: neither its key nor the host's name for a request.
 #[tokio::test]
-async fn a_recorded_delivery_that_is_sent_again_posts_nothing() {
+async fn resent_recorded_delivery_posts_nothing() {
     let home = Home::new(EVERYTHING);
     let mut service = home.serve();
     for name in ["pull_request.opened", "pull_request.comment_added", "build.failed", "issue.opened", "tag.created"] {

@@ -24,7 +24,7 @@ const NATIVE: &str = r#"{
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_s_own_template_is_used_there_and_gives_way_when_it_fails() {
+async fn native_template_is_used_and_falls_back_when_it_fails() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack), ("discord", &discord)], "")));
     let own = home.path().join("mine/slack");
@@ -61,7 +61,7 @@ async fn a_chat_s_own_template_is_used_there_and_gives_way_when_it_fails() {
 }
 
 #[test]
-fn a_built_in_template_is_taken_over_changed_and_compared() {
+fn built_in_template_is_ejected_edited_and_compared() {
     let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let (code, out, err) = home.run(&["templates", "eject", "tag.created"]);
@@ -87,7 +87,7 @@ fn a_built_in_template_is_taken_over_changed_and_compared() {
 }
 
 #[test]
-fn a_message_is_drawn_again_when_its_template_is_saved() {
+fn render_watch_redraws_when_a_template_is_saved() {
     let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
     std::fs::create_dir(home.path().join("mine")).unwrap();
     let write = |line: &str| {
@@ -110,7 +110,7 @@ fn a_message_is_drawn_again_when_its_template_is_saved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_chat_would_cut_is_told_before_it_does() {
+async fn check_warns_about_messages_that_a_chat_cuts() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let home = Home::new(&format!("templates = \"mine\"\n{}", config(&[("slack", &slack), ("discord", &discord)], "")));
     std::fs::create_dir(home.path().join("mine")).unwrap();

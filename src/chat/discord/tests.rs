@@ -50,7 +50,7 @@ static MENTION: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|[^\\(])<(?:
 static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]+`").unwrap());
 
 #[test]
-fn what_strangers_write_is_text() {
+fn untrusted_text_is_text() {
     hold_against_strangers(encode, |body, what| {
         check(body, what);
         for text in texts(body) {
@@ -67,7 +67,7 @@ fn what_strangers_write_is_text() {
 }
 
 #[test]
-fn whatever_comes_fits() {
+fn any_message_fits_the_limits() {
     hold_against_sizes(encode, check);
 }
 
@@ -82,7 +82,7 @@ fn drawn_samples() {
 }
 
 #[test]
-fn what_the_escapes_cannot_reach_looks_alike() {
+fn unescapable_characters_are_replaced_by_lookalikes() {
     use crate::message::{Inline, WebUrl};
     let url = WebUrl::parse("https://x.example/a_(b)").unwrap();
     let text = vec![Inline::Text("fix(api): [1] a_b".into()), Inline::Code("c`d".into())];
@@ -98,7 +98,7 @@ fn what_the_escapes_cannot_reach_looks_alike() {
 }
 
 #[test]
-fn every_answer_leads_where_it_should() {
+fn every_response_has_its_outcome() {
     let code = |code: u64| format!(r#"{{"code": {code}, "message": "Said so"}}"#);
     let cases = [
         (200, r#"{"id": "123"}"#.to_owned(), r#"delivered Some("123") None"#),
@@ -149,14 +149,14 @@ fn every_answer_leads_where_it_should() {
 }
 
 #[test]
-fn what_discord_said_names_the_fault() {
+fn discord_errors_name_the_field() {
     let text = r#"{"code":50035,"message":"Invalid Form Body","errors":{"embeds":{"0":{"title":{"_errors":[{"code":"BASE_TYPE_MAX_LENGTH"}]}}}}}"#;
     let Outcome::Rejected(failure) = answer::outcome(&answer(400, &[], text)) else { panic!("not rejected") };
     assert!(failure.response.starts_with("status 400: Invalid Form Body (50035) {\"embeds\""), "{}", failure.response);
 }
 
 #[test]
-fn the_address_asks_for_an_answer_once() {
+fn wait_parameter_is_added_once() {
     let made = |url: &str| {
         let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
         Discord::new(Address { url: url.to_owned().into(), http, pace: None, secret: None })
@@ -168,7 +168,7 @@ fn the_address_asks_for_an_answer_once() {
 }
 
 #[test]
-fn who_is_pinged_stands_above_the_embed_and_nobody_else_is() {
+fn pings_are_above_the_embed() {
     let allowed = serde_json::json!({ "parse": [], "users": ["80351110224678912"], "roles": ["165511591545143296"] });
     let body: Value = serde_json::from_str(&encode(&pinging())).unwrap();
     assert_eq!(

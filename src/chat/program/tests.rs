@@ -13,7 +13,7 @@ fn program(secret: &str) -> Result<Program, AddressError> {
 /// Example of the specification
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 #[test]
-fn the_specifications_example_is_signed_as_it_says() {
+fn specification_example_has_the_documented_signature() {
     let program = program("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     let headers = program.signed("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
     assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
@@ -22,7 +22,7 @@ fn the_specifications_example_is_signed_as_it_says() {
 }
 
 #[test]
-fn a_secret_is_taken_as_it_is_or_as_the_specification_writes_it() {
+fn secret_can_be_plain_or_prefixed() {
     assert!(program("any text").is_ok());
     for wrong in ["whsec_???", "whsec_"] {
         let error = program(wrong).err().unwrap();
@@ -31,7 +31,7 @@ fn a_secret_is_taken_as_it_is_or_as_the_specification_writes_it() {
 }
 
 #[test]
-fn an_answer_means_what_its_status_says() {
+fn response_status_decides_the_outcome() {
     let outcome = |status| {
         let answer = Answer {
             status,

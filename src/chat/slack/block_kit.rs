@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_slack_takes_passes() {
+    fn valid_block_kit_passes() {
         let body = json!({ "text": "t", "blocks": [
             { "type": "header", "text": { "type": "plain_text", "text": "T", "emoji": true } },
             { "type": "section", "block_id": "b", "text": { "type": "mrkdwn", "text": "*t*" },
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn what_slack_refuses_is_named_with_its_place() {
+    fn block_kit_errors_have_their_path() {
         let text = json!({ "type": "mrkdwn", "text": "t" });
         let plain = json!({ "type": "plain_text", "text": "t" });
         for (block, expected) in [

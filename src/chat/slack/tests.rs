@@ -36,7 +36,7 @@ fn check(body: &Value, what: &str) {
 }
 
 #[test]
-fn what_strangers_write_is_text() {
+fn untrusted_text_is_text() {
     hold_against_strangers(encode, |body, what| {
         check(body, what);
         let notification = body["text"].as_str().unwrap();
@@ -49,7 +49,7 @@ fn what_strangers_write_is_text() {
 }
 
 #[test]
-fn whatever_comes_fits() {
+fn any_message_fits_the_limits() {
     hold_against_sizes(encode, check);
 }
 
@@ -64,13 +64,13 @@ fn drawn_samples() {
 }
 
 #[test]
-fn what_slack_refuses_goes_out_as_plain_text() {
+fn rejected_slack_message_is_sent_as_plain_text() {
     let plain: Value = serde_json::from_str(&fallback::plain(&encode(&sample("push"))).unwrap()).unwrap();
     insta::assert_json_snapshot!("slack_plain", plain);
 }
 
 #[test]
-fn every_word_leads_where_it_should() {
+fn every_error_word_has_its_outcome() {
     let cases = [
         (200, "ok", "delivered None None"),
         (200, "ok\n", "delivered None None"),
@@ -118,7 +118,7 @@ fn every_word_leads_where_it_should() {
 }
 
 #[test]
-fn who_is_pinged_stands_below_the_headline() {
+fn pings_are_below_the_headline() {
     let elements = serde_json::json!([
         { "type": "user", "user_id": "U0B" },
         { "type": "text", "text": " " },
@@ -134,7 +134,7 @@ fn who_is_pinged_stands_below_the_headline() {
 }
 
 #[test]
-fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
+fn fallbacks_keep_links_and_can_drop_pictures() {
     let drawn = encode(&sample("pull_request.opened"));
     let plain: Value = serde_json::from_str(&fallback::plain(&drawn).unwrap()).unwrap();
     let texts: Vec<_> = plain["blocks"].as_array().unwrap().iter().filter_map(|b| b["text"]["text"].as_str()).collect();
@@ -160,7 +160,7 @@ fn plain_text_keeps_the_links_and_pictures_can_be_left_out() {
 }
 
 #[test]
-fn plain_text_pings_whom_the_blocks_would_have() {
+fn fallback_text_pings_the_same_people() {
     let plain: Value = serde_json::from_str(&fallback::plain(&encode(&pinging())).unwrap()).unwrap();
     assert_eq!(plain["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 Add rate limits in acme/api");
     assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R> <@U0H>");

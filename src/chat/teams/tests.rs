@@ -26,7 +26,7 @@ fn check(body: &Value, what: &str) {
 }
 
 #[test]
-fn what_strangers_write_is_text() {
+fn untrusted_text_is_text() {
     hold_against_strangers(encode, |body, what| {
         check(body, what);
         let whole = body.to_string();
@@ -42,7 +42,7 @@ fn what_strangers_write_is_text() {
 }
 
 #[test]
-fn whatever_comes_fits() {
+fn any_message_fits_the_limits() {
     hold_against_sizes(encode, check);
 }
 
@@ -57,7 +57,7 @@ fn drawn_samples() {
 }
 
 #[test]
-fn every_answer_leads_where_it_should() {
+fn every_response_has_its_outcome() {
     let sign_in =
         r#"{"error":{"code":"DirectApiAuthorizationRequired","message":"The OAuth authorization scheme is required"}}"#;
     let cases = [
@@ -99,7 +99,7 @@ fn every_answer_leads_where_it_should() {
 }
 
 #[test]
-fn a_retired_connector_is_refused_with_the_way_out() {
+fn retired_connector_url_is_rejected_with_help() {
     let made = |url: &str| {
         let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
         Teams::new(Address { url: url.to_owned().into(), http, pace: None, secret: None })
@@ -117,7 +117,7 @@ fn a_retired_connector_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn who_is_pinged_stands_below_the_headline_by_a_name_that_is_no_markup() {
+fn pings_are_below_the_headline_with_escaped_names() {
     for message in [pinging(), pinging().into_line()] {
         let body: Value = serde_json::from_str(&encode(&message)).unwrap();
         check(&body, "a ping");
@@ -142,7 +142,7 @@ fn who_is_pinged_stands_below_the_headline_by_a_name_that_is_no_markup() {
 }
 
 #[test]
-fn pings_leave_room_for_what_they_are_about() {
+fn pings_leave_room_for_the_message() {
     let mut message = pinging();
     let ping = message.pings.remove(0);
     let person = |n: usize| crate::message::Person { teams: Some(format!("p{n}@acme.example")), ..ping.person.clone() };
@@ -160,7 +160,7 @@ fn pings_leave_room_for_what_they_are_about() {
 }
 
 #[test]
-fn the_fallback_text_holds_no_markup_of_others() {
+fn fallback_text_contains_no_untrusted_markup() {
     let line = vec![Inline::Text("[x](https://evil.example) **b** {{now}}".to_owned())];
     let drawn: Value = serde_json::from_str(&draw::draw(&Message { line, ..Message::default() })).unwrap();
     let fallback = &drawn["attachments"][0]["content"]["fallbackText"];

@@ -43,13 +43,13 @@ fn fitted(message: &Message, units_allowed: usize) -> String {
 }
 
 #[test]
-fn what_fits_is_left_alone() {
+fn fitting_text_is_unchanged() {
     let message = message("short\n\n- one\n- two");
     assert_eq!(fitted(&message, 1_000), "the title\nshort\n- one\n- two\nBranch: main");
 }
 
 #[test]
-fn the_longest_text_is_cut_first_and_to_what_fits() {
+fn longest_text_is_cut_first() {
     let long = "word ".repeat(200);
     let message = message(&format!("a text of some length that stays\n\n{long}\n\n- item"));
     let text = fitted(&message, 500);
@@ -58,7 +58,7 @@ fn the_longest_text_is_cut_first_and_to_what_fits() {
 }
 
 #[test]
-fn lists_lose_their_end_and_say_how_much_where_the_rest_can_be_read() {
+fn lists_are_cut_with_a_count_and_a_link() {
     let items: String = (1..=30).map(|n| format!("- commit number {n} with some text\n")).collect();
     let message = message(&format!("intro\n\n{items}"));
     let text = fitted(&message, 175);
@@ -70,7 +70,7 @@ fn lists_lose_their_end_and_say_how_much_where_the_rest_can_be_read() {
 }
 
 #[test]
-fn then_blocks_go_and_facts_last_of_all() {
+fn blocks_are_cut_before_fields() {
     let many = "a paragraph of some fifty units, give or take one\n\n".repeat(40);
     let message = message(&many);
     let text = fitted(&message, 150);
@@ -80,7 +80,7 @@ fn then_blocks_go_and_facts_last_of_all() {
 }
 
 #[test]
-fn pings_stay_whatever_goes() {
+fn pings_are_never_cut() {
     let ping = crate::message::Ping { name: "Bo".into(), person: crate::message::Person::default() };
     let message = Message { pings: vec![ping], ..message("text\n\nmore text") };
     for room in [1_000, 25, 10, 0] {
@@ -104,19 +104,19 @@ fn texts_are_cut_between_words_and_characters() {
 
 proptest! {
     #[test]
-    fn units_are_those_of_utf_16(text in any::<String>()) {
+    fn lengths_are_in_utf_16_units(text in any::<String>()) {
         prop_assert_eq!(units(&text), text.encode_utf16().count());
     }
 
     #[test]
-    fn a_cut_text_is_never_too_long(text in any::<String>(), longest in 1_usize..60) {
+    fn truncated_text_is_within_its_limit(text in any::<String>(), longest in 1_usize..60) {
         prop_assert!(units(&cut_text(&text, longest)) <= longest);
         let inlines = vec![Inline::Strong(vec![Inline::Text(text.clone())]), Inline::Code(text)];
         prop_assert!(units(&plain_text(&cut_inlines(&inlines, longest))) <= longest);
     }
 
     #[test]
-    fn whatever_comes_fits(
+    fn any_message_fits_the_limits(
         body in prop::collection::vec("[a-z ]{0,300}|- [a-z ]{1,50}\n- [a-z]{1,9}|> [a-z ]{1,200}|```\n[a-z\n]{1,200}\n```", 0..30),
         room in 120_usize..3_000,
     ) {

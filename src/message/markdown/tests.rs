@@ -150,12 +150,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn any_text_is_text_in_every_context(value in any::<String>()) {
+    fn text_stays_text_in_every_context(value in any::<String>()) {
         check(&value)?;
     }
 
     #[test]
-    fn pieces_of_markup_are_text_in_every_context(
+    fn markup_fragments_are_text_in_every_context(
         parts in prop::collection::vec(prop::sample::select(HOSTILE.to_vec()), 1..6),
         glue in prop::sample::select(vec!["", " ", "\n", "*", "`", "](", "\\"]),
     ) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn strangers_markdown_never_panics_and_links_only_to_the_web(markdown in any::<String>()) {
+    fn untrusted_markdown_never_panics_and_links_only_to_the_web(markdown in any::<String>()) {
         let tree = blocks(&Splice::Markdown(&markdown, usize::MAX).shielded());
         assert_safe(&flatten(tree));
     }
@@ -194,7 +194,7 @@ fn paragraph(text: &str) -> Block {
 }
 
 #[test]
-fn a_strangers_markdown_keeps_its_form() {
+fn untrusted_markdown_keeps_its_structure() {
     let tree = untrusted("First\nline\n\n- **a**\n- `b`\n\n> said");
     let expected = vec![
         Block::Paragraph(vec![Inline::Text("First".into()), Inline::Break, Inline::Text("line".into())]),
@@ -211,7 +211,7 @@ fn a_strangers_markdown_keeps_its_form() {
 }
 
 #[test]
-fn a_strangers_heading_is_bold_and_their_image_a_link() {
+fn untrusted_heading_is_bold_and_untrusted_image_is_a_link() {
     let tree = untrusted("# Big\n\n![logo](https://x.example/l.png)");
     assert_eq!(tree[0], Block::Paragraph(vec![Inline::Strong(vec![Inline::Text("Big".into())])]));
     let Block::Paragraph(inlines) = &tree[1] else { panic!("{tree:?}") };
@@ -219,7 +219,7 @@ fn a_strangers_heading_is_bold_and_their_image_a_link() {
 }
 
 #[test]
-fn a_link_that_names_another_host_shows_where_it_leads() {
+fn link_text_with_another_host_shows_its_target() {
     let labels =
         ["https://bank.example", "bank.example", "see bank.example/login now", "go:bank.example/x", "a/bank.example"];
     for label in labels {
@@ -238,7 +238,7 @@ fn a_link_that_names_another_host_shows_where_it_leads() {
 }
 
 #[test]
-fn html_is_text_and_comments_vanish() {
+fn html_is_text_and_html_comments_are_removed() {
     assert_eq!(untrusted("<!-- what did you change? -->\n\nMuch."), vec![paragraph("Much.")]);
     assert_eq!(untrusted("a <!-- b --> c"), vec![paragraph("a  c")]);
     assert_eq!(untrusted("<!-- x --> Important <!-- y -->"), vec![paragraph("Important")]);
@@ -248,14 +248,14 @@ fn html_is_text_and_comments_vanish() {
 }
 
 #[test]
-fn a_scheme_that_is_not_of_the_web_is_no_link() {
+fn only_web_urls_become_links() {
     for url in ["javascript:alert(1)", "data:text/html,x", "file:///etc/passwd", "//evil.example", "x"] {
         assert_eq!(untrusted(&format!("[x]({url})")), vec![paragraph("x")], "{url}");
     }
 }
 
 #[test]
-fn deep_nesting_has_an_end() {
+fn deep_nesting_is_limited() {
     let deep = format!("{}x", "> ".repeat(20_000));
     let tree = untrusted(&deep);
     assert_eq!(plain_text(&flatten(tree)).trim(), "x");
@@ -285,7 +285,7 @@ fn deep_nesting_takes_linear_time() {
 }
 
 #[test]
-fn markup_of_helpers_is_spliced_in_where_it_stands() {
+fn helper_markup_is_spliced_in_place() {
     let link = Splice::Link { url: "https://x.example/a b", text: "a]b" }.shielded();
     let code = Splice::Code("x`y").shielded();
     let tree = blocks(&format!("see {link} and **{code}**"));
@@ -301,20 +301,20 @@ fn markup_of_helpers_is_spliced_in_where_it_stands() {
 }
 
 #[test]
-fn a_host_hidden_by_characters_without_width_is_seen() {
+fn host_name_behind_zero_width_characters_is_recognized() {
     let tree = untrusted("[https:\u{200b}//bank.example](https://evil.example/)");
     let [Block::Paragraph(inlines)] = tree.as_slice() else { panic!("{tree:?}") };
     assert!(only_text(inlines), "{inlines:?}");
 }
 
 #[test]
-fn character_references_bring_nothing_back_that_shielding_drops() {
+fn character_references_do_not_bypass_shielding() {
     let markdown = "a&#27;[2J &#x202e;b&#155; `&#27;` &#8232;\n\n```\n&#27;\n```\n\n[&#27;l&#8;](https://x.example)";
     assert_safe(&flatten(untrusted(markdown)));
 }
 
 #[test]
-fn long_markdown_is_cut_as_a_tree_not_as_text() {
+fn long_markdown_is_cut_as_a_tree() {
     let cut = |markdown: &str, longest| blocks(&Splice::Markdown(markdown, longest).shielded());
     let link = "see [the notes](https://x.example/a/very/long/address) and **bold text that goes on**";
     let [Block::Paragraph(inlines)] = &cut(link, 20)[..] else { panic!("no paragraph") };
@@ -326,7 +326,7 @@ fn long_markdown_is_cut_as_a_tree_not_as_text() {
 }
 
 #[test]
-fn a_text_is_quoted_as_its_reader_sees_it() {
+fn quoted_text_has_no_markdown_source() {
     for (markdown, text) in [
         ("<!-- bot:1 -->\nHi", "Hi"),
         ("[//]: # (lintbot-id:7f3a;)\n\nThis sum can overflow.", "This sum can overflow."),
@@ -340,14 +340,14 @@ fn a_text_is_quoted_as_its_reader_sees_it() {
 }
 
 #[test]
-fn what_is_empty_is_not_shown() {
+fn empty_parts_are_not_shown() {
     for markdown in ["- ", "> ", "&zwj;", "\u{200b}", "- \n- \u{200b}\n", "> \u{200d}\n> - "] {
         assert_eq!(untrusted(markdown), vec![], "{markdown:?}");
     }
 }
 
 #[test]
-fn a_link_named_like_a_file_stays_a_link() {
+fn link_with_a_file_name_stays_a_link() {
     let is_link = |markdown: &str| format!("{:?}", untrusted(markdown)).contains("Link");
     assert!(is_link("[shot.png](https://x.example/a)"));
     assert!(is_link("[README.md](https://bitbucket.org/acme/api/src/main/README.md)"));

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_always_needed_and_is_good_for_its_role() {
+    fn token_is_required_and_limited_to_its_role() {
         for token in ["", "Bearer ", "Bearer x", "reader", "Basic reader", "Bearer readers", "Bearer reade"] {
             assert_eq!(asked("127.0.0.1:8081", token, Role::Read), 401, "{token}");
         }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_ours_is_refused() {
+    fn unknown_host_header_is_rejected() {
         for (host, status) in [
             ("localhost", 200),
             ("LOCALHOST:8081", 200),
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_made_once_and_for_its_owner_alone() {
+    fn token_is_generated_once_and_readable_only_by_its_owner() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let store = directory.path().join("h.db");

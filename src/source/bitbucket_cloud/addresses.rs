@@ -96,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_built_in_network_is_one() {
+    fn every_built_in_network_is_valid() {
         for network in ATLASSIAN.networks {
             assert!(network.parse::<IpNet>().is_ok_and(|parsed| parsed == parsed.trunc()), "{network}");
         }
     }
 
     #[test]
-    fn what_is_not_bitbuckets_or_not_outgoing_is_left_out() {
+    fn foreign_and_incoming_ranges_are_left_out() {
         let file = br#"{"syncToken": 1, "items": [
             {"cidr": "198.51.100.0/24", "product": ["jira", "bitbucket"], "direction": ["ingress", "egress"]},
             {"cidr": "203.0.113.0/24", "product": ["bitbucket"], "direction": ["ingress"]},

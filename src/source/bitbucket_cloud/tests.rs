@@ -48,7 +48,7 @@ fn each_sample_is_named_after_the_kind_of_its_events() {
 }
 
 #[test]
-fn a_push_is_read_whole() {
+fn all_fields_of_a_push_are_parsed() {
     let event = sampled("push");
     let push = event.push.unwrap();
     assert_eq!((push.branch.as_deref(), push.ref_kind, push.count), (Some("main"), RefKind::Branch, 3));
@@ -63,7 +63,7 @@ fn a_push_is_read_whole() {
 }
 
 #[test]
-fn every_shape_of_a_push_is_told_apart() {
+fn every_form_of_a_push_is_recognized() {
     let flags = |name: &str| {
         let push = sampled(name).push.unwrap();
         (push.created, push.deleted, push.forced, push.truncated, push.commits.len(), push.compare_url.is_some())
@@ -81,14 +81,14 @@ fn every_shape_of_a_push_is_told_apart() {
 }
 
 #[test]
-fn a_push_that_moved_nothing_holds_no_event() {
+fn push_without_changes_has_no_event() {
     for changes in [json!([]), json!([{ "old": null, "new": null }]), json!(null), json!({}), json!([1, "x", null])] {
         assert_eq!(events("repo:push", &json!({ "push": { "changes": changes } })).len(), 0, "{changes}");
     }
 }
 
 #[test]
-fn a_pull_request_is_read_whole() {
+fn all_fields_of_a_pull_request_are_parsed() {
     let event = sampled("pull_request.approved");
     assert_eq!(event.actor.unwrap().name, "Bo Lindqvist");
     let pr = event.pull_request.unwrap();
@@ -108,7 +108,7 @@ fn a_pull_request_is_read_whole() {
 }
 
 #[test]
-fn a_comment_on_a_removed_line_has_the_old_files_line() {
+fn comment_on_a_removed_line_has_the_old_line_number() {
     let (sample, mut body) = sample("pull_request.comment_added.inline");
     body["comment"]["inline"]["to"] = Value::Null;
     body["comment"]["inline"]["from"] = 12.into();
@@ -118,7 +118,7 @@ fn a_comment_on_a_removed_line_has_the_old_files_line() {
 }
 
 #[test]
-fn whoever_acts_has_a_name_and_a_kind() {
+fn every_actor_has_a_name_and_a_kind() {
     let actor = |actor: Value| {
         let body = json!({ "actor": actor, "push": { "changes": [{ "new": { "name": "x" } }] } });
         let account = events("repo:push", &body).remove(0).actor.unwrap();
@@ -148,7 +148,7 @@ fn whoever_acts_has_a_name_and_a_kind() {
 }
 
 #[test]
-fn an_e_mail_address_never_becomes_a_name() {
+fn email_address_never_becomes_a_name() {
     let author = |raw: &str| {
         let target = json!({ "hash": "abc", "author": { "raw": raw } });
         let body = json!({ "push": { "changes": [{ "new": { "name": "x", "target": target } }] } });
@@ -161,7 +161,7 @@ fn an_e_mail_address_never_becomes_a_name() {
 }
 
 #[test]
-fn the_ends_of_a_pull_request_may_be_gone() {
+fn endpoints_of_a_pull_request_can_be_missing() {
     let (sample, mut body) = sample("pull_request.declined");
     body["pullrequest"]["source"]["repository"] = Value::Null;
     body["pullrequest"]["source"]["commit"] = Value::Null;
@@ -172,7 +172,7 @@ fn the_ends_of_a_pull_request_may_be_gone() {
 }
 
 #[test]
-fn every_key_has_a_sample_and_becomes_one_of_its_kinds() {
+fn every_event_key_has_a_sample_of_its_kinds() {
     assert_eq!(keys::ALL.len(), 29);
     for key in keys::ALL {
         let of_key: Vec<_> = samples::ALL.iter().filter(|sample| sample.key == key.name).collect();
@@ -205,7 +205,7 @@ fn accounts_of_apps_teams_and_workspaces_have_names() {
 }
 
 #[test]
-fn votes_are_cast_by_who_cast_them() {
+fn votes_name_their_voters() {
     let (sample, mut body) = sample("pull_request.changes_requested");
     body["actor"] = Value::Null;
     let event = events(sample.key, &body).remove(0);
@@ -215,7 +215,7 @@ fn votes_are_cast_by_who_cast_them() {
 }
 
 #[test]
-fn a_deleted_comments_text_is_nobodys_business() {
+fn text_of_a_deleted_comment_is_not_posted() {
     let (_, mut body) = sample("pull_request.comment_deleted");
     body["comment"]["content"]["raw"] = "the password is hunter2".into();
     for deleted in [json!(true), json!(false), Value::Null] {
@@ -242,7 +242,7 @@ fn mentions_become_names() {
 }
 
 #[test]
-fn trivial_updates_are_not_told_and_others_are() {
+fn trivial_updates_are_not_posted() {
     let told =
         |key: &str, body: &Value| parse(key, body).map(|parsed| (parsed.events.len(), parsed.note.is_some())).unwrap();
     let (_, mut repository) = sample("repository.updated");
@@ -262,7 +262,7 @@ fn trivial_updates_are_not_told_and_others_are() {
 }
 
 #[test]
-fn an_issues_changes_are_told_once_each() {
+fn issue_changes_are_posted_once_each() {
     let event = sampled("issue.updated");
     let changes: Vec<_> = event.changes.iter().map(|c| (c.what.as_str(), c.old.as_deref(), c.new.as_deref())).collect();
     assert_eq!(changes, [("state", Some("new"), Some("open")), ("assignee", None, Some("Ana Ruiz"))]);
@@ -270,14 +270,14 @@ fn an_issues_changes_are_told_once_each() {
 }
 
 #[test]
-fn a_project_event_has_no_repository_and_knows_its_workspace() {
+fn project_event_has_a_workspace_and_no_repository() {
     let event = sampled("project.updated");
     assert_eq!((event.repository.as_ref(), event.workspace()), (None, Some("acme")));
     assert_eq!(event.subject().unwrap(), format!("project:{}", event.project.unwrap().id.unwrap()));
 }
 
 #[test]
-fn a_build_finds_its_commit_in_bodies_that_only_link_to_it() {
+fn build_commit_is_read_from_its_link() {
     let (sample, mut body) = sample("build.failed");
     body["commit_status"].as_object_mut().unwrap().remove("commit");
     let build = events(sample.key, &body).remove(0).build.unwrap();
@@ -285,7 +285,7 @@ fn a_build_finds_its_commit_in_bodies_that_only_link_to_it() {
 }
 
 #[test]
-fn a_result_that_nobody_has_seen_is_other() {
+fn unknown_pipeline_result_is_other() {
     let (sample, mut body) = sample("build.failed");
     body["commit_status"]["state"] = "PAUSED".into();
     assert_eq!(events(sample.key, &body)[0].kind, Kind::Other);
@@ -296,7 +296,7 @@ fn a_result_that_nobody_has_seen_is_other() {
 }
 
 #[test]
-fn a_pipelines_run_has_a_number_whichever_type_it_is_sent_as() {
+fn pipeline_number_can_be_a_number_or_a_string() {
     let run = sampled("pipeline.failed").pipeline.unwrap();
     assert_eq!((run.number, run.branch.as_deref(), run.seconds), (Some(311), Some("main"), Some(265)));
     let (sample, body) = sample("pipeline.failed");
@@ -323,13 +323,13 @@ fn a_truncated_push_of_a_new_branch_with_a_name_in_another_script() {
 }
 
 #[test]
-fn a_key_never_seen_is_other() {
+fn unknown_event_key_is_other() {
     let parsed = parse("repo:invented", &json!({ "actor": { "display_name": "Ana" } })).unwrap();
     assert_eq!((parsed.events[0].kind, parsed.events[0].key.as_str()), (Kind::Other, "repo:invented"));
 }
 
 #[test]
-fn a_body_must_fit_its_key() {
+fn body_must_match_its_event_key() {
     let (_, comment) = sample("pull_request.comment_added");
     let (_, approval) = sample("pull_request.approved");
     assert!(parse("pullrequest:rejected", &approval).is_ok(), "some of these bodies exist");
@@ -363,7 +363,7 @@ fn a_body_must_fit_its_key() {
 }
 
 #[test]
-fn what_is_no_json_object_is_refused_with_the_reason() {
+fn body_that_is_not_a_json_object_is_rejected() {
     let said = |body: &[u8]| source().parse(&headers("repo:push", "r"), body).unwrap_err().to_string();
     assert!(said(b"").starts_with("the body is not valid JSON: "), "{}", said(b""));
     assert!(said(b"{\"a\":").starts_with("the body is not valid JSON: "));
@@ -462,7 +462,7 @@ fn any_field_may_be_missing_null_or_of_another_type() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_cause_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = source().parse(&headers("repo:push", "r"), &bytes);
     }
 }
@@ -478,7 +478,7 @@ fn named(sample: &str, key: &str, change: impl FnOnce(&mut Value)) -> Result<(Ki
 }
 
 #[test]
-fn a_body_names_the_event_where_its_key_says_another() {
+fn body_decides_if_it_contradicts_the_event_key() {
     use Kind::*;
     for (sample, key, kind) in [
         ("pull_request.opened", "pullrequest:fulfilled", PullRequestUpdated),
@@ -507,7 +507,7 @@ fn a_body_names_the_event_where_its_key_says_another() {
 }
 
 #[test]
-fn every_sample_is_named_by_its_own_key_and_says_nothing_of_it() {
+fn sample_bodies_do_not_name_their_event_key() {
     for sample in samples::ALL {
         let (_, differs) = named(sample.name, sample.key, |_| {}).unwrap();
         assert!(!differs, "{}", sample.name);
@@ -516,7 +516,7 @@ fn every_sample_is_named_by_its_own_key_and_says_nothing_of_it() {
 
 /// A body with another key than its own makes a true message, or none.
 #[test]
-fn no_body_under_another_key_claims_what_did_not_happen() {
+fn body_under_a_wrong_key_makes_no_false_event() {
     let claims = |kind: Kind| kind.as_str().to_owned();
     for sample in samples::ALL {
         let own = named(sample.name, sample.key, |_| {}).unwrap().0;
@@ -539,7 +539,7 @@ fn no_body_under_another_key_claims_what_did_not_happen() {
 }
 
 #[test]
-fn a_push_of_very_many_refs_is_told_in_part_and_the_rest_is_counted() {
+fn push_of_many_refs_is_posted_in_part_with_a_count() {
     let mut body: Value = serde_json::from_str(samples::ALL.iter().find(|s| s.name == "push").unwrap().body).unwrap();
     let change = |n: usize| json!({ "new": { "name": format!("tag-{n}"), "type": "tag" } });
     body["push"]["changes"] = (0..5_000).map(change).collect::<Vec<_>>().into();
@@ -554,7 +554,7 @@ fn a_push_of_very_many_refs_is_told_in_part_and_the_rest_is_counted() {
 }
 
 #[test]
-fn reviewers_and_participants_are_matched_in_no_time() {
+fn reviewers_and_participants_are_matched_in_linear_time() {
     let mut body: Value =
         serde_json::from_str(samples::ALL.iter().find(|s| s.name == "pull_request.opened").unwrap().body).unwrap();
     let account = |n: usize| json!({ "account_id": format!("id-{n}"), "display_name": format!("N{n}") });
@@ -573,7 +573,7 @@ fn reviewers_and_participants_are_matched_in_no_time() {
 }
 
 #[test]
-fn attribute_lists_of_the_editor_are_not_part_of_a_text() {
+fn attribute_lists_are_removed() {
     let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
     let content = |raw: &str| Reader::new("k", &Value::Null, &settings).content(&json!({ "raw": raw })).unwrap();
     for (raw, text) in [
@@ -588,7 +588,7 @@ fn attribute_lists_of_the_editor_are_not_part_of_a_text() {
 }
 
 #[test]
-fn pages_of_refs_with_marks_of_addresses_in_their_names_are_encoded() {
+fn special_characters_in_ref_urls_are_encoded() {
     let page = |name: &str, href: &str| {
         let new = json!({ "type": "branch", "name": name, "links": { "html": { "href": href } }, "target": { "hash": "a".repeat(40) } });
         let repository =

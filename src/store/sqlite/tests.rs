@@ -106,7 +106,7 @@ const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked
 const DELIVERED: Next = Next::Delivered { message_id: None };
 
 #[tokio::test]
-async fn what_is_accepted_waits_in_order_in_each_lane() {
+async fn accepted_deliveries_are_queued_in_order_per_lane() {
     let f = open();
     accept(&f.store, "one", &["a", "b"]).await;
     accept(&f.store, "two", &["a"]).await;
@@ -116,7 +116,7 @@ async fn what_is_accepted_waits_in_order_in_each_lane() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_outlives_the_process_that_took_it() {
+async fn accepted_requests_survive_the_process() {
     let Fixture { directory, store } = open();
     accept(&store, "one", &["a"]).await;
     drop(store);
@@ -125,7 +125,7 @@ async fn what_is_accepted_outlives_the_process_that_took_it() {
 }
 
 #[tokio::test]
-async fn a_request_seen_before_is_told_and_decided_once() {
+async fn duplicate_request_is_decided_once() {
     let f = open();
     let decided = Arc::new(AtomicUsize::new(0));
     let count = || -> Decide {
@@ -168,7 +168,7 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = Result<T, Sto
 }
 
 #[tokio::test]
-async fn memory_is_handed_to_the_next_decision() {
+async fn memory_is_passed_to_the_next_decision() {
     let f = open();
     let remember = |state: serde_json::Value| -> Decide {
         Box::new(move |memory| {
@@ -184,7 +184,7 @@ async fn memory_is_handed_to_the_next_decision() {
 }
 
 #[tokio::test]
-async fn what_is_finished_no_longer_waits_and_what_failed_does() {
+async fn finished_deliveries_leave_the_queue_and_failed_ones_stay() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["a"]).await;
@@ -197,7 +197,7 @@ async fn what_is_finished_no_longer_waits_and_what_failed_does() {
 }
 
 #[tokio::test]
-async fn only_the_holder_of_a_lane_may_finish_there() {
+async fn only_the_lease_holder_can_finish() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     assert!(!finish_first(&f.store, "a", DELIVERED).await, "no one holds the lease");
@@ -214,7 +214,7 @@ async fn only_the_holder_of_a_lane_may_finish_there() {
 }
 
 #[tokio::test]
-async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
+async fn clock_set_back_does_not_lengthen_waits() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     lease(&f.store, "a", OWNER).await;
@@ -230,7 +230,7 @@ async fn a_clock_that_steps_back_makes_nobody_wait_longer_than_asked() {
 }
 
 #[tokio::test]
-async fn what_waits_follows_its_channel_and_is_parked_without_one() {
+async fn queued_messages_follow_their_channel_or_are_parked() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["b"]).await;
@@ -248,7 +248,7 @@ async fn what_waits_follows_its_channel_and_is_parked_without_one() {
 }
 
 #[tokio::test]
-async fn an_error_in_one_request_of_a_batch_leaves_the_others() {
+async fn error_in_one_request_of_a_batch_affects_only_it() {
     let f = open();
     let taken = request(None);
     let twin = NewRequest { ..taken.clone() };
@@ -265,7 +265,7 @@ async fn an_error_in_one_request_of_a_batch_leaves_the_others() {
 
 /// Simulates a full disk: SQLite rolls back the whole transaction by itself.
 #[tokio::test]
-async fn whoever_is_told_that_it_is_stored_can_rely_on_it_whatever_fails_beside_it() {
+async fn acknowledged_request_is_stored_if_the_batch_fails() {
     let f = open();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let block = f.store.writer.write("wait", Durability::Kill, move |_| {
@@ -306,7 +306,7 @@ async fn count(store: &SqliteStore, what: &'static str) -> u64 {
 }
 
 #[tokio::test]
-async fn who_takes_over_a_lane_marks_what_may_have_been_on_its_way() {
+async fn reclaimed_lane_marks_unknown_outcomes() {
     let Fixture { directory, store } = open();
     let path = directory.path().join("h.db");
     for name in ["killed", "stopped", "waited", "idle"] {
@@ -333,7 +333,7 @@ async fn who_takes_over_a_lane_marks_what_may_have_been_on_its_way() {
 }
 
 #[tokio::test]
-async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
+async fn closed_or_paused_lane_is_not_leased() {
     let Fixture { directory, store } = open();
     accept(&store, "one", &["a"]).await;
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
@@ -367,7 +367,7 @@ async fn a_lane_that_is_closed_or_paused_is_nobodys_until_it_is_opened() {
 
 /// A failing lane marks the message that it is about to send: only that message may have been in flight.
 #[tokio::test]
-async fn of_a_failing_lane_the_marked_message_is_the_doubtful_one() {
+async fn failing_lane_marks_the_message_with_unknown_outcome() {
     let Fixture { directory, store } = open();
     accept(&store, "one", &["a"]).await;
     accept(&store, "two", &["a"]).await;
@@ -387,7 +387,7 @@ async fn of_a_failing_lane_the_marked_message_is_the_doubtful_one() {
 }
 
 #[tokio::test]
-async fn heads_are_read_ahead_as_far_as_they_are_small() {
+async fn heads_are_read_ahead_within_a_size_limit() {
     let f = open();
     for _ in 0..4 {
         accept(&f.store, &"x".repeat(100_000), &["a"]).await;
@@ -398,7 +398,7 @@ async fn heads_are_read_ahead_as_far_as_they_are_small() {
 }
 
 #[tokio::test]
-async fn what_is_looked_for_is_found_and_nothing_else() {
+async fn filters_select_exactly() {
     let f = open();
     f.store.accept(request(Some("uuid-1")).into(), says("one", &["a", "b"])).await.unwrap();
     accept(&f.store, "two", &["a"]).await;

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_follows_a_write_is_done_only_once_it_is_committed_and_before_the_next() {
+    async fn follow_up_runs_after_commit_and_before_the_next_write() {
         // The commit fails if a referenced row is missing.
         let Fixture { writer, .. } = &Fixture::of(
             "PRAGMA foreign_keys = ON; CREATE TABLE a (n INTEGER PRIMARY KEY);
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_of_the_thread_is_counted_and_it_goes_on() {
+    async fn writer_thread_counts_a_panic_and_continues() {
         let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
         let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
         // A panic of the job itself would fail only the job; the action that follows it panics in the thread.

@@ -27,7 +27,7 @@ fn message() -> Message {
 }
 
 #[test]
-fn everything_that_a_message_may_hold() {
+fn message_with_all_parts() {
     insta::assert_snapshot!(draw(&message(), PLAIN));
 }
 
@@ -73,7 +73,7 @@ fn no_line_is_wider_than_the_terminal() {
 }
 
 #[test]
-fn an_address_is_never_broken_where_it_can_be_copied() {
+fn url_is_never_wrapped() {
     let long = format!("https://x.example/{}", "a".repeat(200));
     let message = Message { url: WebUrl::parse(&long), buttons: vec![], ..message() };
     assert!(draw(&message, PLAIN).contains(&long));
@@ -82,7 +82,7 @@ fn an_address_is_never_broken_where_it_can_be_copied() {
 }
 
 #[test]
-fn what_strangers_write_moves_no_cursor() {
+fn untrusted_text_moves_no_cursor() {
     let rude = "\x1b[2J\x07\u{9b}31m\n\x08".to_owned();
     let message = Message {
         line: vec![Inline::Text(rude.clone())],

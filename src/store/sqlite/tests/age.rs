@@ -5,7 +5,7 @@ use super::*;
 const DAY: Millis = 24 * 60 * 60 * 1000;
 
 #[tokio::test]
-async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
+async fn old_records_are_pruned_but_never_queued_ones() {
     let f = open();
     let ago = |days: Millis, key: &str| NewRequest { received_at: now() - days * DAY, ..request(Some(key)) };
     for (days, key) in [(40, "delivered"), (40, "queued"), (10, "of last week"), (0, "new")] {
@@ -24,7 +24,7 @@ async fn what_is_too_old_is_forgotten_but_never_what_still_waits() {
 }
 
 #[tokio::test]
-async fn forgetting_goes_in_small_steps_to_the_end() {
+async fn pruning_runs_in_small_steps() {
     let f = open();
     for n in 0..450 {
         let old = NewRequest { received_at: now() - 40 * DAY, ..request(Some(&n.to_string())) };
@@ -39,7 +39,7 @@ async fn forgetting_goes_in_small_steps_to_the_end() {
 }
 
 #[tokio::test]
-async fn bodies_are_remembered_as_long_as_requests_and_other_things_for_longer() {
+async fn body_hashes_expire_with_requests_and_other_memory_later() {
     let f = open();
     let remember = |subject: &str, at: Millis| {
         let state = [(subject.to_owned(), json!({}))];

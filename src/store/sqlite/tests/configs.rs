@@ -28,7 +28,7 @@ async fn pending_routing(store: &SqliteStore) -> usize {
 }
 
 #[tokio::test]
-async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
+async fn pending_routing_survives_restarts_and_is_decided_once_in_order() {
     let Fixture { directory, store } = open();
     for text in ["one", "unrouted", "two", "three"] {
         store.accept(request(None).into(), later(text)).await.unwrap();
@@ -51,7 +51,7 @@ async fn what_is_undecided_is_decided_once_in_order_and_outlives_the_process() {
 
 /// Concurrent requests are decided either by the old rules or by the new ones, and keep their order.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_happens_between_two_requests() {
+async fn settings_change_between_two_requests() {
     let f = open();
     let is_sound = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let accept = |n: usize| {
@@ -88,7 +88,7 @@ async fn a_change_happens_between_two_requests() {
 }
 
 #[tokio::test]
-async fn rules_are_kept_as_long_as_what_they_decided() {
+async fn rules_are_kept_with_their_decisions() {
     let f = open();
     let (day, at) = (24 * 60 * MINUTE, now());
     f.store.keep_config("old", "{}", at - 40 * day).await.unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_second_hookbell_is_kept_away() {
+fn second_process_cannot_open_the_store() {
     let f = open();
     let path = f.directory.path().join("h.db");
     let error = SqliteStore::open(&path).err().unwrap().to_string();
@@ -15,7 +15,7 @@ fn a_second_hookbell_is_kept_away() {
 }
 
 #[test]
-fn a_file_of_a_newer_version_is_refused() {
+fn file_of_a_newer_version_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("h.db");
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
@@ -24,7 +24,7 @@ fn a_file_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn a_file_that_is_no_database_is_refused() {
+fn file_that_is_not_a_database_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("h.db");
     std::fs::write(&path, "x".repeat(5_000)).unwrap();
@@ -36,7 +36,7 @@ fn a_file_that_is_no_database_is_refused() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn its_files_are_for_their_owner_alone() {
+async fn files_are_readable_only_by_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let f = open();
     accept(&f.store, "one", &["a"]).await;
@@ -50,7 +50,7 @@ async fn its_files_are_for_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
+async fn backup_under_load_is_a_consistent_snapshot() {
     use std::os::unix::fs::PermissionsExt;
     let f = open();
     let (path, copy) = (f.directory.path().join("h.db"), f.directory.path().join("copy.db"));
@@ -82,7 +82,7 @@ async fn a_backup_of_a_store_at_work_is_whole_and_of_one_moment() {
 
 /// Each round is a chance for two connections to close at the same time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dropped_store_is_one_whole_file() {
+async fn dropped_store_is_one_complete_file() {
     for _ in 0..50 {
         let f = open();
         f.store.counts().await.unwrap();
@@ -107,7 +107,7 @@ fn damage_is_found() {
 
 /// Uses a file of schema version 3.
 #[tokio::test]
-async fn an_older_file_is_copied_and_then_brought_up_to_date() {
+async fn older_file_is_copied_and_migrated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("h.db");
     let db = Connection::open(&path).unwrap();
@@ -133,7 +133,7 @@ async fn an_older_file_is_copied_and_then_brought_up_to_date() {
 
 /// Uses a file of schema version 8, which has other names for states, columns and JSON keys.
 #[tokio::test]
-async fn the_words_of_an_older_file_are_renamed() {
+async fn migration_renames_stored_words() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("h.db");
     let db = Connection::open(&path).unwrap();
@@ -181,7 +181,7 @@ async fn the_words_of_an_older_file_are_renamed() {
 
 /// The log starts from its beginning again, even under continuous load.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_stays_small_under_a_load_without_a_pause() {
+async fn log_stays_small_under_constant_load() {
     let f = open();
     let store = &f.store;
     let body = Bytes::from((0..200_000_u32).flat_map(u32::to_le_bytes).map(|byte| byte ^ 0x5a).collect::<Vec<_>>());
@@ -203,7 +203,7 @@ async fn the_log_stays_small_under_a_load_without_a_pause() {
 
 #[cfg(unix)]
 #[test]
-fn links_and_a_removed_lock_file_lead_nobody_else_to_the_store() {
+fn links_and_a_removed_lock_file_do_not_bypass_the_lock() {
     let f = open();
     let path = f.directory.path().join("h.db");
     let in_use = |path: &Path| matches!(SqliteStore::open(path), Err(StoreError::InUse { .. }));
@@ -217,7 +217,7 @@ fn links_and_a_removed_lock_file_lead_nobody_else_to_the_store() {
 
 /// Data that is written to a file without a name is lost when the process ends.
 #[tokio::test]
-async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
+async fn no_request_is_acknowledged_without_the_database_files() {
     for name in ["h.db", "h.db-wal"] {
         let f = open();
         accept(&f.store, "one", &["a"]).await;
@@ -230,7 +230,7 @@ async fn nothing_is_acknowledged_once_a_file_of_the_database_is_gone() {
 }
 
 #[tokio::test]
-async fn after_a_clean_stop_all_is_in_the_database_itself() {
+async fn clean_stop_empties_the_log() {
     let f = open();
     for n in 0..50 {
         accept(&f.store, &n.to_string(), &["a"]).await;
@@ -243,7 +243,7 @@ async fn after_a_clean_stop_all_is_in_the_database_itself() {
 }
 
 #[tokio::test]
-async fn a_database_that_lacks_what_was_committed_is_reported() {
+async fn missing_committed_deliveries_are_reported() {
     let f = open();
     let path = f.directory.path().join("h.db");
     accept(&f.store, "one", &["a"]).await;
@@ -268,7 +268,7 @@ async fn a_database_that_lacks_what_was_committed_is_reported() {
 }
 
 #[tokio::test]
-async fn a_probe_writes_and_leaves_nothing() {
+async fn probe_leaves_nothing_behind() {
     let f = open();
     f.store.probe(100_000).await.unwrap();
     let db = Connection::open(f.directory.path().join("h.db")).unwrap();
