@@ -49,8 +49,8 @@ impl Deliveries {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let caller = self.server.caller(config)?;
         if let Some(id) = &self.id {
-            let whole: DeliveryDetail = caller.get(&format!("/api/v1/deliveries/{}", segment(id)), &[])?;
-            return self.show_one(&whole);
+            let found = caller.get::<DeliveryDetail>(&format!("/api/v1/deliveries/{}", segment(id)), &[]);
+            return self.show_one(&found.map_err(|failure| failure.with_list("deliveries"))?);
         }
         let query = [
             ("repository", self.repo),

@@ -59,8 +59,8 @@ impl Events {
         let caller = self.server.caller(config)?;
         let limit = Some(self.limit.to_string());
         if let Some(id) = &self.id {
-            let answer: EventAnswer = caller.get(&format!("/api/v1/events/{}", segment(id)), &[])?;
-            self.show_one(&answer);
+            let found = caller.get::<EventAnswer>(&format!("/api/v1/events/{}", segment(id)), &[]);
+            self.show_one(&found.map_err(|failure| failure.with_list("events"))?);
         } else if self.rejected {
             let answer: RejectedAnswer = caller.get("/api/v1/rejected", &[("limit", limit)])?;
             rows(&answer.rejected, self.json, "no rejected requests", rejection);

@@ -101,6 +101,9 @@ pub(super) enum Failure {
     /// The API does not know what the command names.
     #[error("{0}")]
     NotFound(String),
+    /// [`Self::NotFound`] for an id, with the command that lists the known ones.
+    #[error("{failure}\n  `hookbell {list}` lists {list}")]
+    UnknownId { failure: Box<Failure>, list: &'static str },
     /// [`Self::Api`] or [`Self::NotFound`], with a hint for `explain`.
     #[error("{failure}{}{}", sample_hint(near.as_deref()), if matches!(**failure, Self::NotFound(_)) { LISTS } else { "" })]
     NotExplained { failure: Box<Failure>, near: Option<String> },
@@ -193,6 +196,14 @@ impl Failure {
     pub(super) fn file(doing: Doing, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::File { doing, path, error }
+    }
+
+    /// Adds the command that lists known ids, if an id was not found.
+    pub(super) fn with_list(self, list: &'static str) -> Self {
+        match self {
+            Self::NotFound(_) => Self::UnknownId { failure: Box::new(self), list },
+            other => other,
+        }
     }
 
     /// Returns true for errors in the arguments or the configuration, which have exit code 2.

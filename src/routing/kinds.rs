@@ -30,8 +30,13 @@ pub enum KindsError {
     #[error("unknown event `{0}`")]
     UnknownEvent(String),
     /// The pattern is invalid.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
+    #[error("`{text}` {error}")]
+    Pattern {
+        /// The pattern.
+        text: String,
+        /// The error.
+        error: PatternError,
+    },
 }
 
 impl Kinds {
@@ -123,8 +128,9 @@ fn met_by_set(event: &Event) -> String {
     }
 }
 
-fn compiled(texts: &[String]) -> Result<Patterns, PatternError> {
-    Patterns::new(texts, Key::Event.style())
+fn compiled(texts: &[String]) -> Result<Patterns, KindsError> {
+    let invalid = |error| KindsError::Pattern { text: texts.join(", "), error };
+    Patterns::new(texts, Key::Event.style()).map_err(invalid)
 }
 
 /// Returns true for a pattern of the host's event keys. They contain a colon, `repo:push`; event kinds do not.

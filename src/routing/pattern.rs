@@ -46,24 +46,24 @@ impl Matcher {
     }
 }
 
-/// Error in a pattern.
+/// Error in a pattern. The text continues a sentence that begins with the pattern.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum PatternError {
     /// It is empty.
-    #[error("an empty pattern matches nothing; remove it, or write `*`")]
+    #[error("is empty and matches nothing; remove it, or write `*`")]
     Empty,
     /// It starts with `~`, and is not a regular expression.
-    #[error("not a regular expression: {}", last_line(.0))]
+    #[error("is not a valid regular expression: {}", last_line(.0))]
     Regex(regex::Error),
     /// It is not a glob.
-    #[error("not a glob: {0}")]
+    #[error("is not a valid glob: {0}")]
     Glob(globset::ErrorKind),
 }
 
 /// The reason of an error in a regular expression. The lines before it repeat the expression and mark the position.
 fn last_line(error: &regex::Error) -> String {
     let text = error.to_string();
-    text.lines().last().unwrap_or(&text).trim_start_matches("error: ").to_owned()
+    text.lines().last().unwrap_or(&text).trim_start_matches("error: ").trim_end_matches('.').to_owned()
 }
 
 /// Result of matching values against [`Patterns`].
@@ -308,9 +308,12 @@ mod tests {
         let error = |text: &str| Patterns::new(&["fine".to_owned(), text.to_owned()], BRANCH).unwrap_err();
         assert_eq!(error(""), PatternError::Empty);
         for (pattern, text) in [
-            ("[a", "not a glob: unclosed character class; missing ']'"),
-            ("~(", "not a regular expression: unclosed group"),
-            ("~(a{1000}){1000}", "not a regular expression: Compiled regex exceeds size limit of 1048576 bytes."),
+            ("[a", "is not a valid glob: unclosed character class; missing ']'"),
+            ("~(", "is not a valid regular expression: unclosed group"),
+            (
+                "~(a{1000}){1000}",
+                "is not a valid regular expression: Compiled regex exceeds size limit of 1048576 bytes",
+            ),
         ] {
             assert_eq!(error(pattern).to_string(), text);
         }

@@ -55,6 +55,10 @@ async fn missing_message_is_diagnosed_and_replayed() {
     // What was sent again counts no more as dead.
     let channel: Value = serde_json::from_str(told(&home, &["channels", "--json"]).trim()).unwrap();
     assert_eq!(channel["dead"], 0);
+    for (list, id) in [("deliveries", "dlv_none"), ("events", "evt_none")] {
+        let (code, _, err) = home.run(&[list, id]);
+        assert!(code == 1 && err.ends_with(&format!("`{id}`\n  `hookbell {list}` lists {list}\n")), "{err}");
+    }
     let (code, _, err) = home.run(&["replay", "dlv_none"]);
     assert!(code == 1 && err.contains("dlv_none: unknown delivery"), "{err}");
     let (code, _, err) = home.run(&["replay", "--channel", "slack"]);

@@ -59,7 +59,7 @@ pub(in crate::config) enum ConfigProblem {
     InvalidStyle(String),
     #[error("`{0}` is not a valid pace")]
     InvalidPace(String),
-    #[error("`{value}` is not a valid pattern: {reason}")]
+    #[error("`{value}` {reason}")]
     InvalidPattern { value: String, reason: PatternError },
     #[error("`{value}` looks like a regular expression but is read as a glob")]
     LooksLikeRegex { value: String, regex: String },
