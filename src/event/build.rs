@@ -22,6 +22,12 @@ pub struct Build {
     /// Branch of the build: as reported by the host, else the branch of the push or pull request that contains the
     /// commit.
     pub branch: Option<String>,
+    /// URL of the branch's page, if Hookbell knows the push that contains the commit.
+    pub branch_url: Option<String>,
+    /// Number of the pull request whose latest commit was built, if Hookbell knows it.
+    pub pull_request: Option<u64>,
+    /// URL of that pull request's page.
+    pub pull_request_url: Option<String>,
     /// Commit that was built.
     pub commit: Option<Commit>,
     /// Number of consecutive failures on this branch: including this one for `build.failed`, before the fix for
@@ -33,6 +39,17 @@ pub struct Build {
     /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
+    /// Time from the first report to the end, as text: `4 min 25 s`; `null` while the build runs.
+    pub duration: Option<String>,
+}
+
+/// Returns a duration as text: `25 s`, `4 min 25 s`, `2 h 10 min`.
+pub(crate) fn duration(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
 }
 
 impl Build {

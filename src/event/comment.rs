@@ -27,6 +27,8 @@ pub struct Comment {
     pub outdated: Option<bool>,
     /// Number of the comment that this one replies to.
     pub reply_to: Option<u64>,
+    /// Comment that this one replies to, if Hookbell received it.
+    pub parent: Option<ParentComment>,
     /// `true` if the comment's thread is resolved.
     pub resolved: bool,
     /// Account that resolved the thread.
@@ -37,4 +39,13 @@ pub struct Comment {
     /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
+}
+
+/// Comment that another one replies to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ParentComment {
+    /// Display name of the author.
+    pub author: Option<String>,
+    /// Text on one line, without markup; long texts are cut.
+    pub text: String,
 }

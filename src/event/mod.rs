@@ -16,8 +16,9 @@ mod push;
 mod repository;
 mod summary;
 
+pub(crate) use build::duration;
 pub use build::{Build, BuildState, Pipeline};
-pub use comment::Comment;
+pub use comment::{Comment, ParentComment};
 pub use id::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
 pub use issue::Issue;
 pub use kind::Kind;

@@ -141,9 +141,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let build = event.build.as_mut()?;
     let subject = subject(build, repository);
     let hash = build.commit.as_ref().map(|commit| commit.hash.clone());
-    if build.branch.is_none() {
-        build.branch = hash.as_deref().and_then(|hash| commit::branch(hash, repository, memory));
-    }
+    commit::complete(build, repository, memory);
     build.shorten_name();
     let (hash, state, subject) = (hash?, build.state?, subject?);
     let mut known: BuildMemory = memory.get(&subject).unwrap_or_default();

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Recall, pull_request};
-use crate::event::{Event, PullRequest, PullRequestState, Push, Via};
+use crate::event::{Build, Event, PullRequest, PullRequestState, Push, Via};
 
 /// Maximum number of pull requests that are stored for one tip.
 const TIPS: usize = 8;
@@ -14,6 +14,8 @@ const TIPS: usize = 8;
 struct CommitMemory {
     /// Branch to which the commit was pushed.
     branch: Option<String>,
+    /// URL of the branch's page.
+    branch_url: Option<String>,
     /// Pull requests of which the commit is the tip.
     tips: Vec<Ends>,
     /// Pull request that was merged as this commit.
@@ -24,6 +26,8 @@ struct CommitMemory {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Ends {
     id: u64,
+    #[serde(default)]
+    url: Option<String>,
     /// Source branch, if it is in this repository.
     source: Option<String>,
     target: Option<String>,
@@ -83,6 +87,7 @@ pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Reca
         // may already belong to another branch, and stay there.
         if known.branch.is_none() || (n == 0 && !push.created) {
             known.branch = Some(branch.clone());
+            known.branch_url = short(push.url.as_ref());
             memory.set(&subject, &known);
         }
     }
@@ -115,8 +120,13 @@ pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: 
         memory.set(&subject(repository, before), &CommitMemory { branch: source.clone(), ..CommitMemory::default() });
     }
     let merged = pr.state == Some(PullRequestState::Merged);
-    let ends =
-        Ends { id, source, target: pr.target.branch.clone(), closes_source: merged || pr.closes_source == Some(true) };
+    let ends = Ends {
+        id,
+        url: short(pr.url.as_ref()),
+        source,
+        target: pr.target.branch.clone(),
+        closes_source: merged || pr.closes_source == Some(true),
+    };
     let open = matches!(pr.state, None | Some(PullRequestState::Open));
     if let Some(hash) = &pr.source.commit {
         let subject = subject(repository, hash);
@@ -135,8 +145,25 @@ pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: 
     }
 }
 
-/// Returns the branch to which a commit was pushed, or the source branch of its pull request.
-pub(super) fn branch(hash: &str, repository: &str, memory: &Recall<'_>) -> Option<String> {
-    let known: CommitMemory = memory.get(&subject(repository, hash))?;
-    known.branch.or_else(|| known.tips.into_iter().find_map(|tip| tip.source))
+/// Completes a build by what is known of its commit: the branch to which it was pushed, or the source branch of its
+/// pull request; and the pull request of which it is the latest commit, if there is only one.
+pub(super) fn complete(build: &mut Build, repository: &str, memory: &Recall<'_>) {
+    let Some(hash) = build.commit.as_ref().map(|commit| &commit.hash) else { return };
+    let Some(known) = memory.get::<CommitMemory>(&subject(repository, hash)) else { return };
+    if build.branch.is_none() || build.branch == known.branch {
+        build.branch_url = known.branch_url.filter(|_| known.branch.is_some());
+    }
+    if let [tip] = known.tips.as_slice() {
+        (build.pull_request, build.pull_request_url) = (Some(tip.id), tip.url.clone());
+    }
+    if build.branch.is_none() {
+        build.branch = known.branch.or_else(|| known.tips.into_iter().find_map(|tip| tip.source));
+    }
+}
+
+/// Maximum length of a stored URL in bytes.
+const MAX_URL: usize = 512;
+
+fn short(url: Option<&String>) -> Option<String> {
+    url.filter(|url| url.len() <= MAX_URL).cloned()
 }

@@ -9,6 +9,7 @@
 //! order results in the same memory.
 
 mod build;
+mod comment;
 mod commit;
 mod pull_request;
 mod reference;
@@ -42,6 +43,7 @@ pub fn subjects(source: &SourceName, events: &[Event]) -> Vec<String> {
         commit::subjects(event, repository, &mut subjects);
         reference::subjects(event, repository, &mut subjects);
         pull_request::subjects(event, repository, &mut subjects);
+        comment::subjects(event, repository, &mut subjects);
         build::subjects(event, repository, &mut subjects);
     }
     subjects.sort_unstable();
@@ -105,6 +107,7 @@ impl<'a> Recall<'a> {
         let repository = event.repository.as_ref()?.identity()?.to_owned();
         commit::recall_push(event, &repository, self);
         reference::remember(event, &repository, self);
+        comment::recall(event, &repository, self);
         let suppressed = pull_request::recall(event, &repository, self);
         suppressed.or_else(|| build::recall(event, &repository, self))
     }

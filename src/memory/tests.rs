@@ -578,3 +578,36 @@ proptest! {
         prop_assert_eq!(memory(&shuffled), memory(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]));
     }
 }
+
+#[test]
+fn reply_has_the_text_of_its_parent_until_that_is_deleted() {
+    let mut host = Host::new();
+    let parent = |host: &mut Host| host.send("pull_request.comment_added.reply", |_| {}).0.comment.unwrap().parent;
+    assert_eq!(parent(&mut host), None);
+    host.send("pull_request.comment_added.inline", |_| {});
+    let known = parent(&mut host).unwrap();
+    assert_eq!(known.author.as_deref(), Some("Cy Okafor"));
+    assert!(known.text.starts_with("Does the window slide"), "{known:?}");
+    host.send("pull_request.comment_deleted", |_| {});
+    assert_eq!(parent(&mut host), None);
+    host.send("pull_request.comment_added.inline", |_| {});
+    assert_eq!(parent(&mut host), None, "a late request does not restore it");
+}
+
+#[test]
+fn build_links_its_branch_and_its_pull_request() {
+    let mut host = Host::new();
+    let links = |host: &mut Host| {
+        let build = host.send("build.failed", |_| {}).0.build.unwrap();
+        (build.branch_url, build.pull_request, build.pull_request_url)
+    };
+    assert_eq!(links(&mut host), (None, None, None));
+    host.send("push", |_| {});
+    let branch = Some("https://bitbucket.org/acme/api/branch/main".to_owned());
+    assert_eq!(links(&mut host), (branch.clone(), None, None));
+    host.send("pull_request.opened", |body| {
+        body["pullrequest"]["source"]["commit"]["hash"] = "4eb2224d67de".into();
+    });
+    let page = Some("https://bitbucket.org/acme/api/pull-requests/482".to_owned());
+    assert_eq!(links(&mut host), (branch, Some(482), page));
+}

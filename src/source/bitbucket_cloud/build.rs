@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Reader;
 use super::json::{link, long_text, name_in_path, text, time};
-use crate::event::{Build, BuildState, Commit, Event, Kind};
+use crate::event::{Build, BuildState, Commit, Event, Kind, duration};
 
 impl Reader<'_> {
     pub(super) fn build_event(&self) -> Event {
@@ -20,6 +20,9 @@ impl Reader<'_> {
             None => Kind::Other,
         };
         let mut event = self.event(kind);
+        let (created, updated) = (time(&status["created_on"]), time(&status["updated_on"]));
+        let is_over = state.is_some_and(|state| state != BuildState::Running);
+        let took = created.zip(updated).filter(|_| is_over).map(|(created, updated)| updated.duration_since(created));
         let build = Build {
             key: text(&status["key"]),
             name: text(&status["name"]),
@@ -28,9 +31,14 @@ impl Reader<'_> {
             url: link(&status["url"]),
             commit: self.built_commit(status),
             branch: text(&status["refname"]),
+            branch_url: None,
+            pull_request: None,
+            pull_request_url: None,
             failures: None,
-            created: time(&status["created_on"]),
-            updated: time(&status["updated_on"]),
+            created,
+            updated,
+            // Some systems report a build only once, at its end.
+            duration: took.and_then(|took| u64::try_from(took.as_secs()).ok()).filter(|took| *took > 0).map(duration),
         };
         event.time = build.updated.or(build.created);
         if event.repository.is_none() {

@@ -50,6 +50,7 @@ impl Reader<'_> {
             removed_line: new.or(old).map(|_| new.is_none()),
             outdated: inline["outdated"].as_bool(),
             reply_to: number(&comment["parent"]["id"]),
+            parent: None,
             resolved: resolution.is_object() || self.key == "pullrequest:comment_resolved",
             resolved_by: resolution["user"].is_object().then(|| self.account(&resolution["user"])),
             created: time(&comment["created_on"]),

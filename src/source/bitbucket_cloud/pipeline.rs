@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Reader;
 use super::json::{items, link, number, text, without_braces};
-use crate::event::{BuildState, Event, Kind, Pipeline, RefKind, Repository};
+use crate::event::{BuildState, Event, Kind, Pipeline, RefKind, Repository, duration};
 
 /// Maximum number of runs in one request.
 const MAX_RUNS: usize = 100;
@@ -87,12 +87,4 @@ fn state(result: &str) -> Option<BuildState> {
 /// Reads nanoseconds since 1970, as a number or as a string of digits.
 fn timestamp(value: &Value) -> Option<Timestamp> {
     Timestamp::from_nanosecond(number(value)?.into()).ok()
-}
-
-fn duration(seconds: u64) -> String {
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, seconds) => format!("{seconds} s"),
-        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes} min"),
-    }
 }

@@ -45,7 +45,7 @@ samples! {
     "pull_request.comment_added" "pullrequest:comment_created" "a general comment"
     "pull_request.comment_added.inline" "pullrequest:comment_created" "a comment on a line of code"
     "pull_request.comment_added.removed_line" "pullrequest:comment_created" "a comment on a removed line"
-    "pull_request.comment_added.reply" "pullrequest:comment_created" "a reply with a mention"
+    "pull_request.comment_added.reply" "pullrequest:comment_created" after "pull_request.comment_added.inline" "a reply with a mention"
     "pull_request.comment_edited" "pullrequest:comment_updated" "an edited comment"
     "pull_request.comment_deleted" "pullrequest:comment_deleted" "a deleted comment"
     "pull_request.comment_resolved" "pullrequest:comment_resolved" "a resolved thread"
