@@ -1,6 +1,6 @@
 // The page: a template on the left, the message in each chat on the right. It updates on input, and when the file changes.
 import * as api from "./api";
-import type { Theme } from "./chats/frame";
+import { withPlaceholders, type Theme } from "./chats/frame";
 import { discord } from "./chats/discord";
 import { slack } from "./chats/slack";
 import { teams } from "./chats/teams";
@@ -56,9 +56,9 @@ function show(): void {
   note.textContent = said.join("\n");
   at("line").textContent = last.line;
   at("console").textContent = last.console;
-  slack(at("slack"), last.chats.slack, theme);
-  teams(at("teams"), last.chats.teams, theme);
-  discord(at("discord"), last.chats.discord, theme);
+  slack(at("slack"), withPlaceholders(last.chats.slack), theme);
+  teams(at("teams"), withPlaceholders(last.chats.teams), theme);
+  discord(at("discord"), withPlaceholders(last.chats.discord), theme);
   problems.replaceChildren(...last.problems.map(entry));
   number(last.problems);
 }

@@ -259,6 +259,8 @@ pub struct Kind {
     pub build: Option<Build>,
     /// True if requests are signed with the channel's secret.
     pub signs: bool,
+    /// True if links can be buttons only where the chat's app handles interactions, which the channel then says.
+    pub asks_for_interactivity: bool,
     /// Renders a message as it would be sent. `None` for programs, which receive the event.
     pub draw: Option<fn(&Message) -> String>,
     /// Returns what is cut from a message to make it fit, if anything. `None` for a kind without limits.
@@ -284,6 +286,8 @@ pub struct Address {
     pub pace: Option<Pace>,
     /// Secret that signs the requests, for kinds that sign them.
     pub secret: Option<SecretString>,
+    /// True if the chat's app handles interactions, so that links can be buttons.
+    pub interactivity: bool,
 }
 
 /// Error in a webhook URL. Neither text contains the URL.

@@ -278,7 +278,7 @@ mod tests {
         assert_eq!((&slack["unfurl_links"], &slack["unfurl_media"]), (&json!(false), &json!(false)));
         let discord = finished("discord", body("discord", &shield(HOSTILE))).unwrap();
         let text = discord["content"].as_str().unwrap();
-        assert!(text.starts_with("**new** \\<!channel\\> \\@everyone") && text.contains("\\[x\\]\\("), "{text}");
+        assert!(text.starts_with("**new** \\<!channel> \\@everyone") && text.contains("\\[x\\]("), "{text}");
         assert_eq!(discord["embeds"][0]["footer"]["text"], HOSTILE);
         assert_eq!(discord["allowed_mentions"], json!({ "parse": [] }));
         let teams = finished("teams", body("teams", &shield(HOSTILE))).unwrap();

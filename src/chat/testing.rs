@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::chat::Style;
-use crate::message::{Message, Person, Ping};
+use crate::message::{Field, Inline, Message, Person, Ping};
 use crate::source::PROVIDERS;
 use crate::template::{Context, Library};
 
@@ -37,6 +37,20 @@ pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
 pub(crate) fn sample(name: &str) -> Message {
     let sample = PROVIDERS[0].sample(name).unwrap();
     messages(sample.key, &serde_json::from_str(sample.body).unwrap()).remove(0)
+}
+
+/// Returns a message with a fact that names two people, of whom the chats know one.
+pub(crate) fn pinging_fact() -> Message {
+    let ids = ["U0B", "bo@acme.example", "80351110224678912"].map(|id| Some(id.to_owned()));
+    let [slack, teams, discord] = ids;
+    let bo = Ping { name: "Bo Lindqvist".to_owned(), person: Person { slack, teams, discord } };
+    let cy = Ping { name: "Cy Okafor".to_owned(), person: Person::default() };
+    let value = vec![Inline::Mention(bo.clone()), Inline::Text(", ".to_owned()), Inline::Mention(cy)];
+    Message {
+        fields: vec![Field { name: "Reviewers".to_owned(), value }],
+        pings: vec![bo],
+        ..sample("pull_request.approved")
+    }
 }
 
 /// A message that pings a person in every chat, two people with the same name, a group, and hostile names.

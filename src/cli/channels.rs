@@ -161,7 +161,7 @@ fn message(name: &ChannelName) -> Message {
     let text = |text: String| vec![Inline::Text(text)];
     Message {
         line: text(format!("Hookbell can post here: test of channel {name}")),
-        title: Some("Hookbell can post here".to_owned()),
+        title: Some(text("Hookbell can post here".to_owned())),
         accent: Accent::Success,
         body: vec![Block::Paragraph(text(format!("This is a test message for channel {name}, not an event.")))],
         ..Message::default()

@@ -27,6 +27,7 @@ use secrecy::SecretString;
 use crate::chat::{Chat, Style};
 use crate::event::{ChannelName, SourceName};
 use crate::http_client::Http;
+use crate::message::Message;
 use crate::problem::{Describe, Place, Problem, Severity};
 use crate::routing::Router;
 use crate::routing::pattern::Patterns;
@@ -142,8 +143,18 @@ pub struct Channel {
     pub chat: Box<dyn Chat>,
     /// Default style; a route can override it.
     pub style: Style,
+    /// True if messages show the picture of the person who caused the event.
+    pub avatars: bool,
     /// Name of its kind, for listings: `slack`.
     pub kind: &'static str,
+}
+
+impl Channel {
+    /// Returns a message as the channel shows it.
+    pub fn styled(&self, message: Message, style: Style) -> Message {
+        let message = style.of(message);
+        Message { avatar: message.avatar.clone().filter(|_| self.avatars), ..message }
+    }
 }
 
 /// One `[sources.NAME]`.

@@ -276,6 +276,18 @@ pub fn tables() -> Vec<Table> {
                     "required for `webhook`: signs the requests, as defined by Standard Webhooks",
                 ),
                 entry("style", OneOf(styles), "full", "style of messages; `line` is one line per message"),
+                entry(
+                    "avatars",
+                    Flag,
+                    "true",
+                    "shows the picture of the person who caused the event; the chat loads it",
+                ),
+                entry(
+                    "interactivity",
+                    Flag,
+                    "false",
+                    "only for `slack`: links are buttons; set it if the app has an interactivity request URL",
+                ),
                 entry("pace", Pace, "the chat's own limits", "maximum rate of messages"),
                 entry("insecure", Flag, "false", "allows `http://`; use it only on a network that you trust"),
                 entry(

@@ -204,7 +204,7 @@ fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &C
         return Rendered::Nothing { why };
     }
     let template_error = rendered.failures.into_iter().next();
-    let body = rendered.body.map_or_else(|| channel.chat.encode(&style.of(rendered.message)), Body);
+    let body = rendered.body.map_or_else(|| channel.chat.encode(&channel.styled(rendered.message, style)), Body);
     Rendered::Body { body, template_error }
 }
 

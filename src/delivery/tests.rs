@@ -254,7 +254,8 @@ impl Fixture {
     async fn open(directory: tempfile::TempDir, fakes: &[Fake]) -> Self {
         let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
         let store: Arc<dyn Store> = Arc::new(Patient(Arc::new(store)));
-        let channel = |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, kind: "fake" };
+        let channel =
+            |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, avatars: true, kind: "fake" };
         let mut settings = crate::config::testing::settings(directory.path(), "");
         settings.channels = fakes.iter().map(|fake| (ChannelName::from(fake.name), channel(fake))).collect();
         settings.lanes = fakes.iter().map(|fake| (ChannelName::from(fake.name), Lane(fake.destination()))).collect();

@@ -96,7 +96,7 @@ fn fitted<T>(message: &Message, draw: impl Fn(&Message) -> T, fits: impl Fn(&T) 
 fn headline(message: &Message) -> Message {
     Message {
         line: cut_inlines(&super::without_links(&message.line), MIN_LENGTH),
-        title: message.title.as_deref().map(|title| cut_text(title, MIN_LENGTH)),
+        title: message.title.as_deref().map(|title| cut_inlines(title, MIN_LENGTH)),
         url: message.url.clone(),
         accent: message.accent,
         pings: message.pings.clone(),
@@ -139,8 +139,9 @@ impl Cut {
     fn of(self, message: &Message) -> Message {
         let mut kept = message.clone();
         kept.line = cut_inlines(&message.line, self.text);
-        kept.title = message.title.as_deref().map(|title| cut_text(title, self.text.max(MIN_LENGTH)));
+        kept.title = message.title.as_deref().map(|title| cut_inlines(title, self.text.max(MIN_LENGTH)));
         kept.author = message.author.as_deref().map(|author| cut_text(author, self.text));
+        kept.origin = message.origin.as_deref().map(|origin| cut_text(origin, self.text));
         kept.footer = message.footer.as_deref().map(|footer| cut_text(footer, self.text));
         kept.body = self.blocks(&message.body[..self.blocks.min(message.body.len())], message);
         kept.fields.truncate(self.fields);
@@ -249,8 +250,9 @@ fn longest_text(message: &Message) -> usize {
     }
     let fields = message.fields.iter().map(|field| units(&field.name).max(of_inlines(&field.value)));
     let labels = message.buttons.iter().map(|button| units(&button.label));
-    let small = [&message.title, &message.author, &message.footer].map(|text| text.as_deref().map_or(0, units));
-    let rest = [of_blocks(&message.body), of_inlines(&message.line)];
+    let small = [&message.author, &message.origin, &message.footer].map(|text| text.as_deref().map_or(0, units));
+    let title = message.title.as_deref().map_or(0, of_inlines);
+    let rest = [of_blocks(&message.body), of_inlines(&message.line), title];
     fields.chain(labels).chain(rest).chain(small).max().unwrap_or(0).max(MIN_LENGTH)
 }
 
@@ -332,6 +334,11 @@ fn cut_run(inlines: &[Inline], left: &mut usize) -> Vec<Inline> {
         let taken = match inline {
             Inline::Text(text) => Some(Inline::Text(take(text, left))),
             Inline::Code(text) => Some(Inline::Code(take(text, left))),
+            Inline::Mention(ping) if units(&ping.name) <= *left => {
+                *left -= units(&ping.name);
+                Some(inline.clone())
+            }
+            Inline::Mention(ping) => Some(Inline::Text(take(&ping.name, left))),
             Inline::Strong(inner) => wrapped(inner, left, Inline::Strong),
             Inline::Emphasis(inner) => wrapped(inner, left, Inline::Emphasis),
             Inline::Strike(inner) => wrapped(inner, left, Inline::Strike),

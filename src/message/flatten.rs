@@ -58,7 +58,7 @@ fn spaces_for_breaks(inlines: &mut [Inline]) {
             Inline::Strong(c) | Inline::Emphasis(c) | Inline::Strike(c) | Inline::Link { text: c, .. } => {
                 spaces_for_breaks(c);
             }
-            Inline::Text(_) | Inline::Code(_) => {}
+            Inline::Text(_) | Inline::Code(_) | Inline::Mention(_) => {}
         }
     }
 }

@@ -28,6 +28,11 @@ pub fn line(rendered: &str) -> Vec<Inline> {
     tidy(spaced(flatten(blocks(rendered.trim()))))
 }
 
+/// Parses a rendered headline: one line of text and code. Links are removed, because the headline is a link as a whole.
+pub fn title(rendered: &str) -> Vec<Inline> {
+    tidy(without_links(&line(rendered)))
+}
+
 /// Parses a rendered inline slot, such as a field's value. Blocks are flattened; line breaks are kept.
 pub fn inlines(rendered: &str) -> Vec<Inline> {
     tidy(flatten(blocks(rendered.trim())))
@@ -416,7 +421,7 @@ impl<'a> Tree<'a> {
 }
 
 fn is_leaf(inline: &Inline) -> bool {
-    matches!(inline, Inline::Text(_) | Inline::Code(_))
+    matches!(inline, Inline::Text(_) | Inline::Code(_) | Inline::Mention(_))
 }
 
 /// Returns true for an HTML comment. Comments are notes to the author; pull request templates contain many.
@@ -450,7 +455,7 @@ fn tidy(inlines: Vec<Inline>) -> Vec<Inline> {
     let holds = |inline: &Inline| match inline {
         Inline::Text(text) | Inline::Code(text) => !text.is_empty(),
         Inline::Link { text, .. } => text.iter().all(is_leaf),
-        inline => matches!(inline, Inline::Break),
+        inline => matches!(inline, Inline::Break | Inline::Mention(_)),
     };
     if inlines.iter().all(holds) && inlines.windows(2).all(is_tidy) {
         return inlines;

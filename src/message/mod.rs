@@ -16,7 +16,7 @@ mod web_url;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use people::{People, Person, Ping};
+pub use people::{People, Person, Ping, Pinged};
 pub use web_url::WebUrl;
 
 /// Message in the form that every chat receives.
@@ -24,21 +24,25 @@ pub use web_url::WebUrl;
 pub struct Message {
     /// The message in one line, for notifications, digests and channels with the style `line`.
     pub line: Vec<Inline>,
-    /// Headline, plain text.
-    pub title: Option<String>,
+    /// Headline: text and code, without links. It says what happened and to what.
+    pub title: Option<Vec<Inline>>,
     /// Target of the headline's link.
     pub url: Option<WebUrl>,
     /// Type of news.
     pub accent: Accent,
     /// Person or system that the message comes from, above the headline; plain text.
     pub author: Option<String>,
+    /// Picture of the author. The chat loads it; Hookbell does not.
+    pub avatar: Option<WebUrl>,
+    /// Place of the event, such as its repository, in small print; plain text.
+    pub origin: Option<String>,
     /// Small print below the message; plain text.
     pub footer: Option<String>,
     /// Main text.
     pub body: Vec<Block>,
-    /// Short facts next to the text.
+    /// Facts. Chats show short ones in one line.
     pub fields: Vec<Field>,
-    /// Buttons with links.
+    /// Further links.
     pub buttons: Vec<Button>,
     /// Image below the text.
     pub image: Option<WebUrl>,
@@ -51,6 +55,22 @@ pub struct Message {
 }
 
 impl Message {
+    /// Returns the small print above the headline: the author and the place.
+    pub fn byline(&self) -> Option<String> {
+        let parts: Vec<_> = [&self.author, &self.origin].into_iter().flatten().map(String::as_str).collect();
+        (!parts.is_empty()).then(|| parts.join(" · "))
+    }
+
+    /// Returns the headline as plain text; without one, the line.
+    pub fn headline(&self) -> String {
+        plain_text(self.title.as_ref().unwrap_or(&self.line))
+    }
+
+    /// Returns the links that the headline does not already have.
+    pub fn further_links(&self) -> impl Iterator<Item = &Button> {
+        self.buttons.iter().filter(|button| self.title.is_none() || Some(&button.url) != self.url.as_ref())
+    }
+
     /// Reduces the message to its line, for channels and routes with the style `line`.
     pub fn into_line(self) -> Self {
         let Self { line, accent, url, time, pings, .. } = self;
@@ -60,6 +80,7 @@ impl Message {
     /// Returns true if the message consists only of its line.
     pub fn is_line(&self) -> bool {
         self.title.is_none()
+            && self.author.is_none()
             && self.body.is_empty()
             && self.fields.is_empty()
             && self.buttons.is_empty()
@@ -74,6 +95,16 @@ pub struct Field {
     pub name: String,
     /// Value.
     pub value: Vec<Inline>,
+}
+
+impl Field {
+    /// Maximum length of a short value in UTF-16 units.
+    pub const MAX_SHORT: usize = 60;
+
+    /// Returns true if the value fits next to others on one line.
+    pub fn is_short(&self) -> bool {
+        !self.value.contains(&Inline::Break) && fit::units(&plain_text(&self.value)) <= Self::MAX_SHORT
+    }
 }
 
 /// Button with a link.
@@ -167,6 +198,8 @@ pub enum Inline {
         /// Link text.
         text: Vec<Inline>,
     },
+    /// Person to ping; shown as the name where the chat does not know the person.
+    Mention(Ping),
     /// Line break.
     Break,
 }
@@ -177,6 +210,7 @@ pub fn plain_text(inlines: &[Inline]) -> String {
         for inline in inlines {
             match inline {
                 Inline::Text(t) | Inline::Code(t) => text.push_str(t),
+                Inline::Mention(ping) => text.push_str(&ping.name),
                 Inline::Strong(c) | Inline::Emphasis(c) | Inline::Strike(c) | Inline::Link { text: c, .. } => {
                     collect(c, text);
                 }
@@ -196,6 +230,7 @@ pub fn is_blank(inlines: &[Inline]) -> bool {
         Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) | Inline::Link { text: inner, .. } => {
             is_blank(inner)
         }
+        Inline::Mention(ping) => ping.name.chars().all(is_invisible),
         Inline::Break => true,
     })
 }
@@ -215,7 +250,7 @@ pub fn without_links(inlines: &[Inline]) -> Vec<Inline> {
             Inline::Strong(inner) => flat.push(Inline::Strong(without_links(inner))),
             Inline::Emphasis(inner) => flat.push(Inline::Emphasis(without_links(inner))),
             Inline::Strike(inner) => flat.push(Inline::Strike(without_links(inner))),
-            leaf @ (Inline::Text(_) | Inline::Code(_) | Inline::Break) => flat.push(leaf.clone()),
+            leaf @ (Inline::Text(_) | Inline::Code(_) | Inline::Mention(_) | Inline::Break) => flat.push(leaf.clone()),
         }
     }
     flat

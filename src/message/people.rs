@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::{Field, Inline, Message};
+
 /// Maximum number of people that one message pings in a chat. Discord's limit is 100
 /// (<https://discord.com/developers/docs/resources/message#allowed-mentions-object>); no message needs that many.
 pub const MAX_PINGS: usize = 50;
@@ -43,6 +45,46 @@ impl Ping {
         }
         found.truncate(MAX_PINGS);
         found
+    }
+}
+
+/// People that a message pings in one chat, by the place that names them.
+#[derive(Debug)]
+pub struct Pinged<'a> {
+    /// Facts that name at least one of them. A chat shows these where a mention pings.
+    pub facts: Vec<&'a Field>,
+    /// Those that no fact names, with their ids.
+    pub others: Vec<(&'a Ping, &'a str)>,
+    ids: Vec<&'a str>,
+}
+
+impl<'a> Pinged<'a> {
+    /// Finds the people of a chat, in which `id` returns a person's id.
+    pub fn of(message: &'a Message, id: fn(&Person) -> Option<&str>) -> Self {
+        let all = Ping::of_chat(&message.pings, id);
+        let ids: Vec<_> = all.iter().map(|(_, id)| *id).collect();
+        let named = |field: &'a Field| {
+            let pings = field.value.iter().filter_map(|inline| match inline {
+                Inline::Mention(ping) => id(&ping.person).filter(|id| ids.contains(id)),
+                _ => None,
+            });
+            pings.collect::<Vec<_>>()
+        };
+        let facts: Vec<_> = message.fields.iter().filter(|field| !named(field).is_empty()).collect();
+        let in_facts: Vec<_> = facts.iter().flat_map(|field| named(field)).collect();
+        let others = all.iter().copied().filter(|(_, id)| !in_facts.contains(id)).collect();
+        Self { facts, others, ids }
+    }
+
+    /// Returns the facts that name none of them: short ones and long ones.
+    pub fn other_facts(&self, message: &'a Message) -> (Vec<&'a Field>, Vec<&'a Field>) {
+        let all = message.fields.iter().filter(|field| !self.facts.iter().any(|fact| std::ptr::eq(*fact, *field)));
+        all.partition(|field| field.is_short())
+    }
+
+    /// Returns true if a mention with this id pings.
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.contains(&id)
     }
 }
 

@@ -55,7 +55,7 @@ impl Splice<'_> {
                 let text = Inline::Text(one_line(shown.clone()));
                 WebUrl::parse(url).map_or(text.clone(), |url| Inline::Link { url, text: vec![text] })
             }
-            (Some(MENTION), [name, ..]) => Inline::Text(one_line(name.clone())),
+            (Some(MENTION), _) => ping(inside).map_or_else(|| Inline::Text(String::new()), Inline::Mention),
             (Some(MARKDOWN), [markdown, longest]) => {
                 return cut_blocks(untrusted(markdown), longest.parse().unwrap_or(usize::MAX));
             }

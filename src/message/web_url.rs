@@ -5,11 +5,17 @@ use std::fmt;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
-use url::Url;
+use url::{Host, Url};
 
 /// Maximum length of a URL. Discord's limit is the lowest of all chats
 /// (<https://discord.com/developers/docs/resources/message#embed-object>).
 const MAX_BYTES: usize = 2048;
+
+/// Top-level domains of private networks
+/// (<https://www.iana.org/assignments/special-use-domain-names/special-use-domain-names.xhtml>; `.corp`, `.home`, `.lan`
+/// and `.local` are in wide use).
+const PRIVATE_DOMAINS: &[&str] =
+    &[".corp", ".home", ".home.arpa", ".internal", ".intranet", ".invalid", ".lan", ".local", ".localhost", ".test"];
 
 /// Web URL: `http` or `https`, with a host, percent-encoded where needed, and short enough for every chat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,6 +56,23 @@ impl WebUrl {
     /// Returns the URL as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns true if the host can be reached from the internet, as far as its name or address tells. A chat cannot
+    /// load a picture from any other host.
+    pub fn is_public(&self) -> bool {
+        let Ok(url) = Url::parse(&self.0) else { return false };
+        match url.host() {
+            Some(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.');
+                name.contains('.') && !PRIVATE_DOMAINS.iter().any(|private| name.ends_with(private))
+            }
+            Some(Host::Ipv4(ip)) => !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()),
+            Some(Host::Ipv6(ip)) => {
+                !(ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local() || ip.is_unicast_link_local())
+            }
+            None => false,
+        }
     }
 
     /// Returns the host.
@@ -109,6 +132,16 @@ mod tests {
         assert_eq!(WebUrl::parse("https://a.0x/"), None, "neither a valid number nor a valid name");
         assert_eq!(WebUrl::parse("https://1.2.3.0xa/x").unwrap().as_str(), "https://1.2.3.10/x");
         assert_eq!(WebUrl::parse("https://x.example").unwrap().as_str(), "https://x.example/");
+        for private in [
+            "http://git.acme.internal/a",
+            "http://localhost/a",
+            "http://git/a",
+            "http://10.0.0.7/a",
+            "http://[fd00::1]/a",
+        ] {
+            assert!(!WebUrl::parse(private).unwrap().is_public(), "{private}");
+        }
+        assert!(WebUrl::parse("https://avatars.example/a.png").unwrap().is_public());
         assert_eq!(WebUrl::parse("http://x.example:81/?q#f").unwrap().host().as_deref(), Some("x.example"));
     }
 

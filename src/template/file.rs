@@ -22,6 +22,8 @@ pub(super) struct FrontMatter {
     pub(super) image: Option<Spanned<String>>,
     pub(super) accent: Option<Spanned<String>>,
     pub(super) author: Option<Spanned<String>>,
+    pub(super) avatar: Option<Spanned<String>>,
+    pub(super) origin: Option<Spanned<String>>,
     pub(super) footer: Option<Spanned<String>>,
     pub(super) time: Option<Spanned<String>>,
     pub(super) items: Option<Spanned<String>>,

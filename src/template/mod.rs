@@ -461,7 +461,7 @@ fn last_resort(event: &Value) -> Message {
     let plain = crate::message::markdown::plain(&shield(&said));
     Message {
         line: vec![Inline::Text(plain.clone())],
-        title: Some(plain),
+        title: Some(vec![Inline::Text(plain)]),
         accent: Accent::Neutral,
         url: crate::message::WebUrl::parse(text("/repository/url")),
         ..Message::default()

@@ -15,7 +15,7 @@ use super::lint::{Faults, LintContext};
 use super::problems::{RenderError, TemplateProblem};
 use super::slot::{Rendering, Slot, SlotError};
 use crate::message::splice::pings;
-use crate::message::{Accent, Button, Field, Message, WebUrl, is_blank, markdown};
+use crate::message::{Accent, Button, Field, Inline, Message, WebUrl, is_blank, markdown};
 use crate::problem::{Place, Problem, Severity, SourceFile};
 
 /// A compiled portable template.
@@ -28,6 +28,8 @@ pub(super) struct Portable {
     image: Option<Slot>,
     accent: Option<Slot>,
     author: Option<Slot>,
+    avatar: Option<Slot>,
+    origin: Option<Slot>,
     footer: Option<Slot>,
     time: Option<Slot>,
     items: Option<Slot>,
@@ -104,12 +106,14 @@ impl Portable {
         if is_blank(&line) {
             return Err(self.failure(RenderError::EmptyLine));
         }
-        let own_time = made.optional(self.time.as_ref())?;
-        let time = own_time.as_deref().or_else(|| context.data().get("time")?.as_str());
+        let time = made.optional(self.time.as_ref())?;
         let mut message = Message {
             line,
-            title: made.optional(self.title.as_ref())?,
+            title: made.title(self.title.as_ref())?,
             author: made.optional(self.author.as_ref())?,
+            // A chat may reject a message with a picture that it cannot load.
+            avatar: made.url(self.avatar.as_ref())?.filter(WebUrl::is_public),
+            origin: made.optional(self.origin.as_ref())?,
             footer: made.optional(self.footer.as_ref())?,
             items: made.optional(self.items.as_ref())?,
             url: made.url(self.url.as_ref())?,
@@ -175,6 +179,11 @@ impl<'a> Making<'a> {
         Ok(text.filter(|text| !text.is_empty()))
     }
 
+    fn title(&mut self, slot: Option<&Slot>) -> Result<Option<Vec<Inline>>, NoMessage> {
+        let title = slot.map(|slot| self.slot(slot).map(markdown::title)).transpose()?;
+        Ok(title.filter(|title| !is_blank(title)))
+    }
+
     fn url(&mut self, slot: Option<&Slot>) -> Result<Option<WebUrl>, NoMessage> {
         let address = slot.map(|slot| self.slot(slot).map(markdown::address_of)).transpose()?;
         Ok(address.and_then(|address| WebUrl::parse(&address)))
@@ -231,7 +240,8 @@ impl Compiler<'_> {
     fn portable(&mut self, name: &str, front: &FrontMatter, body: Range<usize>) -> Portable {
         let mut slot = |what: &str, text: &Option<Spanned<String>>| text.as_ref().map(|text| self.front(what, text));
         let (title, url, image) = (slot("title", &front.title), slot("url", &front.url), slot("image", &front.image));
-        let (author, footer) = (slot("author", &front.author), slot("footer", &front.footer));
+        let (author, avatar) = (slot("author", &front.author), slot("avatar", &front.avatar));
+        let (origin, footer) = (slot("origin", &front.origin), slot("footer", &front.footer));
         let (time, items) = (slot("time", &front.time), slot("items", &front.items));
         let accent = slot("accent", &front.accent);
         let line = slot("line", &front.line).unwrap_or_else(|| {
@@ -248,12 +258,29 @@ impl Compiler<'_> {
         if let Some(accent) = &front.accent {
             self.check_accent(accent);
         }
-        let urls = [&front.url, &front.image].into_iter().flatten();
+        let urls = [&front.url, &front.image, &front.avatar].into_iter().flatten();
         for url in urls.chain(front.buttons.iter().map(ListedKeys::value)) {
             self.check_url(url);
         }
         let (file, name) = (self.file.clone(), name.to_owned());
-        Portable { name, file, line, title, url, image, accent, author, footer, time, items, fields, buttons, body }
+        Portable {
+            name,
+            file,
+            line,
+            title,
+            url,
+            image,
+            accent,
+            author,
+            avatar,
+            origin,
+            footer,
+            time,
+            items,
+            fields,
+            buttons,
+            body,
+        }
     }
 
     /// Compiles a string of the front matter.

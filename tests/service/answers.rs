@@ -87,7 +87,7 @@ async fn unknown_event_key_is_accepted_and_posted() {
     let (_, body) = sample("push");
     let (status, answer) = post(&service, "repo:invented", "request", &body).await;
     assert_eq!((status, &answer["events"][0]["kind"]), (202, &json!("other")));
-    assert!(service.next_messages(1)[0].contains("repo:invented by Ana Ruiz"));
+    assert!(service.next_messages(1)[0].contains("Ana Ruiz · acme/api\n▌ Event repo:invented"));
 }
 
 #[tokio::test]

@@ -313,12 +313,12 @@ async fn many_tags_of_one_push_are_one_message() {
     assert_eq!(refs, all.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(answer["more_events"], Value::Null);
     let message = slack.wait_for(1).await[0].to_string();
-    for part in ["created 40 tags", "v0, v1, v2 and 37 more"] {
+    for part in ["Created 40 tags", "created 40 tags", "v0, v1, v2 and 37 more"] {
         assert!(message.contains(part), "{part}: {message}");
     }
     // A rule for one of them is for that one alone, and a program gets each.
     let release = service.next_messages(1).remove(0);
-    assert!(release.contains("acme/x v3"), "{release}");
+    assert!(release.contains("Tag created: v3"), "{release}");
     program.wait_for(40).await;
     assert_eq!(slack.came().len(), 1);
     // Whichever of the events is looked at, the message is found, and it can be sent again as a whole.

@@ -162,14 +162,15 @@ async fn closed_destination_keeps_its_messages_and_delays_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_blocks_are_sent_as_plain_text() {
     let slack = Fake::start(Kind::Slack).await;
-    slack.fail([Fault::word(400, "invalid_blocks")]);
+    // With and without the picture.
+    slack.fail([Fault::word(400, "invalid_blocks"), Fault::word(400, "invalid_blocks")]);
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let mut service = home.serve();
     send(&service, 0..2).await;
     let shown = slack.wait_for(2).await;
     assert_eq!(shown[0]["blocks"][0]["type"], "section");
     assert_eq!(shown[0]["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 number 0000 in acme/api");
-    assert_eq!(shown[1]["blocks"][0]["type"], "rich_text");
+    assert_eq!(shown[1]["blocks"][1]["type"], "rich_text");
     service.wait_for_log("delivered with a fallback");
     // What is kept is what Slack accepted.
     assert!(service.stop("TERM").0.success());
@@ -207,10 +208,10 @@ async fn requested_reviewers_are_pinged_and_the_actor_is_not() {
     ));
     let mut service = home.serve();
     send(&service, 0..1).await;
-    let pinged = json!([{ "type": "user", "user_id": "U0BO" }]);
-    assert_eq!(slack.wait_for(1).await[0]["blocks"][1]["elements"][0]["elements"], pinged);
+    let pinged = json!({ "type": "user", "user_id": "U0BO" });
+    assert_eq!(slack.wait_for(1).await[0]["blocks"][2]["elements"][0]["elements"][2], pinged);
     let body = discord.wait_for(1).await[0].clone();
-    assert_eq!(body["content"], "<@80351110224678912>");
+    assert_eq!(body["content"], "Reviewers: <@80351110224678912>, Cy Okafor");
     assert_eq!(body["allowed_mentions"], json!({ "parse": [], "users": ["80351110224678912"] }));
     let card = teams.wait_for(1).await[0]["attachments"][0]["content"].clone();
     assert_eq!(card["msteams"]["entities"][0]["mentioned"], json!({ "id": "bo@acme.example", "name": "Bo Lindqvist" }));
@@ -219,7 +220,7 @@ async fn requested_reviewers_are_pinged_and_the_actor_is_not() {
     std::fs::write(home.path().join("config.toml"), text.replace("U0BO", "U0NEW")).unwrap();
     service.wait_for_log("changed person `bo`");
     send(&service, 1..2).await;
-    assert_eq!(slack.wait_for(2).await[1]["blocks"][1]["elements"][0]["elements"][0]["user_id"], "U0NEW");
+    assert_eq!(slack.wait_for(2).await[1]["blocks"][2]["elements"][0]["elements"][2]["user_id"], "U0NEW");
 }
 
 #[tokio::test(flavor = "multi_thread")]

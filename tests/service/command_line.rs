@@ -35,7 +35,7 @@ fn sample_is_signed_with_the_configured_secret() {
     let (code, answer, error) = home.run(&["sample", "send", "push", "--to", &url]);
     assert_eq!((code, error.as_str()), (0, ""));
     assert!(answer.contains("  push (repo:push) → screen by route `everything`\n"), "{answer}");
-    assert!(service.next_messages(1)[0].contains("Ana Ruiz pushed 3 commits"));
+    assert!(service.next_messages(1)[0].contains("Pushed 3 commits to main"));
     let (code, _, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/other")]);
     assert_eq!(code, 1);
     assert!(

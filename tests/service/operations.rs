@@ -26,7 +26,7 @@ fn first(home: &Home, filter: &[&str]) -> String {
 async fn missing_message_is_diagnosed_and_replayed() {
     let slack = Fake::start(Kind::Slack).await;
     let refused = || Fault::word(400, "too_many_attachments");
-    slack.fail([refused(), refused()]);
+    slack.fail([refused(), refused(), refused()]);
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();
     send(&service, 0..2).await;
@@ -211,7 +211,7 @@ async fn rejected_message_falls_back_to_the_built_in_template() {
         r#"{ "text": "mine", "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": "mine" } }] }"#;
     std::fs::write(home.path().join("mine/slack/pull_request.opened.json.hbs"), template).unwrap();
     // As it stands, and as plain text. (It has no pictures.)
-    slack.fail([Fault::word(400, "invalid_blocks"), Fault::word(400, "invalid_blocks")]);
+    slack.fail([(); 3].map(|()| Fault::word(400, "invalid_blocks")));
     let service = home.serve();
     send(&service, 0..1).await;
     let shown = slack.wait_for(1).await[0].to_string();
@@ -307,7 +307,7 @@ async fn admin_listener_requires_a_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_count_requests_and_deliveries() {
     let slack = Fake::start(Kind::Slack).await;
-    slack.fail([Fault::word(400, "no_text"), Fault::word(400, "no_text")]);
+    slack.fail([(); 3].map(|()| Fault::word(400, "no_text")));
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let mut service = home.serve();
     let (admin, _) = service.admin(&home);

@@ -73,7 +73,7 @@ fn built_in_template_is_ejected_edited_and_compared() {
     assert!(home.run(&["templates", "diff"]).2.contains("none of your templates differs"));
     let file = home.path().join("mine/tag.created.md.hbs");
     let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replacen("tagged", "named", 1)).unwrap();
+    std::fs::write(&file, text.replacen("created tag", "named tag", 1)).unwrap();
     let (_, diff, _) = home.run(&["templates", "diff", "tag.created"]);
     let changed: Vec<_> = diff.lines().filter(|line| line.starts_with(['+', '-'])).collect();
     assert!(changed.len() == 4 && changed[2].starts_with("-line") && changed[3].contains("named"), "{diff}");

@@ -29,6 +29,7 @@ function embed(embed: any, lightTheme: boolean): HTMLElement {
       embedTitle: embed.title && inline(embed.title),
       url: embed.url,
       authorName: embed.author?.name,
+      authorImage: embed.author?.icon_url,
       image: embed.image?.url,
       lightTheme,
     },
@@ -45,7 +46,7 @@ function embed(embed: any, lightTheme: boolean): HTMLElement {
       const item = element("discord-embed-field", {
         fieldTitle: inline(field.name),
         inline: field.inline,
-        inlineIndex: (n % 3) + 1,
+        inlineIndex: field.inline ? (n % 3) + 1 : undefined,
         lightTheme,
       });
       item.append(html(field.value));

@@ -4,6 +4,9 @@ import { Message } from "slack-blocks-to-jsx";
 import "slack-blocks-to-jsx/dist/style.css";
 import { LOGO, TIME, type Theme } from "./frame";
 
+/** Slack formats such a text like any other; the renderer does not. */
+const formatted = (body: any): any => JSON.parse(JSON.stringify(body, (key, value) => (key === "verbatim" ? undefined : value)));
+
 const roots = new WeakMap<Element, Root>();
 
 function Shown({ body, theme }: { body: any; theme: Theme }) {
@@ -23,5 +26,5 @@ function Shown({ body, theme }: { body: any; theme: Theme }) {
 export function slack(place: Element, body: any, theme: Theme): void {
   const root = roots.get(place) ?? createRoot(place);
   roots.set(place, root);
-  root.render(<Shown key={JSON.stringify(body)} body={body} theme={theme} />);
+  root.render(<Shown key={JSON.stringify(body)} body={formatted(body)} theme={theme} />);
 }

@@ -16,17 +16,15 @@ const BAR: &str = "▌ ";
 pub fn draw(message: &Message, layout: Layout) -> String {
     let mut page = Page { layout, accent: accent(message.accent), lines: vec![] };
     let title = match &message.title {
-        Some(title) => {
-            let run = Run { text: inert(title), style: Style::new().bold(), url: message.url.as_ref() };
-            vec![run]
-        }
+        Some(title) => runs(title, Style::new().bold(), message.url.as_ref()),
         None => runs(&message.line, Style::new(), None),
     };
-    page.small(message.author.as_deref());
+    page.small(message.byline().as_deref());
     page.wrapped(&title, "", "");
     page.pings(&message.pings);
     page.blocks(&message.body, "");
-    if message.body.len() > 1 && !(message.fields.is_empty() && message.buttons.is_empty()) {
+    let has_more = !message.fields.is_empty() || message.further_links().next().is_some();
+    if has_more && !message.body.is_empty() {
         page.lines.push(String::new());
     }
     page.fields(message);
@@ -157,13 +155,13 @@ impl Page {
 
     /// Renders the links of the message.
     fn links(&mut self, message: &Message) {
-        for button in &message.buttons {
+        for button in message.further_links() {
             self.link(&format!("{} ", inert(&button.label)), &button.url);
         }
         if let Some(url) = &message.image {
             self.link("Image ", url);
         }
-        if let Some(url) = message.url.as_ref().filter(|_| message.buttons.is_empty()) {
+        if let Some(url) = message.url.as_ref().filter(|_| message.further_links().next().is_none()) {
             self.link("", url);
         }
     }
@@ -310,6 +308,7 @@ fn runs<'a>(inlines: &'a [Inline], style: Style, url: Option<&'a WebUrl>) -> Vec
         match inline {
             Inline::Text(text) => drawn.push(Run { text: inert(text), style, url }),
             Inline::Code(text) => drawn.push(Run { text: inert(text), style: code_style(), url }),
+            Inline::Mention(ping) => drawn.push(Run { text: inert(&ping.name), style, url }),
             Inline::Strong(inner) => drawn.extend(runs(inner, style.bold(), url)),
             Inline::Emphasis(inner) => drawn.extend(runs(inner, style.italic(), url)),
             Inline::Strike(inner) => drawn.extend(runs(inner, style.strikethrough(), url)),

@@ -18,6 +18,7 @@ pub const KIND: Kind = Kind {
     domains: &[],
     build: None,
     signs: false,
+    asks_for_interactivity: false,
     draw: Some(|message| draw(message, Layout::of_stdout())),
     loss: None,
     native: None,

@@ -10,7 +10,7 @@ use super::limits;
 use crate::chat::webhook::to_json;
 use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, Ping};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping, Pinged, WebUrl};
 
 /// Message flag: no embeds for links in a line.
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
@@ -63,9 +63,21 @@ impl Mentions {
     }
 }
 
-/// Renders mentions in Discord's markup.
-fn pings(pings: &[Ping]) -> String {
-    ids(pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ")
+/// Renders the facts that ping someone, and the mentions of others.
+fn pings(pinged: &Pinged<'_>) -> String {
+    let fact = |fact: &&Field| {
+        let value = fact.value.iter().map(|inline| match inline {
+            Inline::Mention(ping) => match ping.person.discord.as_deref().filter(|id| pinged.has(id)) {
+                Some(id) => mark(id),
+                None => escape(&ping.name),
+            },
+            inline => inlines(std::slice::from_ref(inline)),
+        });
+        format!("{}: {}", escape(&fact.name), value.collect::<String>())
+    };
+    let others = pinged.others.iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ");
+    let lines = pinged.facts.iter().map(fact).chain((!others.is_empty()).then_some(others));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
@@ -106,6 +118,8 @@ struct Image {
 #[derive(Serialize)]
 struct Name {
     name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    icon_url: Option<WebUrl>,
 }
 
 #[derive(Serialize)]
@@ -135,33 +149,43 @@ pub(super) fn draw(message: &Message) -> Drawn {
     if message.is_line() {
         return line(message);
     }
+    let pinged = Pinged::of(message, |person| person.discord.as_deref());
+    let (short, long) = pinged.other_facts(message);
+    let links = links(message);
     let mut description = blocks(&message.body, "");
-    let buttons = message.buttons.iter().map(|button| {
-        let label = vec![Inline::Text(button.label.clone())];
-        format!("**{}**", inlines(&[Inline::Link { url: button.url.clone(), text: label }]))
-    });
-    let buttons = buttons.collect::<Vec<_>>().join(" · ");
-    if !buttons.is_empty() {
-        description =
-            [description, buttons].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+    let mut fields: Vec<_> = short.into_iter().chain(long).take(limits::FIELDS - 1).filter_map(field).collect();
+    // Links come last: below the text, or below the fields.
+    if fields.is_empty() {
+        description = [description, links].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
+    } else if !links.is_empty() {
+        fields.push(EmbedField {
+            name: "Links".to_owned(),
+            value: links,
+            inline: message.further_links().count() == 1,
+        });
     }
     if message.title.is_none() {
         description = format!("{}\n\n{description}", inlines(&message.line));
     }
+    let author = message
+        .author
+        .as_deref()
+        .map(|name| Name { name: cut_text(name, limits::AUTHOR), icon_url: message.avatar.clone() });
+    let footer: Vec<_> = [&message.origin, &message.footer].into_iter().flatten().map(String::as_str).collect();
     let embed = Embed {
-        author: message.author.as_deref().map(|name| Name { name: cut_text(name, limits::AUTHOR) }),
+        author,
         title: message.title.as_deref().map(title),
         url: message.url.as_ref().map(ToString::to_string),
         description: description.trim().to_owned(),
         color: colour(message.accent),
-        fields: message.fields.iter().take(limits::FIELDS).filter_map(field).collect(),
+        fields,
         image: message.image.as_ref().map(|url| Image { url: url.to_string() }),
-        footer: message.footer.as_deref().map(|text| Text { text: cut_text(text, limits::FOOTER) }),
+        footer: (!footer.is_empty()).then(|| Text { text: cut_text(&footer.join(" · "), limits::FOOTER) }),
         timestamp: message.time.map(|time| time.to_string()),
     };
     let (description, all) = (units(&embed.description), embed.counted());
     let payload = Payload {
-        content: pings(&message.pings),
+        content: pings(&pinged),
         embeds: vec![embed],
         flags: None,
         allowed_mentions: Mentions::of(&message.pings),
@@ -170,9 +194,25 @@ pub(super) fn draw(message: &Message) -> Drawn {
     Drawn { json, description, all }
 }
 
+/// Renders links in one line, within the limit of a field.
+fn links(message: &Message) -> String {
+    let link = |button: &crate::message::Button| {
+        inlines(&[Inline::Link { url: button.url.clone(), text: vec![Inline::Text(button.label.clone())] }])
+    };
+    let mut line = String::new();
+    for link in message.further_links().map(link) {
+        let longer = if line.is_empty() { link } else { format!("{line} · {link}") };
+        if units(&longer) > limits::FIELD_VALUE {
+            break;
+        }
+        line = longer;
+    }
+    line
+}
+
 /// Renders a message of one line as text without an embed.
 fn line(message: &Message) -> Drawn {
-    let pings = pings(&message.pings);
+    let pings = pings(&Pinged::of(message, |person| person.discord.as_deref()));
     let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
     let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
     let payload = Payload {
@@ -194,8 +234,8 @@ const fn colour(accent: Accent) -> u32 {
     }
 }
 
-fn title(text: &str) -> String {
-    escape(&text_that_fits(text, |text| units(&escape(text)) <= limits::TITLE))
+fn title(title: &[Inline]) -> String {
+    inlines(&run_that_fits(title, |title| units(&inlines(title)) <= limits::TITLE)).trim().to_owned()
 }
 
 fn field(field: &Field) -> Option<EmbedField> {
@@ -203,7 +243,7 @@ fn field(field: &Field) -> Option<EmbedField> {
     let value = run_that_fits(&field.value, |value| units(inlines(value).trim()) <= limits::FIELD_VALUE);
     let value = inlines(&value).trim().to_owned();
     // Short fields share a row.
-    let inline = units(&value) <= 60;
+    let inline = field.is_short();
     (!name.trim().is_empty() && !value.is_empty()).then_some(EmbedField { name, value, inline })
 }
 
@@ -305,6 +345,7 @@ fn inlines_into(run: &[Inline], open: Marks, text: &mut String) {
     for inline in run {
         match inline {
             Inline::Text(plain) => escape_into(plain, text),
+            Inline::Mention(ping) => escape_into(&ping.name, text),
             Inline::Code(code) => text.push_str(&code_span(code)),
             Inline::Strong(inner) if !open.bold => marked("**", inner, Marks { bold: true, ..open }, text),
             Inline::Emphasis(inner) if !open.italic => marked("*", inner, Marks { italic: true, ..open }, text),
@@ -348,7 +389,9 @@ fn code_span(code: &str) -> String {
 fn label_into(run: &[Inline], text: &mut String) {
     for inline in run {
         match inline {
-            Inline::Text(plain) => text.extend(plain.chars().map(look_alike)),
+            Inline::Text(plain) | Inline::Mention(Ping { name: plain, .. }) => {
+                text.extend(plain.chars().map(look_alike));
+            }
             Inline::Code(code) if code.trim().is_empty() => text.push_str(code),
             Inline::Code(code) => {
                 text.push('`');
@@ -393,33 +436,40 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Returns true for characters that Discord's Markdown may parse as markup.
-const fn is_markup(c: char) -> bool {
-    matches!(c, '\\' | '*' | '_' | '~' | '`' | '|' | '>' | '#' | '-' | '[' | ']' | '(' | ')' | '<' | '@' | ':')
+/// Returns true if Discord's Markdown may parse a character as markup. An escape in front of any other character would
+/// be visible in notifications.
+fn is_markup(before: &str, c: char, after: &str) -> bool {
+    match c {
+        '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<' | '@' => true,
+        // Headings, lists and quotes start only at the start of a line.
+        '#' | '-' | '+' | '>' => before.trim_start().is_empty(),
+        // The name of an emoji ends with another colon.
+        ':' => after.split(char::is_whitespace).next().is_some_and(|word| word.contains(':')) || before.ends_with(':'),
+        // A number and a period start a numbered list.
+        '.' => !before.is_empty() && before.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    }
 }
 
 fn escape_into(text: &str, escaped: &mut String) {
+    let mut at = 0;
     for (n, word) in text.split(' ').enumerate() {
         if n > 0 {
             escaped.push(' ');
+            at += 1;
         }
         if is_address(word) {
             escaped.push_str(word);
-            continue;
+        } else {
+            for (within, c) in word.char_indices() {
+                let (before, after) = (&text[..at + within], &text[at + within + c.len_utf8()..]);
+                if is_markup(before, c, after) {
+                    escaped.push('\\');
+                }
+                escaped.push(c);
+            }
         }
-        let mut rest = word;
-        while let Some(at) = rest.find(is_markup) {
-            escaped.push_str(&rest[..at]);
-            escaped.push('\\');
-            escaped.push_str(&rest[at..=at]);
-            rest = &rest[at + 1..];
-        }
-        escaped.push_str(rest);
-        // `1.` at the start of a line would start a list.
-        if n == 0 && word.ends_with('.') && word.len() > 1 && word[..word.len() - 1].bytes().all(|b| b.is_ascii_digit())
-        {
-            escaped.insert(escaped.len() - 1, '\\');
-        }
+        at += word.len();
     }
 }
 

@@ -22,6 +22,7 @@ pub const KIND: Kind = Kind {
     domains: &["discord.com", "discordapp.com"],
     build: Some(|address| Ok(Box::new(Discord::new(address)?))),
     signs: false,
+    asks_for_interactivity: false,
     draw: Some(encode),
     loss: Some(|message| loss(message, draw::draw, draw::Drawn::fits)),
     native: Some(native::finish),

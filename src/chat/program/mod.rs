@@ -30,6 +30,7 @@ pub const KIND: Kind = Kind {
     domains: &[],
     build: Some(|address| Ok(Box::new(Program::new(address)?))),
     signs: true,
+    asks_for_interactivity: false,
     draw: None,
     loss: None,
     native: None,

@@ -7,7 +7,7 @@ use crate::http_client::{Answer, Http, HttpSettings};
 fn program(secret: &str) -> Result<Program, AddressError> {
     let http = Http::new(&HttpSettings::default()).unwrap();
     let url = SecretString::from("https://ci.example/hook");
-    Program::new(Address { url, http, pace: None, secret: Some(secret.into()) })
+    Program::new(Address { url, http, pace: None, secret: Some(secret.into()), interactivity: false })
 }
 
 /// Example of the specification

@@ -1,18 +1,22 @@
 //! Renders a message in Slack's Block Kit (<https://docs.slack.dev/reference/block-kit>).
 //!
-//! The headline is in the message itself. The rest is in an attachment, which shows a bar in the accent's colour. All
-//! text is in `rich_text` and `plain_text`, which Slack does not parse as markup, because `*` and `_` cannot be escaped
-//! in `mrkdwn`. Only `text`, for notifications, is `mrkdwn`; `&`, `<` and `>` are escaped in it, so that it contains no
-//! mentions or links.
+//! The headline is in the message itself, with the facts that ping someone: Slack may fold an attachment. The rest is
+//! in an attachment, which shows a bar in the accent's colour.
+//!
+//! Text is in `rich_text` and `plain_text`, which Slack does not parse as markup, because `*` and `_` cannot be escaped
+//! in `mrkdwn`. Only two texts are `mrkdwn`: `text`, for notifications, in which `&`, `<` and `>` are escaped, so that it
+//! contains no mentions or links; and the grey line of facts, which has no other form with code and links. There,
+//! invisible characters separate marks from the text.
 
 use serde::Serialize;
 
 use super::limits;
+use super::native::mrkdwn;
 use crate::chat::webhook::to_json;
 use crate::message::fit::{cut_text, text_that_fits, units};
 use crate::message::flatten::flatten;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, Pinged, WebUrl, plain_text};
 
 /// A rendered message, and the sizes that Slack limits.
 pub(super) struct Drawn {
@@ -52,9 +56,33 @@ struct Attachment {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Layout {
     RichText { elements: Vec<Rich> },
-    Context { elements: Vec<Plain> },
+    Context { elements: Vec<Small> },
     Image { image_url: WebUrl, alt_text: String },
     Actions { elements: Vec<Button> },
+}
+
+/// Element of a line of small print.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Small {
+    Plain(Plain),
+    Markup(Markup),
+    Picture(Picture),
+}
+
+#[derive(Serialize)]
+struct Markup {
+    r#type: &'static str,
+    text: String,
+    /// True if Slack does not look for links and mentions in the text.
+    verbatim: bool,
+}
+
+#[derive(Serialize)]
+struct Picture {
+    r#type: &'static str,
+    image_url: WebUrl,
+    alt_text: String,
 }
 
 #[derive(Serialize)]
@@ -145,23 +173,26 @@ struct Button {
     url: WebUrl,
 }
 
-/// Renders a message. The result may be too large; check it with [`Drawn::fits`].
-pub(super) fn draw(message: &Message) -> Drawn {
+/// Renders a message. The result may be too large; check it with [`Drawn::fits`]. Links are buttons only if the app
+/// handles interactions: otherwise, Slack shows a warning after each click.
+pub(super) fn draw(message: &Message, interactivity: bool) -> Drawn {
+    let pinged = Pinged::of(message, |person| person.slack.as_deref());
+    let (short, long) = pinged.other_facts(message);
     let mut headline = vec![];
-    headline.extend(message.author.clone().map(context));
-    headline.push(match &message.title {
-        Some(title) => section(vec![titled(title, message.url.as_ref())]),
-        None => section(leaves(&message.line)),
-    });
-    headline.extend(pings(&message.pings));
+    headline.extend(byline(message));
+    headline.push(section(match &message.title {
+        Some(title) => titled(title, message.url.as_ref()),
+        None => leaves(&message.line),
+    }));
+    headline.extend(pings(&pinged));
     let mut rest = vec![];
+    rest.extend(facts(&short));
     rest.extend(rich(body(&message.body)));
-    // The message describes the picture elsewhere, so its title is enough.
-    let alt_text = || message.title.clone().unwrap_or_else(|| plain_text(&message.line));
-    let image = message.image.clone();
-    rest.extend(image.map(|image_url| Layout::Image { image_url, alt_text: cut_text(&alt_text(), limits::ALT) }));
-    rest.extend(fields(&message.fields));
-    rest.extend(buttons(message));
+    // The message describes the picture elsewhere, so its headline is enough.
+    let alt_text = || cut_text(&message.headline(), limits::ALT);
+    rest.extend(message.image.clone().map(|image_url| Layout::Image { image_url, alt_text: alt_text() }));
+    rest.extend(fields(&long));
+    rest.extend(if interactivity { buttons(message) } else { links(message) });
     rest.extend(message.footer.clone().map(context));
     let notification = notification(message);
     let blocks = headline.len().max(rest.len());
@@ -172,6 +203,25 @@ pub(super) fn draw(message: &Message) -> Drawn {
         Payload { text: notification, unfurl_links: false, unfurl_media: false, blocks: headline, attachments };
     let json = to_json(&payload);
     Drawn { json, blocks, all_texts: counted.all, longest_text: counted.longest }
+}
+
+/// Renders the author's picture and the small print above the headline.
+fn byline(message: &Message) -> Option<Layout> {
+    let picture = message.avatar.clone().map(|image_url| {
+        let alt_text = message.author.clone().unwrap_or_default();
+        Small::Picture(Picture { r#type: "image", image_url, alt_text: cut_text(&alt_text, limits::ALT) })
+    });
+    let text = message.byline().map(|text| Small::Plain(Plain::new(text)));
+    let elements: Vec<_> = picture.into_iter().chain(text).collect();
+    (!elements.is_empty()).then_some(Layout::Context { elements })
+}
+
+/// Renders short facts in one line of small print.
+fn facts(facts: &[&Field]) -> Option<Layout> {
+    let one = |fact: &&Field| mrkdwn(&[vec![Inline::Text(format!("{}: ", fact.name))], fact.value.clone()].concat());
+    let text = facts.iter().map(one).collect::<Vec<_>>().join("  ·  ");
+    let markup = Small::Markup(Markup { r#type: "mrkdwn", text, verbatim: true });
+    (!facts.is_empty()).then(|| Layout::Context { elements: vec![markup] })
 }
 
 /// Renders the text for notifications and screen readers.
@@ -191,26 +241,41 @@ const fn colour(accent: Accent) -> &'static str {
     }
 }
 
-fn titled(title: &str, url: Option<&WebUrl>) -> Leaf {
-    let (text, style) = (title.to_owned(), Look::BOLD);
-    match url {
-        Some(url) => Leaf::Link { url: url.clone(), text, style },
-        None => Leaf::Text { text, style },
-    }
+fn titled(title: &[Inline], url: Option<&WebUrl>) -> Vec<Leaf> {
+    let mut drawn = vec![];
+    collect(title, Look::BOLD, url, &mut drawn);
+    drawn
 }
 
 /// Renders mentions for the message itself, because Slack may fold an attachment.
-fn pings(pings: &[Ping]) -> Option<Layout> {
+fn pings(pinged: &Pinged<'_>) -> Vec<Layout> {
+    let mut sections = vec![];
+    for fact in &pinged.facts {
+        let mut elements = vec![Leaf::Text { text: fact.name.clone(), style: Look::BOLD }, plain_leaf("  ")];
+        for inline in &fact.value {
+            match inline {
+                Inline::Mention(ping) if ping.person.slack.as_ref().is_some_and(|id| pinged.has(id)) => {
+                    elements.extend(ping.person.slack.as_deref().map(mention));
+                }
+                inline => elements.extend(leaves(std::slice::from_ref(inline))),
+            }
+        }
+        sections.push(section(elements));
+    }
     let mut elements = vec![];
-    for (_, id) in Ping::of_chat(pings, |person| person.slack.as_deref()) {
-        let id = id.to_owned();
+    for (_, id) in &pinged.others {
         if !elements.is_empty() {
             elements.push(plain_leaf(" "));
         }
-        let is_group = id.starts_with('S');
-        elements.push(if is_group { Leaf::Usergroup { usergroup_id: id } } else { Leaf::User { user_id: id } });
+        elements.push(mention(id));
     }
-    (!elements.is_empty()).then(|| section(elements))
+    sections.extend((!elements.is_empty()).then(|| section(elements)));
+    sections
+}
+
+fn mention(id: &str) -> Leaf {
+    let id = id.to_owned();
+    if id.starts_with('S') { Leaf::Usergroup { usergroup_id: id } } else { Leaf::User { user_id: id } }
 }
 
 fn section(elements: Vec<Leaf>) -> Layout {
@@ -222,7 +287,7 @@ fn rich(elements: Vec<Rich>) -> Option<Layout> {
 }
 
 fn context(text: String) -> Layout {
-    Layout::Context { elements: vec![Plain::new(text)] }
+    Layout::Context { elements: vec![Small::Plain(Plain::new(text))] }
 }
 
 /// Renders the body. Slack puts neither a line break nor space between two sections, so consecutive paragraphs are
@@ -299,8 +364,8 @@ fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec
     }
 }
 
-/// Renders fields, one per line.
-fn fields(fields: &[Field]) -> Option<Layout> {
+/// Renders long facts, one per line.
+fn fields(fields: &[&Field]) -> Option<Layout> {
     let mut elements = vec![];
     for field in fields {
         if !elements.is_empty() {
@@ -313,6 +378,19 @@ fn fields(fields: &[Field]) -> Option<Layout> {
     (!elements.is_empty()).then(|| section(elements))
 }
 
+/// Renders links as text, in one line.
+fn links(message: &Message) -> Option<Layout> {
+    let mut elements = vec![];
+    for link in message.further_links() {
+        if !elements.is_empty() {
+            elements.push(plain_leaf("  ·  "));
+        }
+        let text = cut_text(&link.label, limits::LABEL);
+        elements.push(Leaf::Link { url: link.url.clone(), text, style: Look::default() });
+    }
+    (!elements.is_empty()).then(|| section(elements))
+}
+
 fn buttons(message: &Message) -> Option<Layout> {
     let button = |(n, button): (usize, &crate::message::Button)| Button {
         r#type: "button",
@@ -320,7 +398,7 @@ fn buttons(message: &Message) -> Option<Layout> {
         text: Plain::new(cut_text(&button.label, limits::LABEL)),
         url: button.url.clone(),
     };
-    let elements: Vec<_> = message.buttons.iter().take(limits::BUTTONS).enumerate().map(button).collect();
+    let elements: Vec<_> = message.further_links().take(limits::BUTTONS).enumerate().map(button).collect();
     (!elements.is_empty()).then_some(Layout::Actions { elements })
 }
 
@@ -335,6 +413,7 @@ fn collect(inlines: &[Inline], style: Look, url: Option<&WebUrl>, drawn: &mut Ve
         let (text, style) = match inline {
             Inline::Text(text) => (text.as_str(), style),
             Inline::Code(text) => (text.as_str(), Look { code: true, ..style }),
+            Inline::Mention(ping) => (ping.name.as_str(), style),
             Inline::Break => ("\n", Look::default()),
             Inline::Strong(inner) => {
                 collect(inner, Look { bold: true, ..style }, url, drawn);
@@ -384,7 +463,12 @@ impl Counted {
         for block in blocks {
             match block {
                 Layout::RichText { elements } => elements.iter().for_each(|element| counted.rich(element)),
-                Layout::Context { elements } => elements.iter().for_each(|text| counted.text(&text.text)),
+                Layout::Context { elements } => elements.iter().for_each(|element| {
+                    counted.text(match element {
+                        Small::Plain(Plain { text, .. }) | Small::Markup(Markup { text, .. }) => text,
+                        Small::Picture(Picture { alt_text, .. }) => alt_text,
+                    });
+                }),
                 Layout::Image { alt_text, .. } => counted.text(alt_text),
                 Layout::Actions { elements } => elements.iter().for_each(|button| counted.text(&button.text.text)),
             }

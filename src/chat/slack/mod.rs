@@ -24,8 +24,9 @@ pub const KIND: Kind = Kind {
     domains: &["slack.com", "slack-gov.com"],
     build: Some(|address| Ok(Box::new(Slack::new(address)?))),
     signs: false,
+    asks_for_interactivity: true,
     draw: Some(encode),
-    loss: Some(|message| loss(message, draw::draw, draw::Drawn::fits)),
+    loss: Some(|message| loss(message, |message| draw::draw(message, false), draw::Drawn::fits)),
     native: Some(native::finish),
 };
 
@@ -67,17 +68,22 @@ mod limits {
 const PACE: [Limit; 1] = [Limit { messages: 3, within: Duration::from_secs(3) }];
 
 /// Incoming webhook of a Slack channel.
-struct Slack(Webhook);
+struct Slack {
+    webhook: Webhook,
+    /// True if links are buttons.
+    interactivity: bool,
+}
 
 impl Slack {
     fn new(address: Address) -> Result<Self, AddressError> {
         let target = Target::parse(&address.url)?;
         check(&target)?;
-        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
+        let webhook = Webhook::new(target, address.http, address.pace, &PACE);
+        Ok(Self { webhook, interactivity: address.interactivity })
     }
 
     async fn post(&self, body: &Body) -> Sent {
-        self.0.post(super::USER_AGENT, body, answer::outcome).await
+        self.webhook.post(super::USER_AGENT, body, answer::outcome).await
     }
 }
 
@@ -102,21 +108,26 @@ fn check(target: &Target) -> Result<(), AddressError> {
 }
 
 fn encode(message: &Message) -> String {
-    fit(message, draw::draw, draw::Drawn::fits).json
+    fitted(message, false)
+}
+
+/// Renders a message within Slack's limits, with buttons if the app handles interactions.
+fn fitted(message: &Message, interactivity: bool) -> String {
+    fit(message, |message| draw::draw(message, interactivity), draw::Drawn::fits).json
 }
 
 #[async_trait]
 impl Chat for Slack {
     fn destination(&self) -> String {
-        self.0.destination(KIND.name)
+        self.webhook.destination(KIND.name)
     }
 
     fn pace(&self) -> Pace {
-        self.0.pace()
+        self.webhook.pace()
     }
 
     fn encode(&self, message: &Message) -> Body {
-        Body(encode(message))
+        Body(fitted(message, self.interactivity))
     }
 
     /// If Slack rejects the blocks, sends the message without its pictures, and if Slack rejects that too, as plain

@@ -57,11 +57,14 @@ fn slot(key: &str, within: &Map<String, Value>, depth: usize) -> Slot {
 }
 
 /// Escapes plain text for `mrkdwn`. `&`, `<` and `>` have escapes. The marks of bold, italic, strikethrough, code and
-/// quotes have none, so invisible word joiners separate them from the text.
+/// quotes have none, and neither have the colons of emoji, so invisible word joiners separate them from the text.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
+            ':' if text[at + 1..].split(char::is_whitespace).next().is_some_and(|word| word.contains(':')) => {
+                escaped.push_str(":\u{2060}");
+            }
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("\u{2060}&gt;"),
@@ -80,7 +83,8 @@ fn mention(ping: &Ping) -> Option<String> {
     ping.person.slack.as_deref().map(mark)
 }
 
-fn mrkdwn(inlines: &[Inline]) -> String {
+/// Renders inlines as `mrkdwn`.
+pub(super) fn mrkdwn(inlines: &[Inline]) -> String {
     let marked = |mark: &str, inner: &[Inline]| format!("{mark}{}{mark}", mrkdwn(inner));
     let one = |inline: &Inline| match inline {
         Inline::Text(text) => escape(text),
@@ -94,6 +98,7 @@ fn mrkdwn(inlines: &[Inline]) -> String {
             let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
             format!("<{url}|{}>", mrkdwn(text).replace('|', "¦"))
         }
+        Inline::Mention(ping) => escape(&ping.name),
         Inline::Break => "\n".to_owned(),
     };
     inlines.iter().map(one).collect()

@@ -1,9 +1,12 @@
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::chat::testing::{
-    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, pinging, sample, short, texts,
-    utf16,
+    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, pinging, pinging_fact, sample,
+    short, texts, utf16,
 };
 
 /// Asserts the limits in Slack's documentation, independently of the constants that rendering uses.
@@ -41,11 +44,38 @@ fn untrusted_text_is_text() {
         check(body, what);
         let notification = body["text"].as_str().unwrap();
         assert!(!notification.contains(['<', '>']), "{what}: {notification}");
-        assert!(!body.to_string().contains("mrkdwn"), "{what}");
+        let facts: Vec<_> = markup_texts(body).collect();
+        assert_eq!(facts.len(), body.to_string().matches("\"mrkdwn\"").count(), "{what}");
+        facts.into_iter().for_each(|text| assert_inert(text, what));
         for url in texts(body, "url") {
             assert!(!leads_astray(url), "{what}: {url}");
         }
     });
+}
+
+/// Returns the lines of facts, the only texts that Slack parses.
+fn markup_texts(body: &Value) -> impl Iterator<Item = &str> {
+    let blocks = body["attachments"].as_array().into_iter().flatten().flat_map(|part| part["blocks"].as_array());
+    let contexts = blocks.flatten().filter(|block| block["type"] == "context");
+    let elements = contexts.flat_map(|block| block["elements"].as_array()).flatten();
+    elements.filter(|element| element["type"] == "mrkdwn").filter_map(|element| element["text"].as_str())
+}
+
+/// A link or code that Hookbell wrote.
+static OWN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`[^`]+`|<https?://[^|<>\s]+\|[^<>]*>").unwrap());
+
+/// Asserts that a line of facts has no markup of untrusted users.
+fn assert_inert(text: &str, what: &str) {
+    let links = Regex::new(r"<(https?://[^|]+)\|").unwrap();
+    links.captures_iter(text).for_each(|link| assert!(!leads_astray(&link[1]), "{what}: {text}"));
+    let rest: Vec<char> = OWN.replace_all(text, "").chars().collect();
+    for (n, c) in rest.iter().enumerate() {
+        assert!(!matches!(c, '<' | '>'), "{what}: {text}");
+        if matches!(c, '*' | '_' | '~' | '`') {
+            let joined = |at: usize| rest.get(at) == Some(&'\u{2060}');
+            assert!(joined(n - 1) && joined(n + 1), "{what}: {text}");
+        }
+    }
 }
 
 #[test]
@@ -128,7 +158,8 @@ fn pings_are_below_the_headline() {
     ]);
     for message in [pinging(), pinging().into_line()] {
         let body: Value = serde_json::from_str(&encode(&message)).unwrap();
-        assert_eq!(body["blocks"][1]["elements"][0]["elements"], elements);
+        let last = body["blocks"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["elements"][0]["elements"], elements);
         check(&body, "a ping");
     }
 }
@@ -139,7 +170,9 @@ fn fallbacks_keep_links_and_can_drop_pictures() {
     let plain: Value = serde_json::from_str(&fallback::plain(&drawn).unwrap()).unwrap();
     let texts: Vec<_> = plain["blocks"].as_array().unwrap().iter().filter_map(|b| b["text"]["text"].as_str()).collect();
     assert!(texts.iter().any(|text| text.contains("<https://bitbucket.org/acme/api/pull-requests/482>")), "{texts:?}");
-    assert_eq!(fallback::without_pictures(&drawn), None, "the message has no picture");
+    assert!(drawn.contains("\"image\"") && !fallback::without_pictures(&drawn).unwrap().contains("\"image\""));
+    let without = encode(&Message { avatar: None, ..sample("pull_request.opened") });
+    assert_eq!(fallback::without_pictures(&without), None, "the message has no picture");
     let picture = json!({ "type": "image", "image_url": "https://x.example/a.png", "alt_text": "a" });
     let own = json!({ "text": "t", "blocks": [
         picture,
@@ -176,4 +209,40 @@ fn fallback_text_pings_the_same_people() {
     assert_eq!(plain["blocks"][0]["text"]["text"], ", look: a <@U0X>");
     assert_eq!(plain["blocks"][1]["text"]["text"], "<@U0B> <!subteam^S0R>");
     assert_eq!(plain["blocks"][2], Value::Null);
+}
+
+#[test]
+fn a_fact_that_pings_is_in_the_message_and_nowhere_else() {
+    let drawn = encode(&pinging_fact());
+    let body: Value = serde_json::from_str(&drawn).unwrap();
+    let fact = body["blocks"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        fact["elements"][0]["elements"],
+        json!([
+            { "type": "text", "text": "Reviewers", "style": { "bold": true } },
+            { "type": "text", "text": "  " },
+            { "type": "user", "user_id": "U0B" },
+            { "type": "text", "text": ", " },
+            { "type": "text", "text": "Cy Okafor" },
+        ])
+    );
+    assert_eq!((drawn.matches("Reviewers").count(), drawn.matches("U0B").count()), (1, 1));
+}
+
+#[test]
+fn links_are_buttons_only_where_the_app_handles_interactions() {
+    let message = sample("pull_request.comment_added");
+    let (links, buttons) = (fitted(&message, false), fitted(&message, true));
+    assert!(links.contains("View comment") && !links.contains("actions"), "{links}");
+    assert!(buttons.contains("View comment") && buttons.contains("\"actions\""), "{buttons}");
+    check(&serde_json::from_str(&buttons).unwrap(), "buttons");
+    assert!(!encode(&sample("pull_request.opened")).contains("Review\""), "the headline has this link");
+}
+
+#[test]
+fn emoji_names_in_facts_are_text() {
+    let value = vec![crate::message::Inline::Text(":tada: 12:30 a:b:c".to_owned())];
+    let fields = vec![crate::message::Field { name: "Branch".to_owned(), value }];
+    let drawn = encode(&Message { fields, ..sample("pull_request.approved") });
+    assert!(drawn.contains(":\u{2060}tada: 12:30 a:\u{2060}b:c"), "{drawn}");
 }

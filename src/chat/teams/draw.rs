@@ -1,7 +1,7 @@
 //! Renders a message as an Adaptive Card, version 1.4 (<https://adaptivecards.io/explorer/>), for a flow to post.
 //!
-//! Text is in text runs, which do not parse Markdown. Only facts do, so their text is escaped. A zero-width character
-//! separates `{{` and `${`, which renderers and flows would evaluate.
+//! Text is in text runs, which do not parse Markdown. Only the line of mentions does, so its text is escaped. A zero-width
+//! character separates `{{` and `${`, which renderers and flows would evaluate.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::chat::native::by_line;
 use crate::chat::webhook::to_json;
 use crate::event::Account;
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, Ping, WebUrl, plain_text};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping, Pinged, WebUrl, plain_text};
 
 /// Returns true if a rendered message is small enough. Bytes that are not ASCII count twice, because Teams re-encodes
 /// them.
@@ -74,9 +74,8 @@ struct Mentioned {
 #[serde(tag = "type")]
 enum Element {
     Container {
-        style: &'static str,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        bleed: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        style: Option<&'static str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         spacing: Option<&'static str>,
         #[serde(rename = "selectAction", skip_serializing_if = "Option::is_none")]
@@ -96,21 +95,28 @@ enum Element {
         text: String,
     },
     Image {
-        spacing: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        spacing: Option<&'static str>,
         url: String,
         #[serde(rename = "altText")]
         alt_text: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        style: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        width: Option<&'static str>,
     },
-    FactSet {
-        spacing: &'static str,
-        facts: Vec<Fact>,
+    ColumnSet {
+        columns: Vec<Column>,
     },
 }
 
 #[derive(Serialize)]
-struct Fact {
-    title: String,
-    value: String,
+#[serde(tag = "type", rename_all = "camelCase")]
+struct Column {
+    width: &'static str,
+    spacing: &'static str,
+    vertical_content_alignment: &'static str,
+    items: Vec<Element>,
 }
 
 #[derive(Clone, Default, Serialize)]
@@ -121,6 +127,8 @@ struct Run {
     size: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    color: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     italic: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -155,41 +163,42 @@ impl OpenUrl {
 /// Renders a message. The result may be too large; check it with [`fits`].
 pub(super) fn draw(message: &Message) -> String {
     let mut page = Page { elements: vec![] };
+    page.byline(message);
     let headline = match &message.title {
-        Some(title) => vec![Run { text: inert(title), size: Some("Medium"), weight: Some("Bolder"), ..Run::default() }],
+        // The text has the colour, because Teams' background colours are hard to distinguish.
+        Some(title) => runs(title, &Run { size: Some("Medium"), weight: Some("Bolder"), ..accented(message.accent) }),
         None => runs(&message.line, &Run::default()),
     };
+    let spacing = (!page.elements.is_empty()).then_some("Small");
     let mut top = Page { elements: vec![] };
-    if let Some(author) = &message.author {
-        top.line(vec![Run { text: inert(author), is_subtle: true, ..Run::default() }], None);
-    }
-    top.line(headline, (!top.elements.is_empty()).then_some("None"));
+    top.line(headline, None);
     page.elements.push(Element::Container {
-        style: style(message.accent),
-        bleed: true,
-        spacing: None,
-        // The whole headline is a link, because the colour of link text is hard to read on some accents.
+        style: None,
+        spacing,
         select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
         items: top.elements,
     });
+    let pinged = Pinged::of(message, |person| person.teams.as_deref());
     let entities = entities(&message.pings);
-    if !entities.is_empty() {
-        let text = entities.iter().map(|entity| entity.text.as_str()).collect::<Vec<_>>().join(", ");
-        page.elements.push(Element::TextBlock { spacing: "Small", wrap: true, text });
+    let mentions = mentions(&pinged, &entities);
+    if !mentions.is_empty() {
+        page.elements.push(Element::TextBlock { spacing: "Small", wrap: true, text: mentions });
     }
+    let (short, long) = pinged.other_facts(message);
+    page.facts(&short);
     page.blocks(&message.body, "Small", 0);
     if let Some(url) = &message.image {
-        let alt_text = inert(message.title.as_deref().unwrap_or_default());
-        page.elements.push(Element::Image { spacing: "Medium", url: OpenUrl::new(url, None).url, alt_text });
+        page.elements.push(picture(url, &message.headline(), None));
     }
-    if !message.fields.is_empty() {
-        let facts = message.fields.iter().map(fact).collect();
-        page.elements.push(Element::FactSet { spacing: "Medium", facts });
+    for field in long {
+        let mut line =
+            vec![Run { text: format!("{}  ", inert(&field.name)), weight: Some("Bolder"), ..Run::default() }];
+        line.extend(runs(&field.value, &Run::default()));
+        page.lines(line, "Small");
     }
     if let Some(footer) = &message.footer {
-        page.line(vec![Run { text: inert(footer), size: Some("Small"), is_subtle: true, ..Run::default() }], None);
+        page.line(vec![small(footer)], None);
     }
-    let button = |button: &crate::message::Button| OpenUrl::new(&button.url, Some(inert(&button.label)));
     let card = Card {
         schema: "http://adaptivecards.io/schemas/adaptive-card.json",
         r#type: "AdaptiveCard",
@@ -197,12 +206,53 @@ pub(super) fn draw(message: &Message) -> String {
         // The schema allows clients to parse it as Markdown.
         fallback_text: inert(&by_line(plain_text(&message.line).trim(), escaped)),
         body: page.elements,
-        actions: message.buttons.iter().take(limits::BUTTONS).map(button).collect(),
+        actions: links(message),
         msteams: Teams { width: "Full", entities },
     };
     let content_type = "application/vnd.microsoft.card.adaptive";
     let attachments = [Attachment { content_type, content_url: None, content: card }];
     to_json(&Payload { r#type: "message", attachments })
+}
+
+/// Returns the links of a message. A headline does not look like a link, so that its link is one of them if there is no
+/// other.
+fn links(message: &Message) -> Vec<OpenUrl> {
+    let open = message.url.as_ref().filter(|_| message.title.is_some() && message.buttons.is_empty());
+    let open = open.map(|url| OpenUrl::new(url, Some("Open".to_owned())));
+    let buttons = message.buttons.iter().map(|button| OpenUrl::new(&button.url, Some(inert(&button.label))));
+    open.into_iter().chain(buttons).take(limits::BUTTONS).collect()
+}
+
+fn small(text: &str) -> Run {
+    Run { text: inert(text), size: Some("Small"), is_subtle: true, ..Run::default() }
+}
+
+fn picture(url: &WebUrl, alt_text: &str, width: Option<&'static str>) -> Element {
+    Element::Image {
+        spacing: width.is_none().then_some("Medium"),
+        url: OpenUrl::new(url, None).url,
+        alt_text: inert(alt_text),
+        style: width.map(|_| "Person"),
+        width,
+    }
+}
+
+/// Renders the facts that ping someone, and the mentions of others.
+fn mentions(pinged: &Pinged<'_>, entities: &[Entity]) -> String {
+    let mark = |ping: &Ping| {
+        let id = ping.person.teams.as_deref().filter(|id| pinged.has(id))?;
+        entities.iter().find(|entity| entity.mentioned.id == id).map(|entity| entity.text.clone())
+    };
+    let fact = |fact: &&Field| {
+        let value = fact.value.iter().map(|inline| match inline {
+            Inline::Mention(ping) => mark(ping).unwrap_or_else(|| inert(&escaped(&ping.name))),
+            inline => inert(&markdown(std::slice::from_ref(inline), false)),
+        });
+        format!("{}: {}", inert(&escaped(&fact.name)), value.collect::<String>())
+    };
+    let others = pinged.others.iter().filter_map(|(ping, _)| mark(ping)).collect::<Vec<_>>().join(", ");
+    let lines = pinged.facts.iter().map(fact).chain((!others.is_empty()).then_some(others));
+    lines.collect::<Vec<_>>().join("\n\n")
 }
 
 /// Maximum length of a name in a mention, in characters.
@@ -233,14 +283,15 @@ fn entities(pings: &[Ping]) -> Vec<Entity> {
     entities
 }
 
-const fn style(accent: Accent) -> &'static str {
-    match accent {
-        Accent::Info => "accent",
-        Accent::Success => "good",
-        Accent::Warning => "warning",
-        Accent::Danger => "attention",
-        Accent::Neutral => "emphasis",
-    }
+fn accented(accent: Accent) -> Run {
+    let color = match accent {
+        Accent::Info => Some("Accent"),
+        Accent::Success => Some("Good"),
+        Accent::Warning => Some("Warning"),
+        Accent::Danger => Some("Attention"),
+        Accent::Neutral => None,
+    };
+    Run { color, ..Run::default() }
 }
 
 /// Elements in a column.
@@ -249,6 +300,32 @@ struct Page {
 }
 
 impl Page {
+    /// Adds the author's picture and the small print above the headline.
+    fn byline(&mut self, message: &Message) {
+        let mut text = Self { elements: vec![] };
+        text.line(message.byline().iter().map(|text| small(text)).collect(), None);
+        let Some(url) = &message.avatar else {
+            self.elements.extend(text.elements);
+            return;
+        };
+        let alt_text = message.author.as_deref().unwrap_or_default();
+        let column = |width, items| Column { width, spacing: "Small", vertical_content_alignment: "Center", items };
+        let columns =
+            vec![column("auto", vec![picture(url, alt_text, Some("20px"))]), column("stretch", text.elements)];
+        self.elements.push(Element::ColumnSet { columns });
+    }
+
+    /// Adds short facts in one line of small print.
+    fn facts(&mut self, facts: &[&Field]) {
+        let mut line = vec![];
+        for fact in facts {
+            let gap = if line.is_empty() { "" } else { "  ·  " };
+            line.push(small(&format!("{gap}{}: ", fact.name)));
+            line.extend(runs(&fact.value, &small("")));
+        }
+        self.line(line, Some("Small"));
+    }
+
     fn line(&mut self, inlines: Vec<Run>, spacing: Option<&'static str>) {
         if inlines.iter().any(|run| !run.text.trim().is_empty()) {
             self.elements.push(Element::RichTextBlock { spacing, separator: false, inlines });
@@ -329,9 +406,9 @@ impl Page {
 
     /// Adds a quote or code in a container with a different background.
     fn set_off(&mut self, inner: Self, spacing: &'static str) {
-        let (style, items, spacing) = ("emphasis", inner.elements, Some(spacing));
+        let (style, items, spacing) = (Some("emphasis"), inner.elements, Some(spacing));
         if !items.is_empty() {
-            self.elements.push(Element::Container { style, bleed: false, spacing, select_action: None, items });
+            self.elements.push(Element::Container { style, spacing, select_action: None, items });
         }
     }
 }
@@ -354,6 +431,7 @@ fn collect(inlines: &[Inline], look: &Run, drawn: &mut Vec<Run>) {
     for inline in inlines {
         match inline {
             Inline::Text(text) if text.is_empty() => {}
+            Inline::Mention(ping) => drawn.push(Run { text: inert(&ping.name), ..look.clone() }),
             Inline::Text(text) => drawn.push(Run { text: inert(text), ..look.clone() }),
             Inline::Code(text) => {
                 drawn.push(Run { text: inert(text), font_type: Some("Monospace"), ..look.clone() });
@@ -369,11 +447,7 @@ fn collect(inlines: &[Inline], look: &Run, drawn: &mut Vec<Run>) {
     }
 }
 
-fn fact(field: &Field) -> Fact {
-    Fact { title: inert(&escaped(&field.name)), value: inert(&markdown(&field.value, false)) }
-}
-
-/// Renders the Markdown that facts support: links and bold text. Bold text within bold text has no marks.
+/// Renders the Markdown that Teams supports: links and bold text. Bold text within bold text has no marks.
 pub(super) fn markdown(inlines: &[Inline], bold: bool) -> String {
     let mut text = String::new();
     for inline in inlines {
@@ -387,6 +461,7 @@ pub(super) fn markdown(inlines: &[Inline], bold: bool) -> String {
                 let url = OpenUrl::new(url, None).url.replace('(', "%28").replace(')', "%29");
                 text.push_str(&format!("[{}]({url})", markdown(label, bold)));
             }
+            Inline::Mention(ping) => text.push_str(&escaped(&ping.name)),
             Inline::Break => text.push_str("\n\n"),
         }
     }

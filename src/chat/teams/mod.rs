@@ -23,6 +23,7 @@ pub const KIND: Kind = Kind {
     domains: &["logic.azure.com", "api.powerplatform.com", RETIRED[0], RETIRED[1]],
     build: Some(|address| Ok(Box::new(Teams::new(address)?))),
     signs: false,
+    asks_for_interactivity: false,
     draw: Some(encode),
     loss: Some(|message| loss(message, draw::draw, draw::fits)),
     native: Some(native::finish),

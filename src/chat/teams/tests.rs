@@ -3,8 +3,8 @@ use serde_json::Value;
 use super::*;
 use crate::chat::Outcome;
 use crate::chat::testing::{
-    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, sample,
-    short, texts,
+    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, pinging_fact,
+    sample, short, texts,
 };
 use crate::message::Inline;
 
@@ -102,7 +102,7 @@ fn every_response_has_its_outcome() {
 fn retired_connector_url_is_rejected_with_help() {
     let made = |url: &str| {
         let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
-        Teams::new(Address { url: url.to_owned().into(), http, pace: None, secret: None })
+        Teams::new(Address { url: url.to_owned().into(), http, pace: None, secret: None, interactivity: false })
             .map(|_| ())
             .map_err(|error| error.message)
     };
@@ -134,8 +134,9 @@ fn pings_are_below_the_headline_with_escaped_names() {
             serde_json::json!({ "type": "mention", "text": format!("<at>{name}</at>"), "mentioned": { "id": id, "name": name } })
         });
         assert_eq!(card["msteams"]["entities"], serde_json::json!(entities));
+        let mentions = card["body"].as_array().unwrap().iter().find(|element| element["type"] == "TextBlock");
         assert_eq!(
-            card["body"][1],
+            *mentions.unwrap(),
             serde_json::json!({ "type": "TextBlock", "spacing": "Small", "wrap": true, "text": marks.join(", ") })
         );
     }
@@ -165,4 +166,24 @@ fn fallback_text_contains_no_untrusted_markup() {
     let drawn: Value = serde_json::from_str(&draw::draw(&Message { line, ..Message::default() })).unwrap();
     let fallback = &drawn["attachments"][0]["content"]["fallbackText"];
     assert_eq!(fallback, "\\[x\\](https://evil.example) \\*\\*b\\*\\* {\u{200b}{now}}");
+}
+
+#[test]
+fn a_fact_that_pings_is_a_line_of_mentions_and_nowhere_else() {
+    let drawn = encode(&pinging_fact());
+    let body: Value = serde_json::from_str(&drawn).unwrap();
+    let card = &body["attachments"][0]["content"];
+    let lines = card["body"].as_array().unwrap().iter().filter(|element| element["type"] == "TextBlock");
+    let lines: Vec<_> = lines.map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(lines, ["Reviewers: <at>Bo Lindqvist</at>, Cy Okafor"]);
+    assert_eq!(drawn.matches("Reviewers").count(), 1);
+}
+
+#[test]
+fn every_card_has_a_visible_link() {
+    for name in ["pull_request.merged", "pull_request.opened", "push", "build.failed"] {
+        let body: Value = serde_json::from_str(&encode(&sample(name))).unwrap();
+        let links = body["attachments"][0]["content"]["actions"].as_array().unwrap();
+        assert_eq!(links.len(), 1, "{name}: {links:?}");
+    }
 }

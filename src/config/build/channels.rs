@@ -84,16 +84,18 @@ impl Builder<'_> {
         let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
         let kind = kind(section, "channel", &kinds).and_then(chat::kind);
         let style = style(section).unwrap_or_default();
+        let avatars = section.flag_or("avatars", true);
         let Some(kind) = kind else {
             // The other keys depend on the kind.
             section.discard();
             return None;
         };
         let Some(build) = kind.build else {
-            return Some(Channel { chat: Box::new(console::Console::default()), style, kind: kind.name });
+            return Some(Channel { chat: Box::new(console::Console::default()), style, avatars, kind: kind.name });
         };
         let pace = pace(section);
         let insecure = section.flag("insecure");
+        let interactivity = kind.asks_for_interactivity && section.flag("interactivity");
         let place = section.place_of("webhook_url");
         let what = format!("channel `{name}`");
         let (url, secret) = (
@@ -102,7 +104,12 @@ impl Builder<'_> {
         );
         let is_known = url.is_some() && secret.as_ref().is_none_or(Option::is_some);
         if !is_known && self.secrets == Secrets::Optional {
-            return Some(Channel { chat: Box::new(chat::Unaddressed::new(kind, name)), style, kind: kind.name });
+            return Some(Channel {
+                chat: Box::new(chat::Unaddressed::new(kind, name)),
+                style,
+                avatars,
+                kind: kind.name,
+            });
         }
         let (url, secret) = (
             url?,
@@ -119,8 +126,8 @@ impl Builder<'_> {
             section.note(&ConfigProblem::UrlOfOtherKind { owner: other.name, kind: kind.name }, place);
             return None;
         }
-        match build(Address { url, http: http?.clone(), pace, secret }) {
-            Ok(chat) => Some(Channel { chat, style, kind: kind.name }),
+        match build(Address { url, http: http?.clone(), pace, secret, interactivity }) {
+            Ok(chat) => Some(Channel { chat, style, avatars, kind: kind.name }),
             Err(error) => {
                 section.note(&ConfigProblem::Address(error), place);
                 None

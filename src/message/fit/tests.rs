@@ -7,7 +7,7 @@ use crate::message::{Button, Field, WebUrl, plain_text};
 fn message(body: &str) -> Message {
     Message {
         line: vec![Inline::Text("the line".into())],
-        title: Some("the title".into()),
+        title: Some(vec![Inline::Text("the title".into())]),
         url: WebUrl::parse("https://x.example/all"),
         body: blocks(body),
         items: Some("commits".into()),
@@ -32,7 +32,7 @@ fn drawn(message: &Message) -> String {
             })
             .collect()
     }
-    let mut all: Vec<String> = message.title.iter().cloned().collect();
+    let mut all: Vec<String> = message.title.iter().map(|title| plain_text(title)).collect();
     all.extend(lines(&message.body));
     all.extend(message.fields.iter().map(|field| format!("{}: {}", field.name, plain_text(&field.value))));
     all.join("\n")

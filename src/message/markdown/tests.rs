@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Ping;
 use crate::message::shield;
 use crate::message::splice::Splice;
 
@@ -177,7 +178,7 @@ fn assert_safe(inlines: &[Inline]) {
                 assert_safe(text);
             }
             Inline::Strong(i) | Inline::Emphasis(i) | Inline::Strike(i) => assert_safe(i),
-            Inline::Text(text) | Inline::Code(text) => {
+            Inline::Text(text) | Inline::Code(text) | Inline::Mention(Ping { name: text, .. }) => {
                 assert!(!text.chars().any(|c| c.is_control() || u32::from(c) >= 0xF_0000), "{text:?}");
             }
             Inline::Break => {}

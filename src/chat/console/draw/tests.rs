@@ -9,7 +9,7 @@ const PLAIN: Layout = Layout { width: 72, colour: false };
 fn message() -> Message {
     Message {
         line: vec![Inline::Text("a line".into())],
-        title: Some("acme/api #482 Add rate limits".into()),
+        title: Some(vec![Inline::Text("acme/api #482 Add rate limits".into())]),
         url: WebUrl::parse("https://x.example/482"),
         accent: Accent::Info,
         body: blocks(
@@ -53,7 +53,7 @@ fn samples() {
 #[test]
 fn no_line_is_wider_than_the_terminal() {
     let wide = Message {
-        title: Some("x".repeat(300)),
+        title: Some(vec![Inline::Text("x".repeat(300))]),
         body: blocks(&format!(
             "{} {} 漢字{}\n\n> > {}",
             "word ".repeat(50),
@@ -86,7 +86,7 @@ fn untrusted_text_moves_no_cursor() {
     let rude = "\x1b[2J\x07\u{9b}31m\n\x08".to_owned();
     let message = Message {
         line: vec![Inline::Text(rude.clone())],
-        title: Some(rude.clone()),
+        title: Some(vec![Inline::Text(rude.clone())]),
         body: vec![Block::Paragraph(vec![Inline::Code(rude.clone())]), Block::Code(rude.clone())],
         fields: vec![Field { name: rude.clone(), value: vec![Inline::Text(rude.clone())] }],
         buttons: vec![Button { label: rude, url: WebUrl::parse("https://x.example").unwrap() }],
