@@ -39,7 +39,7 @@ pub struct Build {
     /// Time of the last change.
     #[schemars(with = "Option<String>")]
     pub updated: Option<Timestamp>,
-    /// Time from the first report to the end, as text: `4 min 25 s`; `null` while the build runs.
+    /// Duration of a build that ended, as text: `4 min 25 s`; `null` if Hookbell does not know when it started.
     pub duration: Option<String>,
 }
 

@@ -27,7 +27,8 @@ pub struct Comment {
     pub outdated: Option<bool>,
     /// Number of the comment that this one replies to.
     pub reply_to: Option<u64>,
-    /// Comment that this one replies to, if Hookbell received it.
+    /// Comment that this one replies to, if it is one of the last 25 comments of the pull request that Hookbell received.
+    /// `null` for comments on commits and issues.
     pub parent: Option<ParentComment>,
     /// `true` if the comment's thread is resolved.
     pub resolved: bool,

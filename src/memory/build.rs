@@ -7,7 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::{Millis, Recall, bounded, commit, is_too_large};
-use crate::event::{Build, BuildState, Event, Kind};
+use crate::event::{Build, BuildState, Event, Kind, duration};
 
 /// Maximum number of stored branches and commits of a build; those that changed longest ago are deleted first.
 const KEPT: usize = 32;
@@ -152,6 +152,9 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let of_commit = commit::subject("", &hash);
     let this = super::hash(&format!("{of_commit}:{}", build.key.as_deref().unwrap_or_default()));
     if let Some(last) = known.last.get(&this) {
+        // The host's time of the first report is that of the first run, even if this is another.
+        let took = Some(at - last.at).filter(|_| last.state == BuildState::Running && state != BuildState::Running);
+        build.duration = took.and_then(|took| u64::try_from(took / 1_000).ok()).filter(|took| *took > 0).map(duration);
         if last.at > at {
             return Some("a later state of this build was already reported");
         }

@@ -10,11 +10,13 @@ use crate::event::{Event, Kind, ParentComment};
 use crate::message::fit::cut_text;
 use crate::message::markdown::text_of;
 
-/// Maximum number of stored comments of a pull request; the newest are kept.
-const KEPT: usize = 50;
+/// Maximum number of stored comments of a pull request; the newest are kept. So many fit into a state, whatever their
+/// texts are.
+const KEPT: usize = 25;
 
-/// Maximum length of a stored text or name, in UTF-16 units.
-const MAX_TEXT: usize = 120;
+/// Maximum size of a stored text and of a stored name, in bytes.
+const MAX_TEXT: usize = 180;
+const MAX_NAME: usize = 60;
 
 /// Comments of a pull request, by number.
 type Comments = BTreeMap<u64, Remembered>;
@@ -48,12 +50,14 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         Some(ParentComment { author: parent.author.clone(), text })
     });
     let Some(id) = comment.id else { return };
-    let is_deleted = event.kind == Kind::PullRequestCommentDeleted;
-    let cut = |text: &str| cut_text(text, MAX_TEXT);
-    let new = Remembered {
-        at: comment.updated.or(comment.created),
-        author: comment.author.as_ref().map(|author| cut(&author.name)).filter(|_| !is_deleted),
-        text: comment.text.as_deref().map(|text| cut(&text_of(text))).filter(|_| !is_deleted),
+    let at = comment.updated.or(comment.created);
+    let new = if event.kind == Kind::PullRequestCommentDeleted {
+        Remembered { at, author: None, text: None }
+    } else {
+        // Some events of a comment may come without its text.
+        let Some(text) = &comment.text else { return };
+        let author = comment.author.as_ref().map(|author| cut(&author.name, MAX_NAME));
+        Remembered { at, author, text: Some(cut(&text_of(text), MAX_TEXT)) }
     };
     // A deleted comment stays deleted, and an older text does not replace a newer one.
     let is_newer = |old: &Remembered| old.text.is_some() && (new.text.is_none() || old.at <= new.at);
@@ -64,4 +68,11 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         }
         memory.set(&subject, &comments);
     }
+}
+
+/// Shortens a text to this many bytes.
+fn cut(text: &str, bytes: usize) -> String {
+    // One UTF-16 unit is at most three bytes.
+    let cut = cut_text(text, bytes);
+    if cut.len() <= bytes { cut } else { cut_text(text, bytes / 3) }
 }

@@ -117,7 +117,10 @@ pub(super) fn remember_tips(pr: &PullRequest, before: Option<&str>, repository: 
     // A branch of a fork does not exist in this repository.
     let source = pr.source.branch.clone().filter(|_| pr.from_fork == Some(false));
     if let Some(before) = before.filter(|before| Some(*before) != pr.source.commit.as_deref()) {
-        memory.set(&subject(repository, before), &CommitMemory { branch: source.clone(), ..CommitMemory::default() });
+        let subject = subject(repository, before);
+        let known: CommitMemory = memory.get(&subject).unwrap_or_default();
+        let branch_url = known.branch_url.filter(|_| known.branch == source);
+        memory.set(&subject, &CommitMemory { branch: source.clone(), branch_url, ..CommitMemory::default() });
     }
     let merged = pr.state == Some(PullRequestState::Merged);
     let ends = Ends {

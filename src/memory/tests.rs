@@ -512,6 +512,14 @@ fn memory_is_bounded() {
             |n: usize| serde_json::json!({ "display_name": format!("{n}{long}"), "account_id": format!("{n}") });
         body["pullrequest"]["reviewers"] = (0..300).map(reviewer).collect::<Vec<_>>().into();
     });
+    for n in 0..40 {
+        host.send("pull_request.comment_added", |body| {
+            body["comment"]["id"] = n.into();
+            body["comment"]["user"]["display_name"] = "\"漢\\".repeat(100).into();
+            body["comment"]["content"]["raw"] = "\"漢字\" \\\\ ".repeat(100).into();
+        });
+    }
+    assert!(host.memory.iter().any(|(subject, state)| subject.contains("comments:") && state["39"].is_object()));
     for (subject, state) in &host.memory {
         assert!(subject.len() < 400, "{subject}");
         assert!(state.to_string().len() <= 16 * 1024, "{subject}: {}", state.to_string().len());
@@ -592,6 +600,22 @@ fn reply_has_the_text_of_its_parent_until_that_is_deleted() {
     assert_eq!(parent(&mut host), None);
     host.send("pull_request.comment_added.inline", |_| {});
     assert_eq!(parent(&mut host), None, "a late request does not restore it");
+}
+
+#[test]
+fn duration_of_a_repeated_build_is_that_of_its_last_run() {
+    let mut host = Host::new();
+    let ended = |host: &mut Host, state: &str, at: &str| {
+        let set = |body: &mut Value| {
+            let status = &mut body["commit_status"];
+            (status["state"], status["updated_on"]) = (state.into(), at.into());
+        };
+        host.send("build.failed", set).0.build.unwrap().duration
+    };
+    assert_eq!(ended(&mut host, "FAILED", "2026-11-20T14:17:00+00:00").as_deref(), Some("7 min 57 s"));
+    assert_eq!(ended(&mut host, "INPROGRESS", "2026-11-21T14:00:00+00:00"), None);
+    assert_eq!(ended(&mut host, "SUCCESSFUL", "2026-11-21T14:02:00+00:00").as_deref(), Some("2 min 0 s"));
+    assert_eq!(ended(&mut host, "FAILED", "2026-11-22T14:02:00+00:00"), None, "its start is not known");
 }
 
 #[test]

@@ -81,6 +81,8 @@ impl Message {
     pub fn is_line(&self) -> bool {
         self.title.is_none()
             && self.author.is_none()
+            && self.origin.is_none()
+            && self.footer.is_none()
             && self.body.is_empty()
             && self.fields.is_empty()
             && self.buttons.is_empty()
@@ -103,8 +105,18 @@ impl Field {
 
     /// Returns true if the value fits next to others on one line.
     pub fn is_short(&self) -> bool {
-        !self.value.contains(&Inline::Break) && fit::units(&plain_text(&self.value)) <= Self::MAX_SHORT
+        !has_break(&self.value) && fit::units(&plain_text(&self.value)) <= Self::MAX_SHORT
     }
+}
+
+fn has_break(inlines: &[Inline]) -> bool {
+    inlines.iter().any(|inline| match inline {
+        Inline::Break => true,
+        Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Strike(inner) | Inline::Link { text: inner, .. } => {
+            has_break(inner)
+        }
+        Inline::Text(_) | Inline::Code(_) | Inline::Mention(_) => false,
+    })
 }
 
 /// Button with a link.

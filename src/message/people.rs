@@ -55,25 +55,19 @@ pub struct Pinged<'a> {
     pub facts: Vec<&'a Field>,
     /// Those that no fact names, with their ids.
     pub others: Vec<(&'a Ping, &'a str)>,
-    ids: Vec<&'a str>,
+    all: Vec<(&'a Ping, &'a str)>,
+    chat_id: fn(&Person) -> Option<&str>,
 }
 
 impl<'a> Pinged<'a> {
     /// Finds the people of a chat, in which `id` returns a person's id.
     pub fn of(message: &'a Message, id: fn(&Person) -> Option<&str>) -> Self {
         let all = Ping::of_chat(&message.pings, id);
-        let ids: Vec<_> = all.iter().map(|(_, id)| *id).collect();
-        let named = |field: &'a Field| {
-            let pings = field.value.iter().filter_map(|inline| match inline {
-                Inline::Mention(ping) => id(&ping.person).filter(|id| ids.contains(id)),
-                _ => None,
-            });
-            pings.collect::<Vec<_>>()
-        };
-        let facts: Vec<_> = message.fields.iter().filter(|field| !named(field).is_empty()).collect();
-        let in_facts: Vec<_> = facts.iter().flat_map(|field| named(field)).collect();
-        let others = all.iter().copied().filter(|(_, id)| !in_facts.contains(id)).collect();
-        Self { facts, others, ids }
+        let mut pinged = Self { facts: vec![], others: vec![], all, chat_id: id };
+        pinged.facts = message.fields.iter().filter(|field| !pinged.of_fact(field).is_empty()).collect();
+        let in_facts: Vec<_> = pinged.facts.iter().flat_map(|field| pinged.of_fact(field)).collect();
+        pinged.others = pinged.all.iter().copied().filter(|(_, id)| !in_facts.contains(id)).collect();
+        pinged
     }
 
     /// Returns the facts that name none of them: short ones and long ones.
@@ -82,9 +76,20 @@ impl<'a> Pinged<'a> {
         all.partition(|field| field.is_short())
     }
 
-    /// Returns true if a mention with this id pings.
-    pub fn has(&self, id: &str) -> bool {
-        self.ids.contains(&id)
+    /// Returns the id that a mention pings. Of several people with the same id, only the first has one, so that the
+    /// others are shown by their names.
+    pub fn id<'p>(&self, ping: &'p Ping) -> Option<&'p str> {
+        let id = (self.chat_id)(&ping.person)?;
+        self.all.iter().any(|(first, known)| *known == id && first.name == ping.name).then_some(id)
+    }
+
+    /// Returns the ids of the people whom a fact names.
+    pub fn of_fact<'f>(&self, fact: &'f Field) -> Vec<&'f str> {
+        let pings = fact.value.iter().filter_map(|inline| match inline {
+            Inline::Mention(ping) => self.id(ping),
+            _ => None,
+        });
+        pings.collect()
     }
 }
 

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::Layout;
-use crate::message::{Accent, Block, Inline, Message, Ping, WebUrl};
+use crate::message::{Accent, Block, Inline, Message, WebUrl};
 
 /// Bar at the left of every line, followed by a space.
 const BAR: &str = "▌ ";
@@ -21,7 +21,7 @@ pub fn draw(message: &Message, layout: Layout) -> String {
     };
     page.small(message.byline().as_deref());
     page.wrapped(&title, "", "");
-    page.pings(&message.pings);
+    page.pings(message);
     page.blocks(&message.body, "");
     let has_more = !message.fields.is_empty() || message.further_links().next().is_some();
     if has_more && !message.body.is_empty() {
@@ -139,8 +139,16 @@ impl Page {
     }
 
     /// Renders the names of the people who are pinged in the chats in which the configuration knows them.
-    fn pings(&mut self, pings: &[Ping]) {
-        let names = pings.iter().map(|ping| format!("@{}", inert(&ping.name))).collect::<Vec<_>>().join(" ");
+    /// Those whom a fact names are not named again.
+    fn pings(&mut self, message: &Message) {
+        let mentions = message.fields.iter().flat_map(|field| &field.value);
+        let named = mentions.filter_map(|inline| match inline {
+            Inline::Mention(ping) => Some(ping),
+            _ => None,
+        });
+        let named: Vec<_> = named.collect();
+        let pings = message.pings.iter().filter(|ping| !named.contains(ping));
+        let names = pings.map(|ping| format!("@{}", inert(&ping.name))).collect::<Vec<_>>().join(" ");
         if !names.is_empty() {
             self.wrapped(&[Run { text: names.into(), style: Style::new().bold(), url: None }], "", "");
         }

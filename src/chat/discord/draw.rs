@@ -10,7 +10,7 @@ use super::limits;
 use crate::chat::webhook::to_json;
 use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
 use crate::message::table::as_text;
-use crate::message::{Accent, Block, Field, Inline, Message, Ping, Pinged, WebUrl};
+use crate::message::{Accent, Block, Field, Inline, Message, Ping, Pinged, WebUrl, plain_text};
 
 /// Message flag: no embeds for links in a line.
 const SUPPRESS_EMBEDS: u32 = 1 << 2;
@@ -63,21 +63,48 @@ impl Mentions {
     }
 }
 
-/// Renders the facts that ping someone, and the mentions of others.
-fn pings(pinged: &Pinged<'_>) -> String {
-    let fact = |fact: &&Field| {
-        let value = fact.value.iter().map(|inline| match inline {
-            Inline::Mention(ping) => match ping.person.discord.as_deref().filter(|id| pinged.has(id)) {
-                Some(id) => mark(id),
-                None => escape(&ping.name),
-            },
-            inline => inlines(std::slice::from_ref(inline)),
-        });
-        format!("{}: {}", escape(&fact.name), value.collect::<String>())
-    };
-    let others = pinged.others.iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ");
-    let lines = pinged.facts.iter().map(fact).chain((!others.is_empty()).then_some(others));
-    lines.collect::<Vec<_>>().join("\n")
+/// The text above an embed, where mentions ping.
+struct Pings<'a> {
+    content: String,
+    /// Facts that do not fit there; their people are mentioned without them.
+    left: Vec<&'a Field>,
+}
+
+impl<'a> Pings<'a> {
+    /// Renders the facts that ping someone, and the mentions of others.
+    fn of(message: &'a Message) -> Self {
+        let pinged = Pinged::of(message, |person| person.discord.as_deref());
+        let all = ids(&message.pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ");
+        let mut room = limits::CONTENT.saturating_sub(units(&all) + 1);
+        let (mut lines, mut left, mut others) = (vec![], vec![], vec![]);
+        for fact in &pinged.facts {
+            let line = line_of(fact, &pinged);
+            match room.checked_sub(units(&line) + 1) {
+                Some(rest) => {
+                    room = rest;
+                    lines.push(line);
+                }
+                None => {
+                    others.extend(pinged.of_fact(fact));
+                    left.push(*fact);
+                }
+            }
+        }
+        others.extend(pinged.others.iter().map(|(_, id)| *id));
+        let others = others.into_iter().map(mark).collect::<Vec<_>>().join(" ");
+        lines.extend((!others.is_empty()).then_some(others));
+        Self { content: lines.join("\n"), left }
+    }
+}
+
+/// Renders a fact for the text above an embed. Discord would link URLs there and preview them, so these are broken.
+fn line_of(fact: &Field, pinged: &Pinged<'_>) -> String {
+    let text = |text: &str| escape(text).replace("://", ":\u{200b}//");
+    let value = fact.value.iter().map(|inline| match inline {
+        Inline::Mention(ping) => pinged.id(ping).map_or_else(|| text(&ping.name), mark),
+        inline => text(&plain_text(std::slice::from_ref(inline))),
+    });
+    format!("{}: {}", text(&fact.name), value.collect::<String>())
 }
 
 fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
@@ -150,19 +177,19 @@ pub(super) fn draw(message: &Message) -> Drawn {
         return line(message);
     }
     let pinged = Pinged::of(message, |person| person.discord.as_deref());
+    let pings = Pings::of(message);
     let (short, long) = pinged.other_facts(message);
-    let links = links(message);
     let mut description = blocks(&message.body, "");
-    let mut fields: Vec<_> = short.into_iter().chain(long).take(limits::FIELDS - 1).filter_map(field).collect();
+    let mut fields: Vec<_> = pings.left.iter().copied().chain(short).chain(long).filter_map(field).collect();
     // Links come last: below the text, or below the fields.
     if fields.is_empty() {
+        let links = links(message, limits::DESCRIPTION);
         description = [description, links].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n\n");
-    } else if !links.is_empty() {
-        fields.push(EmbedField {
-            name: "Links".to_owned(),
-            value: links,
-            inline: message.further_links().count() == 1,
-        });
+    } else {
+        let links = links(message, limits::FIELD_VALUE);
+        fields.truncate(limits::FIELDS - usize::from(!links.is_empty()));
+        let inline = message.further_links().count() == 1;
+        fields.extend((!links.is_empty()).then(|| EmbedField { name: "Links".to_owned(), value: links, inline }));
     }
     if message.title.is_none() {
         description = format!("{}\n\n{description}", inlines(&message.line));
@@ -185,7 +212,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     };
     let (description, all) = (units(&embed.description), embed.counted());
     let payload = Payload {
-        content: pings(&pinged),
+        content: pings.content,
         embeds: vec![embed],
         flags: None,
         allowed_mentions: Mentions::of(&message.pings),
@@ -194,25 +221,24 @@ pub(super) fn draw(message: &Message) -> Drawn {
     Drawn { json, description, all }
 }
 
-/// Renders links in one line, within the limit of a field.
-fn links(message: &Message) -> String {
+/// Renders links in one line of at most `most` units.
+fn links(message: &Message, most: usize) -> String {
     let link = |button: &crate::message::Button| {
         inlines(&[Inline::Link { url: button.url.clone(), text: vec![Inline::Text(button.label.clone())] }])
     };
     let mut line = String::new();
     for link in message.further_links().map(link) {
         let longer = if line.is_empty() { link } else { format!("{line} · {link}") };
-        if units(&longer) > limits::FIELD_VALUE {
-            break;
+        if units(&longer) <= most {
+            line = longer;
         }
-        line = longer;
     }
     line
 }
 
 /// Renders a message of one line as text without an embed.
 fn line(message: &Message) -> Drawn {
-    let pings = pings(&Pinged::of(message, |person| person.discord.as_deref()));
+    let pings = Pings::of(message).content;
     let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
     let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
     let payload = Payload {
@@ -436,40 +462,47 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Returns true if Discord's Markdown may parse a character as markup. An escape in front of any other character would
-/// be visible in notifications.
-fn is_markup(before: &str, c: char, after: &str) -> bool {
-    match c {
-        '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<' | '@' => true,
-        // Headings, lists and quotes start only at the start of a line.
-        '#' | '-' | '+' | '>' => before.trim_start().is_empty(),
-        // The name of an emoji ends with another colon.
-        ':' => after.split(char::is_whitespace).next().is_some_and(|word| word.contains(':')) || before.ends_with(':'),
-        // A number and a period start a numbered list.
-        '.' => !before.is_empty() && before.bytes().all(|byte| byte.is_ascii_digit()),
-        _ => false,
-    }
-}
-
 fn escape_into(text: &str, escaped: &mut String) {
-    let mut at = 0;
+    // What precedes a character decides for some marks: nothing but spaces, or nothing but digits.
+    let (mut only_spaces, mut only_digits, mut digits) = (true, true, 0);
+    let (mut at, mut before) = (0, None);
     for (n, word) in text.split(' ').enumerate() {
         if n > 0 {
             escaped.push(' ');
             at += 1;
+            (only_digits, before) = (false, Some(' '));
         }
         if is_address(word) {
             escaped.push_str(word);
-        } else {
-            for (within, c) in word.char_indices() {
-                let (before, after) = (&text[..at + within], &text[at + within + c.len_utf8()..]);
-                if is_markup(before, c, after) {
-                    escaped.push('\\');
-                }
-                escaped.push(c);
-            }
+            (only_spaces, only_digits, before) = (false, false, word.chars().next_back());
+            at += word.len();
+            continue;
         }
-        at += word.len();
+        for c in word.chars() {
+            at += c.len_utf8();
+            let after = &text[at..];
+            let is_markup = match c {
+                '\\' | '*' | '_' | '~' | '`' | '|' | '[' | ']' | '<' | '@' => true,
+                // Headings, lists and quotes start only at the start of a line.
+                '#' | '-' | '+' | '>' => only_spaces,
+                // The name of an emoji ends with another colon.
+                ':' => {
+                    let end = after.find(|c: char| c == ':' || c.is_whitespace());
+                    end.is_some_and(|end| after[end..].starts_with(':')) || before == Some(':')
+                }
+                // A number and a period start a numbered list.
+                '.' => only_digits && digits > 0 && after.chars().next().is_none_or(char::is_whitespace),
+                _ => false,
+            };
+            if is_markup {
+                escaped.push('\\');
+            }
+            escaped.push(c);
+            only_spaces = only_spaces && c.is_whitespace();
+            only_digits = only_digits && c.is_ascii_digit();
+            digits += usize::from(c.is_ascii_digit());
+            before = Some(c);
+        }
     }
 }
 

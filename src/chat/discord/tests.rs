@@ -27,6 +27,7 @@ fn check(body: &Value, what: &str) {
         assert!(!content.trim().is_empty() && utf16(content) <= 2_000, "{what}: {}", utf16(content));
         return;
     }
+    assert!(body["content"].as_str().is_none_or(|content| utf16(content) <= 2_000), "{what}");
     let embed = &body["embeds"][0];
     let within = |value: &Value, longest: usize| {
         value.as_str().is_none_or(|text| !text.trim().is_empty() && utf16(text) <= longest)
@@ -202,10 +203,23 @@ fn a_fact_that_pings_is_above_the_embed_and_nowhere_else() {
 }
 
 #[test]
+fn a_fact_that_is_too_long_stays_in_the_embed_and_pings() {
+    let mut message = pinging_fact();
+    let name = "https://evil.example/x".to_owned();
+    message.fields[0].value.push(crate::message::Inline::Text(format!(", {name}")));
+    let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+    assert!(!body["content"].as_str().unwrap().contains("https://"), "{body}");
+    message.fields[0].value.push(crate::message::Inline::Text("x".repeat(3_000)));
+    let body: Value = serde_json::from_str(&encode(&message)).unwrap();
+    assert_eq!(body["content"], "<@80351110224678912>");
+    assert_eq!(body["embeds"][0]["fields"][0]["name"], "Reviewers");
+}
+
+#[test]
 fn only_markup_is_escaped() {
     let shown = draw::escape;
     assert_eq!(shown("#482 is done at 15:04 (on a-b)"), r"\#482 is done at 15:04 (on a-b)");
     assert_eq!(shown("see #482 and 1. or - or > x"), "see #482 and 1. or - or > x");
-    assert_eq!(shown("1. a"), r"1\. a");
+    assert_eq!((shown("1. a"), shown("2.8.0 is out")), (r"1\. a".to_owned(), "2.8.0 is out".to_owned()));
     assert_eq!(shown(":tada: *a* _b_ @here <#1>"), r"\:tada: \*a\* \_b\_ \@here \<#1>");
 }

@@ -208,7 +208,8 @@ pub(super) fn draw(message: &Message, interactivity: bool) -> Drawn {
 /// Renders the author's picture and the small print above the headline.
 fn byline(message: &Message) -> Option<Layout> {
     let picture = message.avatar.clone().map(|image_url| {
-        let alt_text = message.author.clone().unwrap_or_default();
+        // Slack requires a text.
+        let alt_text = message.author.clone().unwrap_or_else(|| message.headline());
         Small::Picture(Picture { r#type: "image", image_url, alt_text: cut_text(&alt_text, limits::ALT) })
     });
     let text = message.byline().map(|text| Small::Plain(Plain::new(text)));
@@ -216,13 +217,26 @@ fn byline(message: &Message) -> Option<Layout> {
     (!elements.is_empty()).then_some(Layout::Context { elements })
 }
 
-/// Renders short facts in one line of small print.
-fn facts(facts: &[&Field]) -> Option<Layout> {
-    let one = |fact: &&Field| mrkdwn(&[vec![Inline::Text(format!("{}: ", fact.name))], fact.value.clone()].concat());
-    let text = facts.iter().map(one).collect::<Vec<_>>().join("  ·  ");
-    let markup = Small::Markup(Markup { r#type: "mrkdwn", text, verbatim: true });
-    (!facts.is_empty()).then(|| Layout::Context { elements: vec![markup] })
+/// Renders short facts in lines of small print: one, unless it is too long for a text.
+fn facts(facts: &[&Field]) -> Vec<Layout> {
+    let mut lines: Vec<String> = vec![];
+    for fact in facts {
+        let text = mrkdwn(&[vec![Inline::Text(format!("{}: ", fact.name))], fact.value.clone()].concat());
+        match lines.last_mut() {
+            Some(line) if units(line) + units(&text) + GAP.len() <= limits::TEXT => {
+                line.push_str(GAP);
+                line.push_str(&text);
+            }
+            _ => lines.push(text),
+        }
+    }
+    let line =
+        |text| Layout::Context { elements: vec![Small::Markup(Markup { r#type: "mrkdwn", text, verbatim: true })] };
+    lines.into_iter().map(line).collect()
 }
+
+/// Gap between facts and between links.
+const GAP: &str = "  ·  ";
 
 /// Renders the text for notifications and screen readers.
 fn notification(message: &Message) -> String {
@@ -254,9 +268,7 @@ fn pings(pinged: &Pinged<'_>) -> Vec<Layout> {
         let mut elements = vec![Leaf::Text { text: fact.name.clone(), style: Look::BOLD }, plain_leaf("  ")];
         for inline in &fact.value {
             match inline {
-                Inline::Mention(ping) if ping.person.slack.as_ref().is_some_and(|id| pinged.has(id)) => {
-                    elements.extend(ping.person.slack.as_deref().map(mention));
-                }
+                Inline::Mention(ping) if pinged.id(ping).is_some() => elements.extend(pinged.id(ping).map(mention)),
                 inline => elements.extend(leaves(std::slice::from_ref(inline))),
             }
         }
@@ -381,9 +393,9 @@ fn fields(fields: &[&Field]) -> Option<Layout> {
 /// Renders links as text, in one line.
 fn links(message: &Message) -> Option<Layout> {
     let mut elements = vec![];
-    for link in message.further_links() {
+    for link in message.further_links().take(limits::BUTTONS) {
         if !elements.is_empty() {
-            elements.push(plain_leaf("  ·  "));
+            elements.push(plain_leaf(GAP));
         }
         let text = cut_text(&link.label, limits::LABEL);
         elements.push(Leaf::Link { url: link.url.clone(), text, style: Look::default() });

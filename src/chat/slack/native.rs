@@ -62,7 +62,7 @@ fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for (at, c) in text.char_indices() {
         match c {
-            ':' if text[at + 1..].split(char::is_whitespace).next().is_some_and(|word| word.contains(':')) => {
+            ':' if is_emoji_start(&text[at + 1..]) => {
                 escaped.push_str(":\u{2060}");
             }
             '&' => escaped.push_str("&amp;"),
@@ -77,6 +77,12 @@ fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// Returns true if another colon follows before the next white space, as in `:tada:`.
+fn is_emoji_start(after: &str) -> bool {
+    let end = after.find(|c: char| c == ':' || c.is_whitespace());
+    end.is_some_and(|end| after[end..].starts_with(':'))
 }
 
 fn mention(ping: &Ping) -> Option<String> {
@@ -95,8 +101,13 @@ pub(super) fn mrkdwn(inlines: &[Inline]) -> String {
         Inline::Emphasis(inner) => marked("_", inner),
         Inline::Strike(inner) => marked("~", inner),
         Inline::Link { url, text } => {
+            // Slack formats no label, but it formats a whole link.
+            let (mark, text) = match text.as_slice() {
+                [Inline::Code(code)] => ("`", vec![Inline::Text(code.replace('`', "ˋ"))]),
+                text => ("", text.to_vec()),
+            };
             let url = url.as_str().replace('|', "%7C").replace('<', "%3C").replace('>', "%3E").replace('&', "&amp;");
-            format!("<{url}|{}>", mrkdwn(text).replace('|', "¦"))
+            format!("{mark}<{url}|{}>{mark}", mrkdwn(&text).replace('|', "¦"))
         }
         Inline::Mention(ping) => escape(&ping.name),
         Inline::Break => "\n".to_owned(),

@@ -240,7 +240,7 @@ fn picture(url: &WebUrl, alt_text: &str, width: Option<&'static str>) -> Element
 /// Renders the facts that ping someone, and the mentions of others.
 fn mentions(pinged: &Pinged<'_>, entities: &[Entity]) -> String {
     let mark = |ping: &Ping| {
-        let id = ping.person.teams.as_deref().filter(|id| pinged.has(id))?;
+        let id = pinged.id(ping)?;
         entities.iter().find(|entity| entity.mentioned.id == id).map(|entity| entity.text.clone())
     };
     let fact = |fact: &&Field| {
