@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventId, RequestId, SourceName, Summary};
 use crate::routing::{Decision, Explanation, Router, Subject};
-use crate::store::{DeliveryDetail, Millis, timestamp};
+use crate::store::DeliveryDetail;
+use crate::time::{Millis, timestamp};
 
 /// An event with the explanation of its routing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

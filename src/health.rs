@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::store::{Millis, timestamp};
+use crate::time::{Millis, timestamp};
 
 /// First and maximum pause before a panicked task is restarted.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));

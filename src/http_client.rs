@@ -254,7 +254,7 @@ impl Answer {
         for secret in &self.secrets {
             text = masked(&text, secret);
         }
-        let text = crate::message::fit::cut_text(text.trim(), 300);
+        let text = crate::text::cut_text(text.trim(), 300);
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
     }
 

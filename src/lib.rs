@@ -22,7 +22,6 @@
 
 pub mod chat;
 pub mod cli;
-pub mod clock;
 pub mod config;
 pub mod delivery;
 pub mod event;
@@ -38,4 +37,6 @@ pub mod source;
 pub mod store;
 pub mod telemetry;
 pub mod template;
+pub mod text;
 pub mod text_file;
+pub mod time;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use crate::message::shield::is_terminal_control;
+use crate::text::is_terminal_control;
 
 /// A text file of the user, for diagnostics.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use super::shown::{ago, sanitized_lines, timestamp};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
 use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer, SourceStatus, SourcesAnswer, token_path};
-use crate::store::{Millis, sqlite};
+use crate::store::sqlite;
+use crate::time::Millis;
 
 /// Arguments of `hookbell doctor`.
 #[derive(Args)]

@@ -18,7 +18,8 @@ use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
 use crate::server::admin::ExplainAnswer;
 use crate::source::PROVIDERS;
-use crate::store::{DeliveryDetail, now};
+use crate::store::DeliveryDetail;
+use crate::time::now;
 
 /// Arguments of `hookbell explain`.
 #[derive(Args)]

@@ -11,8 +11,9 @@ use unicode_width::UnicodeWidthStr;
 
 use super::Failure;
 use super::print::{errln, outln};
-use crate::message::shield::{is_terminal_control, sanitized};
-use crate::store::{COUNTED, Millis, State, now};
+use crate::store::{COUNTED, State};
+use crate::text::{is_terminal_control, sanitized};
+use crate::time::{Millis, now};
 
 /// True if times are shown in UTC; otherwise, the system's time zone is used, which `TZ` sets.
 static IN_UTC: AtomicBool = AtomicBool::new(false);

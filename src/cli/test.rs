@@ -22,8 +22,8 @@ use crate::event::{ChannelName, Event, SourceName};
 use crate::message::Message;
 use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
 use crate::routing::{Decision, Explanation, RouteTarget, Subject};
-use crate::store::{now, timestamp};
 use crate::template::Context;
+use crate::time::{now, timestamp};
 
 /// Suffix of test files that are found automatically.
 const ENDING: &str = ".test.toml";

@@ -15,9 +15,8 @@ use crate::chat::Failure;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
 use crate::memory::Memory;
-use crate::store::{
-    Accepted, Decided, Delivery, Lane, Millis, NewDelivery, NewEvent, NewRequest, Store, StoreError, timestamp,
-};
+use crate::store::{Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Store, StoreError};
+use crate::time::{Millis, timestamp};
 
 /// Source of alerts. No configured source can have this name, because it contains a space.
 const SOURCE: &str = "hookbell itself";

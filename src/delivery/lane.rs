@@ -11,10 +11,11 @@ use super::alert::{Alert, Alerts, Outage};
 use super::attempt::{self, Attempted, Then};
 use super::signals::Signals;
 use crate::chat::Pacer;
-use crate::clock::SteadyClock;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
-use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Millis, Next, Store, StoreError, Turn};
+use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Next, Store, StoreError, Turn};
+use crate::time::Millis;
+use crate::time::SteadyClock;
 
 /// Number of queued messages that are read ahead.
 const BATCH: usize = 32;

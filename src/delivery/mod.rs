@@ -16,11 +16,12 @@ use tokio::task::JoinHandle;
 use ulid::Ulid;
 
 use crate::chat::{Pace, Pacer};
-use crate::clock::SteadyClock;
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::health::{Health, supervise};
-use crate::store::{Change, Lane, Millis, RouteLater, Store, StoreError, now};
+use crate::store::{Change, Lane, RouteLater, Store, StoreError};
+use crate::time::SteadyClock;
+use crate::time::{Millis, now};
 use signals::Signals;
 
 pub(crate) use alert::{Alert, Alerts, Outage};

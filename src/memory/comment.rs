@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Recall;
 use crate::event::{Event, Kind, ParentComment};
-use crate::message::fit::cut_text;
 use crate::message::markdown::text_of;
+use crate::text::cut_text;
 
 /// Maximum number of stored comments of a pull request; the newest are kept. So many fit into a state, whatever their
 /// texts are.

@@ -25,13 +25,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::event::{Event, Repository, SourceName};
+use crate::time::Millis;
 pub use seen::{Seen, seen, subject_of_body};
 
 /// Last known states, by subject.
 pub type Memory = BTreeMap<String, Value>;
-
-/// Time in milliseconds since 1970.
-type Millis = i64;
 
 /// Returns the subjects whose states determine the kinds of these events. Each source has its own memory: the requests
 /// of one source do not affect the events of another.

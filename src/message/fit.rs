@@ -6,21 +6,11 @@
 
 use std::fmt;
 
-use unicode_segmentation::UnicodeSegmentation;
-
 use super::{Block, Inline, Message, is_blank, plain_text};
+use crate::text::{cut_text, units};
 
 /// Length to which texts are cut before items and blocks are removed, in UTF-16 units.
 const MIN_LENGTH: usize = 100;
-
-/// Returns the length in UTF-16 units, the unit in which chats count. If a chat counts characters, its number is lower.
-pub fn units(text: &str) -> usize {
-    if text.is_ascii() {
-        return text.len();
-    }
-    // One unit per first byte of a character, plus one for four-byte characters, which take two units in UTF-16.
-    text.bytes().map(|byte| usize::from(byte & 0xC0 != 0x80) + usize::from(byte >= 0xF0)).sum()
-}
 
 /// Renders a message, cut so that the result fits.
 ///
@@ -254,24 +244,6 @@ fn longest_text(message: &Message) -> usize {
     let title = message.title.as_deref().map_or(0, of_inlines);
     let rest = [of_blocks(&message.body), of_inlines(&message.line), title];
     fields.chain(labels).chain(rest).chain(small).max().unwrap_or(0).max(MIN_LENGTH)
-}
-
-/// Shortens a text to at most `longest` UTF-16 units, including `…`. Cuts between graphemes, and between words if a
-/// word ends in the last third.
-pub fn cut_text(text: &str, longest: usize) -> String {
-    if units(text) <= longest {
-        return text.to_owned();
-    }
-    let mut left = longest.saturating_sub(1);
-    let mut end = 0;
-    for (at, grapheme) in text.grapheme_indices(true) {
-        let Some(rest) = left.checked_sub(units(grapheme)) else { break };
-        left = rest;
-        end = at + grapheme.len();
-    }
-    let kept = &text[..end];
-    let word = kept.rfind(char::is_whitespace).filter(|&at| at * 3 >= end * 2).unwrap_or(end);
-    format!("{}…", kept[..word].trim_end())
 }
 
 /// Shortens blocks to at most `longest` UTF-16 units of text in total, with `…` at the cut.

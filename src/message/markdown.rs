@@ -9,9 +9,10 @@ use pulldown_cmark::{Event, Options, Parser, Tag};
 
 use super::flatten::{flatten, one_line, spaced, table_row};
 use super::link_text::names_another_host;
-use super::shield::{self, Piece, Skeleton, is_dropped};
+use super::shield::{self, Piece, Skeleton};
 use super::splice::Splice;
 use super::{Block, Inline, WebUrl, is_blank, plain_text, without_links};
+use crate::text::is_dropped;
 
 /// Parses the rendered body of a template.
 pub fn blocks(rendered: &str) -> Vec<Block> {

@@ -105,7 +105,7 @@ impl Field {
 
     /// Returns true if the value fits next to others on one line.
     pub fn is_short(&self) -> bool {
-        !has_break(&self.value) && fit::units(&plain_text(&self.value)) <= Self::MAX_SHORT
+        !has_break(&self.value) && crate::text::units(&plain_text(&self.value)) <= Self::MAX_SHORT
     }
 }
 

@@ -17,6 +17,8 @@
 
 use std::borrow::Cow;
 
+use crate::text::is_dropped;
+
 /// Mark before a value.
 const OPEN: char = '\u{100001}';
 /// Mark after a value.
@@ -214,27 +216,6 @@ impl<'a> Skeleton<'a> {
         }
         rendered
     }
-}
-
-/// Returns true for characters that text from outside must not bring into a message.
-pub(super) fn is_dropped(c: char) -> bool {
-    let formatting = matches!(c,
-        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' // bidirectional
-        | '\u{2028}' | '\u{2029}' // line breaks that only some programs support
-        | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{FFFE}' | '\u{FFFF}');
-    let control = c.is_control() && c != '\n' && c != '\t';
-    let private = u32::from(c) >= FIRST;
-    formatting || control || private
-}
-
-/// Sanitizes a text for a line on a terminal: removes control characters and similar ones.
-pub fn sanitized(text: &str) -> String {
-    text.chars().filter(|c| !is_terminal_control(*c)).collect()
-}
-
-/// Returns true for characters that a terminal may interpret as a control sequence, or that can deceive the reader.
-pub fn is_terminal_control(c: char) -> bool {
-    is_dropped(c) || c.is_control()
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
-use crate::store::{Decide, Decided, Duplicate, Millis, NewDelivery, NewEvent, RouteLater, RoutedLater, timestamp};
+use crate::store::{Decide, Decided, Duplicate, NewDelivery, NewEvent, RouteLater, RoutedLater};
+use crate::time::{Millis, timestamp};
 
 /// Receipt text of an event that arrives while the routing configuration is invalid.
 const PENDING_ROUTING: &str =

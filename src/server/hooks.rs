@@ -20,10 +20,11 @@ use super::{App, client};
 use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, RequestId, SourceName};
 use crate::memory::subject_of_body;
-use crate::message::fit::cut_text;
-use crate::message::shield::sanitized;
 use crate::source::{Parsed, Rejection, Verified};
-use crate::store::{Accepted, Filter, NewRequest, RejectedRequest, StoreError, now};
+use crate::store::{Accepted, Filter, NewRequest, RejectedRequest, StoreError};
+use crate::text::cut_text;
+use crate::text::sanitized;
+use crate::time::now;
 
 /// Maximum time to hold a request while the store cannot accept it. Bitbucket waits 10 s for a response
 /// (<https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/>).

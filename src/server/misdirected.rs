@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hooks::shown;
 use super::log_limit::LogLimit;
-use crate::store::{Millis, now};
+use crate::time::{Millis, now};
 
 /// Maximum number of requests kept.
 const KEPT: usize = 100;

@@ -31,12 +31,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::clock::SteadyClock;
 use crate::config::{Live, Watched};
 use crate::delivery::LaneWakers;
 use crate::health::{Health, supervise_service};
 use crate::problem::Problem;
-use crate::store::{Store, StoreError, now};
+use crate::store::{Store, StoreError};
+use crate::time::SteadyClock;
+use crate::time::now;
 use admin::{AdminService, Authorizer, Metrics};
 use answer::answer;
 use body::Bodies;
@@ -137,7 +138,7 @@ pub async fn serve(
         move || prune(store.clone(), live.clone(), clock)
     };
     background.spawn(supervise_service(health.clone(), "retention", prune));
-    let watch = move || crate::clock::watch(clock);
+    let watch = move || crate::time::watch(clock);
     background.spawn(supervise_service(health.clone(), "clock watch", watch));
     let probe = {
         let (store, health) = (store.clone(), health.clone());

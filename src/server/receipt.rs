@@ -4,8 +4,8 @@
 use serde::Serialize;
 
 use crate::event::{ChannelName, Event, Push, RequestId};
-use crate::message::fit::cut_text;
 use crate::routing::{Decision, Held, NearMiss};
+use crate::text::cut_text;
 
 /// Maximum size of a receipt in bytes.
 const MAX_BYTES: usize = 4 * 1024;

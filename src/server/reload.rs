@@ -24,7 +24,8 @@ use crate::config::{self, Listen, Live, Settings, Watched};
 use crate::delivery::{Alert, Dispatcher, Outage};
 use crate::health::{Health, supervise_service};
 use crate::problem::{Place, Problem, Severity, render_all};
-use crate::store::{Store, StoreError, now};
+use crate::store::{Store, StoreError};
+use crate::time::now;
 
 /// Maximum number of pending events that are routed between two requests.
 const STEP: usize = 100;

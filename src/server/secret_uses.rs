@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::event::SourceName;
-use crate::store::Millis;
+use crate::time::Millis;
 
 /// Last use of each secret since the service started. The key is a hash of the secret, so that its position in the
 /// source's list may change.

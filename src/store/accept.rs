@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Lane, Millis};
+use super::Lane;
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
+use crate::time::Millis;
 
 /// Decides the results of a request from the stored states of its subjects. It may run more than once.
 pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Lane, LaneState, Millis};
+use super::{Lane, LaneState};
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
+use crate::time::Millis;
 
 /// State of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::Millis;
 use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::time::Millis;
 
 /// Queue of one destination. Channels with the same destination share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

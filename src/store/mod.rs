@@ -12,7 +12,7 @@ pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -21,6 +21,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
+use crate::time::Millis;
 
 pub(crate) use accept::joined;
 pub use accept::{
@@ -32,20 +33,6 @@ pub use history::{
 };
 pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
 
-/// Time in milliseconds since 1970.
-pub type Millis = i64;
-
-/// Returns the current time of the system clock.
-pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
-}
-
-/// Converts a time to a [`jiff::Timestamp`].
-pub fn timestamp(at: Millis) -> jiff::Timestamp {
-    jiff::Timestamp::from_millisecond(at).unwrap_or_default()
-}
-
 /// Durable store: operations of the service, and queries and operations for operators ([`history`]).
 ///
 /// For example, a request that the host sends twice is stored once:
@@ -55,7 +42,8 @@ pub fn timestamp(at: Millis) -> jiff::Timestamp {
 ///
 /// use hookbell::event::RequestId;
 /// use hookbell::store::sqlite::SqliteStore;
-/// use hookbell::store::{Accepted, Decided, NewRequest, Store, StoreError, now};
+/// use hookbell::store::{Accepted, Decided, NewRequest, Store, StoreError};
+/// use hookbell::time::now;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), StoreError> {

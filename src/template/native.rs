@@ -14,8 +14,9 @@ use super::problems::RenderError;
 use super::slot::{Rendering, Slot, SlotError};
 use super::syntax;
 use crate::chat::Finish;
-use crate::message::shield::{Skeleton, sanitized, unshield};
+use crate::message::shield::{Skeleton, unshield};
 use crate::problem::{Problem, Severity, SourceFile};
+use crate::text::sanitized;
 
 /// Maximum nesting depth of a body. Chats use less than a tenth of it. Parsing needs stack space for each level.
 pub(super) const MAX_DEPTH: usize = 128;

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::limits;
 use crate::chat::webhook::to_json;
-use crate::message::fit::{cut_text, run_that_fits, text_that_fits, units};
+use crate::message::fit::{run_that_fits, text_that_fits};
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Ping, Pinged, WebUrl, plain_text};
+use crate::text::{cut_text, units};
 
 /// Message flag: no embeds for links in a line.
 const SUPPRESS_EMBEDS: u32 = 1 << 2;

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::draw::Mentions;
 use super::{draw, limits};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
-use crate::message::fit::units;
 use crate::message::splice::pings;
+use crate::text::units;
 
 const DIALECT: Dialect = Dialect {
     slot,

@@ -22,7 +22,7 @@ use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
 use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::{Message, plain_text};
-use crate::store::now;
+use crate::time::now;
 
 /// Entry of programs in the list of chats.
 pub const KIND: Kind = Kind {

@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 
 use super::limits;
 use crate::chat::native::{BodyError, at_most};
-use crate::message::fit::units;
 use crate::problem::nearest;
+use crate::text::units;
 
 /// Type of a block or an element, with its fields. `None` for types whose fields are not checked.
 struct Sort {

@@ -13,10 +13,11 @@ use serde::Serialize;
 use super::limits;
 use super::native::mrkdwn;
 use crate::chat::webhook::to_json;
-use crate::message::fit::{cut_text, text_that_fits, units};
+use crate::message::fit::text_that_fits;
 use crate::message::flatten::flatten;
 use crate::message::table::as_text;
 use crate::message::{Accent, Block, Field, Inline, Message, Pinged, WebUrl, plain_text};
+use crate::text::{cut_text, units};
 
 /// A rendered message, and the sizes that Slack limits.
 pub(super) struct Drawn {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::draw::Plain;
 use super::limits;
 use crate::message::WebUrl;
-use crate::message::fit::cut_text;
 use crate::message::people::MAX_PINGS;
+use crate::text::cut_text;
 
 /// Converts a rendered message to plain text. Links and pings are kept.
 pub(super) fn plain(drawn: &str) -> Option<String> {

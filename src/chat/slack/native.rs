@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 use super::fallback::mark;
 use super::{block_kit, limits};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most};
-use crate::message::fit::units;
 use crate::message::flatten::flatten;
 use crate::message::{Inline, Ping};
+use crate::text::units;
 
 const DIALECT: Dialect = Dialect { slot, escape, draw: |blocks| mrkdwn(&flatten(blocks.to_vec())), mention };
 

@@ -9,7 +9,8 @@ use super::error::Unchanged;
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
 use crate::explain::Explained;
 use crate::server::misdirected::Misdirected;
-use crate::store::{DeliverySummary, EventSummary, Millis, RejectedRequest};
+use crate::store::{DeliverySummary, EventSummary, RejectedRequest};
+use crate::time::Millis;
 
 /// List of events.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]

@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 
 use super::answer;
 use crate::config::{Live, Role};
-use crate::message::shield::sanitized;
 use crate::server::log_limit::LogLimit;
+use crate::text::sanitized;
 use crate::text_file;
 
 /// Checks tokens and `Host` headers.

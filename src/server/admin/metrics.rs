@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::answer;
 use super::answers::ChannelState;
 use super::service::AdminService;
-use crate::store::now;
+use crate::time::now;
 
 /// Metrics recorder of this process.
 #[derive(Clone)]

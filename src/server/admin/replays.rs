@@ -8,7 +8,8 @@ use super::service::AdminService;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
 use crate::server::decide::deliveries;
-use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined, now, timestamp};
+use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined};
+use crate::time::{now, timestamp};
 
 /// Maximum number of events that one id resolves to.
 const MAX_EVENTS: usize = 1_000;

@@ -20,9 +20,8 @@ use crate::server::body::Bodies;
 use crate::server::misdirected::MisdirectedList;
 use crate::server::reload::{ReloadAnswer, Reloads};
 use crate::server::secret_uses::SecretUses;
-use crate::store::{
-    Counts, DeliveryDetail, Filter, Lane, LaneCounts, LaneState, Millis, State, Store, StoreError, now,
-};
+use crate::store::{Counts, DeliveryDetail, Filter, Lane, LaneCounts, LaneState, State, Store, StoreError};
+use crate::time::{Millis, now};
 
 /// Serves admin operations on the store, the configuration and, if the service runs, the lanes' tasks.
 pub struct AdminService {
@@ -253,5 +252,5 @@ fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneS
 
 /// Sanitizes untrusted input for an error message, and cuts it to 80 UTF-16 units.
 pub(super) fn shown(text: &str) -> String {
-    crate::message::fit::cut_text(&crate::message::shield::sanitized(text), 80)
+    crate::text::cut_text(&crate::text::sanitized(text), 80)
 }

@@ -27,10 +27,10 @@ use tokio::sync::Semaphore;
 
 use super::{
     Accepted, Change, Counts, Decide, Delivery, DeliveryDetail, DeliverySummary, EventSummary, Filter, Finished, Lane,
-    LaneState, Lease, Millis, NewDelivery, NewRequest, RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
-    now,
+    LaneState, Lease, NewDelivery, NewRequest, RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
 };
 use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::time::{Millis, now};
 pub use backup::{CopyError, backup, check};
 use checkpoint::Checkpointer;
 use files::{Files, Reached};

@@ -5,7 +5,8 @@ use rusqlite::{Connection, params};
 
 use super::query::{Shared, enqueue, whole};
 use crate::event::DeliveryId;
-use crate::store::{Millis, NewEvent, PendingEvent, RouteLater};
+use crate::store::{NewEvent, PendingEvent, RouteLater};
+use crate::time::Millis;
 
 pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite::Result<()> {
     let sql = "INSERT INTO deliveries (id, event, lane, channel, route, state, created_at)

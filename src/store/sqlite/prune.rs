@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::store::{Millis, Retention};
+use crate::store::Retention;
+use crate::time::Millis;
 
 /// Maximum number of rows per step: a fraction of a second of work, between which requests can run.
 const STEP: usize = 200;

@@ -10,9 +10,10 @@ use super::pending_routing;
 use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, MAX_REJECTED, Millis,
+    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, MAX_REJECTED,
     NewDelivery, NewRequest, Next, RejectedRequest, Turn, joined,
 };
+use crate::time::Millis;
 
 pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();

@@ -1,10 +1,22 @@
-//! Message ages that are independent of changes to the system clock.
+//! Times in milliseconds, and message ages that are independent of changes to the system clock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-use crate::store::{Millis, now};
+/// Time in milliseconds since 1970.
+pub type Millis = i64;
+
+/// Returns the current time of the system clock.
+pub fn now() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+}
+
+/// Converts a time to a [`jiff::Timestamp`].
+pub fn timestamp(at: Millis) -> jiff::Timestamp {
+    jiff::Timestamp::from_millisecond(at).unwrap_or_default()
+}
 
 /// Minimum change of the system clock that is reported, in milliseconds; a smaller one may be rounding.
 const JUMP: Millis = 60_000;
