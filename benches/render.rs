@@ -10,7 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use handlebars::Handlebars;
 use hookbell::chat;
 use hookbell::event::{Event, SourceName};
-use hookbell::routing::pattern::Patterns;
+use hookbell::pattern::Patterns;
 use hookbell::routing::{Condition, Conditions, Key, Kinds, Route, Router, Subject};
 use hookbell::source::{SourceSettings, provider};
 use hookbell::template::{Context, Library};

@@ -30,6 +30,7 @@ pub mod health;
 pub mod http_client;
 pub mod memory;
 pub mod message;
+pub mod pattern;
 pub mod problem;
 pub mod routing;
 pub mod server;

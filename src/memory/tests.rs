@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::event::{Kind, RequestId, SourceName, Via};
-use crate::routing::pattern::Patterns;
+use crate::pattern::Patterns;
 use crate::source::{Provider, SourceSettings, provider};
 
 fn source_name() -> SourceName {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::Route;
 use super::key::{Key, Subject};
-use super::pattern::Anchor;
 use crate::event::Kind;
+use crate::pattern::Anchor;
 
 /// Indexes of routes, in ascending order.
 type Numbers = Vec<usize>;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::pattern::Style;
 use crate::event::{Event, SourceName};
+use crate::pattern::Style;
 
 /// Input of the rules: an event and its source.
 #[derive(Clone, Copy, Debug)]

@@ -3,9 +3,9 @@
 use thiserror::Error;
 
 use super::key::Key;
-use super::pattern::{Fit, PatternError, Patterns};
 use super::set::Set;
 use crate::event::{Event, Kind};
+use crate::pattern::{Fit, PatternError, Patterns};
 
 /// The patterns of an `event` key.
 #[derive(Clone, Debug)]

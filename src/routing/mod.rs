@@ -7,7 +7,6 @@ mod explain;
 mod index;
 mod key;
 mod kinds;
-pub mod pattern;
 mod rule;
 mod set;
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::key::{Key, Subject};
 use super::kinds::Kinds;
-use super::pattern::{Anchor, Fit, Patterns};
 use crate::event::Kind;
+use crate::pattern::{Anchor, Fit, Patterns};
 
 /// One key of a rule, with its patterns.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ fn patterns(key: Key, texts: &[&str]) -> Condition {
     let texts: Vec<_> = texts.iter().map(|&text| text.to_owned()).collect();
     match key {
         Key::Event => Condition::Event(Kinds::new(&texts).unwrap()),
-        key => Condition::Value(key, pattern::Patterns::new(&texts, key.style()).unwrap()),
+        key => Condition::Value(key, crate::pattern::Patterns::new(&texts, key.style()).unwrap()),
     }
 }
 

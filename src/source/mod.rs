@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::event::{Event, Kind, SourceName};
 use crate::memory::{Memory, Recall};
-use crate::routing::pattern::Patterns;
+use crate::pattern::Patterns;
 use addresses::Published;
 
 /// Webhook protocol of a code host.
@@ -27,7 +27,7 @@ use addresses::Published;
 /// For example, a source that requires a signature:
 ///
 /// ```
-/// use hookbell::routing::pattern::Patterns;
+/// use hookbell::pattern::Patterns;
 /// use hookbell::source::{PROVIDERS, SourceSettings};
 ///
 /// let bitbucket = &PROVIDERS[0];

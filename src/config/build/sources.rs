@@ -11,8 +11,8 @@ use crate::config::SourceEntry;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
 use crate::event::SourceName;
+use crate::pattern::Style;
 use crate::routing::Key;
-use crate::routing::pattern::Style;
 use crate::source::addresses::{Allowed, List};
 use crate::source::{self, Provider, SourceSettings};
 

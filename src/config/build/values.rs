@@ -10,8 +10,8 @@ use regex::Regex;
 use crate::chat::{Pace, Style as MessageStyle};
 use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
+use crate::pattern::{Patterns, Style};
 use crate::problem::nearest;
-use crate::routing::pattern::{Patterns, Style};
 
 /// A duration: a whole number of days, hours or minutes.
 pub(super) fn duration(section: &mut Section<'_>, key: &'static str) -> Option<Duration> {

@@ -11,8 +11,8 @@ use crate::config::SourceEntry;
 use crate::config::problems::{RuleProblem, Unmatched};
 use crate::config::section::Notes;
 use crate::event::{ChannelName, Event, Kind, SourceName};
+use crate::pattern::unanchored;
 use crate::problem::Place;
-use crate::routing::pattern::unanchored;
 use crate::routing::{Conditions, Key, Mute, Route, Router, Subject};
 use crate::source::PROVIDERS;
 

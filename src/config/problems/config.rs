@@ -9,8 +9,8 @@ use super::one_of;
 use crate::chat::AddressError;
 use crate::config::secret::{FormError, SecretError};
 use crate::http_client::HttpError;
+use crate::pattern::PatternError;
 use crate::problem::{Describe, Severity, did_you_mean};
-use crate::routing::pattern::PatternError;
 
 /// Problem with a file, a value, a secret, a source or a channel.
 #[derive(Debug, Error)]

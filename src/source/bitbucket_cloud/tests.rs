@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{AccountKind, PullRequestState, RefKind, Vote};
-use crate::routing::pattern::{Patterns, Style};
+use crate::pattern::{Patterns, Style};
 use crate::source::Sample;
 
 fn source() -> Box<dyn Source> {

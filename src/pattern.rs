@@ -104,7 +104,7 @@ impl Patterns {
 
     /// For each pattern that is not an exclusion, a literal part that every matching value has. `None` if there are no
     /// such patterns, or if one of them has no such part.
-    pub(super) fn anchors(&self) -> Option<Vec<Anchor>> {
+    pub(crate) fn anchors(&self) -> Option<Vec<Anchor>> {
         let anchors: Option<Vec<_>> = self.include.iter().map(|pattern| Anchor::of(&pattern.text)).collect();
         anchors.filter(|anchors| !anchors.is_empty())
     }
@@ -115,7 +115,7 @@ impl Patterns {
     }
 
     /// Returns true if there are only exclusions, or no patterns.
-    pub(super) fn only_exclude(&self) -> bool {
+    pub(crate) fn only_exclude(&self) -> bool {
         self.include.is_empty()
     }
 
@@ -152,7 +152,7 @@ impl Patterns {
 /// A literal part of every value that a pattern matches, in lower case. The index uses it to find candidate rules
 /// without testing each rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Anchor {
+pub(crate) enum Anchor {
     /// The whole value.
     Whole(String),
     /// The start of the value.
