@@ -12,8 +12,6 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::chat::{AddressError, Failure, Outcome, Reason};
-
 /// Maximum time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -87,6 +85,36 @@ pub enum HttpError {
     Client(reqwest::Error),
 }
 
+/// Reason why a request has no response. The text contains no URL.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{cause}")]
+pub(crate) struct NoAnswer {
+    /// True if the request was not sent, because no connection was established.
+    pub(crate) is_unsent: bool,
+    /// True if the time was up.
+    pub(crate) is_timeout: bool,
+    cause: String,
+}
+
+impl NoAnswer {
+    fn of(error: &reqwest::Error) -> Self {
+        Self { is_unsent: error.is_connect(), is_timeout: error.is_timeout(), cause: root_cause(error) }
+    }
+}
+
+/// Error in a webhook URL. Neither text contains the URL.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct AddressError {
+    /// Description of the error.
+    pub message: &'static str,
+    /// Instructions that fix the error.
+    pub help: &'static str,
+}
+
+/// `User-Agent` of requests, unless a chat requires another one.
+pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
+
 /// Error while fetching a public file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FetchError {
@@ -145,14 +173,14 @@ impl Http {
         Ok(Self(Arc::new(client)))
     }
 
-    /// Posts JSON. The error is the outcome of a request without a response.
+    /// Posts JSON.
     pub(crate) async fn post(
         &self,
         target: &Target,
         user_agent: &str,
         headers: HeaderMap,
         body: String,
-    ) -> Result<Answer, Outcome> {
+    ) -> Result<Answer, NoAnswer> {
         let request = self
             .0
             .post(target.0.clone())
@@ -160,7 +188,7 @@ impl Http {
             .header(reqwest::header::USER_AGENT, user_agent)
             .header(reqwest::header::CONTENT_TYPE, "application/json; charset=utf-8")
             .body(body);
-        let mut response = request.send().await.map_err(|error| unanswered(&error))?;
+        let mut response = request.send().await.map_err(|error| NoAnswer::of(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let (bytes, whole) = read(&mut response, MAX_ANSWER).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -170,7 +198,7 @@ impl Http {
 
     /// Fetches a public file of less than [`MAX_FILE`] bytes.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let request = self.0.get(url).header(reqwest::header::USER_AGENT, crate::chat::USER_AGENT);
+        let request = self.0.get(url).header(reqwest::header::USER_AGENT, USER_AGENT);
         let mut response = request.send().await.map_err(|error| FetchError::NoResponse(root_cause(&error)))?;
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status().as_u16()));
@@ -216,18 +244,6 @@ fn root_cause(error: &reqwest::Error) -> String {
     if cause.is::<reqwest::Error>() { "no response".to_owned() } else { cause.to_string() }
 }
 
-/// Returns the outcome of a request without a response. The text contains no URL.
-fn unanswered(error: &reqwest::Error) -> Outcome {
-    let response = root_cause(error);
-    if error.is_connect() {
-        let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
-        return Outcome::Retry { failure: Failure::new(reason, response), after: None };
-    }
-    // The request may have been sent, so the message may have been posted.
-    let reason = if error.is_timeout() { Reason::Timeout } else { Reason::Network };
-    Outcome::Unknown(Failure::new(reason, response))
-}
-
 impl Answer {
     /// Returns the wait that `Retry-After` requests, as seconds or as a date.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
@@ -258,17 +274,8 @@ impl Answer {
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
     }
 
-    /// Returns the outcome of an unknown response. Nothing is known except that it is not a success.
-    pub(crate) fn unexpected(&self) -> Outcome {
-        let failure = Failure::new(Reason::Unexpected, self.said());
-        match self.status {
-            400 | 413 | 422 => Outcome::Rejected(failure),
-            _ => Outcome::Retry { failure, after: self.retry_after() },
-        }
-    }
-
     /// Returns true for a web page. No chat responds with one.
-    fn is_page(&self) -> bool {
+    pub(crate) fn is_page(&self) -> bool {
         let text = self.text.trim_start_matches('\u{feff}').trim_start();
         let begins = |tag: &str| text.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag));
         ["<!doctype", "<html", "<head", "<body", "<?xml", "<!--"].into_iter().any(begins)
@@ -276,47 +283,9 @@ impl Answer {
 
     /// Returns true for a block by Cloudflare, which protects some chats
     /// (<https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-1xxx-errors/>).
-    fn is_block(&self) -> bool {
+    pub(crate) fn is_block(&self) -> bool {
         let code = self.text.trim().strip_prefix("error code: ").unwrap_or_default();
         self.status >= 400 && code.len() == 4 && code.starts_with("10")
-    }
-
-    /// Returns the outcome of a response that an intermediary sent: the message did not arrive, and neither it nor its
-    /// destination is at fault.
-    pub(crate) fn not_the_chat(&self) -> Outcome {
-        let failure = Failure::with_help(
-            Reason::NotTheChat,
-            format!("the response is not from the chat: {}", self.said()),
-            "a proxy, gateway or filter responded: allow this machine to reach the chat, or set `[http] proxy`",
-        );
-        Outcome::Retry { failure, after: self.retry_after() }
-    }
-
-    /// Returns the outcome of a response that all chats have in common; `None` for a chat's own responses.
-    pub(crate) fn common(&self) -> Option<Outcome> {
-        let response = self.said();
-        match self.status {
-            429 if self.is_page() => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
-            }
-            500..=599 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
-            }
-            _ if self.is_page() || self.is_block() => Some(self.not_the_chat()),
-            200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "response cut off"))),
-            429 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
-            }
-            408 | 425 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
-            }
-            300..=399 => Some(Outcome::Closed(Failure::with_help(
-                Reason::Unexpected,
-                response,
-                "the URL redirects, and redirects of secret URLs are not followed: set the new URL",
-            ))),
-            _ => None,
-        }
     }
 }
 
@@ -494,7 +463,7 @@ mod tests {
         let (http, target) = (Http::new(&HttpSettings::default()).unwrap(), Target::parse(&url.into()).unwrap());
         let began = std::time::Instant::now();
         let outcome = http.post(&target, "test", HeaderMap::new(), "{}".to_owned()).await.err().unwrap();
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert!(!outcome.is_unsent, "{outcome:?}");
         assert!(began.elapsed() < SILENT + Duration::from_secs(5), "{:?}", began.elapsed());
         tokio::task::spawn_blocking(move || server.join().unwrap()).await.unwrap();
     }

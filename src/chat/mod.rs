@@ -4,6 +4,7 @@
 //! sources), `draw.rs` (the message in the chat's format), `answer.rs` (the meaning of the chat's responses). Outside
 //! its folder, a chat is named in the list [`KINDS`] only.
 
+mod answer;
 pub mod console;
 pub mod discord;
 mod native;
@@ -20,9 +21,9 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use thiserror::Error;
 
 use crate::event::DeliveryId;
+pub use crate::http_client::AddressError;
 use crate::http_client::{Http, Target};
 use crate::message::Message;
 use crate::message::fit::Loss;
@@ -289,19 +290,6 @@ pub struct Address {
     /// True if the chat's app handles interactions, so that links can be buttons.
     pub interactivity: bool,
 }
-
-/// Error in a webhook URL. Neither text contains the URL.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{message}")]
-pub struct AddressError {
-    /// Description of the error.
-    pub message: &'static str,
-    /// Instructions that fix the error.
-    pub help: &'static str,
-}
-
-/// `User-Agent` of requests, unless a chat requires another one.
-pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
 
 /// All kinds of chats.
 pub static KINDS: &[Kind] = &[slack::KIND, teams::KIND, discord::KIND, program::KIND, console::KIND];

@@ -55,7 +55,7 @@ impl Webhook {
     ) -> Sent {
         match self.http.post(&self.target, user_agent, headers, body.0.clone()).await {
             Ok(answer) => Sent { outcome: outcome(&answer), status: Some(answer.status) },
-            Err(outcome) => outcome.into(),
+            Err(none) => Outcome::from(none).into(),
         }
     }
 }

@@ -114,7 +114,7 @@ impl Chat for Program {
 
     async fn send(&self, delivery: &DeliveryId, body: &Body) -> Sent {
         let headers = self.signed(delivery.as_str(), now() / 1000, &body.0);
-        self.webhook.post_with(headers, super::USER_AGENT, body, answer::outcome).await
+        self.webhook.post_with(headers, crate::http_client::USER_AGENT, body, answer::outcome).await
     }
 }
 

@@ -83,7 +83,7 @@ impl Slack {
     }
 
     async fn post(&self, body: &Body) -> Sent {
-        self.webhook.post(super::USER_AGENT, body, answer::outcome).await
+        self.webhook.post(crate::http_client::USER_AGENT, body, answer::outcome).await
     }
 }
 

@@ -100,7 +100,7 @@ impl Chat for Teams {
     }
 
     async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
-        self.0.post(super::USER_AGENT, body, answer::outcome).await
+        self.0.post(crate::http_client::USER_AGENT, body, answer::outcome).await
     }
 }
 
