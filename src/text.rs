@@ -49,3 +49,8 @@ pub fn sanitized(text: &str) -> String {
 pub fn is_terminal_control(c: char) -> bool {
     is_dropped(c) || c.is_control()
 }
+
+/// Returns true if a text is a UUID, without braces.
+pub fn is_uuid(text: &str) -> bool {
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}

@@ -262,6 +262,8 @@ pub struct Kind {
     pub signs: bool,
     /// True if links can be buttons only where the chat's app handles interactions, which the channel then says.
     pub asks_for_interactivity: bool,
+    /// Ids of the chat's members, for kinds that can ping.
+    pub members: Option<Members>,
     /// Renders a message as it would be sent. `None` for programs, which receive the event.
     pub draw: Option<fn(&Message) -> String>,
     /// Returns what is cut from a message to make it fit, if anything. `None` for a kind without limits.
@@ -269,6 +271,16 @@ pub struct Kind {
     /// Completes a body that a chat-native template rendered: escapes each shielded value as its slot requires, and
     /// checks the chat's limits. The error describes the violation. `None` for a kind without native templates.
     pub native: Option<Finish>,
+}
+
+/// Ids of a chat's members, as in `[people.NAME]`. The key is the name of the kind.
+pub struct Members {
+    /// Name of the chat, for people: `Slack`.
+    pub title: &'static str,
+    /// Returns true if a text has the form of an id.
+    pub is_id: fn(&str) -> bool,
+    /// Forms of an id, with examples.
+    pub help: &'static str,
 }
 
 /// Completes a body that a chat-native template rendered: replaces its shielded values and checks the chat's limits.

@@ -337,10 +337,8 @@ mod tests {
 
     #[test]
     fn mentions_ping_only_the_mentioned_people() {
-        let person = |slack: &str, discord: &str| crate::message::Person {
-            slack: Some(slack.to_owned()),
-            teams: Some("bo@acme.example".to_owned()),
-            discord: Some(discord.to_owned()),
+        let person = |slack: &str, discord: &str| {
+            crate::message::Person::from_iter([("slack", slack), ("teams", "bo@acme.example"), ("discord", discord)])
         };
         let (bo, all) = (person("U0B", "80351110224678912"), person("S0R", "&165511591545143296"));
         let text = format!("{} {}", Splice::Mention("Bo <L>", &bo).shielded(), Splice::Mention("all", &all).shielded());

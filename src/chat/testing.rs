@@ -41,9 +41,8 @@ pub(crate) fn sample(name: &str) -> Message {
 
 /// Returns a message with a fact that names two people, of whom the chats know one.
 pub(crate) fn pinging_fact() -> Message {
-    let ids = ["U0B", "bo@acme.example", "80351110224678912"].map(|id| Some(id.to_owned()));
-    let [slack, teams, discord] = ids;
-    let bo = Ping { name: "Bo Lindqvist".to_owned(), person: Person { slack, teams, discord } };
+    let ids = [("slack", "U0B"), ("teams", "bo@acme.example"), ("discord", "80351110224678912")];
+    let bo = Ping { name: "Bo Lindqvist".to_owned(), person: ids.into_iter().collect() };
     let cy = Ping { name: "Cy Okafor".to_owned(), person: Person::default() };
     let value = vec![Inline::Mention(bo.clone()), Inline::Text(", ".to_owned()), Inline::Mention(cy)];
     Message {
@@ -56,8 +55,8 @@ pub(crate) fn pinging_fact() -> Message {
 /// A message that pings a person in every chat, two people with the same name, a group, and hostile names.
 pub(crate) fn pinging() -> Message {
     let ping = |name: &str, [slack, teams, discord]: [&str; 3]| {
-        let id = |id: &str| Some(id.to_owned()).filter(|id| !id.is_empty());
-        Ping { name: name.to_owned(), person: Person { slack: id(slack), teams: id(teams), discord: id(discord) } }
+        let ids = [("slack", slack), ("teams", teams), ("discord", discord)];
+        Ping { name: name.to_owned(), person: ids.into_iter().filter(|(_, id)| !id.is_empty()).collect() }
     };
     let pings = vec![
         ping("Bo Lindqvist", ["U0B", "bo@acme.example", "80351110224678912"]),

@@ -4,25 +4,35 @@
 //! untrusted text cannot ping anyone else. An account's id identifies a person reliably. Nicknames and names are only
 //! as reliable as the host's rules for choosing them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
 use super::{Field, Inline, Message};
 
-/// Maximum number of people that one message pings in a chat. Discord's limit is 100
-/// (<https://discord.com/developers/docs/resources/message#allowed-mentions-object>); no message needs that many.
+/// Maximum number of people that one message pings in a chat. No message needs that many, and no chat allows fewer.
 pub const MAX_PINGS: usize = 50;
 
-/// Ids of a person in the chats.
+/// Ids of a person in the chats, by the name of the chat's kind: `slack`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Person {
-    /// Slack member id, `U024BE7LH`, or user group id, `S0614TZR7`.
-    pub slack: Option<String>,
-    /// Teams user principal name, or Entra object id.
-    pub teams: Option<String>,
-    /// Discord user id, `80351110224678912`, or a role id prefixed with `&`.
-    pub discord: Option<String>,
+pub struct Person(BTreeMap<String, String>);
+
+impl Person {
+    /// Returns the id in a chat.
+    pub fn id(&self, chat: &str) -> Option<&str> {
+        self.0.get(chat).map(String::as_str)
+    }
+
+    /// Returns the ids with the names of their chats.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(chat, id)| (chat.as_str(), id.as_str()))
+    }
+}
+
+impl<C: Into<String>, I: Into<String>> FromIterator<(C, I)> for Person {
+    fn from_iter<T: IntoIterator<Item = (C, I)>>(ids: T) -> Self {
+        Self(ids.into_iter().map(|(chat, id)| (chat.into(), id.into())).collect())
+    }
 }
 
 /// Person that a message pings.
@@ -35,11 +45,16 @@ pub struct Ping {
 }
 
 impl Ping {
+    /// Returns the id in a chat.
+    pub fn id(&self, chat: &str) -> Option<&str> {
+        self.person.id(chat)
+    }
+
     /// Returns the pings for one chat with their ids there: each id once, at most [`MAX_PINGS`].
-    pub fn of_chat(pings: &[Self], id: impl Fn(&Person) -> Option<&str>) -> Vec<(&Self, &str)> {
+    pub fn of_chat<'a>(pings: &'a [Self], chat: &str) -> Vec<(&'a Self, &'a str)> {
         let mut found: Vec<(&Self, &str)> = vec![];
         for ping in pings {
-            if let Some(id) = id(&ping.person).filter(|id| found.iter().all(|(_, known)| known != id)) {
+            if let Some(id) = ping.id(chat).filter(|id| found.iter().all(|(_, known)| known != id)) {
                 found.push((ping, id));
             }
         }
@@ -56,14 +71,14 @@ pub struct Pinged<'a> {
     /// Those that no fact names, with their ids.
     pub others: Vec<(&'a Ping, &'a str)>,
     all: Vec<(&'a Ping, &'a str)>,
-    chat_id: fn(&Person) -> Option<&str>,
+    chat: &'static str,
 }
 
 impl<'a> Pinged<'a> {
-    /// Finds the people of a chat, in which `id` returns a person's id.
-    pub fn of(message: &'a Message, id: fn(&Person) -> Option<&str>) -> Self {
-        let all = Ping::of_chat(&message.pings, id);
-        let mut pinged = Self { facts: vec![], others: vec![], all, chat_id: id };
+    /// Finds the people of a chat.
+    pub fn of(message: &'a Message, chat: &'static str) -> Self {
+        let all = Ping::of_chat(&message.pings, chat);
+        let mut pinged = Self { facts: vec![], others: vec![], all, chat };
         pinged.facts = message.fields.iter().filter(|field| !pinged.of_fact(field).is_empty()).collect();
         let in_facts: Vec<_> = pinged.facts.iter().flat_map(|field| pinged.of_fact(field)).collect();
         pinged.others = pinged.all.iter().copied().filter(|(_, id)| !in_facts.contains(id)).collect();
@@ -79,7 +94,7 @@ impl<'a> Pinged<'a> {
     /// Returns the id that a mention pings. Of several people with the same id, only the first has one, so that the
     /// others are shown by their names.
     pub fn id<'p>(&self, ping: &'p Ping) -> Option<&'p str> {
-        let id = (self.chat_id)(&ping.person)?;
+        let id = ping.id(self.chat)?;
         self.all.iter().any(|(first, known)| *known == id && first.name == ping.name).then_some(id)
     }
 
@@ -94,34 +109,33 @@ impl<'a> Pinged<'a> {
 }
 
 /// People by host account: id, nickname or name.
-#[derive(Debug, Default)]
-pub struct People(HashMap<String, Person>);
+#[derive(Debug)]
+pub struct People {
+    people: HashMap<String, Person>,
+    /// Returns true if a text has the form of an account id on one of the hosts.
+    is_account_id: fn(&str) -> bool,
+}
+
+impl Default for People {
+    fn default() -> Self {
+        Self { people: HashMap::new(), is_account_id: |_| false }
+    }
+}
 
 impl People {
+    /// Creates a mapping. Names that have the form of an account id match only ids.
+    pub fn new(people: impl IntoIterator<Item = (String, Person)>, is_account_id: fn(&str) -> bool) -> Self {
+        // Some hosts show ids in braces. Ids in events have none.
+        let key = |name: &str| name.trim().trim_start_matches('{').trim_end_matches('}').to_owned();
+        Self { people: people.into_iter().map(|(name, person)| (key(&name), person)).collect(), is_account_id }
+    }
+
     /// Finds the person for an account of an event, or for a plain name. Ignores names that look like ids.
     pub fn find(&self, account: &Value) -> Option<&Person> {
         let names = [&account["nickname"], &account["name"], account].map(Value::as_str);
-        let names = names.into_iter().flatten().filter(|name| !is_id(name));
-        account["id"].as_str().into_iter().chain(names).find_map(|key| self.0.get(key))
+        let names = names.into_iter().flatten().filter(|name| !(self.is_account_id)(name));
+        account["id"].as_str().into_iter().chain(names).find_map(|key| self.people.get(key))
     }
-}
-
-impl FromIterator<(String, Person)> for People {
-    fn from_iter<T: IntoIterator<Item = (String, Person)>>(people: T) -> Self {
-        // Bitbucket shows some ids in braces. Ids in events have none.
-        let key = |name: &str| name.trim().trim_start_matches('{').trim_end_matches('}').to_owned();
-        Self(people.into_iter().map(|(name, person)| (key(&name), person)).collect())
-    }
-}
-
-/// Returns true if a text has the form of an account id: a UUID, or an Atlassian id with a colon.
-fn is_id(text: &str) -> bool {
-    text.contains(':') || is_uuid(text)
-}
-
-/// Returns true if a text is a UUID.
-pub(crate) fn is_uuid(text: &str) -> bool {
-    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
 }
 
 #[cfg(test)]
@@ -131,17 +145,15 @@ mod tests {
 
     #[test]
     fn name_that_looks_like_an_id_matches_nobody() {
-        let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
-        let uuid = "e7db8f27-e836-4c3b-a575-bcfe9daca9ae";
-        let atlassian = "712020:9c4a01f3-0d5f-430b-a04d-05b47182cd19";
-        let keys = [(format!("{{{uuid}}}"), "U1"), (atlassian.to_owned(), "U2"), (" bo ".to_owned(), "U3")];
-        let people: People = keys.into_iter().map(|(key, id)| (key, person(id))).collect();
-        let find = |account: Value| people.find(&account).and_then(|person| person.slack.clone());
-        assert_eq!(find(json!({ "id": uuid })).as_deref(), Some("U1"));
-        assert_eq!(find(json!({ "id": atlassian, "name": "Cy" })).as_deref(), Some("U2"));
-        assert_eq!(find(json!({ "id": "else", "nickname": "bo" })).as_deref(), Some("U3"));
-        assert_eq!(find(json!("bo")).as_deref(), Some("U3"));
-        for forged in [uuid, atlassian] {
+        let person = |id: &str| Person::from_iter([("slack", id)]);
+        let keys = [("{id:1}", "U1"), ("id:2", "U2"), (" bo ", "U3")];
+        let people = People::new(keys.map(|(key, id)| (key.to_owned(), person(id))), |text| text.starts_with("id:"));
+        let find = |account: Value| people.find(&account).and_then(|person| person.id("slack"));
+        assert_eq!(find(json!({ "id": "id:1" })), Some("U1"));
+        assert_eq!(find(json!({ "id": "id:2", "name": "Cy" })), Some("U2"));
+        assert_eq!(find(json!({ "id": "else", "nickname": "bo" })), Some("U3"));
+        assert_eq!(find(json!("bo")), Some("U3"));
+        for forged in ["id:1", "id:2"] {
             assert_eq!(find(json!({ "id": "else", "nickname": forged, "name": forged })), None);
             assert_eq!(find(json!(forged)), None);
         }
@@ -151,13 +163,13 @@ mod tests {
     fn each_chat_id_appears_once() {
         let ping = |slack: &str, teams: &str| Ping {
             name: "x".to_owned(),
-            person: Person { slack: Some(slack.to_owned()), teams: Some(teams.to_owned()), discord: None },
+            person: Person::from_iter([("slack", slack), ("teams", teams)]),
         };
         let pings = [ping("S1", "a@x.example"), ping("S1", "b@x.example")];
-        assert_eq!(Ping::of_chat(&pings, |person| person.slack.as_deref()).len(), 1);
-        assert_eq!(Ping::of_chat(&pings, |person| person.teams.as_deref()).len(), 2);
-        assert_eq!(Ping::of_chat(&pings, |person| person.discord.as_deref()).len(), 0);
+        assert_eq!(Ping::of_chat(&pings, "slack").len(), 1);
+        assert_eq!(Ping::of_chat(&pings, "teams").len(), 2);
+        assert_eq!(Ping::of_chat(&pings, "discord").len(), 0);
         let many: Vec<_> = (0..60).map(|n| ping(&format!("U{n}"), "a@x.example")).collect();
-        assert_eq!(Ping::of_chat(&many, |person| person.slack.as_deref()).len(), MAX_PINGS);
+        assert_eq!(Ping::of_chat(&many, "slack").len(), MAX_PINGS);
     }
 }

@@ -38,9 +38,9 @@ impl Splice<'_> {
             Self::Code(text) => shield_splice(CODE, &[text]),
             Self::Link { url, text } => shield_splice(LINK, &[url, text]),
             Self::Markdown(text, longest) => shield_splice(MARKDOWN, &[text, &longest.to_string()]),
-            Self::Mention(name, Person { slack, teams, discord }) => {
-                let [slack, teams, discord] = [slack, teams, discord].map(|id| id.as_deref().unwrap_or_default());
-                shield_splice(MENTION, &[name, slack, teams, discord])
+            Self::Mention(name, person) => {
+                let ids = person.ids().flat_map(|(chat, id)| [chat, id]);
+                shield_splice(MENTION, &std::iter::once(name).chain(ids).collect::<Vec<_>>())
             }
         }
     }
@@ -112,6 +112,7 @@ fn ping(inside: &str) -> Option<Ping> {
     }
     let mut parts = read(inside).1.into_iter();
     let name = one_line(parts.next()?);
-    let mut id = || parts.next().filter(|id| !id.is_empty());
-    Some(Ping { name, person: Person { slack: id(), teams: id(), discord: id() } })
+    let ids: Vec<_> = parts.collect();
+    let person = ids.chunks_exact(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
+    Some(Ping { name, person })
 }

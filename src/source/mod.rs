@@ -192,6 +192,8 @@ pub struct Provider {
     pub kind: &'static str,
     /// Creates a source.
     pub build: fn(SourceSettings) -> Box<dyn Source>,
+    /// Returns true if a text has the form of an account id of this host. A display name of that form pings nobody.
+    pub is_account_id: fn(&str) -> bool,
     /// Address list that the host publishes.
     pub addresses: Option<&'static Published>,
     /// Event keys that the host sends.

@@ -319,7 +319,7 @@ fn parts_of_kinds_match_the_samples() {
 
 #[test]
 fn mentions_ping_mapped_people_and_never_the_actor() {
-    let person = |id: &str| Person { slack: Some(id.to_owned()), ..Person::default() };
+    let person = |id: &str| Person::from_iter([("slack", id)]);
     let known = [("ana:1", "U0A"), ("bo:1", "U0B"), ("cy", "U0C"), ("Di Moss", "U0D")];
     let ana = json!({ "id": "ana:1", "nickname": "ana", "name": "Ana Ruiz" });
     let bo = json!({ "id": "bo:1", "name": "Bo **L** <@U0X>" });
@@ -327,7 +327,7 @@ fn mentions_ping_mapped_people_and_never_the_actor() {
     let nobody = json!({ "id": "no:1", "nickname": "no", "name": "Ana Ruiz" });
     // An account without an id is mapped by its nickname.
     let known = [known.as_slice(), &[("ana", "U0A")]].concat();
-    let people: People = known.into_iter().map(|(name, id)| (name.to_owned(), person(id))).collect();
+    let people = People::new(known.into_iter().map(|(name, id)| (name.to_owned(), person(id))), |_| false);
     let mut library = Library::built_in().with_people(Arc::new(people));
     let event = json!({ "actor": ana, "bo": bo, "nobody": nobody, "all": [ana, bo, cy, nobody, bo, null] });
     let cases: &[(&str, &str, &[&str])] = &[
@@ -346,7 +346,7 @@ fn mentions_ping_mapped_people_and_never_the_actor() {
         let problems = library.replace(ALERT, None, &text);
         assert!(problems.is_empty(), "{}", problems[0].render(false));
         let message = library.render(&Context::new(pushed(event.clone())), Some(ALERT)).message;
-        let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
+        let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.id("slack")).collect();
         assert_eq!((plain_text(&message.line).as_str(), ids.as_slice()), (*shown, *pinged), "{template}");
         assert_eq!(message.clone().into_line().pings, message.pings);
     }
@@ -355,14 +355,14 @@ fn mentions_ping_mapped_people_and_never_the_actor() {
                 [[fields]]\nname = 'Y'\nvalue = '{{mention \"cy\"}}'\n+++\n{{mention \"Di Moss\"}}";
     library.replace(ALERT, None, text);
     let message = library.render(&Context::new(pushed(event.clone())), Some(ALERT)).message;
-    let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.person.slack.as_deref()).collect();
+    let ids: Vec<_> = message.pings.iter().filter_map(|ping| ping.id("slack")).collect();
     assert_eq!(ids, ["U0D", "U0C"]);
 }
 
 #[test]
 fn reviewers_are_pinged_on_request_and_not_for_drafts() {
-    let people = [("bo".to_owned(), Person { slack: Some("U0B".to_owned()), ..Person::default() })];
-    let library = Library::built_in().with_people(Arc::new(people.into_iter().collect()));
+    let people = People::new([("bo".to_owned(), Person::from_iter([("slack", "U0B")]))], |_| false);
+    let library = Library::built_in().with_people(Arc::new(people));
     let bo = json!([{ "id": "b:1", "nickname": "bo", "name": "Bo Lindqvist" }]);
     let changes = json!([
         { "what": "target", "old": "main", "new": "next" },

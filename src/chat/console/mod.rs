@@ -19,6 +19,7 @@ pub const KIND: Kind = Kind {
     build: None,
     signs: false,
     asks_for_interactivity: false,
+    members: None,
     draw: Some(|message| draw(message, Layout::of_stdout())),
     loss: None,
     native: None,

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use super::limits;
+use super::{KIND, limits};
 use crate::chat::webhook::to_json;
 use crate::message::fit::{run_that_fits, text_that_fits};
 use crate::message::table::as_text;
@@ -74,7 +74,7 @@ struct Pings<'a> {
 impl<'a> Pings<'a> {
     /// Renders the facts that ping someone, and the mentions of others.
     fn of(message: &'a Message) -> Self {
-        let pinged = Pinged::of(message, |person| person.discord.as_deref());
+        let pinged = Pinged::of(message, KIND.name);
         let all = ids(&message.pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ");
         let mut room = limits::CONTENT.saturating_sub(units(&all) + 1);
         let (mut lines, mut left, mut others) = (vec![], vec![], vec![]);
@@ -109,7 +109,7 @@ fn line_of(fact: &Field, pinged: &Pinged<'_>) -> String {
 }
 
 fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
-    Ping::of_chat(pings, |person| person.discord.as_deref())
+    Ping::of_chat(pings, KIND.name)
 }
 
 /// Returns the markup that mentions a user or a role.
@@ -177,7 +177,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     if message.is_line() {
         return line(message);
     }
-    let pinged = Pinged::of(message, |person| person.discord.as_deref());
+    let pinged = Pinged::of(message, KIND.name);
     let pings = Pings::of(message);
     let (short, long) = pinged.other_facts(message);
     let mut description = blocks(&message.body, "");

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
+use super::{Address, AddressError, Body, Chat, Kind, Members, Pace, Sent};
 use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
@@ -23,10 +23,21 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Discord::new(address)?))),
     signs: false,
     asks_for_interactivity: false,
+    members: Some(Members {
+        title: "Discord",
+        is_id: is_member,
+        help: "write a user ID, `80351110224678912`, or a role ID with `&` before it",
+    }),
     draw: Some(encode),
     loss: Some(|message| loss(message, draw::draw, draw::Drawn::fits)),
     native: Some(native::finish),
 };
+
+/// Checks a user ID, or a role ID after `&` (<https://discord.com/developers/docs/reference#message-formatting>).
+fn is_member(id: &str) -> bool {
+    let number = id.strip_prefix('&').unwrap_or(id);
+    (15..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+}
 
 /// Limits of Discord; lengths are in UTF-16 units
 /// (<https://discord.com/developers/docs/resources/message#embed-object-embed-limits>).

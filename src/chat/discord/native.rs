@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::draw::Mentions;
-use super::{draw, limits};
+use super::{KIND, draw, limits};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
 use crate::message::splice::pings;
 use crate::text::units;
@@ -12,7 +12,7 @@ const DIALECT: Dialect = Dialect {
     slot,
     escape: |text| by_line(text, draw::escape),
     draw: |blocks| draw::blocks(blocks, ""),
-    mention: |ping| ping.person.discord.as_deref().map(draw::mark),
+    mention: |ping| ping.id(KIND.name).map(draw::mark),
 };
 
 /// Completes a body that a template rendered.

@@ -31,6 +31,7 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Program::new(address)?))),
     signs: true,
     asks_for_interactivity: false,
+    members: None,
     draw: None,
     loss: None,
     native: None,

@@ -10,8 +10,8 @@
 
 use serde::Serialize;
 
-use super::limits;
 use super::native::mrkdwn;
+use super::{KIND, limits};
 use crate::chat::webhook::to_json;
 use crate::message::fit::text_that_fits;
 use crate::message::flatten::flatten;
@@ -177,7 +177,7 @@ struct Button {
 /// Renders a message. The result may be too large; check it with [`Drawn::fits`]. Links are buttons only if the app
 /// handles interactions: otherwise, Slack shows a warning after each click.
 pub(super) fn draw(message: &Message, interactivity: bool) -> Drawn {
-    let pinged = Pinged::of(message, |person| person.slack.as_deref());
+    let pinged = Pinged::of(message, KIND.name);
     let (short, long) = pinged.other_facts(message);
     let mut headline = vec![];
     headline.extend(byline(message));

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Outcome, Pace, Reason, Sent};
+use super::{Address, AddressError, Body, Chat, Kind, Members, Outcome, Pace, Reason, Sent};
 use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
@@ -25,10 +25,20 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Slack::new(address)?))),
     signs: false,
     asks_for_interactivity: true,
+    members: Some(Members {
+        title: "Slack",
+        is_id: is_member,
+        help: "write a member ID, `U024BE7LH`, or a user group ID, `S0614TZR7`",
+    }),
     draw: Some(encode),
     loss: Some(|message| loss(message, |message| draw::draw(message, false), draw::Drawn::fits)),
     native: Some(native::finish),
 };
+
+/// Checks a member or user group ID (<https://docs.slack.dev/reference/block-kit/block-elements/user-element>).
+fn is_member(id: &str) -> bool {
+    id.starts_with(['U', 'W', 'S']) && id.len() > 2 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+}
 
 /// Limits of Slack. Lengths are in UTF-16 units.
 mod limits {

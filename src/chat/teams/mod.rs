@@ -11,11 +11,12 @@ use async_trait::async_trait;
 
 use super::pace::Limit;
 use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
+use super::{Address, AddressError, Body, Chat, Kind, Members, Pace, Sent};
 use crate::event::DeliveryId;
 use crate::http_client::Target;
 use crate::message::Message;
 use crate::message::fit::{fit, loss};
+use crate::text::is_uuid;
 
 /// Entry of Teams in the list of chats.
 pub const KIND: Kind = Kind {
@@ -24,10 +25,23 @@ pub const KIND: Kind = Kind {
     build: Some(|address| Ok(Box::new(Teams::new(address)?))),
     signs: false,
     asks_for_interactivity: false,
+    members: Some(Members {
+        title: "Teams",
+        is_id: is_member,
+        help: "write a user principal name, `ana@acme.example`, or an Entra object ID",
+    }),
     draw: Some(encode),
     loss: Some(|message| loss(message, draw::draw, draw::fits)),
     native: Some(native::finish),
 };
+
+/// Checks a user principal name or an Entra object ID.
+fn is_member(id: &str) -> bool {
+    let of_name = |b: u8| b.is_ascii_alphanumeric() || b".@_'+!#^~-".contains(&b);
+    let is_domain = |domain: &str| domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty());
+    let is_name = id.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && is_domain(domain));
+    is_uuid(id) || is_name && id.bytes().all(of_name)
+}
 
 /// Limits of Teams.
 mod limits {

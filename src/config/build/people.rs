@@ -1,60 +1,32 @@
 //! `[people.NAME]`: the mapping from accounts on the code host to chat accounts.
 
+use crate::chat::KINDS;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
-use crate::message::people::is_uuid;
 use crate::message::{People, Person};
+use crate::source::PROVIDERS;
 
 /// Reads the mapping and records problems.
 pub(super) fn people(root: &mut Section<'_>) -> People {
+    let chats = || KINDS.iter().filter_map(|kind| Some((kind.name, kind.members.as_ref()?)));
     let people = root.named("people").into_iter().map(|(name, mut section)| {
-        if ["slack", "teams", "discord"].iter().all(|chat| section.peek(chat).is_none()) {
-            section.note(&ConfigProblem::NoChatId(name.clone()), section.place());
+        if chats().all(|(chat, _)| section.peek(chat).is_none()) {
+            let chats = chats().map(|(chat, _)| chat).collect();
+            section.note(&ConfigProblem::NoChatId { name: name.clone(), chats }, section.place());
         }
-        let mut id = |key: &'static str, chat: &'static str, is_id: fn(&str) -> bool, help: &'static str| {
-            let taken = section.string(key)?;
-            if is_id(&taken.value) {
-                return Some(taken.value);
+        let mut ids = vec![];
+        for (chat, members) in chats() {
+            let Some(taken) = section.string(chat) else { continue };
+            if (members.is_id)(&taken.value) {
+                ids.push((chat, taken.value));
+            } else {
+                let (value, chat, help) = (taken.value, members.title, members.help);
+                section.note(&ConfigProblem::InvalidChatId { value, chat, help }, taken.place);
             }
-            section.note(&ConfigProblem::InvalidChatId { value: taken.value, chat, help }, taken.place);
-            None
-        };
-        let person = Person {
-            slack: id("slack", "Slack", is_of_slack, "write a member ID, `U024BE7LH`, or a user group ID, `S0614TZR7`"),
-            teams: id(
-                "teams",
-                "Teams",
-                is_of_teams,
-                "write a user principal name, `ana@acme.example`, or an Entra object ID",
-            ),
-            discord: id(
-                "discord",
-                "Discord",
-                is_of_discord,
-                "write a user ID, `80351110224678912`, or a role ID with `&` before it",
-            ),
-        };
+        }
         section.finish();
-        (name, person)
+        (name, Person::from_iter(ids))
     });
-    people.collect()
-}
-
-/// Checks a member or user group ID (<https://docs.slack.dev/reference/block-kit/block-elements/user-element>).
-fn is_of_slack(id: &str) -> bool {
-    id.starts_with(['U', 'W', 'S']) && id.len() > 2 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-}
-
-/// Checks a user principal name or an Entra object ID.
-fn is_of_teams(id: &str) -> bool {
-    let of_name = |b: u8| b.is_ascii_alphanumeric() || b".@_'+!#^~-".contains(&b);
-    let is_domain = |domain: &str| domain.split('.').count() > 1 && domain.split('.').all(|part| !part.is_empty());
-    let is_name = id.split_once('@').is_some_and(|(user, domain)| !user.is_empty() && is_domain(domain));
-    is_uuid(id) || is_name && id.bytes().all(of_name)
-}
-
-/// Checks a user ID, or a role ID after `&` (<https://discord.com/developers/docs/reference#message-formatting>).
-fn is_of_discord(id: &str) -> bool {
-    let number = id.strip_prefix('&').unwrap_or(id);
-    (15..=20).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+    let people: Vec<_> = people.collect();
+    People::new(people, |text| PROVIDERS.iter().any(|provider| (provider.is_account_id)(text)))
 }

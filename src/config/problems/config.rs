@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::one_of;
+use super::{either, one_of};
 use crate::chat::AddressError;
 use crate::config::secret::{FormError, SecretError};
 use crate::http_client::HttpError;
@@ -69,8 +69,8 @@ pub(in crate::config) enum ConfigProblem {
     InvalidRole(String),
     #[error("the directory `{0}` does not exist")]
     MissingTemplates(String),
-    #[error("`{0}` has no chat ID and cannot be pinged")]
-    NoChatId(String),
+    #[error("`{name}` has no chat ID and cannot be pinged")]
+    NoChatId { name: String, chats: Vec<&'static str> },
     #[error("`{value}` is not a valid {chat} ID")]
     InvalidChatId { value: String, chat: &'static str, help: &'static str },
 
@@ -129,7 +129,7 @@ impl Describe for ConfigProblem {
         match self {
             Self::NoFileMatches(_)
             | Self::LooksLikeRegex { .. }
-            | Self::NoChatId(_)
+            | Self::NoChatId { .. }
             | Self::OptionalSecret(_)
             | Self::ExposedSecret { .. }
             | Self::ExposedSecretFile(_)
@@ -196,7 +196,10 @@ impl Describe for ConfigProblem {
             Self::InvalidStoreUrl(_) => "write `sqlite:` and a file path: `sqlite:hookbell.db`",
             Self::InvalidRole(_) => "expected one of: read, operate",
             Self::MissingTemplates(_) => "create it, or remove `templates`",
-            Self::NoChatId(_) => "add `slack`, `teams` or `discord`",
+            Self::NoChatId { chats, .. } => {
+                let chats: Vec<_> = chats.iter().map(|chat| format!("`{chat}`")).collect();
+                return Some(format!("add {}", either(&chats)));
+            }
             Self::InvalidChatId { help, .. } => help,
 
             Self::MissingSecret { key, .. } => {

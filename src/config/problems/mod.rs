@@ -13,3 +13,11 @@ fn one_of(near: Option<&str>, all: &[impl AsRef<str>]) -> String {
     let all: Vec<_> = all.iter().map(AsRef::as_ref).collect();
     near.map_or_else(|| format!("expected one of: {}", all.join(", ")), did_you_mean)
 }
+
+/// Alternatives in a sentence: `a, b or c`.
+fn either(all: &[String]) -> String {
+    match all {
+        [rest @ .., last] if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        all => all.join(""),
+    }
+}

@@ -28,10 +28,12 @@ use serde_json::Value;
 
 use super::{Parsed, Provider, Rejection, Source, SourceSettings, Verified, json_object, signature};
 use crate::event::{Account, Event, Kind, Repository};
+use crate::text::is_uuid;
 
 /// Provider entry of Bitbucket Cloud.
 pub const PROVIDER: Provider = Provider {
     kind: "bitbucket-cloud",
+    is_account_id,
     build: |settings| Box::new(BitbucketCloud { settings }),
     addresses: Some(&addresses::ATLASSIAN),
     keys: keys::ALL,
@@ -207,6 +209,11 @@ impl Reader<'_> {
             ..Event::new(kind, self.key)
         }
     }
+}
+
+/// Returns true if a text has the form of an account id: a UUID, or an Atlassian id, which contains a colon.
+fn is_account_id(text: &str) -> bool {
+    text.contains(':') || is_uuid(text)
 }
 
 #[cfg(test)]

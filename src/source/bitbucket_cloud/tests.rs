@@ -605,3 +605,11 @@ fn special_characters_in_ref_urls_are_encoded() {
     let (url, _) = page("fix/#12", "https://bitbucket.org/acme/x/branch/fix/%2312");
     assert_eq!(url, "https://bitbucket.org/acme/x/branch/fix/%2312");
 }
+
+#[test]
+fn account_ids_are_uuids_and_atlassian_ids() {
+    for id in ["e7db8f27-e836-4c3b-a575-bcfe9daca9ae", "712020:9c4a01f3-0d5f-430b-a04d-05b47182cd19", "557058:a"] {
+        assert!((PROVIDER.is_account_id)(id), "{id}");
+    }
+    assert!(!(PROVIDER.is_account_id)("Bo Lindqvist"));
+}
