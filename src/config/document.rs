@@ -73,6 +73,18 @@ impl Provider for Variable {
     }
 }
 
+/// Writes the path of an environment variable as in the file, whose keys may have capitals: a channel is often named in
+/// a variable in capitals, whatever the case of its name. A key that the file does not have is in lower case.
+fn as_in_the_file(path: &str, root: &DeTable<'_>) -> String {
+    let mut table = Some(root);
+    let steps = path.split('.').map(|step| {
+        let found = table.and_then(|table| table.iter().find(|(key, _)| key.get_ref().eq_ignore_ascii_case(step)));
+        table = found.and_then(|(_, value)| value.get_ref().as_table());
+        found.map_or_else(|| step.to_ascii_lowercase(), |(key, _)| key.get_ref().to_string())
+    });
+    steps.collect::<Vec<_>>().join(".")
+}
+
 /// Returns true if the text is a list of strings or a table in TOML syntax.
 fn is_toml(text: &str) -> bool {
     let table: Option<toml::Table> = toml::from_str(&format!("value = {text}")).ok();
@@ -106,8 +118,9 @@ impl Document {
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
                 let mut figment = Figment::new().merge(Toml::string(text));
                 if overrides == Overrides::Yes {
-                    for (path, text) in Env::prefixed(PREFIX).split("__").iter() {
-                        figment = figment.merge(Variable { path: path.into_string(), text });
+                    for (path, text) in Env::prefixed(PREFIX).split("__").lowercase(false).iter() {
+                        let path = as_in_the_file(path.as_str(), root.get_ref());
+                        figment = figment.merge(Variable { path, text });
                     }
                 }
                 let is_included = overrides == Overrides::No;

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::event::{Event, Kind, SourceName};
 use crate::memory::{Memory, Recall};
 use crate::pattern::Patterns;
+use crate::routing::Key;
 use addresses::Published;
 
 /// Webhook protocol of a code host.
@@ -194,6 +195,8 @@ pub struct Provider {
     pub build: fn(SourceSettings) -> Box<dyn Source>,
     /// Returns true if a text has the form of an account id of this host. A display name of that form pings nobody.
     pub is_account_id: fn(&str) -> bool,
+    /// Keys of rules for which no event of this host has a value.
+    pub unsent: &'static [Key],
     /// Address list that the host publishes.
     pub addresses: Option<&'static Published>,
     /// Event keys that the host sends.

@@ -149,6 +149,18 @@ fn digits_in_environment_variables_stay_text() {
 }
 
 #[test]
+fn environment_variables_set_channels_with_capitals() {
+    let own = "[channels.TeamA]\nkind = \"slack\"\n[[routes]]\nevent = \"push\"\nto = \"TeamA\"\n";
+    let home = Home::new(&format!("{EVERYTHING}{own}"));
+    for name in ["HOOKBELL__CHANNELS__TEAMA__WEBHOOK_URL", "HOOKBELL__channels__TeamA__webhook_url"] {
+        let mut check = home.command(&["check"]);
+        let output = check.env(name, "https://hooks.slack.com/services/T0/B0/x0").output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && !error.contains("webhook_url"), "{name}: {error}");
+    }
+}
+
+#[test]
 fn address_in_use_is_an_error_with_help() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

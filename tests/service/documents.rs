@@ -165,7 +165,8 @@ as JSON Schema. Editors that support TOML schemas (Even Better TOML, taplo) use 
 `#:schema hookbell.schema.json`.
 
 - **Environment:** An environment variable such as `HOOKBELL__SERVER__LISTEN` overrides a value of the main file: a
-  string, a flag, or a list or table in TOML syntax. Values of included files cannot be overridden.
+  string, a flag, or a list or table in TOML syntax. `HOOKBELL__CHANNELS__TEAMA__TOKEN` sets the token of the channel
+  `TeamA`: keys of the main file are found in any case. Values of included files cannot be overridden.
 - **Paths** are relative to the file that contains them.
 - **Secrets** are a string, `{ env = \"NAME\" }` or `{ file = \"path\" }`. A file is reloaded when it changes. For a source,
   `generate = true` creates a missing file.

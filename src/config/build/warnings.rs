@@ -162,6 +162,10 @@ impl Seen<'_> {
             return Some(Unmatched::Source { sources: self.sources.keys().map(ToString::to_string).collect() });
         }
         let needed: Vec<_> = conditions.needed().collect();
+        let is_unsent = |key: &&Key| self.sources.values().all(|entry| entry.provider.unsent.contains(key));
+        if let Some(key) = needed.iter().find(is_unsent) {
+            return Some(Unmatched::Unsent(*key));
+        }
         if let Some(key) = needed.iter().find(|key| !kinds.iter().any(|kind| has(*kind, **key))) {
             return Some(Unmatched::Key(*key));
         }
@@ -253,7 +257,7 @@ fn takes_all(mute: &Mute, conditions: &Conditions) -> bool {
     mute.enabled && mute.channels.is_empty() && !mute.is_over(Timestamp::now()) && mute.conditions.cover(conditions)
 }
 
-/// Returns true if a supported host sends a value for the key with events of this kind.
+/// Returns true if events of this kind may have a value for the key.
 fn has(kind: Kind, key: Key) -> bool {
     let family = kind.family();
     let is_pull_request = family == "pull_request";
@@ -266,8 +270,6 @@ fn has(kind: Kind, key: Key) -> bool {
         Key::Tag => matches!(family, "tag" | "pipeline"),
         Key::Forced | Key::Via => is_push,
         Key::State => is_pull_request || matches!(family, "build" | "pipeline" | "issue"),
-        // No supported host sends these yet.
-        Key::Label | Key::Path => false,
         _ => true,
     }
 }

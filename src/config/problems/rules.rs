@@ -72,6 +72,8 @@ pub(in crate::config) enum Unmatched {
     Source { sources: Vec<String> },
     #[error("none of its event kinds has a `{}`", .0.as_str())]
     Key(Key),
+    #[error("none of your sources sends a `{}`", .0.as_str())]
+    Unsent(Key),
     #[error("no event has both a `branch` and a `tag`")]
     BranchAndTag,
     #[error("`{text}` starts with `refs/`, but `{}` is only the name", key.as_str())]
@@ -159,7 +161,7 @@ impl Unmatched {
         match self {
             Self::Event => Some(Key::Event),
             Self::Source { .. } => Some(Key::Source),
-            Self::Key(key) | Self::FullRef { key, .. } => Some(*key),
+            Self::Key(key) | Self::Unsent(key) | Self::FullRef { key, .. } => Some(*key),
             Self::BranchAndTag => Some(Key::Tag),
             Self::Muted(_) => None,
             Self::NoWorkspace(_) | Self::ForeignRepository(_) => Some(Key::Repo),
@@ -170,7 +172,7 @@ impl Unmatched {
         match self {
             Self::Event => "run `hookbell sample list` to see the events that sources send".to_owned(),
             Self::Source { sources } => format!("your sources: {}", quoted(sources)),
-            Self::Key(Key::Label | Key::Path) => "remove it: no supported host sends labels or paths yet".to_owned(),
+            Self::Unsent(key) => format!("remove `{}`: their hosts do not send it", key.as_str()),
             Self::Key(key) => format!("remove `{}`, or add event kinds that have one", key.as_str()),
             Self::BranchAndTag => "use two routes, because all keys of a route must match".to_owned(),
             Self::FullRef { name, .. } => format!("write `{name}`"),

@@ -28,12 +28,15 @@ use serde_json::Value;
 
 use super::{Parsed, Provider, Rejection, Source, SourceSettings, Verified, json_object, signature};
 use crate::event::{Account, Event, Kind, Repository};
+use crate::routing::Key;
 use crate::text::is_uuid;
 
 /// Provider entry of Bitbucket Cloud.
 pub const PROVIDER: Provider = Provider {
     kind: "bitbucket-cloud",
     is_account_id,
+    // Pull requests have no labels, and pushes list no files.
+    unsent: &[Key::Label, Key::Path],
     build: |settings| Box::new(BitbucketCloud { settings }),
     addresses: Some(&addresses::ATLASSIAN),
     keys: keys::ALL,
