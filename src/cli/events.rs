@@ -143,20 +143,13 @@ fn cells(seen: &EventSummary) -> [String; 7] {
 
 /// Returns the channels that an event was routed to, or the reason why it was not routed.
 fn went(seen: &EventSummary) -> String {
-    let went = seen.decision["targets"].as_array().into_iter().flatten().filter_map(|send| send["channel"].as_str());
-    let went: Vec<_> = went.collect();
-    let why = seen.decision["suppressed"].as_str().map(ToOwned::to_owned);
-    let why = why.or_else(|| Some(format!("muted by `{}`", seen.decision["muted"].as_str()?)));
-    let held = || {
-        let held = seen.decision["held"].as_array()?.first()?;
-        Some(format!("`{}`: {}", held["channel"].as_str()?, held["reason"].as_str()?))
-    };
-    let why = why.or_else(held);
-    let why = why.or_else(|| seen.decision["dropped"].as_str().map(ToOwned::to_owned));
+    let decision = &seen.decision;
+    let went: Vec<_> = decision.targets.iter().map(|target| target.channel.as_str()).collect();
+    let muted = || Some(format!("muted by `{}`", decision.muted.as_ref()?));
+    let held = || decision.held.first().map(|held| format!("`{}`: {}", held.channel, held.reason));
+    let why = decision.suppressed.clone().or_else(muted).or_else(held).or_else(|| decision.dropped.clone());
     match (went.is_empty(), why) {
-        _ if seen.decision["pending_routing"] == true => {
-            "pending routing: will be routed once the configuration is fixed".to_owned()
-        }
+        _ if decision.pending_routing => "pending routing: will be routed once the configuration is fixed".to_owned(),
         (false, _) => went.join(", "),
         (true, Some(why)) => format!("not routed: {why}"),
         (true, None) => "not routed: no route matched".to_owned(),

@@ -15,7 +15,9 @@ use crate::chat::Failure;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
 use crate::memory::Memory;
-use crate::store::{Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Store, StoreError};
+use crate::store::{
+    Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Store, StoreError, StoredDecision, Target,
+};
 use crate::time::{Millis, timestamp};
 
 /// Source of alerts. No configured source can have this name, because it contains a space.
@@ -312,7 +314,7 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         ..NewDelivery::new(event.clone(), channel, lane, "alerts")
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
-    let targets: Vec<_> = sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel })).collect();
+    let targets = sends.iter().map(|send| Target { route: send.route.clone(), channel: send.channel.clone() });
     let event = NewEvent {
         id: event,
         kind: ALERT,
@@ -320,8 +322,7 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         subject: None,
         json: json.to_owned(),
         same: None,
-        decision: json!({ "targets": targets }).to_string(),
-        is_pending_routing: false,
+        decision: StoredDecision { targets: targets.collect(), ..StoredDecision::default() },
     };
     Decided { receipt: "{}".to_owned(), events: vec![event], deliveries: sends, memory, duplicate_of: None }
 }

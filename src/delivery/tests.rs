@@ -293,8 +293,7 @@ impl Fixture {
                 subject: None,
                 json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
                 same: None,
-                decision: "{}".to_owned(),
-                is_pending_routing: false,
+                decision: StoredDecision::default(),
             });
             decided.deliveries.push(NewDelivery::new(event, channel.into(), lane.clone(), "r"));
         }

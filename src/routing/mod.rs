@@ -13,7 +13,8 @@ mod set;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::chat::Style;
 use crate::event::ChannelName;
@@ -104,7 +105,7 @@ pub struct RouteTarget {
 }
 
 /// A channel of a matching route that does not get the event, because its `accept` guard or a mute blocks it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
     /// Name of the channel.
     pub channel: ChannelName,

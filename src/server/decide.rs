@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::{Value, json};
-
 use super::receipt;
 use crate::chat;
 use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
-use crate::store::{Decide, Decided, Duplicate, NewDelivery, NewEvent, RouteLater, RoutedLater};
+use crate::store::{Decide, Decided, Duplicate, NewDelivery, NewEvent, RouteLater, RoutedLater, StoredDecision};
 use crate::time::{Millis, timestamp};
 
 /// Receipt text of an event that arrives while the routing configuration is invalid.
@@ -101,10 +99,9 @@ impl Incoming {
                 json: json_of(event, shared && !decided.events.is_empty()),
                 same: if shared { decided.events.first().map(|first| first.id.clone()) } else { None },
                 decision: match pending_routing {
-                    Some(_) => json!({ "pending_routing": true }).to_string(),
-                    None => explained(&decision, &settings).to_string(),
+                    Some(_) => StoredDecision::pending_routing(),
+                    None => StoredDecision::new(&decision, &settings.kept.hash),
                 },
-                is_pending_routing: pending_routing.is_some(),
             };
             decided.deliveries.extend(deliveries(decision.sends, (&self.id, &stored.id, kind), &settings));
             decided.events.push(stored);
@@ -170,21 +167,8 @@ pub(super) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLate
             }
             Err(error) => (Kind::Other, Decision::suppressed(format!("the stored event cannot be read: {error}"))),
         };
-        let explained = explained(&decision, &settings).to_string();
+        let stored = StoredDecision::new(&decision, &settings.kept.hash);
         let of = (&pending.request, &pending.event, kind);
-        RoutedLater { decision: explained, deliveries: deliveries(decision.sends, of, &settings) }
-    })
-}
-
-/// Summarizes a routing decision. The configuration with this hash reproduces the rest.
-fn explained(decision: &Decision, settings: &Settings) -> Value {
-    let sends = decision.sends.iter().map(|send| json!({ "route": send.route, "channel": send.channel }));
-    json!({
-        "config": settings.kept.hash,
-        "matched": decision.matched,
-        "targets": sends.collect::<Vec<_>>(),
-        "muted": decision.muted,
-        "suppressed": decision.suppressed,
-        "held": decision.held,
+        RoutedLater { decision: stored, deliveries: deliveries(decision.sends, of, &settings) }
     })
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::Lane;
+use super::{Lane, StoredDecision};
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 use crate::time::Millis;
@@ -76,10 +76,8 @@ pub struct NewEvent {
     pub json: String,
     /// Event of the same request that also stores the actor and the repository of this one.
     pub same: Option<EventId>,
-    /// Routing decision, as JSON.
-    pub decision: String,
-    /// `true` if the event is routed later.
-    pub is_pending_routing: bool,
+    /// Routing decision.
+    pub decision: StoredDecision,
 }
 
 /// Delivery to store.
@@ -198,8 +196,8 @@ pub struct PendingEvent {
 /// Routing of an event that was pending routing.
 #[derive(Clone, Debug, Default)]
 pub struct RoutedLater {
-    /// Routing decision, as JSON.
-    pub decision: String,
+    /// Routing decision.
+    pub decision: StoredDecision,
     /// New deliveries.
     pub deliveries: Vec<NewDelivery>,
 }

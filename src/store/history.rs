@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use super::{Lane, LaneState};
+use super::{Lane, LaneState, StoredDecision};
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
 use crate::time::Millis;
 
@@ -122,7 +121,7 @@ pub struct EventSummary {
     #[serde(flatten)]
     pub summary: Summary,
     /// Routing decision.
-    pub decision: Value,
+    pub decision: StoredDecision,
 }
 
 /// Summary of a delivery.

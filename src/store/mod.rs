@@ -4,6 +4,7 @@
 //! one per destination: the holder of a lane's lease reads the lane's heads and finishes them.
 
 mod accept;
+mod decision;
 pub mod history;
 mod lane;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use accept::{
     Accepted, Change, Decide, Decided, Duplicate, NewDelivery, NewEvent, NewRequest, PendingEvent, RouteLater,
     RoutedLater,
 };
+pub use decision::{StoredDecision, Target};
 pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };

@@ -321,8 +321,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
             subject: None,
             json: "{}".to_owned(),
             same: None,
-            decision: "{}".to_owned(),
-            is_pending_routing: false,
+            decision: StoredDecision::default(),
         }],
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::default()

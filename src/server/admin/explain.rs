@@ -9,8 +9,8 @@ use super::service::AdminService;
 use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
 use crate::explain::{Explained, Rules, explain};
-use crate::routing::{Explanation, Router};
-use crate::store::{EventSummary, Filter};
+use crate::routing::{Decision, Explanation, Router};
+use crate::store::{EventSummary, Filter, StoredDecision};
 
 /// Maximum number of deliveries listed per event.
 const MAX_DELIVERIES: usize = 100;
@@ -61,7 +61,7 @@ impl AdminService {
             Ok(event) => self.by_rules(&event, &seen, &settings, routers).await?,
             Err(_) => of_our_own(&seen),
         };
-        explained.suppressed = seen.decision["suppressed"].as_str().map(ToOwned::to_owned);
+        explained.suppressed.clone_from(&seen.decision.suppressed);
         let filter = Filter { event: Some(seen.id.clone()), limit: MAX_DELIVERIES, ..Filter::default() };
         for delivery in self.store.deliveries(filter).await? {
             explained.deliveries.extend(self.store.delivery(&delivery.id).await?);
@@ -78,8 +78,7 @@ impl AdminService {
         settings: &Settings,
         routers: &mut Routers,
     ) -> Result<Explained, AdminError> {
-        let hash = seen.decision["config"].as_str();
-        let is_pending_routing = seen.decision["pending_routing"].as_bool() == Some(true);
+        let hash = seen.decision.config.as_deref();
         let of_then = match hash {
             Some(hash) if hash != settings.kept.hash => self.router_of(hash, routers).await?,
             _ => None,
@@ -91,10 +90,10 @@ impl AdminService {
             Some(_) if of_then.is_some() => Rules::Then,
             _ => Rules::Now,
         };
-        if is_pending_routing {
+        if seen.decision.pending_routing {
             let note = "the routing configuration was invalid on arrival; the event will be routed once it is fixed";
             explained.notes.push(note.to_owned());
-        } else if let Some(why) = seen.decision["dropped"].as_str() {
+        } else if let Some(why) = &seen.decision.dropped {
             explained.notes.push(format!("{why}; explained with the current rules"));
         } else if explained.rules == Rules::Now {
             let note = "the rules that routed the event are no longer stored; explained with the current rules";
@@ -119,13 +118,9 @@ impl AdminService {
 }
 
 /// Returns `true` if the stored decision equals the decision of the rules.
-fn is_same(stored: &serde_json::Value, decision: &crate::routing::Decision) -> bool {
-    if stored["suppressed"].is_string() {
-        return true;
-    }
-    let sends = stored["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let stored = sends.iter().map(|send| (send["route"].as_str(), send["channel"].as_str()));
-    stored.eq(decision.sends.iter().map(|send| (Some(send.route.as_str()), Some(send.channel.as_str()))))
+fn is_same(stored: &StoredDecision, decision: &Decision) -> bool {
+    let of_then = stored.targets.iter().map(|target| (&target.route, &target.channel));
+    stored.suppressed.is_some() || of_then.eq(decision.sends.iter().map(|send| (&send.route, &send.channel)))
 }
 
 /// Explains an internal alert, which no rule routes.

@@ -123,11 +123,11 @@ impl AdminService {
         let Ok(event) = serde_json::from_value::<Event>(json) else {
             return Ok(Err(Unchanged::Alert));
         };
-        if seen.decision["pending_routing"] == true {
+        if seen.decision.pending_routing {
             return Ok(Err(Unchanged::PendingRouting));
         }
-        if let Some(why) = seen.decision["suppressed"].as_str() {
-            return Ok(Err(Unchanged::Suppressed(why.to_owned())));
+        if let Some(why) = seen.decision.suppressed {
+            return Ok(Err(Unchanged::Suppressed(why)));
         }
         let filter = Filter { event: Some(id.clone()), limit: 1_000, ..Filter::default() };
         let there = self.store.deliveries(filter).await?;

@@ -153,7 +153,7 @@ pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<E
             kind: row.get(4)?,
             repository: row.get(5)?,
             summary: Summary::of(&whole(row.get_ref(7)?.as_str()?, shared.json(db, row.get(8)?)?)),
-            decision: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or(Value::Null),
+            decision: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
         })
     })
 }

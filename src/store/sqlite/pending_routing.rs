@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::query::{Shared, enqueue, whole};
+use super::query::{Shared, enqueue, json_of, whole};
 use crate::event::DeliveryId;
 use crate::store::{NewEvent, PendingEvent, RouteLater};
 use crate::time::Millis;
@@ -11,7 +11,7 @@ use crate::time::Millis;
 pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite::Result<()> {
     let sql = "INSERT INTO deliveries (id, event, lane, channel, route, state, created_at)
                VALUES (?1, ?2, '', '', '', 'pending_routing', ?3)";
-    for event in events.iter().filter(|event| event.is_pending_routing) {
+    for event in events.iter().filter(|event| event.decision.pending_routing) {
         db.prepare_cached(sql)?.execute(params![DeliveryId::fresh().as_str(), event.id.as_str(), now])?;
     }
     Ok(())
@@ -43,7 +43,7 @@ pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: 
         let routed_later = route_pending(pending_routing);
         deliveries.extend(routed_later.deliveries.into_iter().map(|delivery| (at, delivery)));
         db.prepare_cached("UPDATE events SET decision = ?2 WHERE id = ?1")?
-            .execute([event.as_str(), &routed_later.decision])?;
+            .execute([event.as_str(), &json_of(&routed_later.decision)])?;
         db.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
     }
     // The deliveries of one request have the same time, so that they may join.

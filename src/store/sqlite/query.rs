@@ -11,7 +11,7 @@ use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
     Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, LaneState, Lease, MAX_REJECTED,
-    NewDelivery, NewRequest, Next, RejectedRequest, Turn, joined,
+    NewDelivery, NewRequest, Next, RejectedRequest, StoredDecision, Turn, joined,
 };
 use crate::time::Millis;
 
@@ -81,7 +81,7 @@ fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> ru
             event.subject,
             SCHEMA_VERSION,
             event.json,
-            event.decision,
+            json_of(&event.decision),
             event.same.as_ref().map(EventId::as_str),
         ])?;
     }
@@ -472,21 +472,28 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
 }
 
 pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlite::Result<Vec<DeliveryId>> {
+    // A dropped event is never routed automatically.
+    let sql = "UPDATE events SET decision = ?2
+               WHERE id = (SELECT event FROM deliveries WHERE id = ?1 AND state = 'pending_routing')";
+    let mut decide = db.prepare_cached(sql)?;
+    let dropped = StoredDecision { dropped: Some(format!("{why} before it was routed")), ..StoredDecision::default() };
+    let dropped = json_of(&dropped);
     let sql = "UPDATE deliveries SET state = 'dead', reason = ?2
                WHERE id = ?1 AND state IN ('queued', 'parked', 'pending_routing')";
     let mut update = db.prepare_cached(sql)?;
-    // A dropped event is never routed automatically.
-    let sql = "UPDATE events SET decision = json_object('dropped', ?2 || ' before it was routed')
-               WHERE decision ->> 'pending_routing' AND id = (SELECT event FROM deliveries WHERE id = ?1)";
-    let mut decide = db.prepare_cached(sql)?;
     let mut given_up = vec![];
     for id in ids {
+        decide.execute([id.as_str(), &dropped])?;
         if update.execute([id.as_str(), why])? == 1 {
-            decide.execute([id.as_str(), why])?;
             given_up.push(id.clone());
         }
     }
     Ok(given_up)
+}
+
+/// Returns a decision as it is stored.
+pub(super) fn json_of(decision: &StoredDecision) -> String {
+    serde_json::to_string(decision).unwrap_or_default()
 }
 
 pub(super) fn refuse(db: &Connection, refused: &[RejectedRequest]) -> rusqlite::Result<()> {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{DeliveryId, EventId, RequestId};
-use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, State};
+use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, State, StoredDecision};
 
 const OWNER: &str = "owner";
 
@@ -64,8 +64,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
                 subject: None,
                 json: json!({ "text": text }).to_string(),
                 same: None,
-                decision: "{}".to_owned(),
-                is_pending_routing: false,
+                decision: StoredDecision::default(),
             }],
             ..Decided::default()
         }

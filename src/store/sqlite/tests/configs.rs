@@ -8,7 +8,7 @@ fn later(text: &str) -> Decide {
     let says = says(text, &[]);
     Box::new(move |memory| {
         let mut decided = says(memory);
-        decided.events.iter_mut().for_each(|event| event.is_pending_routing = true);
+        decided.events.iter_mut().for_each(|event| event.decision = StoredDecision::pending_routing());
         decided
     })
 }
@@ -18,7 +18,10 @@ fn to_a() -> RouteLater {
     Box::new(|pending| {
         let sends = new_delivery(pending.event, "a");
         let deliveries = if pending.json["text"] == "unrouted" { vec![] } else { vec![sends] };
-        RoutedLater { decision: json!({ "decided": pending.json["text"] }).to_string(), deliveries }
+        RoutedLater {
+            decision: StoredDecision { config: Some("now".to_owned()), ..StoredDecision::default() },
+            deliveries,
+        }
     })
 }
 
@@ -45,7 +48,10 @@ async fn pending_routing_survives_restarts_and_is_decided_once_in_order() {
     assert!(!store.route_pending(to_a(), 3).await.unwrap());
     assert_eq!(waiting(&store, "a").await, ["one", "two", "three"]);
     let events = store.events(Filter { limit: 10, ..Filter::default() }).await.unwrap();
-    assert!(events.iter().all(|event| event.decision["decided"].is_string()), "{events:?}");
+    assert!(
+        events.iter().all(|event| event.decision.config.is_some() && !event.decision.pending_routing),
+        "{events:?}"
+    );
     assert_eq!(pending_routing(&store).await, 0);
 }
 

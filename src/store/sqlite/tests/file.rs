@@ -1,6 +1,7 @@
 //! The file: permissions, versions, backups, damage, and the write-ahead log.
 
 use super::*;
+use crate::routing::Held;
 
 #[test]
 fn second_process_cannot_open_the_store() {
@@ -145,7 +146,7 @@ async fn migration_renames_stored_words() {
          INSERT INTO requests VALUES ('req_1', 's', NULL, 77, '{}', NULL,
              '{"events":[{"silent":"a \"why\": b","near":[{"route":"r","why":"x"}]}]}');
          INSERT INTO events (id, request, n, kind, schema, json, decision)
-             VALUES ('evt_1', 'req_1', 0, 'push', 1, '{"text": "old"}', '{"sends":[],"silent":"s","held":[{"why":"y"}]}');
+             VALUES ('evt_1', 'req_1', 0, 'push', 1, '{"text": "old"}', '{"sends":[],"silent":"s","held":[{"channel":"c","why":"y"}]}');
          INSERT INTO deliveries (seq, id, event, lane, channel, route, state, due, created_at, why, replay_of)
              VALUES (7, 'dlv_1', 'evt_1', 'a', 'a', 'r', 'dead', 99, 77, 'because', NULL),
                     (8, 'dlv_2', 'evt_1', 'a', 'a', 'r', 'waiting', 99, 78, NULL, 'dlv_1'),
@@ -163,7 +164,9 @@ async fn migration_renames_stored_words() {
     assert_eq!((dead.attempt_log[0].duration_ms, dead.attempt_log[0].response.as_deref()), (12, Some("no")));
     assert_eq!(waiting(&store, "a").await, ["old"]);
     let event = store.events(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0);
-    assert_eq!(event.decision, json!({ "targets": [], "suppressed": "s", "held": [{ "reason": "y" }] }));
+    let held = vec![Held { channel: "c".into(), reason: "y".to_owned() }];
+    let suppressed = Some("s".to_owned());
+    assert_eq!(event.decision, StoredDecision { suppressed, held, ..StoredDecision::default() });
     let closed = &store.counts().await.unwrap().lanes[&lane("b")];
     assert_eq!(closed.state, LaneState::Closed { reason: "gone".to_owned(), help: Some("do".to_owned()) });
     assert_eq!(store.rejected(9).await.unwrap().len(), 1);
