@@ -1,7 +1,7 @@
-//! How much memory understanding a request takes, as a multiple of its body: what stands between a large request and a
-//! service without memory.
+//! Memory for verifying and parsing a request, as a multiple of its body. This bounds the memory that large requests
+//! can use.
 //!
-//! `cargo bench --bench memory` prints a line for each body, and fails where one takes more than [`MOST`].
+//! `cargo bench --bench memory` prints a line for each body, and fails if one takes more than [`MOST`].
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on has failed")]
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
-/// The largest body that is read.
+/// Maximum size of a body.
 const LARGEST: usize = 1024 * 1024;
 
-/// The most that understanding a body may take: a multiple of it, and so much in addition.
+/// Maximum memory for a body: a multiple of its size, plus a constant in bytes.
 const MOST: (usize, usize) = (25, 8 * 1024 * 1024);
 
 fn main() {
@@ -44,7 +44,7 @@ fn main() {
     };
     let mut described = sample["repository"].clone();
     described["description"] = "d".repeat(100_000).into();
-    // Every text of a body as long as it may be.
+    // Every text of the body at its maximum length.
     let mut long_texts = sample.clone();
     lengthen(&mut long_texts, "n".repeat(4_000).as_str());
     let bodies = [
@@ -82,7 +82,7 @@ fn main() {
     }
 }
 
-/// Makes all texts of a value long, but for the words that say what it is.
+/// Makes all texts of a value long, except those that identify its type.
 fn lengthen(value: &mut Value, tail: &str) {
     match value {
         Value::Object(parts) => {

@@ -1,6 +1,6 @@
-//! What an event costs on its way through: parsing its request, routing it, rendering its message for each chat.
+//! Cost of an event: parsing its request, routing it, rendering its message for each chat.
 //!
-//! `cargo bench --bench render`; a name after `--` picks some.
+//! Run with `cargo bench --bench render`; a name after `--` selects benchmarks.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
 
@@ -17,11 +17,11 @@ use hookbell::template::{Context, Library};
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// The program's own allocator.
+/// The program's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A push of twenty commits: the sample's, each with a hash and a message of its own.
+/// A push of 20 commits, made of the sample's: each with its own hash and message.
 fn push() -> Event {
     let bitbucket = provider("bitbucket-cloud").unwrap();
     let sample = bitbucket.sample("push").unwrap();
@@ -37,8 +37,8 @@ fn push() -> Event {
     bitbucket.parse(sample.key, body.to_string().as_bytes()).unwrap().events.remove(0)
 }
 
-/// What a push says, as plain text by Handlebars alone: the measure that the others are to be held against, because a
-/// machine's speed is in both.
+/// A push as plain text, rendered by Handlebars alone. The other figures are compared with it, because both depend on
+/// the machine.
 const BARE: &str = "{{actor.name}} pushed {{push.count}} commits to {{repository.full_name}} {{push.branch}}
 {{#each push.commits}}{{short}} {{url}} {{subject}}{{#if by}} {{by}}{{/if}}
 {{/each}}";
@@ -71,7 +71,7 @@ fn parsing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parse");
     for name in ["push", "push.several_refs", "pull_request.opened", "build.failed"] {
         let sample = bitbucket.sample(name).unwrap();
-        // As hosts send it, without indentation.
+        // Without indentation, as hosts send it.
         let body = serde_json::from_str::<Value>(sample.body).unwrap().to_string();
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("{name}, as JSON alone"), |bencher| {
@@ -85,7 +85,7 @@ fn parsing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Drawing and fitting alone: the message is made before.
+/// Measures drawing and fitting; the message is rendered before.
 fn encoding(criterion: &mut Criterion) {
     let message = Library::built_in().render(&Context::of(&push()), None).message;
     let mut group = criterion.benchmark_group("encode a push of 20 commits");
@@ -96,8 +96,8 @@ fn encoding(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A router of so many routes: a third name their repositories outright, a third by how they begin, a third by how they
-/// end; of every tenth, the event must be another.
+/// A router of this number of routes. A third names its repositories exactly, a third by prefix, a third by suffix.
+/// Every tenth route requires another event.
 fn router(routes: usize) -> Router {
     let route = |n: usize| {
         let repo = match n % 3 {
@@ -122,7 +122,7 @@ fn router(routes: usize) -> Router {
     Router::new((0..routes).map(route).collect(), vec![], HashMap::new())
 }
 
-/// The events of all samples, each in a repository for which one route is.
+/// The events of all samples, each in a repository that one route matches.
 fn events(routes: usize) -> Vec<Event> {
     let bitbucket = provider("bitbucket-cloud").unwrap();
     let parsed = bitbucket.samples.iter().flat_map(|sample| bitbucket.parse_sample(sample).unwrap().events);
@@ -141,7 +141,7 @@ fn events(routes: usize) -> Vec<Event> {
     placed.collect()
 }
 
-/// Deciding on one event, by routers of more and more routes; and by reading each route of the largest.
+/// Measures a decision on one event with routers of increasing size, and by evaluating every route of the largest.
 fn routing(criterion: &mut Criterion) {
     let source = SourceName::from("bitbucket");
     let mut group = criterion.benchmark_group("route an event");

@@ -1,4 +1,4 @@
-// The page in a headless browser, beside a `hookbell preview` of its own.
+// The page in a headless browser, with its own `hookbell preview`.
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

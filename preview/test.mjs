@@ -27,7 +27,7 @@ await withPreview(program, false, async ({ browser, address, templates }) => {
   assert.equal(await page.locator("#line").innerText(), "Ana Ruiz opened #482 Add rate limits in acme/api");
   assert.ok(await page.locator("#save").isDisabled(), "nothing is to be saved");
 
-  // A mistake is told where it is, and what was fine is still shown.
+  // An error is shown at its position, and the last valid preview stays.
   const text = page.locator("#text");
   const builtIn = await text.inputValue();
   await text.fill(builtIn.replace("{{pull_request.title}}'\nurl", "{{pull_request.titel}}'\nurl"));

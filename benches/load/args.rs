@@ -1,9 +1,9 @@
-//! What the command line asks for, and how long everything takes by it.
+//! Arguments of the command line, and the durations and counts that follow from them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is measured: its name, and whether it is when no name is given.
+/// Scenarios: name, whether it runs by default, description.
 pub(crate) const SCENARIOS: [(&str, bool, &str); 10] = [
     ("floors", true, "what a bare handler, verifying, and keeping in SQLite or in a file allow"),
     ("accept", true, "acknowledged requests a second, with nothing delivered"),
@@ -17,24 +17,24 @@ pub(crate) const SCENARIOS: [(&str, bool, &str); 10] = [
     ("million", false, "the same events when a million others wait"),
 ];
 
-/// What runs.
+/// Scenarios to run.
 pub(crate) struct Plan {
-    /// No measurement, but a second of each, to see that it works.
+    /// True to run each scenario for one second only, to check that it works.
     pub(crate) test: bool,
-    /// Parts of names of scenarios; none is the usual ones.
+    /// Parts of scenario names; empty for the default scenarios.
     names: Vec<String>,
-    /// How often what is held against a bar is measured, in turns with what it is held against.
+    /// Number of rounds of a compared figure. Each round measures both sides.
     pub(crate) rounds: usize,
-    /// Where stores and files are; their disk is measured.
+    /// Directory of stores and files; its disk is measured.
     pub(crate) directory: PathBuf,
     pub(crate) json: Option<PathBuf>,
     pub(crate) picture: Option<PathBuf>,
 }
 
 impl Plan {
-    /// Reads arguments. An error is how to use them.
+    /// Reads arguments. The error is the usage text.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
-        // `cargo bench` says so, `cargo test` does not.
+        // `cargo bench` passes `--bench`, `cargo test` does not.
         let mut plan =
             Self { test: true, names: vec![], rounds: 3, directory: std::env::temp_dir(), json: None, picture: None };
         while let Some(argument) = arguments.next() {
@@ -56,7 +56,7 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Whether a scenario is to run.
+    /// Returns true if a scenario runs.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         let usual = SCENARIOS.iter().any(|(name, usual, _)| *name == scenario && *usual);
         self.names.iter().any(|name| name == scenario) || (self.names.is_empty() && usual)
@@ -66,57 +66,57 @@ impl Plan {
         if self.test { in_test } else { value }
     }
 
-    /// How long a closed loop sends, if it does not run out of requests.
+    /// Maximum duration of a closed loop.
     pub(crate) fn time(&self) -> Duration {
         self.or_in_test(Duration::from_secs(3), Duration::from_millis(500))
     }
 
-    /// How many requests there are.
+    /// Number of prepared requests.
     pub(crate) fn supply(&self) -> usize {
         self.or_in_test(50_000, 1_000)
     }
 
-    /// How many are delivered where the rate of that is measured.
+    /// Number of deliveries when their rate is measured.
     pub(crate) fn deliveries(&self) -> usize {
         self.or_in_test(15_000, 300)
     }
 
-    /// How many of these one lane delivers.
+    /// Number of these deliveries in a single lane.
     pub(crate) fn in_one_lane(&self) -> usize {
         self.or_in_test(5_000, 200)
     }
 
-    /// How many are due a second in open loops. Unoptimised, and beside other tests, it is fewer.
+    /// Requests per second in open loops; fewer in an unoptimised build, next to other tests.
     pub(crate) fn per_second(&self) -> usize {
         self.or_in_test(1_000, 100)
     }
 
-    /// How many are sent before an open loop is measured, so that what is done once is done.
+    /// Requests before an open loop is measured, to complete one-time work.
     pub(crate) fn warm_up(&self) -> usize {
         self.or_in_test(500, 50)
     }
 
-    /// How many an open loop measures.
+    /// Requests that an open loop measures.
     pub(crate) fn offered(&self) -> usize {
         self.or_in_test(4_000, 100)
     }
 
-    /// How many are sent while something goes wrong.
+    /// Requests during a failure.
     pub(crate) fn in_trouble(&self) -> usize {
         self.or_in_test(3_000, 200)
     }
 
-    /// How many wait where there are very many, and how many are measured beside them.
+    /// Number of queued deliveries in a large store, and number of measured requests.
     pub(crate) fn very_many(&self) -> (usize, usize) {
         self.or_in_test((1_000_000, 20_000), (2_000, 200))
     }
 
-    /// How often the disk is tried.
+    /// Number of measured disk writes.
     pub(crate) fn disk_writes(&self) -> usize {
         self.or_in_test(500, 20)
     }
 
-    /// How often it is started where starting is measured.
+    /// Number of measured starts.
     pub(crate) fn starts(&self) -> usize {
         self.or_in_test(9, 2)
     }

@@ -1,5 +1,5 @@
-//! The load generator: closed loops, where each connection sends its next request when it has the answer to the last;
-//! and open ones, where requests are due by the clock, and whoever answers late is charged for all that waited.
+//! The load generator. In a closed loop, each connection sends its next request after the response to the last. In an
+//! open loop, requests are due by the clock, so a late response delays, and counts for, all requests behind it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use crate::ledger::{Ledger, PATIENCE};
 use crate::push::Supply;
 use crate::wire;
 
-/// How many connections send.
+/// Number of connections.
 pub(crate) const CONNECTIONS: usize = 64;
 
-/// Who sends what to whom, and where it is written down.
+/// Sends prepared requests to an address and records the results.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
@@ -28,10 +28,10 @@ pub(crate) struct Client {
     pub(crate) ledger: Arc<Ledger>,
 }
 
-/// What a loop sent.
+/// Result of a loop.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sent {
-    /// How many requests, whatever became of them.
+    /// Number of requests, successful or not.
     pub(crate) count: usize,
     pub(crate) took: Duration,
 }
@@ -43,7 +43,7 @@ impl Sent {
 }
 
 impl Client {
-    /// Sends these of the supply, or those of them that fit into `time`.
+    /// Sends these requests, at most for `time`.
     pub(crate) async fn closed(&self, requests: Range<usize>, time: Duration) -> Sent {
         let (next, mut tasks) = (Arc::new(AtomicUsize::new(requests.start)), JoinSet::new());
         let connections = self.connect().await;
@@ -67,7 +67,7 @@ impl Client {
         Sent { count, took: began.elapsed() }
     }
 
-    /// Sends these of the supply, so many a second.
+    /// Sends these requests at a fixed rate.
     pub(crate) async fn open(&self, requests: Range<usize>, per_second: usize) -> Sent {
         let (due, next) = mpsc::unbounded_channel();
         let (next, mut tasks) = (Arc::new(Mutex::new(next)), JoinSet::new());
@@ -83,7 +83,7 @@ impl Client {
                 }
             });
         }
-        // tokio's timer is right to a millisecond, which is more than what is measured.
+        // tokio's timer has a resolution of one millisecond, which is longer than the measured times.
         std::thread::spawn(move || {
             for (i, n) in requests.enumerate() {
                 let at = began + Duration::from_secs(1) * i as u32 / per_second as u32;
@@ -130,7 +130,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Sends what is in the buffer, and reads the answer's status.
+    /// Sends the buffer and reads the status of the response.
     async fn exchange(&mut self, address: SocketAddr) -> io::Result<u16> {
         let stream = match &mut self.stream {
             Some(stream) => stream,
@@ -144,7 +144,7 @@ impl Connection {
     }
 }
 
-/// Connects, as soon as somebody listens.
+/// Connects as soon as the address accepts connections.
 async fn dial(address: SocketAddr) -> TcpStream {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,5 +1,5 @@
-//! What no design can do better than: little servers that do less and less of the work. Each is a process of its own,
-//! so that what it takes of processor and memory is known.
+//! Floors: small servers that do only part of the work, so no design can be faster. Each is a process of its own, so
+//! that its processor time and memory can be measured.
 
 use std::io::Read;
 use std::path::Path;
@@ -18,20 +18,20 @@ use crate::journal::{self, Journal};
 use crate::naive::Naive;
 use crate::push::SECRET;
 
-/// What a child process may be.
+/// Role of a child process.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Role {
-    /// Reads the body and answers.
+    /// Reads the body and responds.
     Bare,
-    /// Verifies and parses it as well.
+    /// Also verifies and parses it.
     Verified,
-    /// And keeps it in SQLite.
+    /// Also stores it in SQLite.
     Sqlite,
-    /// Or in a plain file.
+    /// Also stores it in a plain file.
     File,
-    /// All that it takes to deliver a message, and nothing else.
+    /// Everything that is needed to deliver a message, and nothing else.
     Naive,
-    /// No server: sends one message after the other and marks each done, as a lane must.
+    /// Not a server: sends one message after another and marks each as done, as a lane must.
     Lane,
 }
 
@@ -44,7 +44,7 @@ pub(crate) const ROLES: [(&str, Role); 6] = [
     ("lane", Role::Lane),
 ];
 
-/// Plays a role, in this directory, until whoever started it is gone.
+/// Runs as this role in this directory until the parent process ends.
 pub(crate) fn play(role: Role, directory: &Path, sink: &str) {
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut vec![]);
@@ -109,12 +109,12 @@ impl Floor {
     }
 }
 
-/// A body as SQLite is quickest with it: as it came, it takes in a fifth less a second.
+/// Compresses a body: SQLite stores a fifth more of them per second than of uncompressed ones.
 pub(crate) fn packed(body: &[u8]) -> Vec<u8> {
     lz4_flex::compress_prepend_size(body)
 }
 
-/// What a request says, if its signature is right.
+/// Parses a request, if its signature is valid.
 fn verified(request: &Request, body: &[u8]) -> Option<Value> {
     let claimed = hex::decode(request.header("X-Hub-Signature")?.strip_prefix("sha256=")?).ok()?;
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).ok()?;
@@ -123,7 +123,7 @@ fn verified(request: &Request, body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }
 
-/// How long a message's way to the sink and back takes, and an unsynced commit, in seconds each.
+/// Measures a round trip to the sink and an unsynced commit, both in seconds.
 async fn lane(directory: &Path, sink: &str) -> (f64, f64) {
     const ROWS: i64 = 1_000;
     const TIME: Duration = Duration::from_millis(1_000);
@@ -133,7 +133,7 @@ async fn lane(directory: &Path, sink: &str) -> (f64, f64) {
         journal::keep(&db, b"a body");
     });
     let (client, url) = (reqwest::Client::new(), format!("{sink}/services/lane00"));
-    // As long as a message of three commits.
+    // The size of a message with three commits.
     let message = serde_json::json!({ "text": "x".repeat(3_000) }).to_string();
     let (mut trips, mut commits, mut count) = (Duration::ZERO, Duration::ZERO, 0_u32);
     let began = Instant::now();

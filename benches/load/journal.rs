@@ -1,5 +1,5 @@
-//! The least that keeps what was acknowledged: one thread with a file, which takes what waits for it together, so that
-//! many share a wait for the disk. In SQLite, and as a plain file.
+//! The smallest durable store: one thread with a file, which writes all queued bodies together, so that they share one
+//! sync of the disk. As SQLite, and as a plain file.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,17 +8,17 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
-/// How many share a commit at most.
+/// Maximum number of bodies per commit.
 const MAX_BATCH: usize = 64;
 
-/// The way to the thread.
+/// Handle of the thread.
 #[derive(Clone)]
 pub(crate) struct Journal(mpsc::UnboundedSender<(Job, oneshot::Sender<i64>)>);
 
 enum Job {
-    /// A body to keep. Whoever asked hears its number once it is on disk.
+    /// Stores a body. The caller gets its number once it is on disk.
     Keep(Vec<u8>),
-    /// The message of that number is out; this survives a kill, and need not be on disk.
+    /// Marks the message of this number as delivered. This survives a kill, so it need not be synced.
     Done(i64),
 }
 
@@ -40,7 +40,7 @@ impl Journal {
         })
     }
 
-    /// A file that is only ever appended to.
+    /// An append-only file.
     pub(crate) fn file(path: &Path) -> Self {
         let (mut file, mut bytes) = (File::create_new(path).unwrap(), vec![]);
         Self::start(move |batch| {
@@ -86,7 +86,7 @@ impl Journal {
     }
 }
 
-/// A database with one table.
+/// Opens a database with one table.
 pub(crate) fn database(path: &Path) -> Connection {
     let db = Connection::open(path).unwrap();
     db.pragma_update(None, "journal_mode", "WAL").unwrap();

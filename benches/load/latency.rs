@@ -1,4 +1,4 @@
-//! How long it takes until a request is acknowledged and until its message is there, at a rate that is not the most.
+//! Latency until a request is acknowledged and until its message is delivered, below the maximum rate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use crate::service::{Home, LANES, unused_address};
 use crate::sink::{Mood, Sink};
 use crate::system::Played;
 
-/// How long a slow chat takes.
+/// Response time of a slow chat.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// Offers requests by the clock, after some that warm it up.
+/// Sends requests at a fixed rate, after a warm-up.
 async fn offer(bench: &Bench, address: SocketAddr, ledger: &Arc<Ledger>) {
     let (client, first) = (bench.client(address, ledger), bench.plan.warm_up());
     client.closed(0..first, Duration::MAX).await;
     client.open(first..first + bench.plan.offered(), bench.plan.per_second()).await;
 }
 
-/// How long a floor takes to acknowledge.
+/// Latency until a floor acknowledges.
 pub(crate) async fn of_floor(bench: &Bench, role: Role) -> Latency {
     let (ledger, floor) = (bench.ledger(), Played::start(role, &bench.plan.directory, None));
     offer(bench, floor.address(), &ledger).await;
@@ -92,9 +92,9 @@ pub(crate) async fn chats(bench: &Bench) -> Vec<Figure> {
         slow.push((p99s[1], p99s[0]));
         away.push((p99s[2], p99s[0]));
     }
-    let beside = "with a fast chat";
-    let slow = Figure::rounds("chats.slow", "acknowledged, p99, the chat slow", "ms", beside, slow);
-    let away = Figure::rounds("chats.away", "acknowledged, p99, the chat away", "ms", beside, away);
+    let baseline = "with a fast chat";
+    let slow = Figure::rounds("chats.slow", "acknowledged, p99, the chat slow", "ms", baseline, slow);
+    let away = Figure::rounds("chats.away", "acknowledged, p99, the chat away", "ms", baseline, away);
     vec![
         slow.bar(Bar::TimesAtMost(1.5)),
         away.bar(Bar::TimesAtMost(1.5)),

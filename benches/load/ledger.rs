@@ -1,13 +1,13 @@
-//! What became of each numbered request: when it was due, acknowledged, delivered, and how often. Loss and repeats are
-//! counted by it, not assumed.
+//! Record of each numbered request: when it was due, acknowledged and delivered, and how often. Losses and repeats are
+//! counted from it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// How long anything may take before the benchmark has failed.
+/// Maximum time for any step before the benchmark fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Nanoseconds since the ledger was opened; 0 is never.
+/// Nanoseconds since the ledger was created; 0 for never.
 #[derive(Default)]
 struct Entry {
     due: AtomicU64,
@@ -21,20 +21,20 @@ pub(crate) struct Ledger {
     opened: Instant,
     entries: Vec<Entry>,
     acknowledged: AtomicUsize,
-    /// Answered by anything else, or by nothing.
+    /// Requests with another response, or with none.
     refused: AtomicUsize,
     broken: AtomicUsize,
     delivered: AtomicUsize,
 }
 
-/// What a ledger comes to.
+/// Totals of a ledger.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Account {
     pub(crate) acknowledged: usize,
     pub(crate) refused: usize,
-    /// Got no answer.
+    /// Requests without a response.
     pub(crate) broken: usize,
-    /// Acknowledged, and never delivered.
+    /// Acknowledged requests that were never delivered.
     pub(crate) lost: usize,
     /// Deliveries beyond the first.
     pub(crate) repeats: usize,
@@ -81,7 +81,7 @@ impl Ledger {
         self.acknowledged.load(Relaxed)
     }
 
-    /// How many requests are over, whatever became of them.
+    /// Number of finished requests, successful or not.
     pub(crate) fn over(&self) -> usize {
         self.acknowledged() + self.refused.load(Relaxed) + self.broken.load(Relaxed)
     }
@@ -101,14 +101,14 @@ impl Ledger {
         }
     }
 
-    /// Fails where all was not as it is when nothing goes wrong.
+    /// Fails if a request was rejected, lost or repeated.
     pub(crate) fn expect_order(&self) {
         let account = self.account();
         let Account { refused, broken, lost, repeats, .. } = account;
         assert_eq!((refused, broken, lost, repeats), (0, 0, 0, 0), "{account:?}");
     }
 
-    /// Waits until all that was acknowledged is delivered.
+    /// Waits until every acknowledged request is delivered.
     pub(crate) async fn wait_for_all(&self) {
         self.wait_for("not all was delivered", |ledger| {
             ledger.delivered() >= ledger.acknowledged() && ledger.account().lost == 0
@@ -127,18 +127,18 @@ impl Ledger {
         }
     }
 
-    /// The last delivery of all.
+    /// Time of the last delivery.
     pub(crate) fn last_delivered(&self) -> Instant {
         let last = self.entries.iter().map(|entry| entry.delivered.load(Relaxed)).max().unwrap_or(0);
         self.opened + Duration::from_nanos(last)
     }
 
-    /// From when requests from `first` on were due until they were acknowledged.
+    /// Latency from the due time to the acknowledgement, for requests from `first` on.
     pub(crate) fn to_acknowledged(&self, first: usize) -> Latency {
         self.latency(first, |entry| &entry.acknowledged)
     }
 
-    /// The same, until their messages were delivered.
+    /// Latency from the due time to the delivery, for requests from `first` on.
     pub(crate) fn to_delivered(&self, first: usize) -> Latency {
         self.latency(first, |entry| &entry.delivered)
     }
@@ -152,7 +152,7 @@ impl Ledger {
     }
 }
 
-/// How long something took, in milliseconds.
+/// Distribution of a latency, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
@@ -160,7 +160,7 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// Of nanoseconds.
+    /// Computes the distribution of times in nanoseconds.
     pub(crate) fn of(mut times: Vec<u64>) -> Self {
         times.sort_unstable();
         let at = |share: f64| {

@@ -1,13 +1,13 @@
-//! The load program: it drives the built service over loopback, and in the same run what it is to be held against.
+//! Load benchmark: drives the built service over loopback, and in the same run the programs that it is compared with.
 //!
-//! Absolute figures say more of the machine than of the program, so each that matters stands beside another of the
-//! same run: *floors*, servers that do only what no design can leave out, and the *naive whole*, the least that
-//! delivers. Load, sink and whatever is measured share the machine; the measured one is a process of its own, so its
-//! processor time and memory are its own too.
+//! Absolute figures depend on the machine, so each important figure is compared with another one of the same run:
+//! *floors*, servers that do only what no design can leave out, and the *naive whole*, the smallest program that
+//! delivers. Load generator, sink and measured program share the machine. The measured program is a process of its own,
+//! so its processor time and memory can be measured.
 //!
-//! `cargo bench --bench load` runs the usual scenarios in some three minutes; names after `--` pick some, and a wrong
-//! one lists them. `cargo test --bench load` gives each a second, to see that they work. Either way it fails where
-//! something acknowledged was lost or anything refused; a bar of speed that is not reached is only told.
+//! `cargo bench --bench load` runs the default scenarios in about three minutes. Names after `--` select scenarios; an
+//! unknown name lists them. `cargo test --bench load` runs each for a second, to check that they work. Both fail if an
+//! acknowledged request was lost or a request was rejected; a missed target for speed is only reported.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on has failed")]
 
@@ -44,24 +44,24 @@ use report::{Figure, Report};
 use service::LANES;
 use system::Disk;
 
-/// The program's own allocator, for the floors too: what is held against each other differs in its design alone.
+/// The program's allocator, also for the floors, so that only the design differs.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What scenarios share.
+/// Shared state of the scenarios.
 pub(crate) struct Bench {
     pub(crate) plan: Plan,
-    /// Recorded-size pushes for all lanes.
+    /// Pushes of the recorded size for all lanes.
     pub(crate) supply: Arc<Supply>,
 }
 
 impl Bench {
-    /// A ledger for all of the supply.
+    /// Creates a ledger for all prepared requests.
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
         Arc::new(Ledger::new(self.supply.numbers().len()))
     }
 
-    /// Who sends the supply.
+    /// Creates the load generator for an address.
     pub(crate) fn client(&self, address: SocketAddr, ledger: &Arc<Ledger>) -> Client {
         Client { address, supply: self.supply.clone(), ledger: ledger.clone() }
     }
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         }
     };
     let report = tokio::runtime::Runtime::new().unwrap().block_on(run(plan));
-    // Whatever else it is, this is no matter of speed.
+    // These figures do not depend on speed.
     let failed = |figure: &&Figure| {
         (figure.id.ends_with(".lost") || figure.id.ends_with(".refused")) && figure.met() == Some(false)
     };
@@ -97,7 +97,7 @@ async fn run(plan: Plan) -> Report {
     let bench = &Bench { plan, supply };
     let plan = &bench.plan;
     let mut report = Report::new(Disk::measure(&plan.directory, plan.disk_writes()));
-    /// Runs the scenarios that are wanted, in this order.
+    /// Runs the selected scenarios, in this order.
     macro_rules! scenarios {
         ($($name:literal $run:path)*) => {$(
             if plan.wants($name) {
@@ -120,7 +120,7 @@ async fn run(plan: Plan) -> Report {
     }
     eprintln!("{:>4} s  done; bodies of {} bytes", began.elapsed().as_secs(), bench.supply.body_size());
     if plan.test {
-        println!("\nshort and unoptimised: this is no measurement, only a look whether it works");
+        println!("\nshort and unoptimised: this only checks that the benchmark works");
     }
     report.print();
     if let Some(path) = &plan.json {

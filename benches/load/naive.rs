@@ -1,6 +1,7 @@
-//! The *naive whole*: what somebody would write in a day to pass a webhook on, and lose nothing by it. It verifies,
-//! parses once, keeps the body, answers; and then renders one template, sends it, and marks it done. It does not route,
-//! remember, tell duplicates, pace, shield, fit, try again, or start again where it stopped.
+//! The *naive whole*: the smallest program that forwards a webhook without losing it. It verifies and parses the body
+//! once, stores it and responds; then it renders one template, sends it and marks it as done. It does not route,
+//! remember states, detect duplicates, limit its rate, escape text, fit messages into limits, retry, or resume after a
+//! restart.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::floors::packed;
 use crate::journal::Journal;
 
-/// How many messages are on their way at once: as many as Hookbell has lanes here.
+/// Number of concurrent messages: the number of Hookbell's lanes in this benchmark.
 const SENDERS: usize = 16;
 
 const TEMPLATE: &str =
@@ -22,7 +23,7 @@ const TEMPLATE: &str =
 {{#each push.changes.0.commits}}{{hash}} {{links.html.href}} {{message}} {{author.user.display_name}}
 {{/each}}";
 
-/// The handler's side of it.
+/// The part that handles requests.
 pub(crate) struct Naive {
     journal: Journal,
     queues: Vec<mpsc::UnboundedSender<(i64, Value)>>,
@@ -30,7 +31,7 @@ pub(crate) struct Naive {
 }
 
 impl Naive {
-    /// Starts what sends.
+    /// Starts the senders.
     pub(crate) fn start(directory: &Path, sink: &str) -> Self {
         let mut handlebars = Handlebars::new();
         handlebars.register_template_string("push", TEMPLATE).unwrap();
@@ -44,7 +45,7 @@ impl Naive {
         Self { queues: queues.collect(), journal, next: AtomicUsize::new(0) }
     }
 
-    /// Keeps a request, and queues its message.
+    /// Stores a request and queues its message.
     pub(crate) async fn receive(&self, value: Value, body: &[u8]) {
         let number = self.journal.keep(packed(body)).await;
         let queue = self.next.fetch_add(1, Relaxed) % SENDERS;

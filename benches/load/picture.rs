@@ -1,4 +1,4 @@
-//! The main figures as a picture: bars in groups, in colours that can be read on light and on dark pages.
+//! The main figures as a picture: groups of bars, in colours that are readable on light and dark pages.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -19,26 +19,26 @@ struct Group {
     rows: Vec<(&'static str, Option<f64>)>,
 }
 
-/// Draws what there is of them. Rows whose name begins with Hookbell's stand out.
+/// Draws the figures of the report. Rows whose name starts with Hookbell are highlighted.
 pub(crate) fn write(report: &Report, path: &Path) {
-    let (value, beside) = (|id| report.value(id), |id| report.beside(id));
+    let (value, baseline) = (|id| report.value(id), |id| report.baseline(id));
     let groups = [
         Group {
             title: "delivered, durable, 16 lanes (more is better)",
             unit: "/s",
-            rows: vec![("Hookbell", value("deliver.rate")), ("a naive whole", beside("deliver.rate"))],
+            rows: vec![("Hookbell", value("deliver.rate")), ("a naive whole", baseline("deliver.rate"))],
         },
         Group {
             title: "processor time for 1,000 events (less is better)",
             unit: "s",
-            rows: vec![("Hookbell", value("deliver.cpu")), ("a naive whole", beside("deliver.cpu"))],
+            rows: vec![("Hookbell", value("deliver.cpu")), ("a naive whole", baseline("deliver.cpu"))],
         },
         Group {
             title: "acknowledged, nothing delivered (more is better)",
             unit: "/s",
             rows: vec![
                 ("Hookbell: stored and routed", value("accept.rate")),
-                ("SQLite alone", beside("accept.rate")),
+                ("SQLite alone", baseline("accept.rate")),
                 ("a file and fdatasync alone", value("floor.file")),
                 ("verified and parsed, not kept", value("floor.verified")),
             ],
@@ -48,9 +48,9 @@ pub(crate) fn write(report: &Report, path: &Path) {
             unit: "ms",
             rows: vec![
                 ("Hookbell, median", value("open.ack.p50")),
-                ("SQLite alone, median", beside("open.ack.p50")),
+                ("SQLite alone, median", baseline("open.ack.p50")),
                 ("Hookbell, 99 of 100", value("open.ack.p99")),
-                ("SQLite alone, 99 of 100", beside("open.ack.p99")),
+                ("SQLite alone, 99 of 100", baseline("open.ack.p99")),
             ],
         },
     ];
@@ -87,7 +87,7 @@ pub(crate) fn write(report: &Report, path: &Path) {
     let picture = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {y:.0}\" width=\"{WIDTH}\" height=\"{y:.0}\" \
          font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\" font-size=\"13\" fill=\"{TEXT}\">\n\
-         <title>Hookbell beside its floors</title>\n<desc>{}</desc>\n{drawn}</svg>\n",
+         <title>Hookbell compared with its floors</title>\n<desc>{}</desc>\n{drawn}</svg>\n",
         report.circumstances()
     );
     std::fs::write(path, picture).unwrap();

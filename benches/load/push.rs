@@ -1,6 +1,6 @@
-//! The request that is sent over and over: a push of a recorded size. Each differs in what differs between real ones:
-//! its number, its repository, its commits' hashes, its signature. These stand at fixed places, so that sending one
-//! costs a few patches in a buffer; signatures are made before the clock runs.
+//! The repeated request: a push of a recorded size. Each one differs in its number, its repository, its commits' hashes
+//! and its signature. These are at fixed positions, so that sending one only patches a buffer. Signatures are computed
+//! before the measurement.
 
 use std::ops::Range;
 
@@ -8,37 +8,37 @@ use hookbell::source::{Provider, provider};
 use secrecy::SecretString;
 use serde_json::Value;
 
-/// What signs requests.
+/// Secret that signs requests.
 pub(crate) const SECRET: &str = "a secret for the load alone";
 
-/// The word before a request's number, by which a message is known for the one that it caused.
+/// Word before a request's number, which identifies the request of a message.
 pub(crate) const WORD: &[u8] = b"ledger";
 
-/// How many digits a number has.
+/// Number of digits of a number.
 pub(crate) const DIGITS: usize = 8;
 
-/// What stands where a number or a lane is to be. Hashes have their index behind as many `@`.
+/// Placeholders of a number and a lane. The placeholder of a hash is as many `@`, then its index.
 const NUMBER: &str = "########";
 const LANE: &str = "~~";
 const HASHES: usize = 4;
 
-/// How many digits a signature has; `^` stands for each.
+/// Number of digits of a signature; its placeholder is as many `^`.
 const SIGNATURE: usize = 64;
 
-/// How large a body is.
+/// Size of a body.
 #[derive(Clone, Copy)]
 pub(crate) enum Size {
-    /// As pushes of three commits are: 12.7 KB.
+    /// 12.7 KB: a recorded push of three commits.
     Recorded,
-    /// 2 KB: for a store of very many.
+    /// 2 KB: for a large store.
     Small,
 }
 
-/// Signed pushes with these numbers, for these lanes in turn.
+/// Prepared requests: signed pushes with these numbers, for these lanes in turn.
 pub(crate) struct Supply {
     /// A whole request, with placeholders.
     wire: Vec<u8>,
-    /// Where its body begins.
+    /// Position of the body.
     body: usize,
     patches: Vec<(usize, Patch)>,
     lanes: Range<usize>,
@@ -72,12 +72,12 @@ impl Supply {
         supply
     }
 
-    /// A buffer that [`fill`](Self::fill) makes a request of.
+    /// Creates a buffer for [`fill`](Self::fill).
     pub(crate) fn blank(&self) -> Vec<u8> {
         self.wire.clone()
     }
 
-    /// The number of the `n`th: they begin again where they end, for those who measure no more than a rate.
+    /// Number of the `n`th request. Numbers repeat from the start, for scenarios that measure only a rate.
     pub(crate) fn number(&self, n: usize) -> usize {
         self.numbers.start + n % self.numbers.len()
     }
@@ -87,12 +87,12 @@ impl Supply {
         self.numbers.clone()
     }
 
-    /// How many bytes a body has.
+    /// Size of a body in bytes.
     pub(crate) fn body_size(&self) -> usize {
         self.wire.len() - self.body
     }
 
-    /// Makes the request of this number of a blank one, or of another.
+    /// Writes the request of this number into a buffer.
     pub(crate) fn fill(&self, wire: &mut [u8], number: usize) {
         self.patch(wire, number);
         for (at, _) in self.patches.iter().filter(|(_, patch)| matches!(patch, Patch::Signature)) {
@@ -160,7 +160,7 @@ fn template(size: Size) -> (String, String) {
     let mut hashes: Vec<String> = commits.iter().map(|commit| commit["hash"].as_str().unwrap().to_owned()).collect();
     hashes.push(change["old"]["target"]["hash"].as_str().unwrap().to_owned());
     let uuid = value["repository"]["uuid"].as_str().unwrap().trim_matches(['{', '}']).to_owned();
-    // The longer message is the last commit's: none that a template shows.
+    // The longer message is that of the last commit, which no template shows.
     let last = hashes.len() - 2;
     let written = |value: &Value| {
         let mut text = value.to_string().replace("acme/api", &format!("acme/lane{LANE}"));
@@ -184,7 +184,7 @@ fn template(size: Size) -> (String, String) {
     (head, body)
 }
 
-/// Takes a name out of an object and all that is in it.
+/// Removes a key from a value, at any depth.
 fn remove(value: &mut Value, name: &str) {
     match value {
         Value::Object(map) => {
@@ -207,7 +207,7 @@ fn decimal(digits: &mut [u8], mut n: usize) {
     }
 }
 
-/// Forty hexadecimal digits that look like a commit's: spread, as those are, so that they fall all over an index.
+/// Writes a hash like a commit's: 40 hexadecimal digits, spread over the whole range of an index.
 fn hash(digits: &mut [u8], n: usize) {
     for (part, chunk) in digits.chunks_mut(16).enumerate() {
         // SplitMix64's finalizer, a bijection.

@@ -1,4 +1,4 @@
-//! What came out: figures, each beside what it is held against in the same run, and the bars that they have to reach.
+//! The report: figures, each with the figure of the same run that it is compared with, and their targets.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,39 +7,39 @@ use serde_json::{Value, json};
 
 use crate::system::Disk;
 
-/// How good a figure has to be.
+/// Target of a figure.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Bar {
-    /// At least so many times what it is beside.
+    /// At least this multiple of the compared figure.
     TimesAtLeast(f64),
-    /// At most so many times.
+    /// At most this multiple of the compared figure.
     TimesAtMost(f64),
-    /// At most this itself.
+    /// At most this value.
     AtMost(f64),
 }
 
 /// A figure.
 #[derive(Clone)]
 pub(crate) struct Figure {
-    /// Its name for programs.
+    /// Name for programs.
     pub(crate) id: &'static str,
-    /// Its name for people.
+    /// Name for people.
     pub(crate) name: String,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
-    /// What it is held against.
-    beside: Option<(&'static str, f64)>,
-    /// The lowest and the highest ratio of all rounds; value and beside are those of the round in the middle.
+    /// Name and value of the compared figure.
+    baseline: Option<(&'static str, f64)>,
+    /// Lowest and highest ratio of all rounds; both values are those of the median round.
     spread: Option<(f64, f64)>,
     bar: Option<Bar>,
 }
 
 impl Figure {
     pub(crate) fn new(id: &'static str, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { id, name: name.into(), value, unit, beside: None, spread: None, bar: None }
+        Self { id, name: name.into(), value, unit, baseline: None, spread: None, bar: None }
     }
 
-    /// Held against something else, in rounds: each a value and what it is beside.
+    /// Compares in rounds: each has a value and the compared value.
     pub(crate) fn rounds(
         id: &'static str,
         name: impl Into<String>,
@@ -48,10 +48,10 @@ impl Figure {
         mut rounds: Vec<(f64, f64)>,
     ) -> Self {
         rounds.sort_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-        let (value, beside) = rounds[rounds.len() / 2];
-        let ratio = |(value, beside): (f64, f64)| value / beside;
+        let (value, baseline) = rounds[rounds.len() / 2];
+        let ratio = |(value, baseline): (f64, f64)| value / baseline;
         let spread = Some((ratio(rounds[0]), ratio(rounds[rounds.len() - 1])));
-        Self { beside: Some((other, beside)), spread, ..Self::new(id, name, value, unit) }
+        Self { baseline: Some((other, baseline)), spread, ..Self::new(id, name, value, unit) }
     }
 
     pub(crate) fn bar(self, bar: Bar) -> Self {
@@ -59,10 +59,10 @@ impl Figure {
     }
 
     fn ratio(&self) -> Option<f64> {
-        self.beside.map(|(_, beside)| self.value / beside)
+        self.baseline.map(|(_, baseline)| self.value / baseline)
     }
 
-    /// Whether it reaches its bar. A figure that is not there does not.
+    /// Returns true if the figure reaches its target. A missing value does not.
     pub(crate) fn met(&self) -> Option<bool> {
         Some(match (self.bar?, self.ratio()) {
             (Bar::AtMost(most), _) => self.value <= most,
@@ -80,7 +80,7 @@ impl Figure {
         });
         json!({
             "id": self.id, "name": self.name, "value": self.value, "unit": self.unit,
-            "beside": self.beside.map(|(name, value)| json!({ "name": name, "value": value })),
+            "baseline": self.baseline.map(|(name, value)| json!({ "name": name, "value": value })),
             "ratio": self.ratio(), "lowest_ratio": self.spread.map(|spread| spread.0),
             "highest_ratio": self.spread.map(|spread| spread.1), "bar": bar, "met": self.met(),
         })
@@ -102,24 +102,24 @@ impl Report {
         self.figures.iter().find(|figure| figure.id == id).map(|figure| figure.value)
     }
 
-    /// What the figure of this name is held against.
-    pub(crate) fn beside(&self, id: &str) -> Option<f64> {
-        self.figures.iter().find(|figure| figure.id == id)?.beside.map(|(_, value)| value)
+    /// Returns the value that the figure of this name is compared with.
+    pub(crate) fn baseline(&self, id: &str) -> Option<f64> {
+        self.figures.iter().find(|figure| figure.id == id)?.baseline.map(|(_, value)| value)
     }
 
     pub(crate) fn print(&self) {
         println!("\n{}", self.circumstances());
-        let mut rows = vec![["figure", "", "beside it", "times", "of all rounds", "bar", ""].map(ToOwned::to_owned)];
+        let mut rows = vec![["figure", "", "baseline", "times", "of all rounds", "bar", ""].map(ToOwned::to_owned)];
         for figure in &self.figures {
             let ratio = figure.ratio().map(|ratio| format!("{ratio:.2}"));
             let spread = figure.spread.filter(|(lowest, highest)| lowest != highest);
             rows.push([
                 figure.name.clone(),
                 format!("{} {}", short(figure.value), figure.unit),
-                figure.beside.map(|(name, value)| format!("{} {name}", short(value))).unwrap_or_default(),
+                figure.baseline.map(|(name, value)| format!("{} {name}", short(value))).unwrap_or_default(),
                 ratio.unwrap_or_default(),
                 spread.map(|(lowest, highest)| format!("{lowest:.2}–{highest:.2}")).unwrap_or_default(),
-                figure.bar.map(|bar| bar.told(figure.unit)).unwrap_or_default(),
+                figure.bar.map(|bar| bar.text(figure.unit)).unwrap_or_default(),
                 figure.met().map(|met| if met { "met" } else { "NOT MET" }).unwrap_or_default().to_owned(),
             ]);
         }
@@ -131,7 +131,7 @@ impl Report {
         }
     }
 
-    /// What the figures depend on.
+    /// Returns the conditions that the figures depend on.
     pub(crate) fn circumstances(&self) -> String {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let (p50, p99) = (short(self.disk.latency.p50), short(self.disk.latency.p99));
@@ -152,7 +152,7 @@ impl Report {
 }
 
 impl Bar {
-    fn told(self, unit: &str) -> String {
+    fn text(self, unit: &str) -> String {
         match self {
             Self::TimesAtLeast(least) => format!("≥ {least} ×"),
             Self::TimesAtMost(most) => format!("≤ {most} ×"),
@@ -161,7 +161,7 @@ impl Bar {
     }
 }
 
-/// Three digits that count, and thousands set apart.
+/// Formats with three significant digits and separated thousands.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {

@@ -1,4 +1,4 @@
-//! Hookbell itself: its directory, its config, and its process.
+//! Hookbell: its directory, configuration and process.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -14,7 +14,7 @@ use crate::ledger::PATIENCE;
 use crate::push::SECRET;
 use crate::system::Process;
 
-/// How many lanes there are where there are many.
+/// Number of lanes in scenarios with many.
 pub(crate) const LANES: usize = 16;
 
 /// A directory with a config and, after a first start, a store.
@@ -27,12 +27,12 @@ pub(crate) struct Home {
 pub(crate) struct Service {
     pub(crate) process: Process,
     pub(crate) address: SocketAddr,
-    /// From its start until it first said that it is well.
+    /// Time from its start until it was first ready.
     pub(crate) ready_after: Duration,
 }
 
 impl Home {
-    /// Each of the sinks gets so many lanes, numbered on.
+    /// Writes the configuration: each sink gets this number of lanes, numbered consecutively.
     pub(crate) fn new(within: &Path, sinks: &[(SocketAddr, usize)]) -> Self {
         let directory = tempfile::tempdir_in(within).unwrap();
         let address = unused_address();
@@ -65,13 +65,13 @@ impl Home {
         while !is_well(self.address) {
             let failed = process.has_ended() || began.elapsed() > PATIENCE;
             assert!(!failed, "the service did not start:\n{}", self.log());
-            // Often, because the time until then is measured.
+            // A short pause, because the time until then is measured.
             std::thread::sleep(Duration::from_micros(200));
         }
         Service { process, address: self.address, ready_after: began.elapsed() }
     }
 
-    /// The end of what it said.
+    /// Returns the end of the log.
     pub(crate) fn log(&self) -> String {
         let mut log = String::new();
         let _ = File::open(self.directory.path().join("log")).and_then(|mut file| file.read_to_string(&mut log));
@@ -79,15 +79,15 @@ impl Home {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
-    /// How large the store's files are, in MB.
+    /// Size of the store's files in MB.
     pub(crate) fn store_size(&self) -> f64 {
         let size = |name: &str| std::fs::metadata(self.directory.path().join(name)).map_or(0, |file| file.len());
         ["hookbell.db", "hookbell.db-wal"].into_iter().map(size).sum::<u64>() as f64 / 1024.0 / 1024.0
     }
 }
 
-/// An address where nobody listens. Not one that the system gives to outgoing connections: whoever asks often enough
-/// whether somebody listens there would at some time be connected to itself.
+/// An address that nothing listens on. It is outside the ports of outgoing connections: a client that connects often
+/// enough to such a port is at some time connected to itself.
 pub(crate) fn unused_address() -> SocketAddr {
     const PORTS: Range<u32> = 20_000..30_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

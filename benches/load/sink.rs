@@ -1,5 +1,4 @@
-//! The chat: it takes messages as Slack does, writes down the number that it finds in each, and can be slow, suppressed or
-//! away.
+//! The chat: accepts messages as Slack does, records the number in each, and can be slow, silent or unreachable.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,18 +13,18 @@ use crate::push::{DIGITS, WORD};
 use crate::service::unused_address;
 use crate::wire;
 
-/// How it answers.
+/// Behaviour of the sink.
 #[derive(Clone, Copy)]
 pub(crate) enum Mood {
-    /// At once.
+    /// Responds immediately.
     Prompt,
-    /// After so long.
+    /// Responds after this time.
     Slow(Duration),
-    /// Never: what is sent waits for ever.
+    /// Never responds.
     Silent,
 }
 
-/// A running one. It ends when it is dropped.
+/// A running sink. It stops when it is dropped.
 pub(crate) struct Sink {
     pub(crate) address: SocketAddr,
     mood: Mood,
@@ -41,16 +40,16 @@ impl Sink {
         Self { address, mood, ledger: ledger.clone(), task }
     }
 
-    /// Cuts all connections, and takes no more.
+    /// Closes all connections and accepts no more.
     pub(crate) async fn leave(&mut self) {
         if let Some(task) = self.task.take() {
             task.abort();
-            // What it held is closed once it has ended.
+            // Its connections are closed once the task has ended.
             let _ = task.await;
         }
     }
 
-    /// Listens again where it did before.
+    /// Listens again on the same address.
     pub(crate) async fn come_back(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         self.task = Some(tokio::spawn(run(listener, self.mood, self.ledger.clone())));
@@ -75,7 +74,7 @@ async fn run(listener: TcpListener, mood: Mood, ledger: Arc<Ledger>) {
     }
 }
 
-/// Serves one connection until it ends, however it does.
+/// Serves one connection until it ends.
 async fn serve(mut stream: TcpStream, mood: Mood, ledger: Arc<Ledger>) {
     let mut buffer = Vec::with_capacity(16 * 1024);
     while let Ok(Some(framed)) = wire::read(&mut stream, &mut buffer).await {
@@ -95,7 +94,7 @@ async fn serve(mut stream: TcpStream, mood: Mood, ledger: Arc<Ledger>) {
     }
 }
 
-/// The number of the request that caused a message.
+/// Returns the number of the request that caused a message.
 fn number(message: &[u8]) -> Option<usize> {
     let at = message.windows(WORD.len()).position(|bytes| bytes == WORD)? + WORD.len();
     std::str::from_utf8(message.get(at..at + DIGITS)?).ok()?.parse().ok()

@@ -1,4 +1,4 @@
-//! How many a second, and at what price: the floors, accepting alone, accepted to delivered, one lane.
+//! Throughput and processor time: the floors, accepting alone, accepting and delivering, a single lane.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(crate) async fn floors(bench: &Bench) -> Vec<Figure> {
     figures
 }
 
-/// What a floor acknowledges a second.
+/// Requests that a floor acknowledges per second.
 async fn floor(bench: &Bench, role: Role) -> f64 {
     let (ledger, floor) = (bench.ledger(), Played::start(role, &bench.plan.directory, None));
     let sent = bench.client(floor.address(), &ledger).closed(0..usize::MAX, bench.plan.time()).await;
@@ -46,7 +46,7 @@ async fn floor(bench: &Bench, role: Role) -> f64 {
 pub(crate) async fn accept(bench: &Bench) -> Vec<Figure> {
     let mut rounds = vec![];
     for _ in 0..bench.plan.rounds {
-        let beside = floor(bench, Role::Sqlite).await;
+        let baseline = floor(bench, Role::Sqlite).await;
         let ledger = bench.ledger();
         let sink = Sink::start(Mood::Silent, &ledger).await;
         let home = Home::new(&bench.plan.directory, &[(sink.address, LANES)]);
@@ -55,20 +55,20 @@ pub(crate) async fn accept(bench: &Bench) -> Vec<Figure> {
         let sent = client.closed(0..bench.supply.numbers().len(), bench.plan.time()).await;
         let account = ledger.account();
         assert_eq!((account.acknowledged, ledger.delivered()), (sent.count, 0), "{account:?}\n{}", home.log());
-        rounds.push((sent.per_second(), beside));
+        rounds.push((sent.per_second(), baseline));
     }
     let figure = Figure::rounds("accept.rate", "accepted, deliveries parked", "/s", "the SQLite floor", rounds);
     vec![figure.bar(Bar::TimesAtLeast(0.8))]
 }
 
-/// What delivering came to.
+/// Result of a delivery scenario.
 pub(crate) struct Delivered {
     pub(crate) per_second: f64,
-    /// Seconds of processor time for 1,000 events; not a number where that is not known.
+    /// Seconds of processor time per 1,000 events; NaN if unknown.
     pub(crate) cpu: f64,
 }
 
-/// Sends as many, or what of them fits into a time, and waits until all are delivered.
+/// Sends this number of requests, or as many as fit into the time, and waits until all are delivered.
 pub(crate) async fn delivered(process: &Process, client: &Client, count: usize) -> Delivered {
     const TIME: Duration = Duration::from_secs(5);
     let (cpu, began, before) = (process.cpu(), Instant::now(), client.ledger.delivered());
@@ -125,14 +125,14 @@ pub(crate) async fn lane(bench: &Bench) -> Vec<Figure> {
         let client = Client { address: service.address, supply: supply.clone(), ledger: ledger.clone() };
         let began = Instant::now();
         client.closed(0..count, PATIENCE).await;
-        // From here on it has the machine to itself.
+        // From here on, the service has the machine to itself.
         let (before, alone) = (ledger.delivered(), Instant::now());
         ledger.wait_for_all().await;
         ledger.expect_order();
         let rate = |count: usize, since: Instant| {
             count as f64 / ledger.last_delivered().saturating_duration_since(since).as_secs_f64()
         };
-        // Where too little was left, all of it counts.
+        // If too few were left, all of them count.
         let measured = if count - before < count / 4 { rate(count, began) } else { rate(count - before, alone) };
         rounds.push((measured, most));
     }

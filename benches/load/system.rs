@@ -1,5 +1,5 @@
-//! Child processes and what they take, by `/proc` (Linux alone has it; elsewhere those figures are left out); and how
-//! fast the disk is.
+//! Child processes and their resource usage, from `/proc` (figures are left out on systems other than Linux), and the
+//! speed of the disk.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::floors::{ROLES, Role};
 use crate::ledger::Latency;
 
-/// The unit of the times in `/proc/PID/stat`, as Linux shows it to programs (`USER_HZ`).
+/// Unit of the times in `/proc/PID/stat` (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
 /// A child process. It is killed when it is dropped.
@@ -22,21 +22,21 @@ impl Process {
         Self(command.spawn().unwrap())
     }
 
-    /// The time that its threads have spent on a processor.
+    /// Processor time of all its threads.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
-        // What stands before the bracket is its name, which may hold spaces; user and system time are fields 14 and 15.
+        // The name, which may contain spaces, ends at the bracket; user and system time are fields 14 and 15.
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks: u32 = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
         Some(TICK * ticks)
     }
 
-    /// What of its memory is resident, in MB.
+    /// Resident memory in MB.
     pub(crate) fn resident(&self) -> Option<f64> {
         self.status("VmRSS:")
     }
 
-    /// The most that ever was.
+    /// Maximum resident memory in MB.
     pub(crate) fn most_resident(&self) -> Option<f64> {
         self.status("VmHWM:")
     }
@@ -65,7 +65,7 @@ pub(crate) struct Played {
     /// The first line that it printed.
     said: String,
     _directory: tempfile::TempDir,
-    /// It ends when this is closed, so none outlives this process however that ends.
+    /// The child ends when this is closed, so it does not outlive this process.
     _stdin: ChildStdin,
 }
 
@@ -84,18 +84,18 @@ impl Played {
         Self { process, said, _directory: directory, _stdin: stdin }
     }
 
-    /// Where a server listens.
+    /// Address that a server listens on.
     pub(crate) fn address(&self) -> SocketAddr {
         self.said.trim().parse().unwrap()
     }
 
-    /// The numbers that another printed.
+    /// Numbers that a role other than a server printed.
     pub(crate) fn numbers(&self) -> Vec<f64> {
         self.said.split_whitespace().map(|number| number.parse().unwrap()).collect()
     }
 }
 
-/// What a write of 4 KB takes until it is on disk.
+/// Time of a synced write of 4 KB.
 pub(crate) struct Disk {
     pub(crate) per_second: f64,
     pub(crate) latency: Latency,

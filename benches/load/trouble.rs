@@ -1,4 +1,4 @@
-//! What becomes of acknowledged requests when the chat goes away, and when the service is killed while it is.
+//! Losses and repeats when the chat is unreachable, and when the service is killed during that time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::report::{Bar, Figure};
 use crate::service::{Home, LANES, Service};
 use crate::sink::{Mood, Sink};
 
-/// A service at work, with requests on their way to it at half of its usual pace.
+/// A service that gets requests at half of the usual rate.
 struct Scene {
     ledger: Arc<Ledger>,
     count: usize,
@@ -35,7 +35,7 @@ impl Scene {
     }
 }
 
-/// The chat goes away for half of the time.
+/// The chat is unreachable for half of the time.
 pub(crate) async fn outage(bench: &Bench) -> Vec<Figure> {
     let Scene { ledger, count, mut sink, home: _home, service: _service, sending } = Scene::open(bench).await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 4).await;
@@ -47,7 +47,7 @@ pub(crate) async fn outage(bench: &Bench) -> Vec<Figure> {
     figures("outage", "the chat away for seconds", 0, &ledger)
 }
 
-/// The same, and the service is killed when the chat is away, and once more when it is back and much is on its way.
+/// As [`outage`], but the service is killed while the chat is unreachable, and again while it works off the queue.
 pub(crate) async fn kill(bench: &Bench) -> Vec<Figure> {
     let Scene { ledger, count, mut sink, home, service, sending } = Scene::open(bench).await;
     ledger.wait_for("nothing was sent", |ledger| ledger.over() >= count / 6).await;
@@ -75,7 +75,7 @@ fn figures(id: &str, name: &str, kills: usize, ledger: &Ledger) -> Vec<Figure> {
     let (of, count) = (format!("{name}: "), |n: usize| n as f64);
     vec![
         Figure::new(ids[0], format!("{of}lost of {acknowledged}"), count(lost), "").bar(Bar::AtMost(0.0)),
-        // A cut connection, like a kill, may repeat what was on its way in each lane.
+        // A closed connection, like a kill, may repeat one message of each lane.
         Figure::new(ids[1], format!("{of}repeated"), count(repeats), "").bar(Bar::AtMost(count((kills + 1) * LANES))),
         Figure::new(ids[2], format!("{of}refused"), count(refused), "").bar(Bar::AtMost(0.0)),
         Figure::new(ids[3], format!("{of}without an answer"), count(broken), ""),

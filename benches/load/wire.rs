@@ -1,20 +1,19 @@
-//! As much of HTTP/1.1 as the load generator and the sink speak: heads, and bodies whose length is told. A whole
-//! library would take more of the two cores than what is measured.
+//! The part of HTTP/1.1 that the load generator and the sink need: heads, and bodies with a length. A complete library
+//! would use more of the two cores than the measured program.
 
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A request or an answer in a buffer: where its body is.
+/// Position of the body of a request or response in a buffer.
 pub(crate) struct Framed {
-    /// Where the head ends and the body begins.
+    /// End of the head and start of the body.
     pub(crate) head: usize,
-    /// Where the body ends.
+    /// End of the body.
     pub(crate) end: usize,
 }
 
-/// Reads until a whole message stands at the beginning of `buffer`. Nothing where the other side has gone before it
-/// began one.
+/// Reads until `buffer` starts with a whole message. Returns `None` if the connection is closed before one starts.
 pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Option<Framed>> {
     let mut framed = None;
     loop {
@@ -30,7 +29,7 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u
     }
 }
 
-/// Where the parts of a message are, once its head is there.
+/// Finds the parts of a message, if its head is complete.
 fn frame(buffer: &[u8]) -> io::Result<Option<Framed>> {
     let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| at + 4) else { return Ok(None) };
     let mut length = 0;
@@ -48,7 +47,7 @@ fn frame(buffer: &[u8]) -> io::Result<Option<Framed>> {
     Ok(Some(Framed { head, end: head + length }))
 }
 
-/// The status of an answer.
+/// Returns the status of a response.
 pub(crate) fn status(answer: &[u8]) -> io::Result<u16> {
     let digits = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| io::ErrorKind::InvalidData.into())

@@ -95,7 +95,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
 fn show(name: &str, status: u16, answer: &Value) {
     outln!("{status} {} {name}", answer["request"].as_str().unwrap_or("stored"));
     for event in answer["events"].as_array().into_iter().flatten() {
-        outln!("  {}", told(event));
+        outln!("  {}", routing_of(event));
     }
     if let Some(note) = answer["note"].as_str() {
         outln!("  nothing to post: {note}");
@@ -115,8 +115,8 @@ static TIMESTAMP: LazyLock<Regex> =
 /// Moves all timestamps of a body to the present and keeps their order. Hookbell ignores states that are older than the
 /// known ones.
 fn as_of_now(body: &str) -> String {
-    let moments = TIMESTAMP.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
-    let (Some(last), now) = (moments.max(), Timestamp::now()) else { return body.to_owned() };
+    let times = TIMESTAMP.find_iter(body).filter_map(|found| found.as_str().parse::<Timestamp>().ok());
+    let (Some(last), now) = (times.max(), Timestamp::now()) else { return body.to_owned() };
     let moved = |timestamp: &Captures<'_>| {
         // Differences are scaled: one second becomes one microsecond.
         let before = |timestamp: Timestamp| SignedDuration::from_micros(last.duration_since(timestamp).as_secs());
@@ -127,7 +127,7 @@ fn as_of_now(body: &str) -> String {
 }
 
 /// Formats the routing of one event in a receipt.
-fn told(event: &Value) -> String {
+fn routing_of(event: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kind = format!("{} ({})", text(&event["kind"]), text(&event["key"]));
     let sends = event["routes"].as_array().into_iter().flatten().filter_map(|route| {

@@ -13,7 +13,7 @@ use crate::event::{Change, Event, Kind, PullRequest, PullRequestState, Reviewer}
 const MAX_REVIEWERS: usize = 10 * 1024;
 
 /// Suppression reason for a repeated state.
-const TOLD_BEFORE: &str = "this state of the pull request was already reported";
+const ALREADY_REPORTED: &str = "this state of the pull request was already reported";
 
 /// Suppression reason for an update without a known change.
 const NOTHING_CHANGED: &str = "no field that Hookbell tracks has changed since the last update of the pull request";
@@ -32,13 +32,14 @@ struct PullRequestMemory {
     reviewers: Option<Vec<Reviewer>>,
     updated: Option<Timestamp>,
     /// `true` if the state was reported, not only received with a vote or a comment.
-    told: bool,
+    #[serde(rename = "told")] // plain-words: the stored name
+    is_reported: bool,
     /// Commit that was pushed as the merge of the pull request.
     landed: Option<String>,
 }
 
 impl PullRequestMemory {
-    fn of(pr: &PullRequest, told: bool, landed: Option<String>) -> Self {
+    fn of(pr: &PullRequest, is_reported: bool, landed: Option<String>) -> Self {
         let of_reviewers = |reviewers: &Vec<Reviewer>| -> Vec<Reviewer> {
             reviewers.iter().map(|reviewer| Reviewer { vote: None, ..reviewer.clone() }).collect()
         };
@@ -61,7 +62,7 @@ impl PullRequestMemory {
             target: pr.target.branch.clone(),
             reviewers: few.map(of_reviewers),
             updated: pr.updated,
-            told,
+            is_reported,
             landed,
         }
     }
@@ -99,7 +100,7 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let subject = subject(repository, pr.id?);
     let before: Option<PullRequestMemory> = memory.get(&subject);
     // Votes and comments may overtake the update that they include; the update must still be reported.
-    let tells_state = matches!(
+    let has_state = matches!(
         event.kind,
         Kind::PullRequestOpened
             | Kind::PullRequestUpdated
@@ -109,20 +110,20 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     );
     let Some(before) = before else {
         commit::remember_tips(pr, None, repository, memory);
-        memory.set(&subject, &PullRequestMemory::of(pr, tells_state, None));
+        memory.set(&subject, &PullRequestMemory::of(pr, has_state, None));
         return None;
     };
     let now = PullRequestMemory::of(pr, true, before.landed.clone());
     let overtaken = before.updated.zip(now.updated).is_some_and(|(before, now)| now < before);
-    if !tells_state || overtaken {
+    if !has_state || overtaken {
         return None;
     }
     let mut suppressed = None;
     if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
         let (kind, changes) = difference(&before, &now, pr);
-        if changes.is_empty() && before.told {
+        if changes.is_empty() && before.is_reported {
             let same = before.updated.is_some() && before.updated == now.updated;
-            suppressed = Some(if same { TOLD_BEFORE } else { NOTHING_CHANGED });
+            suppressed = Some(if same { ALREADY_REPORTED } else { NOTHING_CHANGED });
         }
         event.kind = kind.unwrap_or(event.kind);
         event.changes = changes;

@@ -69,7 +69,7 @@ async fn each_case_gets_its_expected_outcome() {
     let foreign = body.replace("acme/api", "other/api");
     let not_allowed = said("`other/api` is not allowed by the source's `repo`; add it there");
     assert_eq!(answer(signed(key, &foreign)).await, (403, not_allowed));
-    // What names nothing is taken in, and nobody hears of it.
+    // An event without a repository is accepted and not posted.
     let (status, nameless) = answer(request(&client, &url, "repo:invented", "nameless", "{}")).await;
     let why = "the request does not name its repository, and no earlier one did";
     assert_eq!((status, &nameless["events"][0]["suppressed"]), (202, &json!(why)));
@@ -77,7 +77,7 @@ async fn each_case_gets_its_expected_outcome() {
     assert_eq!(answer(signed(key, r#"{"push":{"changes":[]}}"#)).await.0, 202);
     assert_eq!(answer(client.get(service.url("/healthz"))).await, (200, json!({ "status": "ok" })));
     assert_eq!(answer(client.post(service.url("/healthz"))).await.0, 405);
-    assert_eq!(service.stop("TERM").1, Vec::<String>::new(), "nothing of all this is told");
+    assert_eq!(service.stop("TERM").1, Vec::<String>::new(), "no rejection is logged as stored");
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn any_configured_secret_is_accepted() {
     assert_eq!(post(&service, key, "one", &body).await.0, 202);
 }
 
-/// Reads until the other side closes; `None` where it does not within a test's patience.
+/// Reads until the other side closes; `None` if it does not in time.
 fn read_to_close(stream: &mut TcpStream) -> Option<String> {
     stream.set_read_timeout(Some(Duration::from_secs(25))).unwrap();
     let mut text = String::new();

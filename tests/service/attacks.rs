@@ -1,4 +1,4 @@
-//! Clients that want to keep others out, and outputs that fail: valid webhooks are answered all the same.
+//! Clients that try to block others, and outputs that fail: valid webhooks are still answered.
 //!
 //! `tests/attack/run` does the same with more connections and for longer, and measures it.
 
@@ -27,7 +27,7 @@ fn connect(service: &Service, send: &[u8]) -> TcpStream {
     stream
 }
 
-/// A request whose headers are fine as far as they go, and whose body does not come.
+/// A request with valid headers whose body does not arrive.
 fn stalled(length: usize, sent: usize) -> Vec<u8> {
     let signature = "0".repeat(64);
     let headers = format!(
@@ -39,7 +39,7 @@ fn stalled(length: usize, sent: usize) -> Vec<u8> {
     request
 }
 
-/// A push is answered at once, by a client that has no connection yet.
+/// Checks that a push of a new client is answered.
 async fn expect_answer(service: &Service, n: usize) {
     let (key, mut body) = sample("push");
     body["push"]["changes"][0]["new"]["target"]["hash"] = format!("{n:040}").into();
@@ -154,7 +154,7 @@ async fn blocked_or_closed_log_stops_nothing() {
     }
 }
 
-/// Reads until the service says where it listens: the address for webhooks, and the admin listener's.
+/// Reads the first lines of the service; returns the address for webhooks and the admin address.
 fn banner(stderr: &mut impl Read) -> (String, String) {
     let (mut text, mut byte) = (String::new(), [0]);
     while !text.contains("try it") {
@@ -204,7 +204,7 @@ fn closed_output_ends_a_command_without_a_panic() {
     }
 }
 
-/// What one request may take on the disk: four times its body, and what each of its events takes as a row.
+/// A request takes at most four times its body on the disk, plus a row for each of its events.
 #[tokio::test]
 async fn push_of_many_refs_takes_little_space() {
     let home = Home::new(

@@ -1,4 +1,4 @@
-//! Inputs that failed once, each standing for a kind: `tests/cases`, whose README says what is right.
+//! Inputs that failed once, one of each kind: `tests/cases`, whose README has the expected results.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name)
 }
 
-/// Sends a case's body with its headers, signed unless the headers say something else of that.
+/// Sends a case's body with its headers; signs it unless the headers contain a signature.
 async fn send(service: &Service, name: &str) -> (u16, Value) {
     let (body, headers) = (case(&format!("{name}.json")), case(&format!("{name}.meta")));
     let (body, headers) = (std::fs::read(body).unwrap(), std::fs::read_to_string(headers).unwrap());
@@ -22,7 +22,7 @@ async fn send(service: &Service, name: &str) -> (u16, Value) {
     for (name, value) in fixed {
         request = request.header(name, value);
     }
-    // All cases have the same one.
+    // All cases have the same id.
     request = request.header("X-Request-UUID", name);
     if !headers.contains("Authorization") {
         let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), &body);
@@ -203,7 +203,7 @@ fn sighup_at_any_time_is_a_reload() {
             assert!(Instant::now() < deadline, "the service does not start");
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Any time of the startup is right.
+        // The signal may arrive at any time of the startup.
         std::thread::sleep(Duration::from_millis(pause));
         assert!(std::process::Command::new("kill").args(["-HUP", &pid.to_string()]).status().unwrap().success());
         let service = Home::running(child);
@@ -212,7 +212,7 @@ fn sighup_at_any_time_is_a_reload() {
     }
 }
 
-/// A chat, or something before it, that gives one answer to all requests: its address, and the paths that were asked for.
+/// A chat, or a proxy in front of it, with one response to all requests; returns its address and the requested paths.
 fn answering(name: &str) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>>>) {
     use std::io::{BufRead, BufReader, Read, Write};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -246,7 +246,7 @@ fn answering(name: &str) -> (String, std::sync::Arc<std::sync::Mutex<Vec<String>
     (address, asked)
 }
 
-/// What becomes of a push's message to a channel of this kind whose chat answers so: the channel and the delivery.
+/// Sends a push to a channel of this kind whose chat gives this response; returns the channel and the delivery.
 async fn delivered_to(kind: &str, path: &str, name: &str) -> (Value, Value, Vec<String>) {
     let (address, asked) = answering(name);
     let config =
@@ -315,7 +315,7 @@ async fn discord_waits_have_units_and_its_version_is_added() {
     assert!(asked[0].starts_with("/api/v10/webhooks/1/x"), "{asked:?}");
 }
 
-/// The refs of a push that moved in the same way and go the same way are one message; each is routed by itself.
+/// Refs of a push that moved in the same way and have the same route are one message; each is routed separately.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_tags_of_one_push_are_one_message() {
     let (slack, program) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Program).await);
@@ -339,12 +339,12 @@ async fn many_tags_of_one_push_are_one_message() {
     for part in ["Created 40 tags", "created 40 tags", "v0, v1, v2 and 37 more"] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    // A rule for one of them is for that one alone, and a program gets each.
+    // A rule for one ref applies to that ref only, and a program gets each.
     let release = service.next_messages(1).remove(0);
     assert!(release.contains("Tag created: v3"), "{release}");
     program.wait_for(40).await;
     assert_eq!(slack.came().len(), 1);
-    // Whichever of the events is looked at, the message is found, and it can be sent again as a whole.
+    // Each of the events leads to the message, which can be sent again as a whole.
     let (_, events, _) = home.run(&["events", "--limit", "40", "--json"]);
     let last: Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
     let (_, found, _) =
@@ -358,7 +358,7 @@ async fn many_tags_of_one_push_are_one_message() {
     assert!(nothing.is_empty() && left.contains("the current routes send it to no new channel"), "{left}");
 }
 
-/// While the rules have mistakes too.
+/// Also while the rules are invalid.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_pending_tags_are_one_message() {
     let slack = Fake::start(Kind::Slack).await;

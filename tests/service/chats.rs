@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, Service, post, sample};
 
-/// A config with these channels, each of which hears everything, as fast as it likes.
+/// A configuration with these channels; each gets every event, without a rate limit.
 pub(crate) fn config(channels: &[(&str, &Fake)], more: &str) -> String {
     let mut text = r#"
 [server]
@@ -34,7 +34,7 @@ pub(crate) async fn send(service: &Service, numbers: std::ops::Range<usize>) {
     }
 }
 
-/// The numbers that messages show, in order.
+/// Returns the numbers in messages, in order.
 pub(crate) fn numbers(messages: &[Value]) -> Vec<usize> {
     let number = |message: &Value| message.to_string().split("number ").nth(1).unwrap()[..4].parse().unwrap();
     messages.iter().map(number).collect()
@@ -95,7 +95,7 @@ async fn no_response_loses_a_message() {
     send(&service, 0..4).await;
     assert_eq!(numbers(&discord.wait_for(4).await), [0, 1, 2, 3], "a silent chat is asked again");
     assert_eq!(discord.came().len(), 5);
-    assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 2, 3], "an answer that is not `ok` is no delivery");
+    assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 2, 3], "a response other than `ok` is not a delivery");
     assert_eq!(slack.came().len(), 8);
 }
 
@@ -120,7 +120,7 @@ async fn broken_connection_is_retried() {
     let address = proxy.local_addr().unwrap();
     let target = fake.url.split('/').nth(2).unwrap().to_owned();
     tokio::spawn(async move {
-        // The first connection is cut as soon as something comes; the others reach the chat.
+        // The first connection is closed with its first bytes; the others reach the chat.
         let (mut stream, _) = proxy.accept().await.unwrap();
         let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 64]).await;
         drop(stream);
@@ -172,7 +172,7 @@ async fn rejected_blocks_are_sent_as_plain_text() {
     assert_eq!(shown[0]["blocks"][0]["text"]["text"], "Ana Ruiz opened #482 number 0000 in acme/api");
     assert_eq!(shown[1]["blocks"][1]["type"], "rich_text");
     service.wait_for_log("delivered with a fallback");
-    // What is kept is what Slack accepted.
+    // The stored body is the one that Slack accepted.
     assert!(service.stop("TERM").0.success());
     let (_, listed, _) = home.run(&["deliveries", "--json"]);
     let first: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
@@ -215,7 +215,7 @@ async fn requested_reviewers_are_pinged_and_the_actor_is_not() {
     assert_eq!(body["allowed_mentions"], json!({ "parse": [], "users": ["80351110224678912"] }));
     let card = teams.wait_for(1).await[0]["attachments"][0]["content"].clone();
     assert_eq!(card["msteams"]["entities"][0]["mentioned"], json!({ "id": "bo@acme.example", "name": "Bo Lindqvist" }));
-    // Who is who is read again with the rest.
+    // The people are reloaded with the rest.
     let text = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
     std::fs::write(home.path().join("config.toml"), text.replace("U0BO", "U0NEW")).unwrap();
     service.wait_for_log("changed person `bo`");

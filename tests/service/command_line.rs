@@ -181,7 +181,7 @@ fn first_start_prints_the_next_steps() {
     assert_eq!((code, out.trim()), (2, "screen  console"));
     assert!(err.contains("hookbell channels test NAME"), "{err}");
     let mut service = home.serve();
-    // The line before that of the channels.
+    // The line before the channels.
     let secret = service.wait_for_log("  secret  ");
     assert!(secret.contains("bb.secret") && secret.contains("enter it as the webhook's secret"), "{secret}");
     let url = service.url("/hooks/bitbucket");

@@ -1,4 +1,4 @@
-//! Kills at random moments under load, again and again: what was acknowledged arrives, and what is repeated is marked.
+//! Kills at random times under load: every acknowledged event arrives, and repeated messages are marked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::chats::config;
 use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, request, sample};
 
-/// How many rounds: few where nobody asks for more.
+/// Number of rounds; few by default.
 fn rounds() -> usize {
     std::env::var("HOOKBELL_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(12)
 }
 
-/// The numbers of a channel's messages, in the order in which they are shown.
+/// Returns the numbers of a channel's messages, in the order in which they are shown.
 fn numbers(fake: &Fake) -> Vec<usize> {
     let number = |message: &Value| {
         let text = message.to_string();
@@ -48,7 +48,7 @@ async fn kills_lose_no_acknowledged_request_and_mark_repeats() {
         let (url, killed) = (service.url("/hooks/bitbucket"), Arc::new(AtomicBool::new(false)));
         let senders: Vec<_> =
             (0..6).map(|_| tokio::spawn(flood(client.clone(), url.clone(), next.clone(), killed.clone()))).collect();
-        // At random moments, from while it starts to while it works at full load.
+        // At a random time, from its start to full load.
         tokio::time::sleep(Duration::from_millis(rand::random_range(0..400))).await;
         service.stop("KILL");
         killed.store(true, Ordering::Relaxed);
@@ -115,7 +115,7 @@ fn stored(home: &Home, channel: &str) -> Vec<usize> {
     selected(home, channel, sql).into_iter().map(|(n, _)| n).collect()
 }
 
-/// The messages with an attempt of which nobody knows whether it arrived.
+/// Returns the messages with an attempt of unknown result.
 fn marked(home: &Home, channel: &str) -> BTreeMap<usize, String> {
     let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
                WHERE channel = ?1 AND EXISTS
@@ -123,7 +123,7 @@ fn marked(home: &Home, channel: &str) -> BTreeMap<usize, String> {
     selected(home, channel, sql).into_iter().collect()
 }
 
-/// The numbers of events, and what else is selected.
+/// Returns the numbers of events, with another selected column.
 fn selected(home: &Home, channel: &str, sql: &str) -> Vec<(usize, String)> {
     let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
     let mut select = db.prepare(sql).unwrap();

@@ -1,5 +1,4 @@
-//! A working day of a small team, as a colleague who is not in a hurry would tell it: what the shipped config makes of
-//! all that Bitbucket sends.
+//! A working day of a small team: the messages that the shipped configuration makes of everything that Bitbucket sends.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -12,17 +11,17 @@ const SHIPPED: &str = include_str!("../../config.toml");
 struct Day {
     service: Service,
     client: Client,
-    /// The pull request as it is now.
+    /// The current state of the pull request.
     pull_request: Value,
     minutes: u32,
     requests: u32,
 }
 
-/// The webhook of the repository, and that of the workspace.
+/// The webhooks of the repository and of the workspace.
 const HOOKS: [&str; 2] = ["5f1b6b0e-7c1d-4a63-9a52-1d0f3b9a7c44", "0b8c6a52-0b8f-4f3c-8c54-6a1e6f0d9b21"];
 
 impl Day {
-    /// The next minute.
+    /// Returns the next minute.
     fn now(&mut self) -> String {
         self.minutes += 1;
         format!("2026-11-23T{:02}:{:02}:00.000000+00:00", 9 + self.minutes / 60, self.minutes % 60)
@@ -41,7 +40,7 @@ impl Day {
         assert_eq!(answer.status(), 202, "{key}: {}", answer.text().await.unwrap());
     }
 
-    /// A request about the pull request: a sample's, with the pull request as it is now after `change`.
+    /// Sends a sample with the pull request's state after `change`.
     async fn pull_request(&mut self, name: &str, change: impl FnOnce(&mut Value)) {
         let (key, mut body) = sample(name);
         let now = self.now();
@@ -57,7 +56,7 @@ impl Day {
         self.send(key, &body).await;
     }
 
-    /// A push of one commit to a branch.
+    /// Sends a push of one commit to a branch.
     async fn push(&mut self, branch: &str, hash: &str, parents: &[&str], message: &str) {
         let (key, mut body) = sample("push");
         let change = &mut body["push"]["changes"][0];
@@ -73,7 +72,7 @@ impl Day {
         self.send(key, &body).await;
     }
 
-    /// What the pipeline says of a commit.
+    /// Sends the states of a commit's pipeline.
     async fn build(&mut self, number: u32, (branch, hash): (&str, &str), states: &[&str]) {
         let mut began = None;
         for state in states {
@@ -83,7 +82,7 @@ impl Day {
             status["state"] = (*state).into();
             status["name"] = format!("Pipeline #{number} for {branch}").into();
             status["url"] = format!("https://bitbucket.org/acme/api/pipelines/results/{number}").into();
-            // As from systems that do not say: the push does.
+            // Some systems do not send the branch; the push has it.
             status["refname"] = Value::Null;
             status["commit"]["hash"] = hash.into();
             status["created_on"] = began.get_or_insert(now.clone()).clone().into();
@@ -93,7 +92,7 @@ impl Day {
     }
 }
 
-/// The pull request's tip is this commit now.
+/// Changes the last commit of the pull request.
 fn tip(hash: &str) -> impl FnOnce(&mut Value) + use<> {
     let short = hash[..12].to_owned();
     move |pr| pr["source"]["commit"]["hash"] = short.into()
@@ -120,7 +119,7 @@ async fn working_day_with_calm_defaults() {
     };
     let (first, second, third) = (hash("a11ce01"), hash("a11ce02"), hash("a11ce03"));
 
-    // Ana begins a branch, and opens a draft.
+    // Ana creates a branch and opens a draft.
     let (key, mut branch) = sample("branch.created");
     branch["push"]["changes"][0]["new"]["name"] = "feature/limits".into();
     branch["push"]["changes"][0]["new"]["target"]["hash"] = first.clone().into();
@@ -128,7 +127,7 @@ async fn working_day_with_calm_defaults() {
     day.build(301, ("feature/limits", &first), &["INPROGRESS", "INPROGRESS", "SUCCESSFUL"]).await;
     day.pull_request("pull_request.opened.draft", tip(&first)).await;
 
-    // Work goes on; a build breaks, breaks again, and is mended.
+    // Work goes on; a build fails, fails again, and is fixed.
     day.push("feature/limits", &second, &[&first], "Count per token").await;
     day.pull_request("pull_request.updated", tip(&second)).await;
     day.build(302, ("feature/limits", &second), &["INPROGRESS", "FAILED"]).await;
@@ -140,7 +139,7 @@ async fn working_day_with_calm_defaults() {
     day.pull_request("pull_request.updated", tip(&fourth)).await;
     day.build(304, ("feature/limits", &fourth), &["INPROGRESS", "SUCCESSFUL"]).await;
 
-    // It is ready, and is reviewed.
+    // The pull request is ready and gets reviewed.
     day.pull_request("pull_request.updated", |pr| pr["draft"] = false.into()).await;
     day.pull_request("pull_request.updated", |pr| pr["title"] = "Add rate limits per token".into()).await;
     let (_, asked) = sample("pull_request.reviewers_changed");
@@ -162,8 +161,7 @@ async fn working_day_with_calm_defaults() {
     day.pull_request("pull_request.changes_withdrawn", votes(&approved)).await;
     day.pull_request("pull_request.approved", votes(&approved)).await;
 
-    // Bo merges: three requests, in the order in which they come, each by the webhooks of the repository and of the
-    // workspace.
+    // Bo merges: three requests in the order of the host, each by the webhooks of the repository and of the workspace.
     let merge = hash("bead001");
     for hook in HOOKS {
         let (key, mut merged) = sample("push");
@@ -199,17 +197,17 @@ async fn working_day_with_calm_defaults() {
         let (key, body) = sample(name);
         day.send(key, &body).await;
     }
-    // The last thing of the day: whatever is told after it would come after it.
+    // The last event of the day: its message would come after all others.
     let (key, mut last) = sample("pull_request.declined");
     last["pullrequest"]["id"] = 484.into();
     day.send(key, &last).await;
 
-    let mut told = vec![];
-    while told.last().is_none_or(|message: &String| !message.contains("#484")) {
-        told.extend(day.service.next_messages(1));
+    let mut messages = vec![];
+    while messages.last().is_none_or(|message: &String| !message.contains("#484")) {
+        messages.extend(day.service.next_messages(1));
     }
-    assert_eq!((day.requests, told.len()), (48, 12), "requests, and the messages that they are worth");
-    insta::assert_snapshot!(told.join("\n"));
+    assert_eq!((day.requests, messages.len()), (48, 12), "requests, and the messages that they are worth");
+    insta::assert_snapshot!(messages.join("\n"));
     assert_eq!(day.service.stop("TERM").1, Vec::<String>::new());
     assert!(bitbucket().samples.len() > 50);
 }

@@ -8,7 +8,7 @@ fn titled(n: usize) -> (&'static str, serde_json::Value) {
     (key, body)
 }
 
-/// The numbers that messages made of [`titled`] show.
+/// Returns the numbers in messages of [`titled`].
 fn numbers(messages: &[String]) -> Vec<usize> {
     let number = |message: &String| message.split("number ").nth(1).unwrap()[..4].parse().unwrap();
     messages.iter().map(number).collect()
@@ -74,7 +74,7 @@ async fn stored_request_is_posted_if_the_client_hung_up() {
         stream.write_all(request.as_bytes()).unwrap();
         drop(stream);
     }
-    // Whatever of it was stored: the host repeats all of it, and each is told once.
+    // The host repeats all requests, stored or not, and each is posted once.
     let mut stored = 0;
     for n in 0..30 {
         let (key, body) = titled(n);
@@ -85,7 +85,7 @@ async fn stored_request_is_posted_if_the_client_hung_up() {
     assert_eq!(service.stop("TERM").1, Vec::<String>::new());
 }
 
-/// Sends so much that the console, which nobody reads, blocks in the middle of it.
+/// Sends until the console, which nobody reads, blocks.
 async fn flood(service: &Service, count: usize) {
     for n in 0..count {
         let (key, body) = titled(n);
@@ -106,7 +106,7 @@ async fn acknowledged_request_is_delivered_after_a_kill() {
     assert!(before.len() < COUNT, "the console was to block before the end");
 
     let mut service = home.serve();
-    // At least the last one is still to come; what was shown when the kill came may be shown once more.
+    // At least the last message is outstanding; the one that was shown during the kill may be shown again.
     let mut after = vec![];
     while after.last() != Some(&(COUNT - 1)) {
         after.extend(numbers(&service.next_messages(1)));
@@ -196,7 +196,7 @@ async fn hostile_text_in_every_string_breaks_nothing() {
         poison(&mut body, hostile);
         let (status, answer) = post(&service, sample.key, sample.name, &body).await;
         assert_eq!(status, 202, "{answer}");
-        // An update of what is as it was is not told.
+        // An update without a change is not posted.
         count += answer["events"].as_array().unwrap().iter().filter(|event| event["suppressed"].is_null()).count();
     }
     assert!(count > 40, "{count}");

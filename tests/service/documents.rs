@@ -1,4 +1,4 @@
-//! `docs/events.md`, `docs/config.md` and `docs/helpers.md`, generated from the program, so that they agree with it.
+//! `docs/events.md`, `docs/config.md` and `docs/helpers.md`, which are generated from the program.
 //!
 //! `HOOKBELL_DOCS=write cargo test documents` writes them.
 
@@ -97,7 +97,7 @@ fn kinds(provider: &Provider, page: &mut String) {
     }
 }
 
-/// Every field, by the type that has it.
+/// Writes every field, by type.
 fn fields(page: &mut String) {
     let schema = serde_json::to_value(event::schema()).unwrap();
     page.push_str("\n## Fields\n\nEvery field is present; an empty one is `null`. Times are in RFC 3339 format.\n");
@@ -134,7 +134,7 @@ fn table(name: &str, definition: &Value, page: &mut String) {
     }
 }
 
-/// A schema's type, in a word: a scalar, a list, or the name of another table.
+/// Returns the type of a schema: a scalar, a list, or the name of another table.
 fn kind_of(schema: &Value) -> String {
     let reference = |schema: &Value| Some(schema["$ref"].as_str()?.rsplit('/').next()?.to_owned());
     if let Some(name) = reference(schema) {
@@ -225,7 +225,7 @@ fn helpers_page_matches_the_program() {
     assert_current("helpers.md", &helpers());
 }
 
-/// Holds a page to what the program knows, or writes it.
+/// Checks that a page matches the program, or writes it.
 fn assert_current(name: &str, now: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(name);
     if std::env::var("HOOKBELL_DOCS").as_deref() == Ok("write") {

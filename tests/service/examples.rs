@@ -1,12 +1,12 @@
-//! What the README, the documents and the shipped config show: every config that stands there loads, every recipe does what
-//! its tests say.
+//! Examples in the README, the documents and the shipped configuration: every configuration loads, every recipe passes
+//! its tests.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::program::Home;
 
-/// What an example leaves to the rest of a config.
+/// The part of a configuration that examples leave out.
 const SOURCE: &str = r#"
 [sources.bitbucket]
 kind = "bitbucket-cloud"
@@ -14,7 +14,7 @@ secret = { file = "bitbucket.secret", generate = true }
 bots = ["renovate*"]
 "#;
 
-/// A certificate of nobody's.
+/// A certificate without a purpose.
 const CERTIFICATE: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBizCCATGgAwIBAgIUDNel+ZqkvLiZNSGX3mjXV3Np8gQwCgYIKoZIzj0EAwIw\n\
@@ -28,7 +28,7 @@ wmOPAjecozAwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEAhdkZ\n\
 Mkn8cwN5g+hbcoYieviS\n\
 -----END CERTIFICATE-----\n\n";
 
-/// A fenced block: the line that it begins at, what its fence says, and what is in it.
+/// A fenced block: its first line, the text of its fence, and its content.
 struct Block {
     file: String,
     line: usize,
@@ -40,12 +40,12 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The blocks of TOML in the README and the documents.
+/// Returns the blocks of TOML in the README and the documents.
 fn blocks() -> Vec<Block> {
     all_blocks().into_iter().filter(|block| block.fence == "toml").collect()
 }
 
-/// All blocks of the README and the documents.
+/// Returns all blocks of the README and the documents.
 fn all_blocks() -> Vec<Block> {
     let documents = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<PathBuf> = documents.filter(|path| path.extension().is_some_and(|e| e == "md")).collect();
@@ -70,7 +70,7 @@ fn all_blocks() -> Vec<Block> {
     blocks
 }
 
-/// A whole config of an example: with a source, and the channels that it names.
+/// Completes an example with a source and the channels that it names.
 fn completed(example: &str) -> String {
     let parsed: toml::Table = example.parse().unwrap();
     let named = |table: &toml::Value, key: &str| match table.get(key) {
@@ -91,14 +91,14 @@ fn completed(example: &str) -> String {
     for name in all.iter().filter(|name| !defined.contains_key(*name)) {
         whole.push_str(&format!("\n[channels.{name}]\nkind = \"console\"\n"));
     }
-    // A channel that nobody routes to is a warning.
+    // A channel without a route causes a warning.
     for name in all.iter().chain(defined.keys()).filter(|name| !routed.contains(*name)).collect::<BTreeSet<_>>() {
         whole.push_str(&format!("\n[[routes]]\nname = \"to {name}\"\nevent = \"@all\"\nto = \"{name}\"\n"));
     }
     whole
 }
 
-/// Holds `check` to finding nothing wrong with a config, where the secrets that it names are there.
+/// Checks that `check` finds no problem in a configuration whose secrets exist.
 fn assert_fine(config: &str, of: &str) -> Home {
     let home = Home::new(config);
     std::fs::create_dir_all(home.path().join("routes.d")).unwrap();
@@ -148,7 +148,7 @@ fn every_recipe_passes_its_tests() {
         let home = Home::new(&completed(&config.text));
         std::fs::write(home.path().join("recipe.test.toml"), &tests.text).unwrap();
         let (code, out, err) = home.run(&["test"]);
-        // The page's own example of tests follows no recipe.
+        // The page's example of tests belongs to no recipe.
         if !tests.text.starts_with("[[tests]]\nname = \"reviews of the API") {
             assert_eq!(code, 0, "docs/routing.md:{}\n{out}{err}", config.line);
             recipes += 1;
@@ -157,7 +157,7 @@ fn every_recipe_passes_its_tests() {
     assert_eq!(recipes, 9);
 }
 
-/// Each line of the shipped config that is commented out may be used as it stands.
+/// Each commented line of the shipped configuration can be used unchanged.
 #[test]
 fn commented_examples_of_the_shipped_configuration_are_valid() {
     let shipped = std::fs::read_to_string(root().join("config.toml")).unwrap();
@@ -171,7 +171,7 @@ fn commented_examples_of_the_shipped_configuration_are_valid() {
             at += 1;
             continue;
         }
-        // A table with its keys belongs together; a key alone takes the place of the one that is in use.
+        // A table is used with its keys; a single key replaces the one in use.
         let is_table = lines[at].trim_start_matches(['#', ' ']).starts_with('[');
         let end = if is_table {
             (at..lines.len()).find(|n| !is_code(lines[*n]) && lines[*n] != "#").unwrap_or(lines.len())
@@ -206,7 +206,7 @@ fn commented_examples_of_the_shipped_configuration_are_valid() {
     assert!(tried > 8, "{tried}");
 }
 
-/// A template's block says which file it is; the text after it, what the terminal shows of the sample that it names.
+/// The block of a template names its file; the next block is the terminal's output for the sample that it names.
 #[test]
 fn every_documented_template_renders_as_shown() {
     let (mut templates, mut texts) = (0, 0);
@@ -218,7 +218,7 @@ fn every_documented_template_renders_as_shown() {
         match (sort, name) {
             ("handlebars" | "jsonc", "") => assert_eq!(block.file, "README.md", "{place}: which file is it?"),
             ("handlebars" | "jsonc", name) => {
-                // A partial is tried with the template that follows it.
+                // A partial is tested with the template after it.
                 if !std::fs::exists(home.path().join("mine/partials")).unwrap() {
                     home = Home::new(&config);
                 }

@@ -1,4 +1,4 @@
-//! `hookbell test`: what users expect of their config.
+//! `hookbell test`: users' own tests of their configuration.
 
 use crate::program::{EVERYTHING, Home};
 

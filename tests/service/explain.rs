@@ -1,4 +1,4 @@
-//! Why an event went where it went, or nowhere: always to be found out.
+//! Explanations of the routing of events.
 
 use reqwest::Client;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::chats::send;
 use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, bitbucket, post, sample};
 
-/// Rules of every sort.
+/// Rules of every kind.
 const RULES: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -79,7 +79,7 @@ event = ["@calm", "@builds"]
 to = "screen"
 "#;
 
-/// What identifies a run, as it always is; and times.
+/// Replaces ids and times by constants.
 fn neutral(text: &str) -> String {
     let replaced =
         |text: &str, pattern: &str, by: &str| regex::Regex::new(pattern).unwrap().replace_all(text, by).into_owned();
@@ -110,7 +110,7 @@ async fn stored_event_is_explained_with_its_deliveries() {
     };
     let of_then = explained("a1b2-c3");
     insta::assert_snapshot!("explained", of_then);
-    // By each name that it has.
+    // By each of its ids.
     let (_, json, _) = home.run(&["explain", "a1b2-c3", "--json"]);
     let event: Value = serde_json::from_str(json.trim()).unwrap();
     for id in [&event["id"], &event["request"], &event["deliveries"][0]["id"]] {
@@ -123,7 +123,7 @@ async fn stored_event_is_explained_with_its_deliveries() {
     assert!(
         home.run(&["explain", "https://bitbucket.org/acme/api/pull-requests/48"]).2.contains("no stored event matches")
     );
-    // What never came.
+    // An unknown event.
     let (code, _, err) = home.run(&["explain", "nothing-like-it"]);
     assert!(
         code == 1 && err.contains("no stored event matches `nothing-like-it`") && err.contains("--rejected"),
@@ -145,13 +145,13 @@ async fn stored_rules_explain_old_events() {
     assert!(then.contains("yes  reviews ") && then.contains("not read: `reviews` above matched"), "{then}");
     let (_, now, _) = home.run(&["explain", "request-1"]);
     assert!(now.contains("yes  reviews of main") && !now.contains("in use when"), "{now}");
-    // Also when nothing runs, and the config has gone.
+    // Also without a running service and without a configuration.
     assert!(service.stop("TERM").0.success());
     let (_, later, _) = home.run(&["explain", "request-0"]);
     assert_eq!(neutral(&later), neutral(&then));
 }
 
-/// For every event that came in, each rule says why it did not match, or what it did.
+/// For each event, every rule has a result: its effect, or the reason why it did not match.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_rule_explains_every_event() {
     let slack = Fake::start(Kind::Slack).await;
@@ -191,14 +191,14 @@ async fn every_rule_explains_every_event() {
             met.insert(route["reason"].as_str().unwrap_or("matched")[..7].to_owned());
         }
         assert!(mutes.iter().all(|mute| mute["silences"].as_bool().unwrap() == mute["reason"].is_null()));
-        // What was stored of the decision is what is said of it.
+        // The explanation equals the stored decision.
         let stored = event["decision"]["targets"].as_array().map_or(0, Vec::len);
         let said = routes.iter().flat_map(|route| route["channels"].as_array().unwrap());
         let suppressed = explained["suppressed"].is_string();
         assert!(suppressed || said.filter(|way| way["sent"] == true).count() == stored, "{explained}");
         assert_eq!(explained["notes"].as_array().unwrap().len(), 0, "{explained}");
     }
-    // All sorts of reasons were among them.
+    // Reasons of all kinds were found.
     for sort in ["matched", "disable", "not rea", "`event`", "`branch", "`target", "`otherw", "exclude"] {
         assert!(met.iter().any(|why| why.starts_with(sort)), "nothing was `{sort}`: {met:?}");
     }
@@ -212,7 +212,7 @@ fn samples_are_explained_without_a_store() {
         assert_eq!((code, err.as_str()), (0, ""));
         insta::assert_snapshot!(format!("explained_{sample}"), out);
     }
-    // The source knows who is a machine.
+    // The source knows which accounts are bots.
     assert!(home.run(&["explain", "build.failed"]).1.contains("`event`: `build.failed` is excluded by `!build.*`"));
     let other = home.path().join("other.json");
     std::fs::write(&other, sample("push").1.to_string().replace("acme/api", "other/api")).unwrap();
@@ -225,7 +225,7 @@ fn samples_are_explained_without_a_store() {
         out.contains("note: `other/api` is not allowed by `repo` of source `bitbucket`: the request is rejected"),
         "{out}"
     );
-    // What is misspelt, lies in the way, or cannot be asked.
+    // A misspelled sample, and a server that does not respond.
     let (code, _, err) = home.run(&["explain", "psuh"]);
     assert!(code == 1 && err.contains("did you mean the sample `push`?"), "{err}");
     std::fs::create_dir(home.path().join("push")).unwrap();

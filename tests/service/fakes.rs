@@ -1,5 +1,5 @@
-//! Slack, Teams and Discord as the service meets them: servers over real HTTP, with a memory, that refuse what the
-//! real ones refuse and can be told to fail.
+//! Fakes of Slack, Teams and Discord: servers over real HTTP, which store messages, reject what the real ones reject,
+//! and fail on demand.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -17,21 +17,21 @@ pub(crate) enum Kind {
     Slack,
     Teams,
     Discord,
-    /// A program that verifies what it gets, as the Standard Webhooks specification says.
+    /// A program that verifies requests according to Standard Webhooks.
     Program,
 }
 
-/// What programs verify with.
+/// Secret that programs verify with.
 pub(crate) const PROGRAM_SECRET: &str = "the program's own secret";
 
-/// What the next request meets in place of an answer of the chat's own.
+/// Fault of the next request, instead of the chat's response.
 #[derive(Clone)]
 pub(crate) enum Fault {
-    /// This answer.
+    /// This response.
     Says(u16, Vec<(&'static str, String)>, String),
-    /// Half an answer, and then silence.
+    /// Half a response, then nothing.
     Stalls,
-    /// An answer of this many bytes.
+    /// A response of this number of bytes.
     Huge(usize),
 }
 
@@ -47,11 +47,11 @@ impl Fault {
 
 struct State {
     kind: Kind,
-    /// What is shown in the channel.
+    /// Messages in the channel.
     shown: Vec<Value>,
-    /// Everything that came, with when.
+    /// All requests, with their times.
     came: Vec<(Instant, Value)>,
-    /// The ids that requests to a program had.
+    /// Ids of requests to a program.
     ids: Vec<String>,
     faults: VecDeque<Fault>,
     refused: Vec<String>,
@@ -82,27 +82,27 @@ impl Fake {
         Self { state, url: format!("http://{address}{path}{query}") }
     }
 
-    /// Lets the next requests fail, in this order.
+    /// Makes the next requests fail, in this order.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state.lock().unwrap().faults.extend(faults);
     }
 
-    /// What is shown in the channel.
+    /// Messages in the channel.
     pub(crate) fn shown(&self) -> Vec<Value> {
         self.state.lock().unwrap().shown.clone()
     }
 
-    /// How many requests came, shown or not.
+    /// Returns all requests, shown or not.
     pub(crate) fn came(&self) -> Vec<(Instant, Value)> {
         self.state.lock().unwrap().came.clone()
     }
 
-    /// The ids that requests to a program had, in order.
+    /// Returns the ids of requests to a program, in order.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.state.lock().unwrap().ids.clone()
     }
 
-    /// Waits until so many messages are shown; none may have been refused for its form.
+    /// Waits until this number of messages is shown; none may have been rejected for its form.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -167,7 +167,7 @@ impl Endpoint for Serve {
     }
 }
 
-/// What a chat answers, and whether it shows the message.
+/// Response of a chat; `shown` is true if it shows the message.
 struct Answer {
     response: Response,
     is_shown: bool,
@@ -226,7 +226,7 @@ fn slack(request: &Request, message: &Value) -> Answer {
     shows(says(200, "ok"))
 }
 
-/// A flow takes whatever is JSON of its form; what is too large is lost behind its back.
+/// A flow accepts any JSON of its form; a message that is too large is lost later.
 fn teams(request: &Request, body: &[u8]) -> Answer {
     let query = request.uri().query().unwrap_or_default();
     if query != "api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig=s3cret_-" {

@@ -1,4 +1,4 @@
-//! The disk and the database at their worst: nothing is acknowledged that is not stored, and all goes on by itself.
+//! Faults of the disk and the database: only stored requests are acknowledged, and the service recovers by itself.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ async fn send(client: &Client, service: &Service, n: usize) -> Response {
     request(client, &url, key, &format!("request-{n}"), &body.to_string()).send().await.unwrap()
 }
 
-/// Somebody else writes to the store, and does not come to an end.
+/// Another process holds the store's write lock.
 fn block(home: &Home) -> Connection {
     let db = Connection::open(home.path().join("hookbell.db")).unwrap();
     db.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -68,7 +68,7 @@ async fn long_store_outage_is_answered_in_time_and_recovers() {
     );
     drop(blocker);
     assert_eq!(send(&client, &service, 2).await.status(), 202);
-    // What was told that it is not stored may have been, late, and comes once if it is sent again.
+    // A request with a 503 may be stored later; it is posted once if it is sent again.
     assert!([200, 202].contains(&send(&client, &service, 0).await.status().as_u16()));
     assert!([200, 202].contains(&send(&client, &service, 1).await.status().as_u16()));
     let mut shown = numbers(&slack.wait_for(3).await);
@@ -76,14 +76,14 @@ async fn long_store_outage_is_answered_in_time_and_recovers() {
     assert_eq!(shown, [0, 1, 2]);
 }
 
-/// A file may not grow: as on a full disk, every write that needs room fails.
+/// Files cannot grow: every write that needs space fails, as on a full disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn full_disk_loses_no_acknowledged_request_and_recovers() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let program = home.command(&[]);
     let mut command = Command::new("sh");
-    // Without the signal that says so, a write beyond the limit is an error like any other.
+    // Without this signal, a write beyond the limit is an ordinary error.
     command.args(["-c", "trap '' XFSZ; exec \"$0\""]).arg(program.get_program()).current_dir(home.path());
     command.env("HOOKBELL__SERVER__ADMIN_LISTEN", "127.0.0.1:0").env("NO_COLOR", "1");
     let mut service = Home::running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
@@ -105,7 +105,7 @@ async fn full_disk_loses_no_acknowledged_request_and_recovers() {
     assert!(statuses.contains(&503), "{statuses:?}");
     assert!(statuses.iter().all(|status| [202, 503].contains(status)), "{statuses:?}");
     service.wait_for_log("store failing");
-    // It is not ready while no request could be stored, and ready again by itself, without any request.
+    // It is not ready while requests cannot be stored, and ready again by itself, without a request.
     readiness(&client, &admin, 503).await;
     limit(None);
     readiness(&client, &admin, 200).await;
@@ -124,7 +124,7 @@ async fn full_disk_loses_no_acknowledged_request_and_recovers() {
     }
 }
 
-/// Waits until `/readyz` answers so, for five seconds at most.
+/// Waits until `/readyz` has this status, for at most five seconds.
 async fn readiness(client: &Client, admin: &str, status: u16) {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -139,7 +139,7 @@ async fn readiness(client: &Client, admin: &str, status: u16) {
     }
 }
 
-/// The statuses of many at once.
+/// Sends requests concurrently and returns their statuses.
 async fn futures(client: &Client, service: &Service, numbers: std::ops::Range<usize>) -> Vec<u16> {
     let url = service.url("/hooks/bitbucket");
     let sent: Vec<_> = numbers
@@ -166,7 +166,7 @@ async fn requests_waiting_for_the_store_are_limited() {
     let _alone = crate::MANY_CONNECTIONS.lock().await;
     let home = Home::new(EVERYTHING);
     let service = home.serve();
-    // Several requests share a connection, so that there are more of them than connections.
+    // Several requests share a connection, so that there are more requests than connections.
     let clients: Vec<_> =
         (0..140).map(|_| Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()).collect();
     let blocker = block(&home);
@@ -181,10 +181,10 @@ async fn requests_waiting_for_the_store_are_limited() {
             })
         })
         .collect();
-    // Who finds no place is told at once; the others are held until there is a store.
+    // A request without a place is rejected immediately; the others are held until the store works.
     let deadline = Instant::now() + Duration::from_secs(6);
     while sent.iter().filter(|sent| sent.is_finished()).count() < 60 {
-        assert!(Instant::now() < deadline, "nobody was told");
+        assert!(Instant::now() < deadline, "no request was rejected");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(blocker);

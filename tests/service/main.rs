@@ -1,4 +1,4 @@
-//! The real program, over real sockets and with its real store: what goes in as webhooks comes out as messages.
+//! Tests of the real program over real sockets with its real store: from webhooks to messages.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
@@ -24,5 +24,5 @@ mod restart;
 mod senders;
 mod templates;
 
-/// Held by tests that open hundreds of connections: two at once would starve each other of the processor.
+/// Locked by tests that open hundreds of connections, so that only one runs at a time.
 static MANY_CONNECTIONS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

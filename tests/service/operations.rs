@@ -1,4 +1,4 @@
-//! Looking after a Hookbell: by its commands, and by the API that they ask.
+//! Operating Hookbell: its commands, and the API that they use.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -8,16 +8,16 @@ use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{EVERYTHING, Home, post, sample};
 
 /// Runs a command that must succeed, and returns what it printed.
-fn told(home: &Home, arguments: &[&str]) -> String {
+fn output_of(home: &Home, arguments: &[&str]) -> String {
     let (code, out, err) = home.run(arguments);
     assert_eq!(code, 0, "{arguments:?}: {err}");
     assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
     out
 }
 
-/// The first delivery that fits.
+/// Returns the first delivery that matches.
 fn first(home: &Home, filter: &[&str]) -> String {
-    let listed = told(home, &[&["deliveries", "--json"], filter].concat());
+    let listed = output_of(home, &[&["deliveries", "--json"], filter].concat());
     let delivery: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     delivery["id"].as_str().unwrap().to_owned()
 }
@@ -31,29 +31,29 @@ async fn missing_message_is_diagnosed_and_replayed() {
     let service = home.serve();
     send(&service, 0..2).await;
     slack.wait_for(1).await;
-    // By now the first one is dead: the second was shown after it.
+    // The first one is dead now: the second was shown after it.
     let id = first(&home, &["--state", "dead"]);
-    let line = told(&home, &["deliveries", "--state", "dead"]);
+    let line = output_of(&home, &["deliveries", "--state", "dead"]);
     assert!(line.contains("dead") && line.contains("status 400: too_many_attachments"), "{line}");
-    let page = told(&home, &["deliveries", &id]);
+    let page = output_of(&home, &["deliveries", &id]);
     assert!(
         page.contains("attempt 1") && page.contains("rejected  status 400") && page.contains("number 0000"),
         "{page}"
     );
-    let sent: Value = serde_json::from_str(&told(&home, &["deliveries", &id, "--sent"])).unwrap();
+    let sent: Value = serde_json::from_str(&output_of(&home, &["deliveries", &id, "--sent"])).unwrap();
     assert!(sent["text"].as_str().unwrap().contains("number 0000"));
     let (code, out, err) = home.run(&["replay", &id, "--dry-run"]);
     assert!(code == 0 && out.contains(&id) && err.contains("1 message would be queued again"), "{out}{err}");
     assert_eq!(slack.shown().len(), 1);
-    told(&home, &["replay", "--state", "dead", "--since", "1h"]);
+    output_of(&home, &["replay", "--state", "dead", "--since", "1h"]);
     assert_eq!(numbers(&slack.wait_for(2).await), [1, 0], "at the end of its lane");
     let (code, out, err) = home.run(&["replay", "--state", "dead"]);
     assert!(
         code == 0 && out.is_empty() && err.contains("no messages match"),
         "what was sent again is not, twice: {out}"
     );
-    // What was sent again counts no more as dead.
-    let channel: Value = serde_json::from_str(told(&home, &["channels", "--json"]).trim()).unwrap();
+    // A delivery that was sent again no longer counts as dead.
+    let channel: Value = serde_json::from_str(output_of(&home, &["channels", "--json"]).trim()).unwrap();
     assert_eq!(channel["dead"], 0);
     for (list, id) in [("deliveries", "dlv_none"), ("events", "evt_none")] {
         let (code, _, err) = home.run(&[list, id]);
@@ -70,21 +70,21 @@ async fn paused_channel_waits_and_dropped_messages_are_not_sent() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     let home = Home::new(&config(&[("slack", &slack), ("discord", &discord)], ""));
     let service = home.serve();
-    let out = told(&home, &["channels", "pause", "slack", "--reason", "the team is at the summit"]);
+    let out = output_of(&home, &["channels", "pause", "slack", "--reason", "the team is at the summit"]);
     assert!(out.starts_with("slack  slack  paused 0 s ago: the team is at the summit"), "{out}");
     send(&service, 0..3).await;
     discord.wait_for(3).await;
     assert_eq!(slack.came().len(), 0);
-    assert!(told(&home, &["channels"]).contains("3 messages queued"));
+    assert!(output_of(&home, &["channels"]).contains("3 messages queued"));
     let id = first(&home, &["--channel", "slack", "--state", "queued"]);
     let (code, out, err) = home.run(&["drop", &id]);
     assert!(code == 0 && out.trim() == id && err.starts_with("1 message dropped"), "{out}{err}");
-    // A restart changes nothing of that.
+    // A restart does not change this.
     assert!(service.stop("TERM").0.success());
     let _service = home.serve();
-    told(&home, &["channels", "reopen", "slack"]);
+    output_of(&home, &["channels", "reopen", "slack"]);
     assert_eq!(numbers(&slack.wait_for(2).await), [1, 2]);
-    assert!(told(&home, &["deliveries", &id]).contains("dropped by an operator"));
+    assert!(output_of(&home, &["deliveries", &id]).contains("dropped by an operator"));
     let (code, _, err) = home.run(&["channels", "pause", "slak"]);
     assert!(code == 1 && err.contains("unknown channel `slak`"), "{err}");
 }
@@ -99,13 +99,13 @@ async fn wrongly_routed_message_is_rerouted() {
     slack.wait_for(1).await;
     assert!(service.stop("TERM").0.success());
     home.write_config(&both.replace(r#"to = ["slack", "discord"]"#, r#"to = "discord""#));
-    // The store itself is asked where no Hookbell runs.
-    told(&home, &["replay", "--state", "delivered", "--reroute"]);
+    // Without a running service, the command reads the store.
+    output_of(&home, &["replay", "--state", "delivered", "--reroute"]);
     let service = home.serve();
     assert_eq!(numbers(&discord.wait_for(1).await), [0]);
     assert_eq!(slack.came().len(), 1);
-    // An event itself, as one that went nowhere has no delivery.
-    let event: Value = serde_json::from_str(&told(&home, &["events", "--json"])).unwrap();
+    // By the event, because an event without a route has no delivery.
+    let event: Value = serde_json::from_str(&output_of(&home, &["events", "--json"])).unwrap();
     let (code, _, err) = home.run(&["replay", event["id"].as_str().unwrap(), "--reroute"]);
     assert!(code == 1 && err.contains("the current routes send it to no new channel"), "{err}");
     let (code, _, err) = home.run(&["replay", "evt_none", "--reroute"]);
@@ -118,9 +118,9 @@ async fn backup_of_a_running_service_can_be_restored() {
     let slack = Fake::start(Kind::Slack).await;
     let home = Home::new(&config(&[("slack", &slack)], ""));
     let service = home.serve();
-    told(&home, &["channels", "pause", "slack"]);
+    output_of(&home, &["channels", "pause", "slack"]);
     send(&service, 0..3).await;
-    let out = told(&home, &["backup", "copy.db"]);
+    let out = output_of(&home, &["backup", "copy.db"]);
     assert!(out.contains("copy.db is a complete copy of"), "{out}");
     let (code, _, err) = home.run(&["backup", "copy.db"]);
     assert!(code == 1 && err.contains("already exists"), "{err}");
@@ -130,7 +130,7 @@ async fn backup_of_a_running_service_can_be_restored() {
     }
     std::fs::rename(home.path().join("copy.db"), home.path().join("hookbell.db")).unwrap();
     let _service = home.serve();
-    told(&home, &["channels", "reopen", "slack"]);
+    output_of(&home, &["channels", "reopen", "slack"]);
     assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 2]);
 }
 
@@ -142,7 +142,7 @@ async fn doctor_reports_problems() {
     let (code, out, _) = home.run(&["doctor"]);
     assert!(code == 1 && out.contains("does not exist: start Hookbell once to create it"), "{out}");
     let mut service = home.serve();
-    let out = told(&home, &["doctor"]);
+    let out = output_of(&home, &["doctor"]);
     assert!(out.contains("hookbell.db is intact") && !out.contains("error  "), "{out}");
     send(&service, 0..1).await;
     service.wait_for_log("channel closed");
@@ -210,13 +210,13 @@ async fn rejected_message_falls_back_to_the_built_in_template() {
     let template =
         r#"{ "text": "mine", "blocks": [{ "type": "section", "text": { "type": "mrkdwn", "text": "mine" } }] }"#;
     std::fs::write(home.path().join("mine/slack/pull_request.opened.json.hbs"), template).unwrap();
-    // As it stands, and as plain text. (It has no pictures.)
+    // In both forms: unchanged, and as plain text. The message has no pictures.
     slack.fail([(); 3].map(|()| Fault::word(400, "invalid_blocks")));
     let service = home.serve();
     send(&service, 0..1).await;
     let shown = slack.wait_for(1).await[0].to_string();
     assert!(shown.contains("number 0000") && !shown.contains("mine"), "{shown}");
-    let delivered = told(&home, &["deliveries", "--state", "delivered"]);
+    let delivered = output_of(&home, &["deliveries", "--state", "delivered"]);
     assert!(delivered.contains("sent with the built-in template"), "{delivered}");
 }
 
@@ -226,11 +226,11 @@ async fn doctor_says_when_each_secret_last_verified_a_request() {
         &EVERYTHING.replace("secret = ", "secret = [\"another secret\", ").replace("own secret\"", "own secret\"]"),
     );
     let service = home.serve();
-    let before = told(&home, &["doctor"]);
+    let before = output_of(&home, &["doctor"]);
     assert!(before.contains("`bitbucket`: secret 2 has not verified a request since the service started"), "{before}");
     let (key, body) = sample("push");
     assert_eq!(post(&service, key, "one", &body).await.0, 202);
-    let after = told(&home, &["doctor"]);
+    let after = output_of(&home, &["doctor"]);
     assert!(after.contains("`bitbucket`: secret 1 has not verified a request since"), "{after}");
     assert!(after.contains("`bitbucket`: secret 2 last verified a request 0 s ago"), "{after}");
 }
@@ -248,10 +248,10 @@ line = '{{#if (eq pull_request.title "number 0000")}}{{skip "no zeroes"}}{{/if}}
     let mut service = home.serve();
     send(&service, 0..2).await;
     slack.wait_for(1).await;
-    let skipped = told(&home, &["deliveries", "--state", "skipped"]);
+    let skipped = output_of(&home, &["deliveries", "--state", "skipped"]);
     assert!(skipped.contains("no zeroes"), "{skipped}");
     assert_eq!(numbers(&slack.shown()), [1]);
-    let sent = told(&home, &["deliveries", "--state", "delivered"]);
+    let sent = output_of(&home, &["deliveries", "--state", "delivered"]);
     assert!(sent.contains("template failed: mine/pull_request.opened.md.hbs"), "{sent}");
     let (admin, _) = service.admin(&home);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
@@ -294,11 +294,11 @@ async fn admin_listener_requires_a_token() {
     let evil = client.get(format!("{admin}/api/v1/channels")).bearer_auth(&token).header("host", "evil.example");
     assert_eq!(evil.send().await.unwrap().status(), 403);
     assert_eq!(client.get(format!("{admin}/readyz")).send().await.unwrap().status(), 200);
-    // Nothing of it is on the public listener, and no webhook comes in by this one.
+    // The public listener has no API, and this listener accepts no webhook.
     assert_eq!(client.get(service.url("/api/v1/channels")).bearer_auth(&token).send().await.unwrap().status(), 404);
     assert_eq!(client.get(service.url("/metrics")).send().await.unwrap().status(), 404);
     assert_eq!(client.post(format!("{admin}/hooks/bitbucket")).send().await.unwrap().status(), 404);
-    // From elsewhere, with a token in the environment.
+    // From another directory, with a token in the environment.
     let mut elsewhere = home.command(&["--config", "/none", "channels", "--server", &admin]);
     let output = elsewhere.env("HOOKBELL_TOKEN", "only for looking").output().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "screen  console  open\n");
@@ -373,7 +373,7 @@ async fn api_answers_queries_and_explains_errors() {
     }
 }
 
-/// With the page or, where it was not built, a word about that; and never anything of it on the public listener.
+/// Serves the page or, if it was not built, says so; the public listener does neither.
 #[tokio::test(flavor = "multi_thread")]
 async fn preview_page_is_served_or_explains_how_to_build_it() {
     let home = Home::new(&format!("templates = \"mine\"\n{EVERYTHING}"));
@@ -394,7 +394,7 @@ async fn preview_page_is_served_or_explains_how_to_build_it() {
         assert!(code == 1 && err.contains("npm ci && npm run build"), "{err}");
     }
     assert_eq!(Client::new().get(service.url("/preview")).send().await.unwrap().status(), 404);
-    // What it asks: nothing without a token, and no file but a template's.
+    // The page's API requires a token and reads only templates.
     let ask = async |path: &str, body: Value, token: &str| {
         let asked = Client::new().post(format!("{admin}/api/v1/preview/{path}")).bearer_auth(token).json(&body);
         let answer = asked.send().await.unwrap();
@@ -420,16 +420,16 @@ async fn replay_selects_by_event_pull_request_and_last() {
     let service = home.serve();
     send(&service, 0..2).await;
     slack.wait_for(2).await;
-    told(&home, &["replay", "last"]);
+    output_of(&home, &["replay", "last"]);
     assert_eq!(numbers(&slack.wait_for(3).await), [0, 1, 1]);
-    let events = told(&home, &["events", "--json"]);
+    let events = output_of(&home, &["events", "--json"]);
     let event: Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
     assert_eq!(event["title"], "#482 number 0000");
-    told(&home, &["replay", event["id"].as_str().unwrap()]);
+    output_of(&home, &["replay", event["id"].as_str().unwrap()]);
     assert_eq!(numbers(&slack.wait_for(4).await), [0, 1, 1, 0]);
-    // Of each event what was not sent again yet: the last attempts.
+    // Of each event, the deliveries that were not sent again yet.
     let page = event["url"].as_str().unwrap();
-    let again = told(&home, &["replay", &format!("{page}/diff?x#y")]);
+    let again = output_of(&home, &["replay", &format!("{page}/diff?x#y")]);
     assert_eq!(again.lines().count(), 2, "{again}");
     slack.wait_for(6).await;
     let (code, _, err) = home.run(&["replay", "https://bitbucket.org/acme/api/pull-requests/999"]);

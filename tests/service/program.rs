@@ -1,4 +1,4 @@
-//! The program as a child process, with a directory, a config and a secret of its own.
+//! The program as a child process, with its own directory, configuration and secret.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,12 +14,12 @@ use hookbell::source::{Provider, provider};
 use reqwest::Client;
 use serde_json::Value;
 
-/// How long anything may take before a test has failed.
+/// Maximum time for any step before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const SECRET: &str = "the tests' own secret";
 
-/// A config that sends everything to the console.
+/// A configuration that sends every event to the console.
 pub(crate) const EVERYTHING: &str = r#"
 [server]
 listen = "127.0.0.1:0"
@@ -41,7 +41,7 @@ pub(crate) fn bitbucket() -> &'static Provider {
     provider("bitbucket-cloud").unwrap()
 }
 
-/// A sample's body, as JSON to change.
+/// Returns the key of a sample and its body as JSON.
 pub(crate) fn sample(name: &str) -> (&'static str, Value) {
     let sample = bitbucket().sample(name).unwrap();
     (sample.key, serde_json::from_str(sample.body).unwrap())
@@ -57,7 +57,7 @@ impl Home {
         home
     }
 
-    /// Writes the config, readable for its owner alone: secrets stand in it.
+    /// Writes the configuration, readable only for its owner because it contains secrets.
     pub(crate) fn write_config(&self, config: &str) {
         use std::os::unix::fs::PermissionsExt;
         let path = self.path().join("config.toml");
@@ -69,28 +69,28 @@ impl Home {
         self.0.path()
     }
 
-    /// A command of the program, run here.
+    /// Creates a command of the program in this directory.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookbell"));
         command.args(arguments).current_dir(self.path()).env_remove("HOOKBELL_CONFIG").env("NO_COLOR", "1");
-        // Many run at once.
+        // Many services run at the same time.
         command.env("HOOKBELL__SERVER__ADMIN_LISTEN", "127.0.0.1:0");
         command
     }
 
-    /// Runs a command to its end: its exit code, and what it printed to each of its outputs.
+    /// Runs a command and returns its exit code, its output and its errors.
     pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// Starts the service, and waits until it says where it listens.
+    /// Starts the service and waits until it listens.
     pub(crate) fn serve(&self) -> Service {
         Self::running(self.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    /// The service that was just started.
+    /// Waits until a started service listens.
     pub(crate) fn running(mut child: Child) -> Service {
         let log = Lines::of(child.stderr.take().unwrap());
         let mut service = Service { child: Process(child), log, address: None, messages: None };
@@ -101,7 +101,7 @@ impl Home {
     }
 }
 
-/// A child process. It is killed when the test ends, also if it fails.
+/// A child process. It is killed when the test ends, even if it fails.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -131,7 +131,7 @@ impl Drop for Process {
     }
 }
 
-/// Lines of a child's output. They are read as they come, so that the child never waits for a reader.
+/// Lines of a child's output. They are read as they arrive, so that the child never waits for a reader.
 pub(crate) struct Lines {
     lines: Receiver<String>,
     read: String,
@@ -148,7 +148,7 @@ impl Lines {
         Self { lines, read: String::new() }
     }
 
-    /// Waits for a line that contains `text`, and skips those before it.
+    /// Waits for a line that contains `text`, and skips the lines before it.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -175,7 +175,7 @@ impl Service {
         self.address.unwrap()
     }
 
-    /// Its process.
+    /// Returns the process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -184,7 +184,7 @@ impl Service {
         format!("http://{}{path}", self.address())
     }
 
-    /// Where the admin listener is, and its token.
+    /// Returns the address of the admin listener and its token.
     pub(crate) fn admin(&mut self, home: &Home) -> (String, String) {
         let line = self.wait_for_log("  admin ");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
@@ -192,22 +192,21 @@ impl Service {
         (url, token.trim().to_owned())
     }
 
-    /// Waits for a line of the log that holds `text`.
+    /// Waits for a line of the log that contains `text`.
     pub(crate) fn wait_for_log(&mut self, text: &str) -> String {
         self.log.wait_for(text)
     }
 
-    /// Reads messages from now on; until this is called nobody reads them, and the console blocks when its pipe is
-    /// full.
+    /// Starts to read messages. Before this call they are not read, and the console blocks when its pipe is full.
     fn messages(&mut self) -> &Receiver<String> {
         if self.messages.is_none() {
-            let (told, messages) = channel();
+            let (sender, messages) = channel();
             let stdout = BufReader::new(self.child.stdout.take().unwrap());
             std::thread::spawn(move || {
                 let mut message = String::new();
                 for line in stdout.lines().map_while(Result::ok) {
                     if line.is_empty() {
-                        let _ = told.send(std::mem::take(&mut message));
+                        let _ = sender.send(std::mem::take(&mut message));
                     } else {
                         let _ = writeln!(message, "{line}");
                     }
@@ -218,7 +217,7 @@ impl Service {
         self.messages.as_ref().unwrap()
     }
 
-    /// The next messages, in order.
+    /// Returns the next messages, in order.
     pub(crate) fn next_messages(&mut self, count: usize) -> Vec<String> {
         let deadline = Instant::now() + PATIENCE;
         let messages = self.messages();
@@ -229,7 +228,7 @@ impl Service {
         (0..count).map(next).collect()
     }
 
-    /// Stops the service and returns how it ended, with the messages that nobody had read yet.
+    /// Stops the service; returns its exit status and the unread messages.
     pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, Vec<String>) {
         let pid = self.child.id().to_string();
         let sent = Command::new("sh").args(["-c", &format!("kill -{signal} {pid}")]).status().unwrap();
@@ -240,7 +239,7 @@ impl Service {
         {
             let mut text = String::new();
             stdout.read_to_string(&mut text).unwrap();
-            // A kill may have cut the last one off.
+            // A kill may have cut the last message.
             let whole = text.rsplit_once("\n\n").map_or("", |(whole, _)| whole);
             rest.extend(whole.split("\n\n").filter(|message| !message.is_empty()).map(ToOwned::to_owned));
         }
@@ -259,13 +258,13 @@ impl Service {
     }
 }
 
-/// A signed request.
+/// Creates a signed request.
 pub(crate) fn request(client: &Client, url: &str, key: &str, id: &str, body: &str) -> reqwest::RequestBuilder {
     let (header, signature) = (bitbucket().sign)(&SECRET.to_owned().into(), body.as_bytes());
     client.post(url).headers((bitbucket().headers)(key, id)).header(header, signature).body(body.to_owned())
 }
 
-/// Sends a signed request: the status and the answer.
+/// Sends a signed request; returns the status and the response.
 pub(crate) async fn post(service: &Service, key: &str, id: &str, body: &Value) -> (u16, Value) {
     let url = service.url("/hooks/bitbucket");
     let response = request(&Client::new(), &url, key, id, &body.to_string()).send().await.unwrap();

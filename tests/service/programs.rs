@@ -62,7 +62,7 @@ async fn response_gone_closes_the_channel_of_a_program() {
 #[test]
 fn program_requires_a_secret() {
     let home = Home::new("[channels.build]\nkind = \"webhook\"\nwebhook_url = \"https://ci.example/hook\"\n");
-    let (code, _, told) = home.run(&["check"]);
+    let (code, _, err) = home.run(&["check"]);
     assert_eq!(code, 1);
-    assert!(told.contains("channel `build` requires `secret`"), "{told}");
+    assert!(err.contains("channel `build` requires `secret`"), "{err}");
 }

@@ -1,4 +1,4 @@
-//! Changing the config while the service runs.
+//! Changes of the configuration while the service runs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::chats::{config, numbers, send};
 use crate::fakes::{Fake, Kind};
 use crate::program::{EVERYTHING, Home, post, sample};
 
-/// Puts a file in another's place, as editors do.
+/// Replaces a file, as editors do.
 fn replace(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     let beside = path.with_extension("new");
@@ -26,7 +26,7 @@ const WENT_OVER: &str = "configuration reloaded";
 async fn pending_events_are_routed_in_order_once_the_rules_are_fixed() {
     let (slack, teams) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Teams).await);
     let sound = config(&[("slack", &slack), ("teams", &teams)], "");
-    // What waited from before goes out meanwhile.
+    // Deliveries that were queued before are sent meanwhile.
     let home = Home::new(&sound);
     let service = home.serve();
     let (code, ..) = home.run(&["channels", "pause", "slack"]);
@@ -56,7 +56,7 @@ async fn pending_events_are_routed_in_order_once_the_rules_are_fixed() {
     let (admin, _) = service.admin(&home);
     let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     assert!(metrics.contains("hookbell_pending_routing 5"), "{metrics}");
-    // A restart changes nothing of that.
+    // A restart does not change this.
     assert!(service.stop("TERM").0.success());
     let mut service = home.serve();
     send(&service, 6..8).await;
@@ -95,7 +95,7 @@ async fn pending_deliveries_are_not_replayed_and_can_be_dropped() {
     replace(&home.path().join("config.toml"), &sound);
     service.wait_for_log("pending events routed");
     assert_eq!(slack.wait_for(1).await.len(), 1);
-    // It may still be wanted.
+    // It can still be replayed.
     let (_, out, err) = home.run(&["replay", dropped]);
     assert!(format!("{out}{err}").contains("the delivery has no channel"), "{out}{err}");
     assert_eq!(home.run(&["replay", dropped, "--reroute"]).0, 0);
@@ -163,11 +163,11 @@ async fn invalid_configuration_changes_nothing_and_is_reported() {
     assert!(status == 400 && answer["error"].as_str().unwrap().contains("did you mean `slack`?"), "{answer}");
     send(&service, 0..1).await;
     slack.wait_for(1).await;
-    // What cannot change while it runs says so.
+    // A change that requires a restart is logged.
     home.write_config(&sound.replace("listen = \"127.0.0.1:0\"", "listen = \"127.0.0.1:1\""));
     let line = service.wait_for_log("takes effect after a restart");
     assert!(line.contains("`listen`"), "{line}");
-    // By signal: a template, which is in a directory of its own.
+    // By signal: a template in another directory.
     let templates = home.path().join("mine");
     std::fs::create_dir(&templates).unwrap();
     home.write_config(&format!("templates = \"mine\"\n{sound}"));
@@ -202,13 +202,13 @@ async fn reload_changes_secrets_and_channels() {
     assert!(service.wait_for_log(WENT_OVER).contains("changed secret file `old.secret`"));
     send(&service, 0..1).await;
     one.wait_for(1).await;
-    // What waits follows its channel to another address.
+    // Queued deliveries follow their channel to another address.
     assert_eq!(home.run(&["channels", "pause", "slack"]).0, 0);
     send(&service, 1..3).await;
     replace(&url, &other.url);
     service.wait_for_log(WENT_OVER);
     assert_eq!(numbers(&other.wait_for(2).await), [1, 2]);
-    // Without its channel it is parked, and comes back with it.
+    // A delivery is parked while its channel is removed.
     assert_eq!(home.run(&["channels", "pause", "slack"]).0, 0);
     send(&service, 3..4).await;
     let without = format!(
@@ -285,8 +285,8 @@ async fn included_files_are_watched() {
     assert_eq!(discord.shown().len(), 1);
 }
 
-/// Edits of config and templates under load, half of them broken: every event arrives once, at the channel that some sound
-/// config named, as some sound template says it. HOOKBELL_EDITS asks for more of them.
+/// Edits of configuration and templates under load, half of them invalid: every event arrives once, at the channel of a
+/// valid configuration, rendered by a valid template. HOOKBELL_EDITS sets the number of edits.
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_under_load_lose_and_repeat_nothing() {
     let edits = std::env::var("HOOKBELL_EDITS").map_or(160, |edits| edits.parse().unwrap());
@@ -299,7 +299,7 @@ async fn edits_under_load_lose_and_repeat_nothing() {
     let (no_set, unclosed) = (both.replace("@all", "@al"), "+++\nline = \"{{#if\"\n+++\n".to_owned());
     let home = Home::new(&to("slack"));
     let (path, template) = (home.path().join("config.toml"), home.path().join("mine/pull_request.opened.md.hbs"));
-    // Every other one is broken.
+    // Every other text is invalid.
     let texts = [
         (&path, to("discord")),
         (&template, no_path),

@@ -1,4 +1,4 @@
-//! A socket that outlives the program: restarts lose no request.
+//! A passed socket outlives the program, so restarts lose no request.
 
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -16,7 +16,7 @@ use crate::program::{EVERYTHING, Home, Lines, Process, Service, request, sample}
 fn serve(home: &Home, listener: &TcpListener) -> Service {
     let program = home.command(&[]);
     let mut command = Command::new("sh");
-    // The process that is to take the socket is named by its id, which a shell keeps when it becomes another program.
+    // The receiver of the socket is named by its process id, which a shell keeps when it executes another program.
     command.args(["-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\""]).arg(program.get_program());
     command.current_dir(home.path()).env("NO_COLOR", "1").env("HOOKBELL__SERVER__ADMIN_LISTEN", "127.0.0.1:0");
     let parent_fd = OwnedFd::from(listener.try_clone().unwrap());
@@ -34,7 +34,7 @@ async fn restarts_under_load_behind_a_passed_in_socket_lose_no_request() {
     let senders = (0..8).map(|_| {
         let (done, next, url) = (done.clone(), next.clone(), url.clone());
         tokio::spawn(async move {
-            // As hosts do: a connection for each request, and no second try.
+            // As hosts do: one connection per request, and no retry.
             let client = Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(30)).build().unwrap();
             let mut answers = vec![];
             while !done.load(Ordering::Relaxed) {
@@ -71,9 +71,9 @@ async fn restarts_under_load_behind_a_passed_in_socket_lose_no_request() {
 #[test]
 fn missing_systemd_socket_is_an_error_with_help() {
     let home = Home::new(&EVERYTHING.replace("listen = \"127.0.0.1:0\"", "listen = \"systemd\""));
-    let (code, _, told) = home.run(&[]);
+    let (code, _, err) = home.run(&[]);
     assert_eq!(code, 1);
-    assert!(told.contains("no socket was passed") && told.contains("systemd socket unit"), "{told}");
+    assert!(err.contains("no socket was passed") && err.contains("systemd socket unit"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

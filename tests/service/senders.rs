@@ -1,4 +1,4 @@
-//! Who may send what: signatures, addresses, repositories, and what is told of those who may not.
+//! Permission to send: signatures, addresses, repositories, and the reports of rejected requests.
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -98,7 +98,7 @@ async fn rejected_repositories_change_no_memory() {
     let (key, failed) = sample("build.failed");
     assert_eq!(post(&service, key, "1", &sample("push").1).await.0, 400, "that is no such body");
     post(&service, "repo:push", "2", &sample("push").1).await;
-    // It knows the repository's id, names it by that alone, and pretends that all is over.
+    // The sender knows the repository's id and names it only by that, with a wrong result.
     let mut pretence = failed.clone();
     pretence["commit_status"]["updated_on"] = "2099-01-01T00:00:00.000000+00:00".into();
     for of in ["/repository", "/commit_status/repository"] {
@@ -155,7 +155,7 @@ async fn events_are_listed_with_their_routing() {
     assert_eq!(words(lines[2])[2..], opened);
     let (_, lines, more) = home.run(&["events", "--limit", "1"]);
     assert_eq!((lines.lines().count(), more.trim()), (2, "1 of 2; --limit N lists more"));
-    // In the system's time zone, unless it is to be UTC.
+    // Times are in the system's time zone, or in UTC on request.
     let in_zone = |arguments: &[&str]| {
         let output = home.command(arguments).env("TZ", "Asia/Kolkata").output().unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -216,7 +216,7 @@ async fn source_is_limited_to_its_repositories_also_by_id() {
     assert_eq!((status, answer["error"].as_str().unwrap()), (403, not_allowed));
 }
 
-/// Only the body is signed: neither its key nor the host's name for a request.
+/// Only the body is signed, not the event key or the host's request id.
 #[tokio::test]
 async fn resent_recorded_delivery_posts_nothing() {
     let home = Home::new(EVERYTHING);
@@ -243,7 +243,7 @@ async fn resent_recorded_delivery_posts_nothing() {
         let suppressed = &answer["events"][0]["suppressed"];
         assert!(answer["duplicate"] == true || suppressed.is_string(), "{key}: {status} {answer}");
     }
-    // A branch that was created, deleted and created again was created twice.
+    // A branch that is created, deleted and created again is reported as created twice.
     let (key, created) = sample("branch.created");
     let (_, mut deleted) = sample("branch.created");
     let new = deleted["push"]["changes"][0]["new"].take();

@@ -1,4 +1,4 @@
-//! Templates of users' own: found, taken over, looked at, and never in the way of a message.
+//! Users' templates: look-up, eject, rendering, and invalid ones, which lose no message.
 
 use std::process::Stdio;
 
@@ -32,7 +32,7 @@ async fn native_template_is_used_and_falls_back_when_it_fails() {
     std::fs::write(own.join("pull_request.json.hbs"), NATIVE).unwrap();
     let (code, listed, err) = home.run(&["templates", "list"]);
     assert!(code == 0 && listed.contains("mine/slack/pull_request.json.hbs  on slack"), "{listed}{err}");
-    // The more special name comes first, and a built-in one has it.
+    // The more specific name comes first, even if only a built-in template has it.
     assert!(home.run(&["render", "pull_request.opened", "--chat", "slack"]).1.contains("rich_text"));
     std::fs::rename(own.join("pull_request.json.hbs"), own.join("pull_request.opened.json.hbs")).unwrap();
     let (_, drawn, _) = home.run(&["render", "pull_request.opened", "--chat", "slack"]);
@@ -45,7 +45,7 @@ async fn native_template_is_used_and_falls_back_when_it_fails() {
     send(&service, 0..1).await;
     assert!(slack.wait_for(1).await[0]["blocks"][0]["text"]["text"].as_str().unwrap().contains("number 0000"));
     assert!(discord.wait_for(1).await[0]["embeds"].is_array());
-    // One that lints, and renders to no JSON: `check` says so, and the next one serves meanwhile.
+    // A template that renders to invalid JSON: `check` reports it, and the next template is used.
     std::fs::write(own.join("pull_request.opened.json.hbs"), NATIVE.replace("\"text\": \"{{pull", "\"text\" \"{{pull"))
         .unwrap();
     service.wait_for_log("changed template `pull_request.opened`");
@@ -56,7 +56,7 @@ async fn native_template_is_used_and_falls_back_when_it_fails() {
     assert_eq!(numbers(&shown[1..]), [1]);
     assert!(shown[1].to_string().contains("rich_text"));
     assert!(home.run(&["deliveries"]).1.contains("template failed: mine/slack/pull_request.opened.json.hbs"));
-    // A line is a line in every chat.
+    // The style `line` applies in every chat.
     assert!(!home.run(&["render", "pull_request.opened", "--chat", "slack", "--style", "line"]).1.contains("asks"));
 }
 
@@ -81,7 +81,7 @@ fn built_in_template_is_ejected_edited_and_compared() {
     let line = |kind: &str| listed.lines().find(|line| line.starts_with(kind)).unwrap().to_owned();
     assert!(line("tag.created ").ends_with("mine/tag.created.md.hbs"), "{listed}");
     assert!(line("tag.deleted ").ends_with("built in") && line("other ").contains("uses `event`"), "{listed}");
-    // Without a directory of its own there is no place for it.
+    // Without a directory of templates, `eject` fails.
     let (code, _, err) = Home::new(EVERYTHING).run(&["templates", "eject", "push"]);
     assert!(code == 2 && err.contains("add `templates = \"templates\"`"), "{err}");
 }
@@ -119,7 +119,7 @@ async fn check_warns_about_messages_that_a_chat_cuts() {
     }
     let (code, out, err) = home.run(&["check"]);
     assert!(code == 0 && err.is_empty(), "{out}{err}");
-    // Slack takes more blocks than Discord takes text.
+    // Slack's limit on blocks is larger than Discord's limit on text.
     let commits = format!("{{{{#each push.commits}}}}\n- {{{{hash}}}} {}\n{{{{/each}}}}", "words ".repeat(600));
     let template = format!("+++\nline = \"{{{{actor.name}}}}\"\n+++\n{commits}\n");
     std::fs::write(home.path().join("mine/push.md.hbs"), template).unwrap();

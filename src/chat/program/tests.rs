@@ -43,7 +43,7 @@ fn response_status_decides_the_outcome() {
         };
         short(&answer::outcome(&answer))
     };
-    let told: Vec<_> =
+    let outcomes: Vec<_> =
         [200, 202, 204, 302, 400, 401, 404, 410, 413, 429, 500, 503].map(|n| format!("{n} {}", outcome(n))).into();
-    insta::assert_snapshot!(told.join("\n"));
+    insta::assert_snapshot!(outcomes.join("\n"));
 }

@@ -243,22 +243,22 @@ fn mentions_become_names() {
 
 #[test]
 fn trivial_updates_are_not_posted() {
-    let told =
+    let parsed =
         |key: &str, body: &Value| parse(key, body).map(|parsed| (parsed.events.len(), parsed.note.is_some())).unwrap();
     let (_, mut repository) = sample("repository.updated");
-    assert_eq!(told("repo:updated", &repository), (1, false));
+    assert_eq!(parsed("repo:updated", &repository), (1, false));
     repository["changes"] = json!({ "updated_on": { "old": "a", "new": "b" }, "links": { "old": {}, "new": {} } });
-    assert_eq!(told("repo:updated", &repository), (0, true));
+    assert_eq!(parsed("repo:updated", &repository), (0, true));
     repository["changes"] = json!({ "description": { "old": "a", "new": "b" } });
-    assert_eq!(told("repo:updated", &repository), (1, false));
+    assert_eq!(parsed("repo:updated", &repository), (1, false));
     repository.as_object_mut().unwrap().remove("changes");
-    assert_eq!(told("repo:updated", &repository), (1, false), "the body does not report what changed");
+    assert_eq!(parsed("repo:updated", &repository), (1, false), "the body does not report what changed");
 
     let (_, mut issue) = sample("issue.updated");
     issue["changes"] = json!({ "votes": { "old": 1, "new": 2 } });
-    assert_eq!(told("issue:updated", &issue), (0, true));
+    assert_eq!(parsed("issue:updated", &issue), (0, true));
     issue["comment"]["content"]["raw"] = "done".into();
-    assert_eq!(told("issue:updated", &issue), (1, false), "a comment is news");
+    assert_eq!(parsed("issue:updated", &issue), (1, false), "a comment is news");
 }
 
 #[test]

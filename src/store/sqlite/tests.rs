@@ -289,9 +289,9 @@ async fn acknowledged_request_is_stored_if_the_batch_fails() {
         )
     };
     let (_, (one, _, two, _, three, _)) = tokio::join!(block, all);
-    let told = [("one", one), ("two", two), ("three", three)];
-    let told: Vec<_> = told.into_iter().filter(|(_, result)| result.is_ok()).map(|(name, _)| name).collect();
-    assert_eq!(waiting(&f.store, "a").await, told);
+    let accepted = [("one", one), ("two", two), ("three", three)];
+    let accepted: Vec<_> = accepted.into_iter().filter(|(_, result)| result.is_ok()).map(|(name, _)| name).collect();
+    assert_eq!(waiting(&f.store, "a").await, accepted);
     accept(&f.store, "after", &["a"]).await;
     assert_eq!(waiting(&f.store, "a").await.last().unwrap(), "after");
 }
