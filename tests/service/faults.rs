@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use rusqlite::Connection;
 use rustix::process::{Pid, Resource, Rlimit};
 
@@ -169,18 +169,17 @@ async fn requests_waiting_for_the_store_are_limited() {
     // Several requests share a connection, so that there are more requests than connections.
     let clients: Vec<_> =
         (0..140).map(|_| Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()).collect();
+    // Prepared before the store is blocked: requests are held for eight seconds only, and signing this many takes a while.
+    let requests = (0..PLACES + 60).map(|n| {
+        let (key, mut body) = sample("pull_request.opened");
+        body["pullrequest"]["title"] = format!("number {n:04}").into();
+        let url = service.url("/hooks/bitbucket");
+        request(&clients[n % clients.len()], &url, key, &format!("request-{n}"), &body.to_string())
+    });
+    let requests: Vec<_> = requests.collect();
     let blocker = block(&home);
-    let sent: Vec<_> = (0..PLACES + 60)
-        .map(|n| {
-            let (client, url) = (clients[n % clients.len()].clone(), service.url("/hooks/bitbucket"));
-            tokio::spawn(async move {
-                let (key, mut body) = sample("pull_request.opened");
-                body["pullrequest"]["title"] = format!("number {n:04}").into();
-                let sent = request(&client, &url, key, &format!("request-{n}"), &body.to_string()).send().await;
-                sent.unwrap().status().as_u16()
-            })
-        })
-        .collect();
+    let send = |request: RequestBuilder| async { request.send().await.unwrap().status().as_u16() };
+    let sent: Vec<_> = requests.into_iter().map(|request| tokio::spawn(send(request))).collect();
     // A request without a place is rejected immediately; the others are held until the store works.
     let deadline = Instant::now() + Duration::from_secs(6);
     while sent.iter().filter(|sent| sent.is_finished()).count() < 60 {

@@ -232,7 +232,7 @@ async fn doctor_says_when_each_secret_last_verified_a_request() {
     assert_eq!(post(&service, key, "one", &body).await.0, 202);
     let after = output_of(&home, &["doctor"]);
     assert!(after.contains("`bitbucket`: secret 1 has not verified a request since"), "{after}");
-    assert!(after.contains("`bitbucket`: secret 2 last verified a request 0 s ago"), "{after}");
+    assert!(after.contains("`bitbucket`: secret 2 last verified a request "), "{after}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
