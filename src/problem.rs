@@ -97,6 +97,17 @@ pub fn did_you_mean(near: &str) -> String {
     format!("did you mean `{near}`?")
 }
 
+/// Advice for a misspelled name, at the end of a statement; empty if no name is similar.
+pub fn or_near(near: Option<&str>) -> String {
+    near.map(|near| format!("; {}", did_you_mean(near))).unwrap_or_default()
+}
+
+/// Advice for a value that must be one of a few: the nearest one if there is any, otherwise all of them.
+pub fn one_of(near: Option<&str>, all: &[impl AsRef<str>]) -> String {
+    let all: Vec<_> = all.iter().map(AsRef::as_ref).collect();
+    near.map_or_else(|| format!("expected one of: {}", all.join(", ")), did_you_mean)
+}
+
 impl Problem {
     /// Renders the problem for a terminal: `file:line:column`, the line with a marker, and the help.
     pub fn render(&self, colour: bool) -> String {

@@ -36,21 +36,16 @@ impl Answer {
     /// Returns the outcome of a response that all chats have in common; `None` for a chat's own responses.
     pub(crate) fn common(&self) -> Option<Outcome> {
         let response = self.said();
+        let retry = |reason, response| {
+            Some(Outcome::Retry { failure: Failure::new(reason, response), after: self.retry_after() })
+        };
         match self.status {
-            429 if self.is_page() => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
-            }
-            500..=599 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
-            }
+            429 if self.is_page() => retry(Reason::RateLimited, response),
+            500..=599 => retry(Reason::ServerError, response),
             _ if self.is_page() || self.is_block() => Some(self.not_the_chat()),
             200..=299 if !self.whole => Some(Outcome::Unknown(Failure::new(Reason::Network, "response cut off"))),
-            429 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::RateLimited, response), after: self.retry_after() })
-            }
-            408 | 425 => {
-                Some(Outcome::Retry { failure: Failure::new(Reason::ServerError, response), after: self.retry_after() })
-            }
+            429 => retry(Reason::RateLimited, response),
+            408 | 425 => retry(Reason::ServerError, response),
             300..=399 => Some(Outcome::Closed(Failure::with_help(
                 Reason::Unexpected,
                 response,

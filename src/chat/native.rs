@@ -7,7 +7,7 @@ use crate::message::WebUrl;
 use crate::message::flatten::flatten;
 use crate::message::splice::{Run, runs};
 use crate::message::{Block, Ping, plain_text};
-use crate::problem::did_you_mean;
+use crate::problem::{one_of, or_near};
 
 /// Error in a body that a chat-native template rendered: the chat would reject it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -58,7 +58,7 @@ pub enum BodyError {
         known: Vec<&'static str>,
     },
     /// An object has a `type` that the chat does not allow there.
-    #[error("`{path}.type`: `{name}` is not valid here; {}", near_or_all(*near, known))]
+    #[error("`{path}.type`: `{name}` is not valid here; {}", one_of(*near, known))]
     UnknownType {
         /// Path of the object.
         path: String,
@@ -109,14 +109,6 @@ pub enum BodyError {
         /// Values that the chat allows.
         known: &'static [&'static str],
     },
-}
-
-fn or_near(near: Option<&str>) -> String {
-    near.map(|near| format!("; {}", did_you_mean(near))).unwrap_or_default()
-}
-
-fn near_or_all(near: Option<&str>, all: &[&str]) -> String {
-    near.map_or_else(|| format!("expected one of: {}", all.join(", ")), did_you_mean)
 }
 
 /// Kind of a string in a body.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::{plural, tally};
 use crate::event::ChannelName;
 use crate::message::fit::Loss;
-use crate::problem::{Describe, Problem, Severity, did_you_mean};
+use crate::problem::{Describe, Problem, Severity, did_you_mean, or_near};
 use crate::server::admin::TokenError;
 use crate::source::Rejection;
 use crate::store::StoreError;
@@ -185,10 +185,6 @@ const LISTS: &str = "\n  `hookbell events` lists events, `hookbell events --reje
 
 fn sample_hint(near: Option<&str>) -> String {
     near.map(|near| format!("\n  did you mean the sample `{near}`?")).unwrap_or_default()
-}
-
-fn or_near(near: Option<&str>) -> String {
-    near.map(|near| format!("; {}", did_you_mean(near))).unwrap_or_default()
 }
 
 impl Failure {

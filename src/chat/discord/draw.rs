@@ -73,13 +73,12 @@ struct Pings<'a> {
 
 impl<'a> Pings<'a> {
     /// Renders the facts that ping someone, and the mentions of others.
-    fn of(message: &'a Message) -> Self {
-        let pinged = Pinged::of(message, KIND.name);
+    fn of(message: &'a Message, pinged: &Pinged<'a>) -> Self {
         let all = ids(&message.pings).into_iter().map(|(_, id)| mark(id)).collect::<Vec<_>>().join(" ");
         let mut room = limits::CONTENT.saturating_sub(units(&all) + 1);
         let (mut lines, mut left, mut others) = (vec![], vec![], vec![]);
         for fact in &pinged.facts {
-            let line = line_of(fact, &pinged);
+            let line = line_of(fact, pinged);
             match room.checked_sub(units(&line) + 1) {
                 Some(rest) => {
                     room = rest;
@@ -178,7 +177,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
         return line(message);
     }
     let pinged = Pinged::of(message, KIND.name);
-    let pings = Pings::of(message);
+    let pings = Pings::of(message, &pinged);
     let (short, long) = pinged.other_facts(message);
     let mut description = blocks(&message.body, "");
     let mut fields: Vec<_> = pings.left.iter().copied().chain(short).chain(long).filter_map(field).collect();
@@ -239,7 +238,7 @@ fn links(message: &Message, most: usize) -> String {
 
 /// Renders a message of one line as text without an embed.
 fn line(message: &Message) -> Drawn {
-    let pings = Pings::of(message).content;
+    let pings = Pings::of(message, &Pinged::of(message, KIND.name)).content;
     let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
     let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
     let payload = Payload {

@@ -266,23 +266,13 @@ fn titled(title: &[Inline], url: Option<&WebUrl>) -> Vec<Leaf> {
 fn pings(pinged: &Pinged<'_>) -> Vec<Layout> {
     let mut sections = vec![];
     for fact in &pinged.facts {
-        let mut elements = vec![Leaf::Text { text: fact.name.clone(), style: Look::BOLD }, plain_leaf("  ")];
-        for inline in &fact.value {
-            match inline {
-                Inline::Mention(ping) if pinged.id(ping).is_some() => elements.extend(pinged.id(ping).map(mention)),
-                inline => elements.extend(leaves(std::slice::from_ref(inline))),
-            }
-        }
-        sections.push(section(elements));
+        let value = fact.value.iter().flat_map(|inline| match inline {
+            Inline::Mention(ping) if pinged.id(ping).is_some() => pinged.id(ping).map(mention).into_iter().collect(),
+            inline => leaves(std::slice::from_ref(inline)),
+        });
+        sections.push(section(labelled(&fact.name, value.collect())));
     }
-    let mut elements = vec![];
-    for (_, id) in &pinged.others {
-        if !elements.is_empty() {
-            elements.push(plain_leaf(" "));
-        }
-        elements.push(mention(id));
-    }
-    sections.extend((!elements.is_empty()).then(|| section(elements)));
+    sections.extend(joined(pinged.others.iter().map(|(_, id)| vec![mention(id)]), " "));
     sections
 }
 
@@ -293,6 +283,24 @@ fn mention(id: &str) -> Leaf {
 
 fn section(elements: Vec<Leaf>) -> Layout {
     Layout::RichText { elements: vec![Rich::Section { elements }] }
+}
+
+/// Joins parts into one section, with a gap between them.
+fn joined(parts: impl Iterator<Item = Vec<Leaf>>, gap: &str) -> Option<Layout> {
+    let mut elements = vec![];
+    for part in parts {
+        if !elements.is_empty() {
+            elements.push(plain_leaf(gap));
+        }
+        elements.extend(part);
+    }
+    (!elements.is_empty()).then(|| section(elements))
+}
+
+/// Puts a name in bold before a value.
+fn labelled(name: &str, value: Vec<Leaf>) -> Vec<Leaf> {
+    let label = [Leaf::Text { text: name.to_owned(), style: Look::BOLD }, plain_leaf("  ")];
+    label.into_iter().chain(value).collect()
 }
 
 fn rich(elements: Vec<Rich>) -> Option<Layout> {
@@ -340,9 +348,7 @@ fn plain_leaf(text: &str) -> Leaf {
 }
 
 fn preformatted(code: &str) -> Option<Rich> {
-    let text = code.to_owned();
-    let leaf = Leaf::Text { text, style: Look::default() };
-    (!code.trim().is_empty()).then(|| Rich::Preformatted { elements: vec![leaf] })
+    (!code.trim().is_empty()).then(|| Rich::Preformatted { elements: vec![plain_leaf(code)] })
 }
 
 /// Renders a list. Slack's lists contain sections only, so a nested list becomes an indented list of its own, after
@@ -379,29 +385,16 @@ fn list(start: Option<u64>, items: &[Vec<Block>], indent: u8, elements: &mut Vec
 
 /// Renders long facts, one per line.
 fn fields(fields: &[&Field]) -> Option<Layout> {
-    let mut elements = vec![];
-    for field in fields {
-        if !elements.is_empty() {
-            elements.push(plain_leaf("\n"));
-        }
-        elements.push(Leaf::Text { text: field.name.clone(), style: Look::BOLD });
-        elements.push(plain_leaf("  "));
-        elements.extend(leaves(&field.value));
-    }
-    (!elements.is_empty()).then(|| section(elements))
+    joined(fields.iter().map(|field| labelled(&field.name, leaves(&field.value))), "\n")
 }
 
 /// Renders links as text, in one line.
 fn links(message: &Message) -> Option<Layout> {
-    let mut elements = vec![];
-    for link in message.further_links().take(limits::BUTTONS) {
-        if !elements.is_empty() {
-            elements.push(plain_leaf(GAP));
-        }
+    let links = message.further_links().take(limits::BUTTONS).map(|link| {
         let text = cut_text(&link.label, limits::LABEL);
-        elements.push(Leaf::Link { url: link.url.clone(), text, style: Look::default() });
-    }
-    (!elements.is_empty()).then(|| section(elements))
+        vec![Leaf::Link { url: link.url.clone(), text, style: Look::default() }]
+    });
+    joined(links, GAP)
 }
 
 fn buttons(message: &Message) -> Option<Layout> {

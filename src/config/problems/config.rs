@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::{either, one_of};
+use super::either;
 use crate::chat::AddressError;
 use crate::config::secret::{FormError, SecretError};
 use crate::http_client::HttpError;
 use crate::pattern::PatternError;
-use crate::problem::{Describe, Severity, did_you_mean};
+use crate::problem::{Describe, Severity, did_you_mean, one_of};
 
 /// Problem with a file, a value, a secret, a source or a channel.
 #[derive(Debug, Error)]

@@ -2,9 +2,8 @@
 
 use thiserror::Error;
 
-use super::one_of;
 use crate::event::ChannelName;
-use crate::problem::{Describe, Severity, did_you_mean};
+use crate::problem::{Describe, Severity, did_you_mean, one_of};
 use crate::routing::{Key, KindsError};
 
 /// Problem with a route, a mute, or a name in one of them.
