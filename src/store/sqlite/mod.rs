@@ -7,6 +7,7 @@
 mod backup;
 mod checkpoint;
 mod files;
+mod lane;
 mod look;
 mod pending_routing;
 mod prune;
@@ -102,7 +103,7 @@ impl SqliteStore {
         }
         schema::migrate(&mut db)?;
         // This process has the lock, so all earlier owners of lanes have ended.
-        query::reclaim_all(&db, now())?;
+        lane::reclaim_all(&db, now())?;
         let mut reached = Reached::open(path)?;
         let lost = reached.compare(&db)?;
         if let Some(lost) = &lost {
@@ -179,25 +180,25 @@ impl Store for SqliteStore {
 
     async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let lease = move |db: &Connection| query::lease(db, &lane, &owner, until, now);
+        let lease = move |db: &Connection| lane::lease(db, &lane, &owner, until, now);
         self.writer.write("lease a lane", Durability::Kill, lease).await
     }
 
     async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
         let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
-        let mark = move |db: &Connection| query::mark(db, &lane, &owner, &delivery);
+        let mark = move |db: &Connection| lane::mark(db, &lane, &owner, &delivery);
         self.writer.write("mark a message", Durability::Kill, mark).await
     }
 
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let release = move |db: &Connection| query::release(db, &lane, &owner);
+        let release = move |db: &Connection| lane::release(db, &lane, &owner);
         self.writer.write("release a lane", Durability::Kill, release).await
     }
 
     async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let reclaim = move |db: &Connection| query::reclaim(db, &lane, &owner, now);
+        let reclaim = move |db: &Connection| lane::reclaim(db, &lane, &owner, now);
         self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
     }
 
@@ -224,7 +225,7 @@ impl Store for SqliteStore {
 
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
         let lane = lane.clone();
-        let set = move |db: &Connection| query::set_lane(db, &lane, &state, now());
+        let set = move |db: &Connection| lane::set_lane(db, &lane, &state, now());
         self.writer.write("open or close a lane", Durability::Power, set).await
     }
 
