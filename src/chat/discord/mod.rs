@@ -2,6 +2,7 @@
 
 mod answer;
 mod draw;
+mod markdown;
 mod native;
 
 use std::time::Duration;

@@ -3,15 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::draw::Mentions;
-use super::{KIND, draw, limits};
+use super::{KIND, draw, limits, markdown};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
 use crate::message::splice::pings;
 use crate::text::units;
 
 const DIALECT: Dialect = Dialect {
     slot,
-    escape: |text| by_line(text, draw::escape),
-    draw: |blocks| draw::blocks(blocks, ""),
+    escape: |text| by_line(text, markdown::escape),
+    draw: |blocks| markdown::blocks(blocks, ""),
     mention: |ping| ping.id(KIND.name).map(draw::mark),
 };
 

@@ -217,7 +217,7 @@ fn a_fact_that_is_too_long_stays_in_the_embed_and_pings() {
 
 #[test]
 fn only_markup_is_escaped() {
-    let shown = draw::escape;
+    let shown = markdown::escape;
     assert_eq!(shown("#482 is done at 15:04 (on a-b)"), r"\#482 is done at 15:04 (on a-b)");
     assert_eq!(shown("see #482 and 1. or - or > x"), "see #482 and 1. or - or > x");
     assert_eq!((shown("1. a"), shown("2.8.0 is out")), (r"1\. a".to_owned(), "2.8.0 is out".to_owned()));

@@ -8,9 +8,8 @@
 //! contains no mentions or links; and the grey line of facts, which has no other form with code and links. There,
 //! invisible characters separate marks from the text.
 
-use serde::Serialize;
-
 use super::native::mrkdwn;
+use super::payload::{Attachment, Button, Layout, Leaf, Look, Markup, Payload, Picture, Plain, Rich, Small};
 use super::{KIND, limits};
 use crate::chat::webhook::to_json;
 use crate::message::fit::text_that_fits;
@@ -34,144 +33,6 @@ impl Drawn {
             && self.all_texts <= limits::ALL_TEXTS
             && self.json.len() <= limits::BYTES
     }
-}
-
-#[derive(Serialize)]
-struct Payload {
-    text: String,
-    unfurl_links: bool,
-    unfurl_media: bool,
-    blocks: Vec<Layout>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attachments: Vec<Attachment>,
-}
-
-#[derive(Serialize)]
-struct Attachment {
-    color: &'static str,
-    fallback: String,
-    blocks: Vec<Layout>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Layout {
-    RichText { elements: Vec<Rich> },
-    Context { elements: Vec<Small> },
-    Image { image_url: WebUrl, alt_text: String },
-    Actions { elements: Vec<Button> },
-}
-
-/// Element of a line of small print.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Small {
-    Plain(Plain),
-    Markup(Markup),
-    Picture(Picture),
-}
-
-#[derive(Serialize)]
-struct Markup {
-    r#type: &'static str,
-    text: String,
-    /// True if Slack does not look for links and mentions in the text.
-    verbatim: bool,
-}
-
-#[derive(Serialize)]
-struct Picture {
-    r#type: &'static str,
-    image_url: WebUrl,
-    alt_text: String,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type")]
-enum Rich {
-    #[serde(rename = "rich_text_section")]
-    Section { elements: Vec<Leaf> },
-    #[serde(rename = "rich_text_quote")]
-    Quote { elements: Vec<Leaf> },
-    #[serde(rename = "rich_text_preformatted")]
-    Preformatted { elements: Vec<Leaf> },
-    #[serde(rename = "rich_text_list")]
-    List {
-        style: &'static str,
-        indent: u8,
-        #[serde(skip_serializing_if = "is_zero")]
-        offset: u64,
-        elements: Vec<Rich>,
-    },
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Leaf {
-    Text {
-        text: String,
-        #[serde(skip_serializing_if = "Look::is_plain")]
-        style: Look,
-    },
-    Link {
-        url: WebUrl,
-        text: String,
-        #[serde(skip_serializing_if = "Look::is_plain")]
-        style: Look,
-    },
-    User {
-        user_id: String,
-    },
-    Usergroup {
-        usergroup_id: String,
-    },
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Serialize)]
-struct Look {
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    bold: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    italic: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    strike: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    code: bool,
-}
-
-impl Look {
-    fn is_plain(&self) -> bool {
-        *self == Self::default()
-    }
-
-    const BOLD: Self = Self { bold: true, italic: false, strike: false, code: false };
-}
-
-#[derive(Serialize)]
-pub(super) struct Plain {
-    r#type: &'static str,
-    text: String,
-    emoji: bool,
-}
-
-impl Plain {
-    /// Creates a text in which Slack does not replace `:name:` with emoji, because the text is untrusted.
-    pub(super) fn new(text: String) -> Self {
-        Self { r#type: "plain_text", text, emoji: false }
-    }
-}
-
-#[derive(Serialize)]
-struct Button {
-    r#type: &'static str,
-    action_id: String,
-    text: Plain,
-    url: WebUrl,
 }
 
 /// Renders a message. The result may be too large; check it with [`Drawn::fits`]. Links are buttons only if the app

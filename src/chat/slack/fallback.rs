@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::draw::Plain;
 use super::limits;
+use super::payload::Plain;
 use crate::message::WebUrl;
 use crate::message::people::MAX_PINGS;
 use crate::text::cut_text;

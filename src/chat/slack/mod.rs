@@ -5,6 +5,7 @@ mod block_kit;
 mod draw;
 mod fallback;
 mod native;
+mod payload;
 
 use std::time::Duration;
 

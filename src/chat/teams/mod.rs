@@ -4,6 +4,7 @@
 mod answer;
 mod draw;
 mod native;
+mod payload;
 
 use std::time::Duration;
 
