@@ -152,8 +152,11 @@ pub struct Channel {
 impl Channel {
     /// Returns a message as the channel shows it.
     pub fn styled(&self, message: Message, style: Style) -> Message {
-        let message = style.of(message);
-        Message { avatar: message.avatar.clone().filter(|_| self.avatars), ..message }
+        let mut message = style.of(message);
+        if !self.avatars {
+            message.avatar = None;
+        }
+        message
     }
 }
 

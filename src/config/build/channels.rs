@@ -90,8 +90,9 @@ impl Builder<'_> {
             section.discard();
             return None;
         };
+        let channel = |chat| Channel { chat, style, avatars, kind: kind.name };
         let Some(build) = kind.build else {
-            return Some(Channel { chat: Box::new(console::Console::default()), style, avatars, kind: kind.name });
+            return Some(channel(Box::<console::Console>::default()));
         };
         let pace = pace(section);
         let insecure = section.flag("insecure");
@@ -104,12 +105,7 @@ impl Builder<'_> {
         );
         let is_known = url.is_some() && secret.as_ref().is_none_or(Option::is_some);
         if !is_known && self.secrets == Secrets::Optional {
-            return Some(Channel {
-                chat: Box::new(chat::Unaddressed::new(kind, name)),
-                style,
-                avatars,
-                kind: kind.name,
-            });
+            return Some(channel(Box::new(chat::Unaddressed::new(kind, name))));
         }
         let (url, secret) = (
             url?,
@@ -127,7 +123,7 @@ impl Builder<'_> {
             return None;
         }
         match build(Address { url, http: http?.clone(), pace, secret, interactivity }) {
-            Ok(chat) => Some(Channel { chat, style, avatars, kind: kind.name }),
+            Ok(chat) => Some(channel(chat)),
             Err(error) => {
                 section.note(&ConfigProblem::Address(error), place);
                 None
