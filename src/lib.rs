@@ -2,8 +2,8 @@
 //!
 //! Request path: [`server`] reads a request, a [`source`] verifies it and parses it into [`event`]s, [`routing`]
 //! selects their channels, and a [`store`] keeps everything. Only then is the request answered. Delivery path:
-//! [`delivery`] takes a delivery from the store, [`template`] turns the event into a [`message`], and a [`chat`]
-//! renders and sends it.
+//! [`delivery`](service::delivery) takes a delivery from the store, [`template`] turns the event into a [`message`],
+//! and a [`chat`] renders and sends it. The [`service`] connects them.
 //!
 //! For example, the one-line message for a push to a Bitbucket Cloud repository:
 //!
@@ -23,10 +23,7 @@
 pub mod chat;
 pub mod cli;
 pub mod config;
-pub mod delivery;
 pub mod event;
-pub mod explain;
-pub mod health;
 pub mod http_client;
 pub mod memory;
 pub mod message;
@@ -34,6 +31,7 @@ pub mod pattern;
 pub mod problem;
 pub mod routing;
 pub mod server;
+pub mod service;
 pub mod source;
 pub mod store;
 pub mod telemetry;

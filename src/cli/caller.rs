@@ -1,24 +1,28 @@
-//! Client of the admin API: over HTTP if the service is running, within this process otherwise.
+//! The operations: called directly on the store, or over HTTP if the service is running.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use poem::endpoint::BoxEndpoint;
 use poem::http::Method;
-use poem::{Endpoint, Request, Response};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::runtime::Runtime;
 
 use super::failure::{Doing, Failure};
 use crate::config::{self, Live, Secrets};
 use crate::http_client::last_cause;
-use crate::server::admin::{self, AdminService, Authorizer, token_path};
-use crate::store::StoreError;
+use crate::server::admin::token_path;
+use crate::service::operations::{
+    ChannelsAnswer, DeliveriesAnswer, DeliveriesQuery, DropAnswer, EventAnswer, EventsAnswer, EventsQuery,
+    ExplainAnswer, ExplainQuery, Limit, OperationError, Operations, Reason, RejectedAnswer, ReplayAnswer, Selection,
+    SourcesAnswer,
+};
 use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{DeliveryDetail, StoreError};
 
 /// Environment variable for the API token.
 const TOKEN: &str = "HOOKBELL_TOKEN";
@@ -35,7 +39,7 @@ pub(super) struct Server {
     token_file: Option<PathBuf>,
 }
 
-/// Connection to an admin API.
+/// Calls operations.
 pub(super) struct Caller {
     runtime: Runtime,
     way: Way,
@@ -43,9 +47,16 @@ pub(super) struct Caller {
 
 enum Way {
     /// This process has opened the store.
-    Here(BoxEndpoint<'static, Response>),
+    Here(Box<Operations>),
     /// Another process runs the service.
-    There { url: String, token: SecretString, client: reqwest::Client },
+    There(Api),
+}
+
+/// Admin API of another process.
+struct Api {
+    url: String,
+    token: SecretString,
+    client: reqwest::Client,
 }
 
 impl Server {
@@ -92,8 +103,7 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
     match SqliteStore::open(&path) {
         Ok(store) => {
             let live = Live::new(config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?);
-            let service = AdminService::offline(Arc::new(store), live);
-            Ok(Way::Here(admin::endpoint(Arc::new(service), Arc::new(Authorizer::open()), None)))
+            Ok(Way::Here(Box::new(Operations::offline(Arc::new(store), live))))
         }
         Err(StoreError::InUse { .. }) => {
             let address = sqlite::user_of(&path).ok_or(Failure::Restarting)?;
@@ -110,40 +120,138 @@ fn there(url: String, token: SecretString) -> Result<Way, Failure> {
         .no_proxy()
         .build()
         .map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
-    Ok(Way::There { url, token, client })
+    Ok(Way::There(Api { url, token, client }))
 }
 
 impl Caller {
-    /// Sends a GET request, without unset query parameters.
-    pub(super) fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, Option<String>)]) -> Result<T, Failure> {
-        let given: Vec<_> = query.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))).collect();
-        let query = serde_urlencoded::to_string(given).unwrap_or_default();
-        self.ask(Method::GET, &format!("{path}?{query}"), None)
+    pub(super) fn events(&self, query: EventsQuery) -> Result<EventsAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.events(query)),
+            Way::There(api) => self.there(api.get("/api/v1/events", &query)),
+        }
+    }
+
+    pub(super) fn event(&self, id: &str) -> Result<EventAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.event(id.into())),
+            Way::There(api) => self.there(api.get(&format!("/api/v1/events/{}", segment(id)), &())),
+        }
+    }
+
+    pub(super) fn explain(&self, query: ExplainQuery) -> Result<ExplainAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.explain(query)),
+            Way::There(api) => self.there(api.get("/api/v1/explain", &query)),
+        }
+    }
+
+    pub(super) fn rejected(&self, query: Limit) -> Result<RejectedAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.rejected(query)),
+            Way::There(api) => self.there(api.get("/api/v1/rejected", &query)),
+        }
+    }
+
+    pub(super) fn deliveries(&self, query: DeliveriesQuery) -> Result<DeliveriesAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.deliveries(query)),
+            Way::There(api) => self.there(api.get("/api/v1/deliveries", &query)),
+        }
+    }
+
+    pub(super) fn delivery(&self, id: &str) -> Result<DeliveryDetail, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.delivery(id.into())),
+            Way::There(api) => self.there(api.get(&format!("/api/v1/deliveries/{}", segment(id)), &())),
+        }
+    }
+
+    pub(super) fn channels(&self) -> Result<ChannelsAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.channels()),
+            Way::There(api) => self.there(api.get("/api/v1/channels", &())),
+        }
+    }
+
+    pub(super) fn sources(&self) -> Result<SourcesAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.sources()),
+            Way::There(api) => self.there(api.get("/api/v1/sources", &())),
+        }
+    }
+
+    pub(super) fn pause(&self, channel: &str, query: Reason) -> Result<ChannelsAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.pause(channel.into(), query)),
+            Way::There(api) => self.there(api.post(&format!("/api/v1/channels/{}/pause", segment(channel)), &query)),
+        }
+    }
+
+    pub(super) fn reopen(&self, channel: &str) -> Result<ChannelsAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.reopen(channel.into())),
+            Way::There(api) => {
+                let path = format!("/api/v1/channels/{}/reopen", segment(channel));
+                self.there(api.post(&path, &Map::new()))
+            }
+        }
+    }
+
+    pub(super) fn replay(&self, selection: Selection) -> Result<ReplayAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.replay(selection)),
+            Way::There(api) => self.there(api.post("/api/v1/deliveries/replay", &selection)),
+        }
+    }
+
+    pub(super) fn reroute(&self, selection: Selection) -> Result<ReplayAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.reroute(selection)),
+            Way::There(api) => self.there(api.post("/api/v1/deliveries/reroute", &selection)),
+        }
+    }
+
+    pub(super) fn drop(&self, selection: Selection) -> Result<DropAnswer, Failure> {
+        match &self.way {
+            Way::Here(operations) => self.here(operations.drop_deliveries(selection)),
+            Way::There(api) => self.there(api.post("/api/v1/deliveries/drop", &selection)),
+        }
+    }
+
+    fn here<T>(&self, work: impl Future<Output = Result<T, OperationError>>) -> Result<T, Failure> {
+        self.runtime.block_on(work).map_err(|error| {
+            let why = error.to_string();
+            if error.is_not_found() { Failure::NotFound(why) } else { Failure::Api(why) }
+        })
+    }
+
+    fn there<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        self.runtime.block_on(work)
+    }
+}
+
+impl Api {
+    /// Sends a GET request, without query parameters that are `None`.
+    async fn get<T: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<T, Failure> {
+        let query = serde_urlencoded::to_string(query).unwrap_or_default();
+        self.ask(Method::GET, &format!("{path}?{query}"), None).await
     }
 
     /// Sends a POST request with a JSON body.
-    pub(super) fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
-        self.ask(Method::POST, path, Some(body.to_string()))
+    async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        self.ask(Method::POST, path, Some(serde_json::to_string(body).unwrap_or_default())).await
     }
 
-    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<String>) -> Result<T, Failure> {
-        let (status, text) = self.runtime.block_on(async {
-            match &self.way {
-                Way::Here(endpoint) => here(endpoint, method, path, body).await,
-                Way::There { url, token, client } => {
-                    let mut request = client.request(method, format!("{url}{path}")).bearer_auth(token.expose_secret());
-                    if let Some(body) = body {
-                        request = request.header("content-type", "application/json").body(body);
-                    }
-                    let unreached = |error: reqwest::Error| Failure::Unreachable {
-                        url: url.clone(),
-                        reason: last_cause(&error).to_string(),
-                    };
-                    let response = request.send().await.map_err(unreached)?;
-                    Ok((response.status().as_u16(), response.text().await.map_err(unreached)?))
-                }
-            }
-        })?;
+    async fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<String>) -> Result<T, Failure> {
+        let Self { url, token, client } = self;
+        let mut request = client.request(method, format!("{url}{path}")).bearer_auth(token.expose_secret());
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let unreached =
+            |error: reqwest::Error| Failure::Unreachable { url: url.clone(), reason: last_cause(&error).to_string() };
+        let response = request.send().await.map_err(unreached)?;
+        let (status, text) = (response.status().as_u16(), response.text().await.map_err(unreached)?);
         if status != 200 {
             let answer: Value = serde_json::from_str(&text).unwrap_or_default();
             let why = answer["error"].as_str().map_or_else(|| format!("status {status}"), ToOwned::to_owned);
@@ -153,18 +261,7 @@ impl Caller {
     }
 }
 
-async fn here(
-    endpoint: &BoxEndpoint<'static, Response>,
-    method: Method,
-    path: &str,
-    body: Option<String>,
-) -> Result<(u16, String), Failure> {
-    let broken = Failure::ApiCall;
-    let uri = path.parse::<poem::http::Uri>().map_err(|error| broken(error.to_string()))?;
-    let request = Request::builder().method(method).uri(uri).content_type("application/json");
-    let request = request.body(body.unwrap_or_default());
-    let response = endpoint.get_response(request).await;
-    let status = response.status().as_u16();
-    let text = response.into_body().into_string().await.map_err(|error| broken(error.to_string()))?;
-    Ok((status, text))
+/// Percent-encodes a path segment.
+fn segment(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

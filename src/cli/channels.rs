@@ -3,20 +3,18 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
 use super::caller::Server;
-use super::events::segment;
 use super::failure::{Failure, TestResult};
 use super::plural;
 use super::print::{errln, outln};
 use super::shown::{ago, in_line, rows};
 use crate::chat::{Outcome, Receipt};
 use crate::config::{self, Loaded, Secrets, Settings};
-use crate::event::{ChannelName, DeliveryId};
-use crate::message::{Accent, Block, Inline, Message};
+use crate::event::ChannelName;
 use crate::problem::nearest;
-use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer};
+use crate::service::check::post_test;
+use crate::service::operations::{ChannelState, ChannelStatus, Reason};
 
 /// Arguments of `hookbell channels`.
 #[derive(Args)]
@@ -59,8 +57,8 @@ enum What {
 
 impl Channels {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let answer: ChannelsAnswer = match self.what {
-            None => self.server.caller(config)?.get("/api/v1/channels", &[])?,
+        let answer = match self.what {
+            None => self.server.caller(config)?.channels()?,
             Some(What::Test { name }) => {
                 let loaded = config::load(config, Secrets::Leave);
                 let Some(name) = name.map(ChannelName::from) else { return list(loaded) };
@@ -72,14 +70,8 @@ impl Channels {
                     _ => Err(Failure::Problems(loaded.problems)),
                 };
             }
-            Some(What::Pause { name, reason, server }) => {
-                let path = format!("/api/v1/channels/{}/pause", segment(&name));
-                server.caller(config)?.post(&path, &json!({ "reason": reason }))?
-            }
-            Some(What::Reopen { name, server }) => {
-                let path = format!("/api/v1/channels/{}/reopen", segment(&name));
-                server.caller(config)?.post(&path, &json!({}))?
-            }
+            Some(What::Pause { name, reason, server }) => server.caller(config)?.pause(&name, Reason { reason })?,
+            Some(What::Reopen { name, server }) => server.caller(config)?.reopen(&name)?,
         };
         rows(&answer.channels, self.json, "no channels are configured", line);
         if !self.json {
@@ -149,23 +141,9 @@ fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
         let near = nearest(name.as_str(), known.iter().map(String::as_str)).map(ToOwned::to_owned);
         return Err(Failure::UnknownChannel { name: name.to_string(), near, known });
     };
-    let body = channel.chat.encode(&channel.style.of(message(name)));
-    let runtime = super::runtime()?;
-    let sent = runtime.block_on(channel.chat.send(&DeliveryId::fresh(), &body));
-    outln!("{}", described(name, sent.outcome)?);
+    let outcome = super::runtime()?.block_on(post_test(name, channel));
+    outln!("{}", described(name, outcome)?);
     Ok(())
-}
-
-/// Builds a message that cannot be mistaken for an event.
-fn message(name: &ChannelName) -> Message {
-    let text = |text: String| vec![Inline::Text(text)];
-    Message {
-        line: text(format!("Hookbell can post here: test of channel {name}")),
-        title: Some(text("Hookbell can post here".to_owned())),
-        accent: Accent::Success,
-        body: vec![Block::Paragraph(text(format!("This is a test message for channel {name}, not an event.")))],
-        ..Message::default()
-    }
 }
 
 /// Describes the outcome of a test message to the operator.

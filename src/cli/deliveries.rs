@@ -6,11 +6,10 @@ use clap::Args;
 
 use super::Failure;
 use super::caller::Server;
-use super::events::segment;
 use super::print::outln;
 use super::shown::{escaped, in_line, json, more, sanitized_lines, since, states, table, timestamp};
-use crate::server::admin::DeliveriesAnswer;
-use crate::store::{DeliveryDetail, DeliverySummary};
+use crate::service::operations::DeliveriesQuery;
+use crate::store::{DeliveryDetail, DeliverySummary, State};
 
 /// Arguments of `hookbell deliveries`.
 #[derive(Args)]
@@ -49,18 +48,17 @@ impl Deliveries {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let caller = self.server.caller(config)?;
         if let Some(id) = &self.id {
-            let found = caller.get::<DeliveryDetail>(&format!("/api/v1/deliveries/{}", segment(id)), &[]);
-            return self.show_one(&found.map_err(|failure| failure.with_list("deliveries"))?);
+            return self.show_one(&caller.delivery(id).map_err(|failure| failure.with_list("deliveries"))?);
         }
-        let query = [
-            ("repository", self.repo),
-            ("event", self.event),
-            ("channel", self.channel),
-            ("state", self.state),
-            ("since", self.since.as_deref().map(since).transpose()?.map(|at| at.to_string())),
-            ("limit", Some(self.limit.to_string())),
-        ];
-        let answer: DeliveriesAnswer = caller.get("/api/v1/deliveries", &query)?;
+        let answer = caller.deliveries(DeliveriesQuery {
+            repository: self.repo,
+            event: self.event,
+            channel: self.channel,
+            state: self.state.as_deref().and_then(State::parse),
+            since: self.since.as_deref().map(since).transpose()?,
+            limit: Some(self.limit),
+            ..DeliveriesQuery::default()
+        })?;
         table(
             &answer.deliveries,
             self.json,

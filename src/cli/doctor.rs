@@ -9,7 +9,8 @@ use super::print::outln;
 use super::shown::{ago, sanitized_lines, timestamp};
 use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
-use crate::server::admin::{ChannelState, ChannelStatus, ChannelsAnswer, SourceStatus, SourcesAnswer, token_path};
+use crate::server::admin::token_path;
+use crate::service::operations::{ChannelState, ChannelStatus, SourceStatus};
 use crate::store::sqlite;
 use crate::time::Millis;
 
@@ -44,8 +45,8 @@ impl Doctor {
             findings.extend([look_at_store(&store), look_at_files(&store)]);
         }
         let asked = self.server.caller(config).and_then(|caller| {
-            let sources = caller.get::<SourcesAnswer>("/api/v1/sources", &[])?;
-            Ok((sources, caller.get::<ChannelsAnswer>("/api/v1/channels", &[])?))
+            let sources = caller.sources()?;
+            Ok((sources, caller.channels()?))
         });
         match asked {
             Ok((sources, answer)) => {

@@ -8,9 +8,9 @@ use super::caller::Server;
 use super::print::outln;
 use super::shown::{escaped, in_line, json, more, rows, since, states, table, timestamp};
 use super::{Failure, deliveries};
-use crate::server::Misdirected;
-use crate::server::admin::{EventAnswer, EventsAnswer, RejectedAnswer};
-use crate::store::{EventSummary, RejectedRequest};
+use crate::service::intake::Misdirected;
+use crate::service::operations::{EventAnswer, EventsQuery, Limit};
+use crate::store::{EventSummary, RejectedRequest, State};
 
 /// Arguments of `hookbell events`.
 #[derive(Args)]
@@ -57,29 +57,26 @@ impl Events {
             return Err(Failure::RenamedFlag);
         }
         let caller = self.server.caller(config)?;
-        let limit = Some(self.limit.to_string());
+        let limit = Some(self.limit);
         if let Some(id) = &self.id {
-            let found = caller.get::<EventAnswer>(&format!("/api/v1/events/{}", segment(id)), &[]);
-            self.show_one(&found.map_err(|failure| failure.with_list("events"))?);
+            self.show_one(&caller.event(id).map_err(|failure| failure.with_list("events"))?);
         } else if self.rejected {
-            let answer: RejectedAnswer = caller.get("/api/v1/rejected", &[("limit", limit)])?;
+            let answer = caller.rejected(Limit { limit })?;
             rows(&answer.rejected, self.json, "no rejected requests", rejection);
             if !self.json && !answer.misdirected.is_empty() {
                 outln!("\nrequests to no known source since the service started:");
             }
             rows(&answer.misdirected, self.json || answer.misdirected.is_empty(), "", misdirected);
         } else {
-            let since = self.since.as_deref().map(since).transpose()?.map(|at| at.to_string());
-            let query = [
-                ("repository", self.repo.clone()),
-                ("kind", self.kind.clone()),
-                ("channel", self.channel.clone()),
-                ("state", self.state.clone()),
-                ("since", since),
-                ("request_key", self.request.clone()),
-                ("limit", limit),
-            ];
-            let answer: EventsAnswer = caller.get("/api/v1/events", &query)?;
+            let answer = caller.events(EventsQuery {
+                repository: self.repo.clone(),
+                kind: self.kind.clone(),
+                channel: self.channel.clone(),
+                state: self.state.as_deref().and_then(State::parse),
+                request_key: self.request.clone(),
+                since: self.since.as_deref().map(since).transpose()?,
+                limit,
+            })?;
             table(
                 &answer.events,
                 self.json,
@@ -108,11 +105,6 @@ impl Events {
             outln!("{}", deliveries::line(delivery));
         }
     }
-}
-
-/// Percent-encodes a path segment.
-pub(super) fn segment(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 fn rejection(refused: &RejectedRequest) -> String {

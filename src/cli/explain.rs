@@ -7,16 +7,16 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::caller::Server;
-use super::input::{named_provider, parsed};
 use super::print::{errln, outln};
 use super::shown::{ago, in_line, json, sanitized_lines, timestamp};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
 use crate::event::SourceName;
-use crate::explain::{Explained, Rules, explain};
 use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
-use crate::server::admin::ExplainAnswer;
+use crate::service::explain::{Explained, Rules, explain};
+use crate::service::operations::ExplainQuery;
+use crate::service::payload::{named_provider, parsed};
 use crate::source::PROVIDERS;
 use crate::store::DeliveryDetail;
 use crate::time::now;
@@ -54,9 +54,8 @@ impl Explain {
             }
             self.what_might_come(config)?
         } else {
-            let query = [("what", Some(self.what.clone())), ("limit", Some(self.limit.to_string()))];
-            let caller = self.server.caller(config);
-            let answer = caller.and_then(|caller| caller.get::<ExplainAnswer>("/api/v1/explain", &query));
+            let query = ExplainQuery { what: self.what.clone(), limit: Some(self.limit.into()) };
+            let answer = self.server.caller(config).and_then(|caller| caller.explain(query));
             answer.map_err(|failure| self.with_hint(failure))?.events
         };
         let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

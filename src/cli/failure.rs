@@ -1,4 +1,4 @@
-//! All errors of commands, and the problems of users' tests.
+//! All errors of commands.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use thiserror::Error;
 
 use super::{plural, tally};
 use crate::event::ChannelName;
-use crate::message::fit::Loss;
-use crate::problem::{Describe, Problem, Severity, did_you_mean, or_near};
+use crate::problem::{Problem, did_you_mean, or_near};
 use crate::server::admin::TokenError;
-use crate::source::Rejection;
+use crate::service::expectations::ExpectationsError;
+use crate::service::payload::PayloadError;
 use crate::store::StoreError;
 use crate::store::sqlite::CopyError;
 
@@ -29,18 +29,8 @@ pub(super) enum Failure {
     Backup(#[from] CopyError),
 
     // The input of a command.
-    #[error("`{kind}` is not a valid source kind; {}", near.map_or_else(|| format!("kinds: {}", known.join(", ")), did_you_mean))]
-    InvalidSourceKind { kind: String, near: Option<&'static str>, known: Vec<&'static str> },
-    #[error("unknown sample `{name}`; {}", near.map_or_else(|| "`hookbell sample list` lists all samples".to_owned(), did_you_mean))]
-    UnknownSample { name: String, near: Option<&'static str> },
-    #[error("the file `{0}` does not exist")]
-    NoFile(String),
-    #[error("missing event key for `{file}`; add `--event KEY`, as in `--event {example}`")]
-    NoEventKey { file: String, example: &'static str },
-    #[error("{0}")]
-    InvalidSample(Rejection),
-    #[error("{file}: {rejection}")]
-    InvalidPayload { file: String, rejection: Rejection },
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
     #[error(
         "`{0}` is not a valid time; use an age or a time, as in `2h`, `22:00`, `yesterday`, `2026-11-24`, `2026-11-24 08:00`, `2026-11-24T08:00:00Z`"
     )]
@@ -75,10 +65,8 @@ pub(super) enum Failure {
     NoSecretYet(String),
     #[error("`{0}` is not a loopback address; use 127.0.0.1 and a tunnel")]
     NotLoopback(SocketAddr),
-    #[error("`{}` has no `[[tests]]`", .0.display())]
-    NoTests(PathBuf),
-    #[error("no `*{ending}` file next to `{}`; pass a test file", config.display())]
-    NoTestFile { ending: &'static str, config: PathBuf },
+    #[error(transparent)]
+    Expectations(ExpectationsError),
 
     // The running service, and its store.
     #[error("missing API token: pass `--token-file FILE` or set {0}")]
@@ -93,8 +81,6 @@ pub(super) enum Failure {
     NoClient(String),
     #[error("cannot reach {url}: {reason}")]
     Unreachable { url: String, reason: String },
-    #[error("cannot call the API: {0}")]
-    ApiCall(String),
     /// The API's answer to a request that it cannot fulfil.
     #[error("{0}")]
     Api(String),
@@ -149,8 +135,6 @@ pub(super) enum Failure {
     LeftOut(Vec<(String, String)>),
     #[error("{channel}: {result}\n  response: {response}{}", help.map(|help| format!("\n  help: {help}")).unwrap_or_default())]
     ChannelTest { channel: ChannelName, result: TestResult, response: String, help: Option<&'static str> },
-    #[error("cannot update `{}`: {reason}", path.display())]
-    TestUpdate { path: PathBuf, reason: String },
 }
 
 /// Outcome of a test message that may not have arrived.
@@ -169,8 +153,6 @@ pub(super) enum TestResult {
 /// Operation on a file.
 #[derive(Clone, Copy, Debug, Error)]
 pub(super) enum Doing {
-    #[error("read")]
-    Read,
     #[error("read the token file")]
     ReadTokenFile,
     #[error("create")]
@@ -185,6 +167,15 @@ const LISTS: &str = "\n  `hookbell events` lists events, `hookbell events --reje
 
 fn sample_hint(near: Option<&str>) -> String {
     near.map(|near| format!("\n  did you mean the sample `{near}`?")).unwrap_or_default()
+}
+
+impl From<ExpectationsError> for Failure {
+    fn from(error: ExpectationsError) -> Self {
+        match error {
+            ExpectationsError::Problems(problems) => Self::Problems(problems),
+            error => Self::Expectations(error),
+        }
+    }
 }
 
 impl Failure {
@@ -204,14 +195,14 @@ impl Failure {
 
     /// Returns true for errors in the arguments or the configuration, which have exit code 2.
     pub(super) const fn is_usage(&self) -> bool {
+        match self {
+            Self::Payload(error) => return error.is_usage(),
+            Self::Expectations(error) => return error.is_usage(),
+            _ => {}
+        }
         matches!(
             self,
             Self::Problems(_)
-                | Self::File { doing: Doing::Read, .. }
-                | Self::InvalidSourceKind { .. }
-                | Self::UnknownSample { .. }
-                | Self::NoFile(_)
-                | Self::NoEventKey { .. }
                 | Self::InvalidTime(_)
                 | Self::UnknownChannel { .. }
                 | Self::NoChannelName
@@ -224,63 +215,7 @@ impl Failure {
                 | Self::LocalOnly
                 | Self::NoSource(_)
                 | Self::NotLoopback(_)
-                | Self::NoTests(_)
-                | Self::NoTestFile { .. }
                 | Self::NoToken(_)
         )
-    }
-}
-
-/// Problem of a message that a template renders from a sample: the chat's limits cut it.
-#[derive(Debug, Error)]
-#[error("the message for sample `{sample}` exceeds the limits of {chat}; cut: {loss}")]
-pub(super) struct CutSample {
-    pub(super) sample: &'static str,
-    pub(super) chat: &'static str,
-    pub(super) loss: Loss,
-}
-
-impl Describe for CutSample {
-    fn severity(&self) -> Severity {
-        Severity::Warning
-    }
-
-    fn help(&self) -> Option<String> {
-        let Self { sample, chat, .. } = self;
-        Some(format!("shorten values with `truncate`; `hookbell render {sample} --chat {chat}` shows the result"))
-    }
-}
-
-/// Problem of a user's test that cannot run.
-#[derive(Debug, Error)]
-pub(super) enum TestProblem {
-    #[error("{0}")]
-    InvalidFile(String),
-    #[error("the test has no expectations")]
-    NoExpectations,
-    #[error("a test needs `sample`, or `file` with its event key in `event`")]
-    NoPayload,
-    #[error("unknown source")]
-    UnknownSource,
-    #[error("{0}")]
-    Payload(Failure),
-    #[error("the event has no field `{0}`")]
-    UnknownField(String),
-    #[error("the changed event is invalid: {0}")]
-    InvalidEvent(serde_json::Error),
-}
-
-impl Describe for TestProblem {
-    fn help(&self) -> Option<String> {
-        let help = match self {
-            Self::InvalidFile(_) => return None,
-            Self::NoExpectations => "add `channels = [\"…\"]`, or `channels = []` for no channel",
-            Self::NoPayload => "`hookbell sample list` lists samples",
-            Self::UnknownSource => "sources are configured in `[sources.NAME]`",
-            Self::Payload(_) => "see `hookbell sample list`",
-            Self::UnknownField(_) => "`hookbell schema event` lists the fields",
-            Self::InvalidEvent(_) => "`hookbell schema event` shows the types of the fields",
-        };
-        Some(help.to_owned())
     }
 }

@@ -9,7 +9,6 @@ mod doctor;
 mod events;
 mod explain;
 mod failure;
-mod input;
 mod preview;
 mod print;
 mod render;

@@ -9,13 +9,12 @@ use clap::builder::PossibleValuesParser;
 use notify::{RecursiveMode, Watcher};
 
 use super::caller::Server;
-use super::input::{named_provider, parsed};
 use super::print::{errln, outln};
 use super::{Failure, report};
 use crate::chat::{self, Kind, Style};
 use crate::config;
 use crate::problem::Severity;
-use crate::server::admin::EventAnswer;
+use crate::service::payload::{named_provider, parsed};
 use crate::template::{Context, Library};
 
 /// Value of `--chat` for all chats.
@@ -64,9 +63,7 @@ impl Render {
     /// Returns the events to render.
     fn contexts(&self, config: &Path) -> Result<Vec<Context>, Failure> {
         if self.payload.starts_with("evt_") {
-            let path = format!("/api/v1/events/{}", super::events::segment(&self.payload));
-            let answer: EventAnswer = self.server.caller(config)?.get(&path, &[])?;
-            return Ok(vec![Context::new(answer.json)]);
+            return Ok(vec![Context::new(self.server.caller(config)?.event(&self.payload)?.json)]);
         }
         let provider = named_provider(self.source.as_deref())?;
         let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;

@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::Failure;
 use super::caller::Server;
 use super::plural;
 use super::print::{errln, outln};
 use super::shown::{in_line, since, states};
-use crate::server::admin::{DropAnswer, LeftOut, ReplayAnswer};
+use crate::service::operations::{LeftOut, Selection};
+use crate::store::State;
 
 /// Options that select deliveries.
 #[derive(Args)]
@@ -41,27 +41,23 @@ struct Which {
 }
 
 impl Which {
-    /// Returns the selection as a request body.
-    fn asked(&self, example: &'static str) -> Result<Value, Failure> {
+    /// Returns the selection.
+    fn selection(&self, example: &'static str) -> Result<Selection, Failure> {
         if self.ids.is_empty() && self.state.is_none() {
             return Err(Failure::NothingSelected(example));
         }
-        let mut asked = json!({ "dry_run": self.dry_run });
-        let mut add = |name: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                asked[name] = value;
-            }
-        };
-        add("ids", (!self.ids.is_empty()).then(|| self.ids.clone().into()));
-        add("channel", self.channel.clone().map(Value::from));
-        add("state", self.state.clone().map(Value::from));
-        add("repository", self.repo.clone().map(Value::from));
-        add("since", self.since.as_deref().map(since).transpose()?.map(Value::from));
-        add("limit", self.limit.map(Value::from));
-        Ok(asked)
+        Ok(Selection {
+            ids: (!self.ids.is_empty()).then(|| self.ids.clone()),
+            channel: self.channel.clone(),
+            state: self.state.as_deref().and_then(State::parse),
+            repository: self.repo.clone(),
+            since: self.since.as_deref().map(since).transpose()?,
+            limit: self.limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX)),
+            dry_run: self.dry_run,
+        })
     }
 
-    /// Returns true if no further request is needed: the API handles a limited number per request, the oldest first.
+    /// Returns true if no further call is needed: an operation handles a limited number per call, the oldest first.
     fn is_last(&self, done: usize, more: bool) -> bool {
         !more || done == 0 || self.dry_run || self.limit.is_some() || !self.ids.is_empty()
     }
@@ -93,12 +89,12 @@ pub(super) struct Replay {
 
 impl Replay {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let asked = self.which.asked("--state dead --since 2h")?;
-        let path = if self.reroute { "/api/v1/deliveries/reroute" } else { "/api/v1/deliveries/replay" };
+        let selection = self.which.selection("--state dead --since 2h")?;
         let caller = self.which.server.caller(config)?;
         let (mut count, mut left) = (0, vec![]);
         loop {
-            let answer: ReplayAnswer = caller.post(path, &asked)?;
+            let selection = selection.clone();
+            let answer = if self.reroute { caller.reroute(selection)? } else { caller.replay(selection)? };
             for replayed in &answer.replayed {
                 let new = replayed.delivery.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
                 let what = replayed.id.as_ref().map_or(replayed.event.as_str(), |id| id.as_str());
@@ -123,11 +119,11 @@ pub(super) struct DropMessages {
 
 impl DropMessages {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let asked = self.which.asked("--state queued --channel NAME")?;
+        let selection = self.which.selection("--state queued --channel NAME")?;
         let caller = self.which.server.caller(config)?;
         let (mut count, mut left) = (0, vec![]);
         loop {
-            let answer: DropAnswer = caller.post("/api/v1/deliveries/drop", &asked)?;
+            let answer = caller.drop(selection.clone())?;
             answer.dropped.iter().for_each(|id| outln!("{id}"));
             let is_last = self.which.is_last(answer.dropped.len(), answer.more);
             count += answer.dropped.len();

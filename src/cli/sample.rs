@@ -12,11 +12,13 @@ use serde_json::Value;
 use ulid::Ulid;
 
 use super::Failure;
-use super::input::{named_provider, sample};
 use super::print::outln;
 use crate::config::{self, Secrets, Settings};
+use crate::event::ChannelName;
 use crate::http_client::last_cause;
+use crate::service::payload::{named_provider, sample};
 use crate::source::{Provider, Sample as Body};
+use crate::store::{EventReceipt, Receipt};
 
 /// Arguments of `hookbell sample`.
 #[derive(Subcommand)]
@@ -82,22 +84,24 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
             let (reason, is_refused) = (last_cause(&error).to_string(), error.is_connect());
             Failure::NotSent { url: url.clone(), reason, is_refused }
         })?;
-        let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::String(answer));
         if !(200..300).contains(&status) {
-            let message = answer["error"].as_str().map_or_else(|| answer.to_string(), ToOwned::to_owned);
+            let json: Value = serde_json::from_str(&answer).unwrap_or_default();
+            let message = json["error"].as_str().map_or(answer, ToOwned::to_owned);
             return Err(Failure::SampleRejected { url, status, message });
         }
-        show(sample.name, status, &answer);
+        show(sample.name, status, serde_json::from_str(&answer).ok());
     }
     Ok(())
 }
 
-fn show(name: &str, status: u16, answer: &Value) {
-    outln!("{status} {} {name}", answer["request"].as_str().unwrap_or("stored"));
-    for event in answer["events"].as_array().into_iter().flatten() {
+/// Prints the receipt; `None` if the response is not one.
+fn show(name: &str, status: u16, receipt: Option<Receipt>) {
+    let Some(receipt) = receipt else { return outln!("{status} stored {name}") };
+    outln!("{status} {} {name}", receipt.request);
+    for event in &receipt.events {
         outln!("  {}", routing_of(event));
     }
-    if let Some(note) = answer["note"].as_str() {
+    if let Some(note) = receipt.note {
         outln!("  nothing to post: {note}");
     }
 }
@@ -127,30 +131,26 @@ fn as_of_now(body: &str) -> String {
 }
 
 /// Formats the routing of one event in a receipt.
-fn routing_of(event: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let kind = format!("{} ({})", text(&event["kind"]), text(&event["key"]));
-    let sends = event["routes"].as_array().into_iter().flatten().filter_map(|route| {
-        let channels: Vec<_> = route["channels"].as_array()?.iter().filter_map(Value::as_str).collect();
-        (!channels.is_empty()).then(|| format!("{} by route `{}`", channels.join(", "), text(&route["route"])))
+fn routing_of(event: &EventReceipt) -> String {
+    let kind = format!("{} ({})", event.kind, event.key);
+    let sends = event.routes.iter().filter(|route| !route.channels.is_empty()).map(|route| {
+        let channels: Vec<_> = route.channels.iter().map(ChannelName::as_str).collect();
+        format!("{} by route `{}`", channels.join(", "), route.route)
     });
     let sends: Vec<_> = sends.collect();
-    if let Some(why) = event["pending_routing"].as_str() {
+    if let Some(why) = &event.pending_routing {
         return format!("{kind} → pending routing: {why}");
     }
-    let list = |key: &str| event[key].as_array().map(Vec::as_slice).unwrap_or_default();
-    let held = list("held")
-        .iter()
-        .map(|held| format!("\n    channel `{}`: {}", text(&held["channel"]), text(&held["reason"])));
+    let held = event.held.iter().map(|held| format!("\n    channel `{}`: {}", held.channel, held.reason));
     let held: String = held.collect();
-    if let Some(why) = event["suppressed"].as_str() {
+    if let Some(why) = &event.suppressed {
         return format!("{kind} → not routed: {why}");
     }
-    match (event["muted"].as_str(), sends.is_empty()) {
+    match (&event.muted, sends.is_empty()) {
         (Some(mute), _) => format!("{kind} → not routed: muted by `{mute}`"),
         (None, false) => format!("{kind} → {}{held}", sends.join("; ")),
-        (None, true) => list("near_misses").iter().fold(format!("{kind} → not routed{held}"), |line, near| {
-            format!("{line}\n    near miss `{}`: {}", text(&near["route"]), text(&near["reason"]))
+        (None, true) => event.near_misses.iter().fold(format!("{kind} → not routed{held}"), |line, near| {
+            format!("{line}\n    near miss `{}`: {}", near.route, near.reason)
         }),
     }
 }

@@ -14,6 +14,7 @@ use super::{Failure, complain, report, tally};
 use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
 use crate::server::admin::{Authorizer, generate_token};
 use crate::server::{self, Listeners};
+use crate::service::{self, reload};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 use crate::telemetry;
@@ -115,7 +116,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     let stopping = async {
         let _ = stopping.await;
     };
-    let (reloads, asking) = server::reloads();
+    let (reloads, asking) = reload::reloads();
     let by_signal = reloads.clone();
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -124,7 +125,7 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     });
     let live = Live::new(settings);
     let authorizer = Authorizer::new(live.clone(), token);
-    let config = server::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
+    let config = service::Config { path: config.to_owned(), live, reloads, asking, files, show: report };
     let served =
         server::serve(Listeners { public, admin, open_files: file_limit() }, config, store, authorizer, stopping).await;
     served?;

@@ -114,7 +114,7 @@ pub struct Held {
 }
 
 /// A near miss: a route that matches the place of the event but not another condition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearMiss {
     /// Name of the route.
     pub route: String,

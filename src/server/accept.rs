@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::answer;
 use super::connections::{Connection, Connections};
-use super::log_limit::LogLimit;
+use crate::telemetry::LogLimit;
 
 /// Time within which a request's headers must arrive.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Lane, StoredDecision};
+use super::{Lane, Receipt, StoredDecision};
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 use crate::time::Millis;
@@ -37,10 +37,10 @@ pub struct NewRequest {
 }
 
 /// Results of a request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Decided {
     /// Receipt for the host; a duplicate gets the same one.
-    pub receipt: String,
+    pub receipt: Receipt,
     /// Events of the request.
     pub events: Vec<NewEvent>,
     /// New deliveries, in the order in which they are sent.
@@ -49,6 +49,13 @@ pub struct Decided {
     pub memory: Memory,
     /// Earlier request of which this one is a duplicate; then there are no other results.
     pub duplicate_of: Option<Duplicate>,
+}
+
+impl Decided {
+    /// Creates a result without events.
+    pub fn empty(receipt: Receipt) -> Self {
+        Self { receipt, events: vec![], deliveries: vec![], memory: Memory::new(), duplicate_of: None }
+    }
 }
 
 /// Earlier request that is the same as a new one, although the host's ids of the requests differ.
@@ -155,14 +162,14 @@ pub enum Accepted {
     /// The request is new and stored.
     Stored {
         /// Receipt for the host.
-        receipt: String,
+        receipt: Receipt,
         /// Lanes with new messages.
         lanes: BTreeSet<Lane>,
     },
     /// The request is a duplicate.
     Duplicate {
         /// Receipt of the earlier request.
-        receipt: String,
+        receipt: Receipt,
     },
 }
 

@@ -9,6 +9,7 @@ pub mod history;
 mod lane;
 #[cfg(test)]
 mod model;
+mod receipt;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };
 pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
+pub use receipt::{EventReceipt, Receipt, RouteReceipt};
 
 /// Durable store: operations of the service, and queries and operations for operators ([`history`]).
 ///
@@ -44,7 +46,7 @@ pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
 ///
 /// use hookbell::event::RequestId;
 /// use hookbell::store::sqlite::SqliteStore;
-/// use hookbell::store::{Accepted, Decided, NewRequest, Store, StoreError};
+/// use hookbell::store::{Accepted, Decided, NewRequest, Receipt, Store, StoreError};
 /// use hookbell::time::now;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -62,7 +64,7 @@ pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
 ///     body: "{}".into(),
 ///     subjects: vec![],
 /// });
-/// let decided = Decided { receipt: "{}".to_owned(), ..Decided::default() };
+/// let decided = Decided::empty(Receipt::empty(request.id.clone()));
 /// let accept = || store.accept(request.clone(), Box::new({
 ///     let decided = decided.clone();
 ///     move |_| decided.clone()

@@ -82,7 +82,7 @@ struct Model {
     deliveries: Vec<Kept>,
     lanes: BTreeMap<&'static str, KeptLane>,
     channels: BTreeMap<&'static str, &'static str>,
-    seen: BTreeMap<u8, String>,
+    seen: BTreeMap<u8, Receipt>,
 }
 
 impl Model {
@@ -301,7 +301,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         Some(Kept { id, event: event.clone(), channel, lane, state: State::Queued, attempts: 0, strikes: 0 })
     });
     let new: Vec<Kept> = new.collect();
-    let receipt = event.to_string();
+    let receipt = Receipt { note: Some(event.to_string()), ..Receipt::empty("req_1".into()) };
     let request = NewRequest {
         id: RequestId::fresh(),
         source: "s".into(),
@@ -313,7 +313,6 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         subjects: vec![],
     };
     let decided = Decided {
-        receipt: receipt.clone(),
         events: vec![NewEvent {
             id: event,
             kind: "push",
@@ -324,7 +323,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
             decision: StoredDecision::default(),
         }],
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
-        ..Decided::default()
+        ..Decided::empty(receipt.clone())
     };
     let accepted = store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
     match key.and_then(|key| model.seen.get(&key)) {

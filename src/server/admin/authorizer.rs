@@ -13,26 +13,22 @@ use tokio::sync::Semaphore;
 
 use super::answer;
 use crate::config::{Live, Role};
-use crate::server::log_limit::LogLimit;
+use crate::telemetry::LogLimit;
 use crate::text::sanitized;
 use crate::text_file;
 
 /// Checks tokens and `Host` headers.
 pub struct Authorizer {
     failures: Failures,
-    /// Generated token and the settings. `None` if requests come from the same process.
-    known: Option<(SecretString, Live)>,
+    /// Token that was generated at the start.
+    generated: SecretString,
+    live: Live,
 }
 
 impl Authorizer {
     /// For the admin listener. The generated token may do everything; tokens in the configuration have their own role.
-    pub fn new(live: Live, made: SecretString) -> Self {
-        Self { failures: Failures::default(), known: Some((made, live)) }
-    }
-
-    /// For requests from the same process, which are always allowed.
-    pub fn open() -> Self {
-        Self { failures: Failures::default(), known: None }
+    pub fn new(live: Live, generated: SecretString) -> Self {
+        Self { failures: Failures::default(), generated, live }
     }
 
     /// Like [`rejection`](Self::rejection), but logs and counts an invalid token, and pauses before the rejection.
@@ -55,8 +51,7 @@ impl Authorizer {
 
     /// Returns the rejection of a request that may not use operations of this role, if any.
     pub(super) fn rejection(&self, request: &Request, role: Role) -> Option<Response> {
-        let (made, live) = self.known.as_ref()?;
-        let settings = live.now();
+        let settings = self.live.now();
         if let Some(rejection) = self.host_rejection(request) {
             return Some(rejection);
         }
@@ -64,10 +59,11 @@ impl Authorizer {
         let claimed = claimed.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().trim();
         // All tokens are compared, so that the time reveals nothing.
         let configured = settings.admin.tokens.iter().map(|token| (&token.token, token.role));
-        let found = configured.chain([(made, Role::Operate)]).fold(None, |found: Option<Role>, (token, role)| {
-            let same = bool::from(token.expose_secret().as_bytes().ct_eq(claimed.as_bytes()));
-            if same { found.max(Some(role)) } else { found }
-        });
+        let found =
+            configured.chain([(&self.generated, Role::Operate)]).fold(None, |found: Option<Role>, (token, role)| {
+                let same = bool::from(token.expose_secret().as_bytes().ct_eq(claimed.as_bytes()));
+                if same { found.max(Some(role)) } else { found }
+            });
         match found {
             Some(found) if found >= role => None,
             Some(_) => Some(answer::error(
@@ -87,8 +83,7 @@ impl Authorizer {
     /// Returns the rejection of a request with a `Host` header that is not allowed, if any.
     pub(super) fn host_rejection(&self, request: &Request) -> Option<Response> {
         let message = "`Host` header not allowed: add the name to `[admin] hosts`";
-        let (_, live) = self.known.as_ref()?;
-        (!is_ours(request, &live.now().admin.hosts)).then(|| answer::error(StatusCode::FORBIDDEN, message))
+        (!is_ours(request, &self.live.now().admin.hosts)).then(|| answer::error(StatusCode::FORBIDDEN, message))
     }
 }
 

@@ -9,8 +9,7 @@ use poem::http::StatusCode;
 use tokio::sync::Mutex;
 
 use super::answer;
-use super::answers::ChannelState;
-use super::service::AdminService;
+use crate::service::operations::{ChannelState, Operations};
 use crate::time::now;
 
 /// Metrics recorder of this process.
@@ -46,7 +45,7 @@ impl Metrics {
     }
 
     /// Returns all metrics in the Prometheus text format.
-    pub(super) async fn show(&self, service: &AdminService) -> Response {
+    pub(super) async fn show(&self, service: &Operations) -> Response {
         // Counting is expensive, so requests take turns.
         let _turn = self.1.lock().await;
         match service.channels().await {

@@ -1,19 +1,13 @@
 //! The admin listener: a JSON API, metrics and a readiness check.
 //!
-//! All operations are in one list (`operation.rs`). The OpenAPI document is generated from that list. The command line
-//! uses the same API: over HTTP if the service runs, otherwise in its own process.
+//! All operations are in one list (`operation.rs`). The OpenAPI document is generated from that list.
 
-mod answers;
 mod authorizer;
 mod error;
-mod explain;
 mod metrics;
 mod openapi;
 mod operation;
 mod page;
-mod preview;
-mod replays;
-mod service;
 
 use std::sync::Arc;
 
@@ -23,29 +17,26 @@ use poem::{EndpointExt, Request, Response, Route};
 use serde_json::json;
 
 use super::answer::{self, answer};
+use super::body::Bodies;
+use crate::service::operations::Operations;
 
-pub use answers::{
-    ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer,
-    ExplainAnswer, LaneStatus, LanesAnswer, LeftOut, RejectedAnswer, ReplayAnswer, SourceStatus, SourcesAnswer,
-};
 pub use authorizer::{Authorizer, TokenError, generate_token, token_path};
 pub use metrics::Metrics;
 pub(crate) use operation::OPERATIONS;
 pub use page::is_built;
-pub use service::AdminService;
 
 /// Builds the endpoint of the admin listener.
 pub fn endpoint(
-    service: Arc<AdminService>,
+    service: Arc<Operations>,
     authorizer: Arc<Authorizer>,
     metrics: Option<Metrics>,
 ) -> BoxEndpoint<'static, Response> {
-    let mut routes = Route::new();
+    let (mut routes, bodies) = (Route::new(), Bodies::default());
     for path in operation::paths() {
-        let (service, authorizer) = (service.clone(), authorizer.clone());
+        let (service, authorizer, bodies) = (service.clone(), authorizer.clone(), bodies.clone());
         let serve = poem::endpoint::make(move |request: Request| {
-            let (service, authorizer) = (service.clone(), authorizer.clone());
-            async move { operation::serve(path, &service, &authorizer, request).await }
+            let (service, authorizer, bodies) = (service.clone(), authorizer.clone(), bodies.clone());
+            async move { operation::serve(path, &service, &authorizer, &bodies, request).await }
         });
         routes = routes.at(path, serve);
     }
@@ -116,7 +107,7 @@ fn looking(authorizer: &Authorizer, request: &Request) -> Option<Response> {
 }
 
 /// Readiness check for load balancers: `200` if requests can be stored, otherwise `503`.
-async fn ready(service: &AdminService) -> Response {
+async fn ready(service: &Operations) -> Response {
     let readiness = service.readiness().await;
     let (code, status) =
         if readiness.is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::lane::{lane_row, release, set_lane};
@@ -11,7 +11,7 @@ use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
     Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, MAX_REJECTED, NewDelivery, NewRequest,
-    Next, RejectedRequest, StoredDecision, Turn, joined,
+    Next, Receipt, RejectedRequest, StoredDecision, Turn, joined,
 };
 use crate::time::Millis;
 
@@ -19,20 +19,18 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
     let hook = request.hook.as_deref().unwrap_or_default();
     if let Some(key) = &request.key {
         // A join would be planned again each time.
-        let seen = "SELECT receipt FROM requests
+        let seen = "SELECT id, receipt FROM requests
                     WHERE id = (SELECT request FROM dedupe WHERE source = ?1 AND hook = ?2 AND key = ?3)";
         let mut seen = db.prepare_cached(seen)?;
-        let receipt = seen.query_row(params![request.source.as_str(), hook, key], |row| row.get(0)).optional()?;
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = seen.query_row(params![request.source.as_str(), hook, key], receipt).optional()? {
             return Ok(Accepted::Duplicate { receipt });
         }
     }
     let mut memory = remembered(db, &request.subjects)?;
     let mut decided = decide(&memory);
     if let Some(Duplicate { request: earlier, subject }) = &decided.duplicate_of {
-        let mut select = db.prepare_cached("SELECT receipt FROM requests WHERE id = ?1")?;
-        let receipt = select.query_row([earlier.as_str()], |row| row.get(0)).optional()?;
-        if let Some(receipt) = receipt {
+        let mut select = db.prepare_cached("SELECT id, receipt FROM requests WHERE id = ?1")?;
+        if let Some(receipt) = select.query_row([earlier.as_str()], receipt).optional()? {
             return Ok(Accepted::Duplicate { receipt });
         }
         memory.remove(subject);
@@ -52,7 +50,13 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
     Ok(Accepted::Stored { receipt: decided.receipt, lanes })
 }
 
-fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &str) -> rusqlite::Result<()> {
+/// Reads the columns `id` and `receipt`. Of a receipt that cannot be read, only the id of the request is left.
+fn receipt(row: &Row<'_>) -> rusqlite::Result<Receipt> {
+    let id: String = row.get(0)?;
+    Ok(serde_json::from_str(row.get_ref(1)?.as_str()?).unwrap_or_else(|_| Receipt::empty(id.into())))
+}
+
+fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &Receipt) -> rusqlite::Result<()> {
     let sql = "INSERT INTO requests (id, source, hook, received_at, headers, body, receipt)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     db.prepare_cached(sql)?.execute(params![
@@ -62,7 +66,7 @@ fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &
         request.received_at,
         request.headers.to_string(),
         body,
-        receipt,
+        serde_json::to_string(receipt).unwrap_or_default(),
     ])?;
     Ok(())
 }

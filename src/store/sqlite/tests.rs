@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::event::{DeliveryId, EventId, RequestId};
-use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, State, StoredDecision};
+use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, Receipt, State, StoredDecision};
 
 const OWNER: &str = "owner";
 
@@ -47,6 +47,11 @@ fn new_delivery(event: EventId, channel: &str) -> NewDelivery {
     NewDelivery::new(event, channel.into(), lane(channel), "r")
 }
 
+/// Returns a receipt with a note.
+fn receipt(note: &str) -> Receipt {
+    Receipt { note: Some(note.to_owned()), ..Receipt::empty("req_1".into()) }
+}
+
 /// Returns a decision with one event that contains `text`, and a delivery to each of these channels. Their lanes have
 /// the same names.
 fn says(text: &str, channels: &[&str]) -> Decide {
@@ -55,7 +60,6 @@ fn says(text: &str, channels: &[&str]) -> Decide {
         let event = EventId::fresh();
         let deliveries = channels.iter().map(|channel| new_delivery(event.clone(), channel));
         Decided {
-            receipt: format!("receipt of {text}"),
             deliveries: deliveries.collect(),
             events: vec![NewEvent {
                 id: event,
@@ -66,7 +70,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
                 same: None,
                 decision: StoredDecision::default(),
             }],
-            ..Decided::default()
+            ..Decided::empty(receipt(&text))
         }
     })
 }
@@ -140,7 +144,7 @@ async fn duplicate_request_is_decided_once() {
     let answers: Vec<_> = futures(all).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Accepted::Stored { .. })).count();
     assert_eq!((stored, decided.load(Ordering::Relaxed)), (1, 1));
-    let duplicate = Accepted::Duplicate { receipt: "receipt of one".to_owned() };
+    let duplicate = Accepted::Duplicate { receipt: receipt("one") };
     assert_eq!(answers.iter().filter(|answer| **answer == duplicate).count(), 19);
     assert_eq!(waiting(&f.store, "a").await, ["one"]);
 
@@ -173,13 +177,13 @@ async fn memory_is_passed_to_the_next_decision() {
         Box::new(move |memory| {
             let seen = memory.get("pr:1").cloned().unwrap_or_default();
             let memory = [("pr:1".to_owned(), state.clone())].into();
-            Decided { receipt: seen.to_string(), memory, ..Decided::default() }
+            Decided { memory, ..Decided::empty(receipt(&seen.to_string())) }
         })
     };
     let first = f.store.accept(request(None).into(), remember(json!({ "title": "a" }))).await.unwrap();
-    assert!(matches!(first, Accepted::Stored { receipt, .. } if receipt == "null"));
+    assert!(matches!(first, Accepted::Stored { receipt: got, .. } if got == receipt("null")));
     let second = f.store.accept(request(None).into(), remember(json!({ "title": "b" }))).await.unwrap();
-    assert!(matches!(second, Accepted::Stored { receipt, .. } if receipt == r#"{"title":"a"}"#));
+    assert!(matches!(second, Accepted::Stored { receipt: got, .. } if got == receipt(r#"{"title":"a"}"#)));
 }
 
 #[tokio::test]

@@ -43,7 +43,10 @@ async fn body_hashes_expire_with_requests_and_other_memory_later() {
     let f = open();
     let remember = |subject: &str, at: Millis| {
         let state = [(subject.to_owned(), json!({}))];
-        let decide: Decide = Box::new(move |_| Decided { memory: state.clone().into(), ..Decided::default() });
+        let decide: Decide = Box::new(move |_| Decided {
+            memory: state.clone().into(),
+            ..Decided::empty(Receipt::empty("req_1".into()))
+        });
         f.store.accept(NewRequest { received_at: at, ..request(None) }.into(), decide)
     };
     remember("body:s:old", now() - 40 * DAY).await.unwrap();

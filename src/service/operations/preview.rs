@@ -9,8 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::error::AdminError;
-use super::service::AdminService;
+use super::error::OperationError;
+use super::{OfChat, Operations};
 use crate::chat::{KINDS, console};
 use crate::config::Settings;
 use crate::event::EventId;
@@ -23,7 +23,7 @@ use crate::text_file;
 
 /// Templates and samples for the preview.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct PreviewAnswer {
+pub struct PreviewAnswer {
     /// Directory in which templates are saved. `null` if none is configured.
     pub directory: Option<String>,
     /// All templates, in the order of their names.
@@ -34,7 +34,7 @@ pub(super) struct PreviewAnswer {
 
 /// Name and location of a template.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct TemplateName {
+pub struct TemplateName {
     /// Name of the template.
     pub name: String,
     /// Chat that the template is for, such as `slack`. `null` if it is portable.
@@ -45,7 +45,7 @@ pub(super) struct TemplateName {
 
 /// Name and description of a sample.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct SampleName {
+pub struct SampleName {
     /// Name of the sample.
     pub name: String,
     /// Short description.
@@ -54,7 +54,7 @@ pub(super) struct SampleName {
 
 /// Text of a template.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct TemplateAnswer {
+pub struct TemplateAnswer {
     /// Current text of the file, or the built-in text.
     pub text: String,
     /// Path of its file. `null` if it is built in.
@@ -64,24 +64,24 @@ pub(super) struct TemplateAnswer {
 /// Template draft.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Draft {
+pub struct Draft {
     /// Name of the template.
     #[schemars(regex(pattern = r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$"))]
-    pub(super) template: String,
+    pub template: String,
     /// Chat that the template is for, such as `slack`. `null` if it is portable.
     #[serde(default)]
     #[schemars(schema_with = "chats")]
-    pub(super) chat: Option<String>,
+    pub chat: Option<String>,
     /// Text of the template.
-    pub(super) text: String,
+    pub text: String,
     /// Name of a sample or id of a stored event to render. Default: the sample `push`.
     #[serde(default)]
-    pub(super) event: Option<String>,
+    pub event: Option<String>,
 }
 
 /// Rendered draft.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct DrawingAnswer {
+pub struct DrawingAnswer {
     /// Problems in the draft. Empty if there are none.
     pub problems: Vec<ProblemAt>,
     /// Errors while rendering. For each, the next template was used instead.
@@ -100,7 +100,7 @@ pub(super) struct DrawingAnswer {
 
 /// Problem and its place in a file.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ProblemAt {
+pub struct ProblemAt {
     /// `error` or `warning`.
     pub severity: String,
     /// Description of the problem.
@@ -117,7 +117,7 @@ pub(super) struct ProblemAt {
 
 /// Location of a saved template.
 #[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct SavedAnswer {
+pub struct SavedAnswer {
     /// Path of the saved file.
     pub file: String,
 }
@@ -138,8 +138,9 @@ impl Drop for LeaveOnDrop {
     }
 }
 
-impl AdminService {
-    pub(super) async fn preview(&self) -> Result<PreviewAnswer, AdminError> {
+impl Operations {
+    /// Lists templates and samples.
+    pub async fn preview(&self) -> Result<PreviewAnswer, OperationError> {
         let settings = self.live.now();
         let library = current(&settings);
         let portable = library.names().map(|name| TemplateName {
@@ -160,7 +161,9 @@ impl AdminService {
         Ok(PreviewAnswer { directory, templates, samples: samples.collect() })
     }
 
-    pub(super) async fn template(&self, name: String, chat: Option<String>) -> Result<TemplateAnswer, AdminError> {
+    /// Returns the current text of a template.
+    pub async fn template(&self, name: String, query: OfChat) -> Result<TemplateAnswer, OperationError> {
+        let chat = query.chat;
         let path = self.path_of(&name, chat.as_deref()).ok();
         if let Some((path, text)) =
             path.and_then(|path| Some((path.clone(), text_file::read_text(&path, text_file::MAX_FILE).ok()?)))
@@ -168,16 +171,17 @@ impl AdminService {
             return Ok(TemplateAnswer { text, file: Some(path.display().to_string()) });
         }
         let built_in = Library::built_in_text(&name).filter(|_| chat.is_none());
-        let unknown = || AdminError::UnknownTemplate(name.clone());
+        let unknown = || OperationError::UnknownTemplate(name.clone());
         Ok(TemplateAnswer { text: built_in.ok_or_else(unknown)?, file: None })
     }
 
-    pub(super) async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, AdminError> {
+    /// Renders a draft and lists its problems.
+    pub async fn draw(&self, draft: Draft) -> Result<DrawingAnswer, OperationError> {
         check_names(&draft.template, draft.chat.as_deref())?;
         let context = self.context(draft.event.as_deref().unwrap_or("push")).await?;
         let settings = self.live.now();
         let turn = tokio::time::timeout(DRAWING_WAIT, self.drawings.clone().acquire_owned()).await;
-        let turn = turn.ok().and_then(Result::ok).ok_or(AdminError::Busy)?;
+        let turn = turn.ok().and_then(Result::ok).ok_or(OperationError::Busy)?;
         // Compiling and rendering take a while, so they must not block the listener. They stop if the client leaves.
         let left = LeaveOnDrop::default();
         let is_left = left.0.clone();
@@ -186,24 +190,25 @@ impl AdminService {
             drop(turn);
             drawn
         });
-        drawn.await.map_err(AdminError::RenderingPanicked)
+        drawn.await.map_err(OperationError::RenderingPanicked)
     }
 
-    async fn context(&self, event: &str) -> Result<Context, AdminError> {
+    async fn context(&self, event: &str) -> Result<Context, OperationError> {
         if event.starts_with("evt_") {
-            let unknown = || AdminError::UnknownEvent(event.to_owned());
+            let unknown = || OperationError::UnknownEvent(event.to_owned());
             return Ok(Context::new(self.store.event_json(&EventId::from(event)).await?.ok_or_else(unknown)?));
         }
         let sample = PROVIDERS.iter().find_map(|provider| Some((provider, provider.sample(event)?)));
         let parsed = sample.and_then(|(provider, sample)| provider.parse_sample(sample).ok());
         let first = parsed.and_then(|parsed| parsed.events.into_iter().next());
-        let none = || AdminError::UnknownSample(event.to_owned());
+        let none = || OperationError::UnknownSample(event.to_owned());
         Ok(Context::as_of_now(&first.ok_or_else(none)?))
     }
 
-    pub(super) async fn save(&self, draft: Draft) -> Result<SavedAnswer, AdminError> {
+    /// Saves a draft in the template directory.
+    pub async fn save(&self, draft: Draft) -> Result<SavedAnswer, OperationError> {
         let path = self.path_of(&draft.template, draft.chat.as_deref())?;
-        let cannot = |error: std::io::Error| AdminError::Unwritable { path: path.clone(), error };
+        let cannot = |error: std::io::Error| OperationError::Unwritable { path: path.clone(), error };
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(cannot)?;
         }
@@ -215,11 +220,11 @@ impl AdminService {
     }
 
     /// Returns the path of a template's file, even if it does not exist yet.
-    fn path_of(&self, name: &str, chat: Option<&str>) -> Result<PathBuf, AdminError> {
+    fn path_of(&self, name: &str, chat: Option<&str>) -> Result<PathBuf, OperationError> {
         check_names(name, chat)?;
         let directory = self.live.now().templates_directory.clone();
         let path = directory.and_then(|directory| Library::file_of(&directory, name, chat));
-        path.ok_or(AdminError::NoTemplatesDirectory)
+        path.ok_or(OperationError::NoTemplatesDirectory)
     }
 }
 
@@ -230,13 +235,13 @@ fn current(settings: &Settings) -> Library {
     library.with_people(settings.templates.people().clone())
 }
 
-fn check_names(template: &str, chat: Option<&str>) -> Result<(), AdminError> {
+fn check_names(template: &str, chat: Option<&str>) -> Result<(), OperationError> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if template.is_empty() || template.starts_with('.') || !template.chars().all(is_part) {
-        return Err(AdminError::InvalidTemplateName(template.to_owned()));
+        return Err(OperationError::InvalidTemplateName(template.to_owned()));
     }
     match chat.filter(|chat| natives().all(|known| known.name != *chat)) {
-        Some(chat) => Err(AdminError::NoNativeTemplates(chat.to_owned())),
+        Some(chat) => Err(OperationError::NoNativeTemplates(chat.to_owned())),
         None => Ok(()),
     }
 }

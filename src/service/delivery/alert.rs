@@ -16,7 +16,8 @@ use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Store, StoreError, StoredDecision, Target,
+    Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision,
+    Target,
 };
 use crate::time::{Millis, timestamp};
 
@@ -272,8 +273,10 @@ impl Alerts {
             subjects: subject.iter().cloned().collect(),
         };
         let is_recovery = alert.is_recovery;
-        let decide =
-            move |memory: &Memory| decided(&json, &to, remembered(subject.as_deref(), is_recovery, memory, now));
+        let receipt = Receipt::empty(request.id.clone());
+        let decide = move |memory: &Memory| {
+            decided(&receipt, &json, &to, remembered(subject.as_deref(), is_recovery, memory, now))
+        };
         match self.store.accept(Arc::new(request), Box::new(decide)).await {
             Ok(Accepted::Stored { lanes, .. }) => {
                 lanes.iter().for_each(|lane| self.wakers.wake(lane));
@@ -307,7 +310,7 @@ fn remembered(subject: Option<&str>, is_recovery: bool, memory: &Memory, now: Mi
     Memory::from([(subject.to_owned(), state)])
 }
 
-fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
+fn decided(receipt: &Receipt, json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
     let event = EventId::fresh();
     let deliveries = to.iter().cloned().map(|(channel, lane)| NewDelivery {
         template: Some(ALERT.to_owned()),
@@ -324,5 +327,5 @@ fn decided(json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
         same: None,
         decision: StoredDecision { targets: targets.collect(), ..StoredDecision::default() },
     };
-    Decided { receipt: "{}".to_owned(), events: vec![event], deliveries: sends, memory, duplicate_of: None }
+    Decided { events: vec![event], deliveries: sends, memory, ..Decided::empty(receipt.clone()) }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answers::ExplainAnswer;
-use super::error::AdminError;
-use super::service::AdminService;
+use super::error::OperationError;
+use super::{ExplainQuery, Operations};
 use crate::config::{Settings, kept_router};
 use crate::event::{DeliveryId, Event, RequestId};
-use crate::explain::{Explained, Rules, explain};
 use crate::routing::{Decision, Explanation, Router};
+use crate::service::explain::{Explained, Rules, explain};
 use crate::store::{EventSummary, Filter, StoredDecision};
 
 /// Maximum number of deliveries listed per event.
@@ -18,12 +18,13 @@ const MAX_DELIVERIES: usize = 100;
 /// Routers by the hash of their configuration, each read once.
 type Routers = BTreeMap<String, Option<Arc<Router>>>;
 
-impl AdminService {
-    /// Explains the events that `what` selects: an id, a host's id of a request, a pull request's URL, or `last`.
-    pub(super) async fn explain(&self, what: &str, limit: usize) -> Result<ExplainAnswer, AdminError> {
-        let found = self.store.events(Filter { limit, ..self.meant(what.trim()).await? }).await?;
+impl Operations {
+    /// Explains the events that a query selects: an id, a host's id of a request, a pull request's URL, or `last`.
+    pub async fn explain(&self, query: ExplainQuery) -> Result<ExplainAnswer, OperationError> {
+        let limit = query.limit()?;
+        let found = self.store.events(Filter { limit, ..self.meant(query.what.trim()).await? }).await?;
         if found.is_empty() {
-            return Err(AdminError::NoEvent(what.to_owned()));
+            return Err(OperationError::NoEvent(query.what));
         }
         let (mut events, mut routers) = (vec![], Routers::new());
         for seen in found {
@@ -32,12 +33,12 @@ impl AdminService {
         Ok(ExplainAnswer { events })
     }
 
-    pub(super) async fn meant(&self, what: &str) -> Result<Filter, AdminError> {
-        let none = || AdminError::UnknownDelivery(what.to_owned());
+    pub(super) async fn meant(&self, what: &str) -> Result<Filter, OperationError> {
+        let none = || OperationError::UnknownDelivery(what.to_owned());
         Ok(match what.split_once('_').map_or(what, |(kind, _)| kind) {
             "last" => {
                 let newest = self.store.events(Filter { limit: 1, ..Filter::default() }).await?.pop();
-                let newest = newest.ok_or(AdminError::NoEvents)?;
+                let newest = newest.ok_or(OperationError::NoEvents)?;
                 Filter { request: Some(newest.request), ..Filter::default() }
             }
             "evt" => Filter { event: Some(what.into()), ..Filter::default() },
@@ -54,7 +55,7 @@ impl AdminService {
         })
     }
 
-    async fn explained(&self, seen: EventSummary, routers: &mut Routers) -> Result<Explained, AdminError> {
+    async fn explained(&self, seen: EventSummary, routers: &mut Routers) -> Result<Explained, OperationError> {
         let settings = self.live.now();
         let json = self.store.event_json(&seen.id).await?.unwrap_or_default();
         let mut explained = match serde_json::from_value::<Event>(json) {
@@ -77,7 +78,7 @@ impl AdminService {
         seen: &EventSummary,
         settings: &Settings,
         routers: &mut Routers,
-    ) -> Result<Explained, AdminError> {
+    ) -> Result<Explained, OperationError> {
         let hash = seen.decision.config.as_deref();
         let of_then = match hash {
             Some(hash) if hash != settings.kept.hash => self.router_of(hash, routers).await?,
@@ -106,7 +107,7 @@ impl AdminService {
         Ok(explained)
     }
 
-    async fn router_of(&self, hash: &str, routers: &mut Routers) -> Result<Option<Arc<Router>>, AdminError> {
+    async fn router_of(&self, hash: &str, routers: &mut Routers) -> Result<Option<Arc<Router>>, OperationError> {
         if let Some(router) = routers.get(hash) {
             return Ok(router.clone());
         }

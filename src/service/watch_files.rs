@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::reload::absolute;
 use crate::config::Watched;
-use crate::health::Health;
+use crate::service::health::Health;
 
 /// Time without further changes after which a change is reported, so that several files can be written together.
 const QUIET: Duration = Duration::from_millis(100);

@@ -3,12 +3,16 @@
 //! A separate thread writes the lines, so that a slow or closed standard error cannot block or stop the service. Lines
 //! that cannot be written are dropped and counted.
 
+mod limit;
+
 use std::io::{IsTerminal, Stderr, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+pub(crate) use limit::LogLimit;
 
 /// Environment variable for the log filter, in the syntax of [`EnvFilter`]: `debug`, `hookbell=debug,warn`.
 pub const LOG: &str = "HOOKBELL_LOG";

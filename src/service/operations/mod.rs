@@ -1,4 +1,12 @@
-//! Operations of the admin API.
+//! Operations for people who run Hookbell: they list, explain, send again, drop, pause, reopen and preview. The admin
+//! API and the command line are built on them.
+
+mod answers;
+mod error;
+mod explain;
+mod preview;
+mod queries;
+mod replays;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,49 +14,42 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::answers::{
-    ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, EventAnswer, EventsAnswer, LaneStatus, LanesAnswer,
-    RejectedAnswer, SourceStatus, SourcesAnswer,
-};
-use super::error::AdminError;
-use super::preview::DRAWINGS;
+use super::delivery::{LaneWakers, task_name};
+use super::health::Health;
+use super::intake::Records;
+use super::reload::{ReloadAnswer, Reloads};
 use crate::config::{Live, Settings};
-use crate::delivery::{LaneWakers, task_name};
 use crate::event::{ChannelName, DeliveryId, EventId};
-use crate::health::Health;
-use crate::server::body::Bodies;
-use crate::server::misdirected::MisdirectedList;
-use crate::server::reload::{ReloadAnswer, Reloads};
-use crate::server::secret_uses::SecretUses;
 use crate::store::{Counts, DeliveryDetail, Filter, Lane, LaneCounts, LaneState, State, Store, StoreError};
 use crate::time::{Millis, now};
 
-/// Serves admin operations on the store, the configuration and, if the service runs, the lanes' tasks.
-pub struct AdminService {
-    /// Store of the service.
-    pub store: Arc<dyn Store>,
-    /// Settings in use.
-    pub live: Live,
+pub use answers::{
+    ChannelState, ChannelStatus, ChannelsAnswer, DeliveriesAnswer, DropAnswer, EventAnswer, EventsAnswer,
+    ExplainAnswer, LaneStatus, LanesAnswer, LeftOut, RejectedAnswer, ReplayAnswer, Replayed, SourceStatus,
+    SourcesAnswer,
+};
+pub use error::OperationError;
+pub use preview::{Draft, DrawingAnswer, PreviewAnswer, SavedAnswer, TemplateAnswer};
+pub use queries::{DeliveriesQuery, EventsQuery, ExplainQuery, Limit, OfChat, Reason, Selection};
+
+/// Performs operations on the store, the configuration and, if the service runs, the lanes' tasks.
+pub struct Operations {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) live: Live,
     /// Wakers of the lanes' tasks.
-    pub wakers: LaneWakers,
+    pub(super) wakers: LaneWakers,
     /// Handle for requesting reloads. `None` if the service is not running.
-    pub reloads: Option<Reloads>,
-    /// Health of the service.
-    pub health: Health,
-    /// Memory pools for bodies that are still arriving.
-    pub(crate) bodies: Bodies,
+    pub(super) reloads: Option<Reloads>,
+    pub(super) health: Health,
     /// Permits to render a draft.
-    pub(crate) drawings: Arc<Semaphore>,
-    /// The most recent requests to no known source.
-    pub(crate) misdirected: MisdirectedList,
-    /// Time at which each secret last verified a request.
-    pub(crate) secret_uses: SecretUses,
+    pub(super) drawings: Arc<Semaphore>,
+    pub(super) records: Records,
     /// Time at which the service started, in milliseconds since 1970-01-01 UTC.
-    pub(crate) started: Millis,
+    pub(super) started: Millis,
 }
 
-impl AdminService {
-    /// Creates the service for a process that does not receive webhooks or send messages.
+impl Operations {
+    /// Creates the operations for a process that does not receive webhooks or send messages.
     pub fn offline(store: Arc<dyn Store>, live: Live) -> Self {
         Self {
             store,
@@ -56,24 +57,22 @@ impl AdminService {
             wakers: LaneWakers::default(),
             reloads: None,
             health: Health::default(),
-            bodies: Bodies::default(),
-            drawings: Arc::new(Semaphore::new(DRAWINGS)),
-            misdirected: MisdirectedList::default(),
-            secret_uses: SecretUses::default(),
+            drawings: Arc::new(Semaphore::new(preview::DRAWINGS)),
+            records: Records::default(),
             started: now(),
         }
     }
 }
 
 /// Readiness of the service.
-pub(super) struct Readiness {
+pub struct Readiness {
     /// Requests can be stored.
-    pub(super) is_ready: bool,
+    pub is_ready: bool,
     /// Problems, one sentence each. A ready service can have some.
-    pub(super) problems: Vec<String>,
+    pub problems: Vec<String>,
 }
 
-impl AdminService {
+impl Operations {
     /// Returns the problems that need an operator, one sentence each.
     fn problems(&self) -> Vec<String> {
         let mut problems = self.health.problems();
@@ -82,7 +81,7 @@ impl AdminService {
     }
 
     /// Checks if requests can be stored, and collects the problems.
-    pub(super) async fn readiness(&self) -> Readiness {
+    pub async fn readiness(&self) -> Readiness {
         let mut problems = self.problems();
         let mut is_ready = self.health.store_error().is_none();
         if is_ready {
@@ -101,36 +100,45 @@ impl AdminService {
         Readiness { is_ready, problems }
     }
 
-    pub(super) async fn events(&self, filter: Filter) -> Result<EventsAnswer, AdminError> {
+    /// Lists events.
+    pub async fn events(&self, query: EventsQuery) -> Result<EventsAnswer, OperationError> {
+        let filter = query.filter()?;
         let total = self.store.count_events(filter.clone()).await?;
         Ok(EventsAnswer { events: self.store.events(filter).await?, total })
     }
 
-    pub(super) async fn event(&self, id: EventId) -> Result<EventAnswer, AdminError> {
+    /// Returns an event with its routing decision and deliveries.
+    pub async fn event(&self, id: EventId) -> Result<EventAnswer, OperationError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
-        let unknown = || AdminError::UnknownEvent(id.to_string());
+        let unknown = || OperationError::UnknownEvent(id.to_string());
         let event = self.store.events(filter).await?.pop().ok_or_else(unknown)?;
         let json = self.store.event_json(&id).await?.unwrap_or_default();
         let filter = Filter { event: Some(id), limit: 1_000, ..Filter::default() };
         Ok(EventAnswer { event, json, deliveries: self.store.deliveries(filter).await? })
     }
 
-    pub(super) async fn rejected(&self, limit: usize) -> Result<RejectedAnswer, AdminError> {
+    /// Lists the most recent rejected requests.
+    pub async fn rejected(&self, query: Limit) -> Result<RejectedAnswer, OperationError> {
+        let limit = query.limit()?;
         let rejected = self.store.rejected(limit).await?;
-        Ok(RejectedAnswer { rejected, misdirected: self.misdirected.last(limit) })
+        Ok(RejectedAnswer { rejected, misdirected: self.records.misdirected.last(limit) })
     }
 
-    pub(super) async fn deliveries(&self, filter: Filter) -> Result<DeliveriesAnswer, AdminError> {
+    /// Lists deliveries.
+    pub async fn deliveries(&self, query: DeliveriesQuery) -> Result<DeliveriesAnswer, OperationError> {
+        let filter = query.filter()?;
         let total = self.store.count_deliveries(filter.clone()).await?;
         Ok(DeliveriesAnswer { deliveries: self.store.deliveries(filter).await?, total })
     }
 
-    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<DeliveryDetail, AdminError> {
-        let unknown = || AdminError::UnknownDelivery(id.to_string());
+    /// Returns a delivery with its attempts and the message sent.
+    pub async fn delivery(&self, id: DeliveryId) -> Result<DeliveryDetail, OperationError> {
+        let unknown = || OperationError::UnknownDelivery(id.to_string());
         self.store.delivery(&id).await?.ok_or_else(unknown)
     }
 
-    pub(super) async fn channels(&self) -> Result<ChannelsAnswer, AdminError> {
+    /// Lists channels with their state and queued messages.
+    pub async fn channels(&self) -> Result<ChannelsAnswer, OperationError> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();
         let known = settings.lanes.keys();
@@ -145,17 +153,19 @@ impl AdminService {
         })
     }
 
-    pub(super) async fn sources(&self) -> Result<SourcesAnswer, AdminError> {
+    /// Lists sources with the last use of their secrets.
+    pub async fn sources(&self) -> Result<SourcesAnswer, OperationError> {
         let settings = self.live.now();
         let sources = settings.sources.iter().map(|(name, entry)| SourceStatus {
             source: name.clone(),
             kind: entry.provider.kind.to_owned(),
-            secrets: entry.secrets.iter().map(|secret| self.secret_uses.last(name, secret)).collect(),
+            secrets: entry.secrets.iter().map(|secret| self.records.secret_uses.last(name, secret)).collect(),
         });
         Ok(SourcesAnswer { sources: sources.collect(), started: self.reloads.is_some().then_some(self.started) })
     }
 
-    pub(super) async fn lanes(&self) -> Result<LanesAnswer, AdminError> {
+    /// Lists lanes: one per destination, which channels may share.
+    pub async fn lanes(&self) -> Result<LanesAnswer, OperationError> {
         let counts = self.store.counts().await?;
         let settings = self.live.now();
         let lanes: BTreeSet<_> = settings.lanes.values().collect();
@@ -163,20 +173,23 @@ impl AdminService {
         Ok(LanesAnswer { lanes: lanes.into_iter().map(status).collect() })
     }
 
-    pub(super) async fn reload(&self) -> Result<ReloadAnswer, AdminError> {
-        Ok(self.reloads.as_ref().ok_or(AdminError::NotRunning)?.reload().await?)
+    /// Reloads the configuration.
+    pub async fn reload(&self) -> Result<ReloadAnswer, OperationError> {
+        Ok(self.reloads.as_ref().ok_or(OperationError::NotRunning)?.reload().await?)
     }
 
-    pub(super) async fn pause(&self, name: ChannelName, reason: Option<String>) -> Result<ChannelsAnswer, AdminError> {
-        self.set(&name, LaneState::Paused { reason }).await
+    /// Pauses a channel and all channels with the same destination.
+    pub async fn pause(&self, name: ChannelName, query: Reason) -> Result<ChannelsAnswer, OperationError> {
+        self.set(&name, LaneState::Paused { reason: query.reason }).await
     }
 
-    pub(super) async fn reopen(&self, name: ChannelName) -> Result<ChannelsAnswer, AdminError> {
+    /// Reopens a closed or paused channel; queued messages are tried at once.
+    pub async fn reopen(&self, name: ChannelName) -> Result<ChannelsAnswer, OperationError> {
         self.set(&name, LaneState::Open).await
     }
 
-    async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, AdminError> {
-        let unknown = || AdminError::UnknownChannel(name.to_string());
+    async fn set(&self, name: &ChannelName, state: LaneState) -> Result<ChannelsAnswer, OperationError> {
+        let unknown = || OperationError::UnknownChannel(name.to_string());
         let settings = self.live.now();
         let lane = settings.lanes.get(name).ok_or_else(unknown)?;
         match &state {
@@ -197,7 +210,7 @@ impl AdminService {
     }
 }
 
-impl AdminService {
+impl Operations {
     /// Returns the status of a channel.
     fn channel(&self, settings: &Settings, name: &ChannelName, counts: &Counts) -> ChannelStatus {
         let of = |state| counts.ended.get(&(name.clone(), state)).copied().unwrap_or_default();
@@ -251,6 +264,6 @@ fn status(lane: &Lane, channels: Vec<ChannelName>, counts: &LaneCounts) -> LaneS
 }
 
 /// Sanitizes untrusted input for an error message, and cuts it to 80 UTF-16 units.
-pub(super) fn shown(text: &str) -> String {
+fn shown(text: &str) -> String {
     crate::text::cut_text(&crate::text::sanitized(text), 80)
 }

@@ -10,7 +10,9 @@ use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
-use crate::store::{Decide, Decided, Duplicate, NewDelivery, NewEvent, RouteLater, RoutedLater, StoredDecision};
+use crate::store::{
+    Decide, Decided, Duplicate, NewDelivery, NewEvent, Receipt, RouteLater, RoutedLater, StoredDecision,
+};
 use crate::time::{Millis, timestamp};
 
 /// Receipt text of an event that arrives while the routing configuration is invalid.
@@ -55,7 +57,7 @@ impl Incoming {
     }
 
     fn decided(&self, memory: &Memory) -> Decided {
-        let (mut decided, mut receipts) = (Decided::default(), vec![]);
+        let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(self.id.clone())), vec![]);
         let mut recall = Recall::new(&self.source, memory, self.received_at);
         let by = (self.hook.as_deref(), &self.id, self.received_at);
         let seen = seen((&self.body, &self.events), by, &recall, &mut decided.memory);
@@ -133,7 +135,7 @@ fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
 }
 
 /// Creates the deliveries of an event for storage.
-pub(super) fn deliveries(
+pub(in crate::service) fn deliveries(
     sends: Vec<RouteTarget>,
     (request, event, kind): (&RequestId, &EventId, Kind),
     settings: &Settings,
@@ -154,10 +156,10 @@ pub(super) fn deliveries(
 }
 
 /// Number of routed events.
-pub(super) type Count = Arc<AtomicU64>;
+pub(in crate::service) type Count = Arc<AtomicU64>;
 
 /// Routes events that arrived while the routing configuration was invalid, and counts them.
-pub(super) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLater {
+pub(in crate::service) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLater {
     Box::new(move |pending| {
         routed.fetch_add(1, Ordering::Relaxed);
         let (kind, decision) = match serde_json::from_value::<Event>(pending.json) {

@@ -17,12 +17,12 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::decide::Count;
+use super::addresses;
+use super::delivery::{Alert, Dispatcher, LaneWakers, Outage};
+use super::health::{Health, supervise_service};
+use super::intake::{Count, route_pending};
 use super::watch_files::Watcher;
-use super::{addresses, decide};
 use crate::config::{self, Listen, Live, Settings, Watched};
-use crate::delivery::{Alert, Dispatcher, Outage};
-use crate::health::{Health, supervise_service};
 use crate::problem::{Place, Problem, Severity, render_all};
 use crate::store::{Store, StoreError};
 use crate::time::now;
@@ -57,7 +57,7 @@ pub struct ReloadAnswer {
 
 /// Reason why a reload changed nothing.
 #[derive(Debug, Error)]
-pub(crate) enum NotReloaded {
+pub enum NotReloaded {
     /// The configuration is invalid.
     #[error("the configuration is invalid; {in_use}\n\n{}", render_all(problems, false).join("\n\n"))]
     Invalid {
@@ -66,12 +66,16 @@ pub(crate) enum NotReloaded {
         /// Errors and warnings.
         problems: Vec<Problem>,
     },
+    /// The service is stopping.
     #[error("the service is stopping")]
     Stopping,
+    /// The reload panicked.
     #[error("the reload panicked: this is a bug in Hookbell")]
     Panicked,
+    /// Reading the configuration panicked.
     #[error("cannot read the configuration: {0}")]
     ReadPanicked(tokio::task::JoinError),
+    /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -161,13 +165,13 @@ impl Reloader {
         health: Health,
     ) -> Result<Self, StoreError> {
         let settings = live.now();
-        let (mut route_pending, routed) = (None, Count::default());
+        let (mut pending, routed) = (None, Count::default());
         if !settings.is_routing_invalid {
             store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await?;
             route_most_pending(&store, &settings, &routed).await?;
-            route_pending = Some(decide::route_pending(settings.clone(), routed.clone()));
+            pending = Some(route_pending(settings.clone(), routed.clone()));
         }
-        let dispatcher = Dispatcher::start(live.clone(), store.clone(), route_pending, health.clone()).await?;
+        let dispatcher = Dispatcher::start(live.clone(), store.clone(), pending, health.clone()).await?;
         tell_routed(&routed);
         if settings.is_routing_invalid {
             health.config_rejected("run `hookbell check` to list them".to_owned(), ROUTED_LATER, now());
@@ -185,7 +189,7 @@ impl Reloader {
         Ok(reloader)
     }
 
-    pub(super) fn wakers(&self) -> crate::delivery::LaneWakers {
+    pub(super) fn wakers(&self) -> LaneWakers {
         self.dispatcher.wakers()
     }
 
@@ -296,7 +300,7 @@ impl Reloader {
         self.store.keep_config(&new.kept.hash, &new.kept.text, now()).await?;
         let routed = Count::default();
         route_most_pending(&self.store, &new, &routed).await?;
-        self.dispatcher.change(new.clone(), Some(decide::route_pending(new.clone(), routed.clone()))).await?;
+        self.dispatcher.change(new.clone(), Some(route_pending(new.clone(), routed.clone()))).await?;
         tell_routed(&routed);
         self.keep_fresh(&new, Some(old));
         Ok(())
@@ -321,7 +325,7 @@ async fn route_most_pending(
     settings: &Arc<Settings>,
     routed: &Count,
 ) -> Result<(), StoreError> {
-    while store.route_pending(decide::route_pending(settings.clone(), routed.clone()), STEP).await? {}
+    while store.route_pending(route_pending(settings.clone(), routed.clone()), STEP).await? {}
     Ok(())
 }
 

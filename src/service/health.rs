@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::store::Store;
 use crate::time::{Millis, timestamp};
 
 /// First and maximum pause before a panicked task is restarted.
@@ -201,6 +202,21 @@ pub async fn supervise_service<Running: Future<Output = ()>>(
     run: impl FnMut() -> Running,
 ) {
     supervise(health, task, task.to_owned(), run, || async {}).await;
+}
+
+/// Interval between probes of a failing store.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Probes a failing store until it accepts writes again, so that recovery is noticed without waiting for a request.
+/// Never returns.
+pub(super) async fn probe(store: Arc<dyn Store>, health: Health) {
+    loop {
+        let bytes = health.store_failure().await;
+        sleep(PROBE).await;
+        if store.probe(bytes).await.is_ok() {
+            health.store_works();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -13,16 +13,16 @@ use crate::time::Millis;
 /// Last use of each secret since the service started. The key is a hash of the secret, so that its position in the
 /// source's list may change.
 #[derive(Clone, Default)]
-pub(crate) struct SecretUses(Arc<Mutex<BTreeMap<u64, Millis>>>);
+pub(in crate::service) struct SecretUses(Arc<Mutex<BTreeMap<u64, Millis>>>);
 
 impl SecretUses {
     /// Records that a secret verified a request.
-    pub(crate) fn add(&self, source: &SourceName, secret: &SecretString, at: Millis) {
+    pub(in crate::service) fn add(&self, source: &SourceName, secret: &SecretString, at: Millis) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key(source, secret), at);
     }
 
     /// Returns the time at which a secret last verified a request.
-    pub(crate) fn last(&self, source: &SourceName, secret: &SecretString) -> Option<Millis> {
+    pub(in crate::service) fn last(&self, source: &SourceName, secret: &SecretString) -> Option<Millis> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key(source, secret)).copied()
     }
 }

@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use poem::Request;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::hooks::shown;
-use super::log_limit::LogLimit;
+use super::shown;
+use crate::telemetry::LogLimit;
 use crate::time::{Millis, now};
 
 /// Maximum number of requests kept.
@@ -34,10 +33,14 @@ pub struct Misdirected {
 
 /// Reason why a request was not for a source, as the `cause` label in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
+pub enum Cause {
+    /// The path is not that of a webhook.
     Path,
+    /// No source has this name.
     Source,
+    /// The method is not `POST`.
     Method,
+    /// The body is too large.
     TooLarge,
 }
 
@@ -54,7 +57,7 @@ impl Cause {
 
 /// The most recent requests to no known source.
 #[derive(Clone, Default)]
-pub(crate) struct MisdirectedList(Arc<Inner>);
+pub(in crate::service) struct MisdirectedList(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
@@ -64,9 +67,9 @@ struct Inner {
 
 impl MisdirectedList {
     /// Logs, counts and keeps a request.
-    pub(super) fn add(&self, cause: Cause, request: &Request, client: Option<IpAddr>, reason: &str) {
+    pub(super) fn add(&self, cause: Cause, (method, path): (&str, &str), client: Option<IpAddr>, reason: &str) {
         metrics::counter!("hookbell_requests_misdirected_total", "cause" => cause.as_str()).increment(1);
-        let (method, path) = (shown(request.method().as_str()), shown(request.uri().path()));
+        let (method, path) = (shown(method), shown(path));
         let client = client.map(|client| client.to_string());
         self.0
             .logged
@@ -79,7 +82,7 @@ impl MisdirectedList {
     }
 
     /// Returns at most `limit` of the most recent requests, newest last.
-    pub(super) fn last(&self, limit: usize) -> Vec<Misdirected> {
+    pub(in crate::service) fn last(&self, limit: usize) -> Vec<Misdirected> {
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.iter().skip(kept.len().saturating_sub(limit)).cloned().collect()
     }

@@ -18,7 +18,7 @@ use ulid::Ulid;
 use crate::chat::{Pace, Pacer};
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
-use crate::health::{Health, supervise};
+use crate::service::health::{Health, supervise};
 use crate::store::{Change, Lane, RouteLater, Store, StoreError};
 use crate::time::SteadyClock;
 use crate::time::{Millis, now};

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::error::Unchanged;
 use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
-use crate::explain::Explained;
-use crate::server::misdirected::Misdirected;
+use crate::service::explain::Explained;
+use crate::service::intake::Misdirected;
 use crate::store::{DeliverySummary, EventSummary, RejectedRequest};
 use crate::time::Millis;
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::answers::{DropAnswer, LeftOut, ReplayAnswer, Replayed};
-use super::error::{AdminError, Unchanged};
-use super::service::AdminService;
+use super::error::{OperationError, Unchanged};
+use super::{Operations, Selection};
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
-use crate::server::decide::deliveries;
+use crate::service::intake::deliveries;
 use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined};
 use crate::time::{now, timestamp};
 
@@ -21,9 +21,10 @@ struct Named {
     deliveries: Vec<String>,
 }
 
-impl AdminService {
+impl Operations {
     /// Sends messages again to their original channels.
-    pub(super) async fn replay(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
+    pub async fn replay(&self, selection: Selection) -> Result<ReplayAnswer, OperationError> {
+        let (filter, dry_run) = (selection.filter()?, selection.dry_run);
         let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
         let (mut sends, more) = (vec![], found.len() >= limit);
@@ -46,7 +47,8 @@ impl AdminService {
     }
 
     /// Routes events again with the current routes, also those that were not sent anywhere.
-    pub(super) async fn reroute(&self, filter: Filter, dry_run: bool) -> Result<ReplayAnswer, AdminError> {
+    pub async fn reroute(&self, selection: Selection) -> Result<ReplayAnswer, OperationError> {
+        let (filter, dry_run) = (selection.filter()?, selection.dry_run);
         let Named { events, deliveries: ids } = self.named(&filter.ids).await?;
         let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
         let (found, mut left) =
@@ -80,7 +82,7 @@ impl AdminService {
     }
 
     /// Returns the further events that a delivery's message is about.
-    async fn further_events(&self, delivery: &DeliverySummary) -> Result<Vec<EventId>, AdminError> {
+    async fn further_events(&self, delivery: &DeliverySummary) -> Result<Vec<EventId>, OperationError> {
         if delivery.more == 0 {
             return Ok(vec![]);
         }
@@ -93,7 +95,7 @@ impl AdminService {
         left: Vec<LeftOut>,
         more: bool,
         dry_run: bool,
-    ) -> Result<ReplayAnswer, AdminError> {
+    ) -> Result<ReplayAnswer, OperationError> {
         let sends = joined(sends);
         let replayed = sends.iter().map(|new| Replayed {
             id: new.replay_of.clone(),
@@ -116,7 +118,7 @@ impl AdminService {
         &self,
         id: &EventId,
         replay_of: Option<&DeliveryId>,
-    ) -> Result<Result<Vec<NewDelivery>, Unchanged>, AdminError> {
+    ) -> Result<Result<Vec<NewDelivery>, Unchanged>, OperationError> {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
         let (seen, json) = (self.store.events(filter).await?.pop(), self.store.event_json(id).await?);
         let (Some(seen), Some(json)) = (seen, json) else { return Ok(Err(Unchanged::UnknownEvent)) };
@@ -144,7 +146,9 @@ impl AdminService {
         Ok(if sends.is_empty() { Err(Unchanged::NoNewChannel) } else { Ok(sends) })
     }
 
-    pub(super) async fn drop(&self, filter: Filter, dry_run: bool) -> Result<DropAnswer, AdminError> {
+    /// Drops queued, parked or pending messages; they become dead.
+    pub async fn drop_deliveries(&self, selection: Selection) -> Result<DropAnswer, OperationError> {
+        let (filter, dry_run) = (selection.filter()?, selection.dry_run);
         let limit = filter.limit;
         let (found, mut left) = self.selected(Filter { oldest: true, ..filter }).await?;
         let more = found.len() >= limit;
@@ -167,7 +171,7 @@ impl AdminService {
     }
 
     /// Returns the selected deliveries, and the ids that select none. The id of an event selects its deliveries.
-    async fn selected(&self, filter: Filter) -> Result<(Vec<DeliverySummary>, Vec<LeftOut>), AdminError> {
+    async fn selected(&self, filter: Filter) -> Result<(Vec<DeliverySummary>, Vec<LeftOut>), OperationError> {
         let Named { events, deliveries } = self.named(&filter.ids).await?;
         let (mut found, mut left) = (vec![], vec![]);
         if !deliveries.is_empty() || events.is_empty() {
@@ -190,7 +194,7 @@ impl AdminService {
     }
 
     /// Resolves ids. `last`, requests and URLs of pull requests resolve to events.
-    async fn named(&self, ids: &[String]) -> Result<Named, AdminError> {
+    async fn named(&self, ids: &[String]) -> Result<Named, OperationError> {
         let mut named = Named::default();
         for id in ids {
             if id.starts_with("dlv_") {
@@ -200,7 +204,7 @@ impl AdminService {
             } else {
                 let found = self.store.events(Filter { limit: MAX_EVENTS, ..self.meant(id.trim()).await? }).await?;
                 if found.is_empty() {
-                    return Err(AdminError::NoEvent(id.clone()));
+                    return Err(OperationError::NoEvent(id.clone()));
                 }
                 named.events.extend(found.into_iter().map(|event| event.id));
             }

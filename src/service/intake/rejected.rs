@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::log_limit::LogLimit;
 use crate::store::{MAX_REJECTED, RejectedRequest, Store};
+use crate::telemetry::LogLimit;
 
 /// Rejected requests that are queued for the store.
 #[derive(Clone, Default)]
-pub(super) struct RejectedList(Arc<Waiting>);
+pub(in crate::service) struct RejectedList(Arc<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
@@ -24,7 +24,7 @@ struct Waiting {
 
 impl RejectedList {
     /// Adds a rejected request.
-    pub(super) fn add(&self, refused: RejectedRequest) {
+    pub(in crate::service) fn add(&self, refused: RejectedRequest) {
         let mut waiting = self.0.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() == MAX_REJECTED {
             waiting.pop_front();
@@ -34,12 +34,12 @@ impl RejectedList {
     }
 
     /// Logs a line about a rejected request if the log limit allows it. The request is listed in any case.
-    pub(super) fn log(&self, line: impl FnOnce(Option<u64>)) {
+    pub(in crate::service) fn log(&self, line: impl FnOnce(Option<u64>)) {
         self.0.logged.log(line);
     }
 
     /// Writes queued requests as they arrive. Never returns.
-    pub(super) async fn write(self, store: Arc<dyn Store>) {
+    pub(in crate::service) async fn write(self, store: Arc<dyn Store>) {
         loop {
             self.0.wake.notified().await;
             self.write_waiting(&store).await;
@@ -47,7 +47,7 @@ impl RejectedList {
     }
 
     /// Writes the requests that are queued now.
-    pub(super) async fn write_waiting(&self, store: &Arc<dyn Store>) {
+    pub(in crate::service) async fn write_waiting(&self, store: &Arc<dyn Store>) {
         let waiting = std::mem::take(&mut *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return;

@@ -283,7 +283,7 @@ impl Fixture {
     /// Stores several events at once.
     async fn tell_all(&self, channel: &str, texts: &[String]) -> Vec<DeliveryId> {
         let lane = Lane(channel.to_owned());
-        let mut decided = Decided::default();
+        let mut decided = Decided::empty(crate::store::Receipt::empty("req_1".into()));
         for text in texts {
             let event = EventId::fresh();
             decided.events.push(NewEvent {
