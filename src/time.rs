@@ -9,8 +9,12 @@ pub type Millis = i64;
 
 /// Returns the current time of the system clock.
 pub fn now() -> Millis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// Converts a duration to milliseconds.
+pub fn millis(time: Duration) -> Millis {
+    Millis::try_from(time.as_millis()).unwrap_or(Millis::MAX)
 }
 
 /// Converts a time to a [`jiff::Timestamp`].
@@ -36,7 +40,7 @@ impl SteadyClock {
 
     /// Time in milliseconds since 1970, as if the system clock had not been changed since the start.
     fn steady(&self) -> Millis {
-        self.started_at.saturating_add(Millis::try_from(self.started.elapsed().as_millis()).unwrap_or(Millis::MAX))
+        self.started_at.saturating_add(millis(self.started.elapsed()))
     }
 
     /// Returns the time for computing ages, in milliseconds since 1970. Setting the system clock forward does not

@@ -7,7 +7,6 @@ use clap::Args;
 use super::Failure;
 use super::print::outln;
 use crate::config;
-use crate::store::sqlite;
 
 /// Arguments of `hookbell backup`.
 #[derive(Args)]
@@ -19,8 +18,8 @@ pub(super) struct Backup {
 impl Backup {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let store = config::store(config).map_err(Failure::Problems)?;
-        sqlite::backup(&store, &self.file)?;
-        outln!("{} is a complete copy of {}", self.file.display(), store.display());
+        store.backup(&self.file)?;
+        outln!("{} is a complete copy of {store}", self.file.display());
         Ok(())
     }
 }

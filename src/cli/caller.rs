@@ -1,7 +1,6 @@
 //! The operations: called directly on the store, or over HTTP if the service is running.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -21,7 +20,6 @@ use crate::service::operations::{
     ExplainAnswer, ExplainQuery, Limit, OperationError, Operations, Reason, RejectedAnswer, ReplayAnswer, Selection,
     SourcesAnswer,
 };
-use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{DeliveryDetail, StoreError};
 
 /// Environment variable for the API token.
@@ -96,18 +94,18 @@ pub(super) fn read_token(path: &Path) -> Result<SecretString, Failure> {
 
 /// Connects to the instance that uses the configured store, or opens the store.
 fn of_config(config: &Path) -> Result<Way, Failure> {
-    let path = config::store(config).map_err(Failure::Problems)?;
-    if !path.exists() {
-        return Err(Failure::NoStore(path));
+    let url = config::store(config).map_err(Failure::Problems)?;
+    if !url.exists() {
+        return Err(Failure::NoStore(url));
     }
-    match SqliteStore::open(&path) {
+    match url.open() {
         Ok(store) => {
             let live = Live::new(config::load(config, Secrets::Leave).sound().map_err(Failure::Problems)?);
-            Ok(Way::Here(Box::new(Operations::offline(Arc::new(store), live))))
+            Ok(Way::Here(Box::new(Operations::offline(store, live))))
         }
         Err(StoreError::InUse { .. }) => {
-            let address = sqlite::user_of(&path).ok_or(Failure::Restarting)?;
-            there(format!("http://{address}"), read_token(&token_path(&path))?)
+            let address = url.address().ok_or(Failure::Restarting)?;
+            there(format!("http://{address}"), read_token(&token_path(&url))?)
         }
         Err(error) => Err(error.into()),
     }

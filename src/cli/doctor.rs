@@ -11,7 +11,7 @@ use super::{Failure, plural, tally};
 use crate::config::{self, Secrets};
 use crate::server::admin::token_path;
 use crate::service::operations::{ChannelState, ChannelStatus, SourceStatus};
-use crate::store::sqlite;
+use crate::store::StoreUrl;
 use crate::time::Millis;
 
 /// Arguments of `hookbell doctor`.
@@ -132,26 +132,24 @@ fn look_at_config(config: &Path) -> Finding {
     Finding { item: "config", is_problem: loaded.sound().is_err(), text }
 }
 
-fn look_at_store(store: &Path) -> Finding {
-    let shown = store.display();
+fn look_at_store(store: &StoreUrl) -> Finding {
     let problem = |text| Finding::problem("store", text);
     if !store.exists() {
-        return problem(Failure::NoStore(store.to_owned()).to_string());
+        return problem(Failure::NoStore(store.clone()).to_string());
     }
-    match sqlite::check(store) {
-        Ok(faults) if faults.is_empty() => Finding::fine("store", format!("{shown} is intact")),
-        Ok(faults) => problem(format!("{shown} is corrupt; restore a backup: {}", faults.join("; "))),
-        Err(error) => problem(format!("{shown}: {error}")),
+    match store.check() {
+        Ok(faults) if faults.is_empty() => Finding::fine("store", format!("{store} is intact")),
+        Ok(faults) => problem(format!("{store} is corrupt; restore a backup: {}", faults.join("; "))),
+        Err(error) => problem(format!("{store}: {error}")),
     }
 }
 
 /// Checks that only the owner can read the store and the token.
-fn look_at_files(store: &Path) -> Finding {
+fn look_at_files(store: &StoreUrl) -> Finding {
     use std::os::unix::fs::PermissionsExt;
-    let files = [store.to_owned(), token_path(store)];
-    let open = files
-        .iter()
-        .filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
+    let files = store.files().into_iter().chain([token_path(store)]);
+    let open =
+        files.filter(|path| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0));
     let open: Vec<_> = open.map(|path| path.display().to_string()).collect();
     if open.is_empty() {
         Finding::fine("files", "only the owner can read the store and its token")

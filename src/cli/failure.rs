@@ -12,8 +12,7 @@ use crate::problem::{Problem, did_you_mean, or_near};
 use crate::server::admin::TokenError;
 use crate::service::expectations::ExpectationsError;
 use crate::service::payload::PayloadError;
-use crate::store::StoreError;
-use crate::store::sqlite::CopyError;
+use crate::store::{StoreError, StoreUrl};
 
 /// Failure of a command.
 #[derive(Debug, Error)]
@@ -25,8 +24,6 @@ pub(super) enum Failure {
     File { doing: Doing, path: PathBuf, error: io::Error },
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Backup(#[from] CopyError),
 
     // The input of a command.
     #[error(transparent)]
@@ -73,8 +70,8 @@ pub(super) enum Failure {
     NoToken(&'static str),
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("the store `{}` does not exist: start Hookbell once to create it", .0.display())]
-    NoStore(PathBuf),
+    #[error("the store `{0}` does not exist: start Hookbell once to create it")]
+    NoStore(StoreUrl),
     #[error("another Hookbell is starting or stopping: try again in a few seconds")]
     Restarting,
     #[error("cannot create the HTTP client: {0}")]

@@ -14,8 +14,7 @@ use super::print::{errln, outln};
 use crate::config::{self, Live, Secrets};
 use crate::server::admin::{Authorizer, is_built, token_path};
 use crate::server::serve_admin;
-use crate::store::StoreError;
-use crate::store::sqlite::{self, SqliteStore};
+use crate::store::{StoreError, StoreUrl};
 
 /// Arguments of `hookbell preview`.
 #[derive(Args)]
@@ -35,7 +34,7 @@ impl Preview {
         }
         let loaded = config::load(config, Secrets::Leave);
         let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
-        if let Some(address) = sqlite::user_of(&settings.store).filter(|_| is_in_use(&settings.store)) {
+        if let Some(address) = settings.store.address().filter(|_| is_in_use(&settings.store)) {
             let token = read_token(&token_path(&settings.store))?;
             outln!("{}", url(&address, token.expose_secret()));
             errln!("served by the running instance; anyone with this URL can change templates");
@@ -66,8 +65,8 @@ fn url(address: &str, token: &str) -> String {
     format!("http://{address}/preview#token={token}")
 }
 
-fn is_in_use(store: &Path) -> bool {
-    store.exists() && matches!(SqliteStore::open(store), Err(StoreError::InUse { .. }))
+fn is_in_use(store: &StoreUrl) -> bool {
+    store.exists() && matches!(store.open(), Err(StoreError::InUse { .. }))
 }
 
 /// Store for the events of the preview: the configured one, or a temporary empty one.
@@ -77,14 +76,15 @@ struct Store {
 }
 
 impl Store {
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if path.exists() {
-            return Ok(Self { store: Arc::new(SqliteStore::open(path)?), made: None });
+    fn open(url: &StoreUrl) -> Result<Self, Failure> {
+        if url.exists() {
+            return Ok(Self { store: url.open()?, made: None });
         }
         let made = std::env::temp_dir().join(format!("hookbell-preview-{}", ulid::Ulid::generate()));
         std::fs::create_dir(&made).map_err(Failure::file(Doing::Create, &made))?;
-        let store = SqliteStore::open(&made.join("hookbell.db"))?;
-        Ok(Self { store: Arc::new(store), made: Some(made) })
+        let empty = StoreUrl::parse_in(StoreUrl::DEFAULT, &made);
+        let store = empty.ok_or_else(|| Failure::NoStore(url.clone()))?.open()?;
+        Ok(Self { store, made: Some(made) })
     }
 }
 

@@ -15,8 +15,7 @@ use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
 use crate::server::admin::{Authorizer, generate_token};
 use crate::server::{self, Listeners};
 use crate::service::{self, reload};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreUrl};
 use crate::telemetry;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
@@ -93,10 +92,9 @@ async fn serve(config: &Path, settings: Settings, files: Watched, signals: Signa
     let admin = bind(settings.admin.listen, "admin_listen").await?;
     let token = generate_token(&settings.store)?;
     let reached = admin.local_addr().unwrap_or(settings.admin.listen);
-    if let Err(error) = store.reached_at(&reached.to_string()) {
+    if let Err(error) = store.set_address(&reached.to_string()) {
         tracing::warn!(%error, "could not store the admin address; commands need `--server`");
     }
-    let store: Arc<dyn Store> = Arc::new(store);
     let address = public.local_addr().unwrap_or(settings.listen.address());
     greet(config, &settings, address, reached);
 
@@ -141,16 +139,16 @@ const AGAIN: Duration = Duration::from_millis(100);
 const REPORT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
 /// Opens the store. If another instance uses it, waits until that one has stopped and reports the wait.
-async fn open(path: &Path) -> Result<SqliteStore, StoreError> {
+async fn open(url: &StoreUrl) -> Result<Arc<dyn Store>, StoreError> {
     let began = Instant::now();
     let mut report = REPORT.0;
     loop {
-        match SqliteStore::open(path) {
+        match url.open() {
             Err(StoreError::InUse { .. }) => {
                 if began.elapsed() >= report {
                     report += REPORT.1;
-                    let (store, seconds) = (path.display(), began.elapsed().as_secs());
-                    tracing::warn!(%store, seconds, "store in use by another instance; waiting until it stops");
+                    let seconds = began.elapsed().as_secs();
+                    tracing::warn!(store = %url, seconds, "store in use by another instance; waiting until it stops");
                 }
                 sleep(AGAIN).await;
             }
@@ -190,7 +188,7 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     } else {
         errln!("  channels  {}", channels.join(", "));
     }
-    errln!("  store     {}", settings.store.display());
+    errln!("  store     {}", settings.store);
     errln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // If started by cargo, the program is probably not in the PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };

@@ -27,6 +27,14 @@ impl Live {
         self.0.send_replace(settings);
     }
 
+    /// Waits until other settings than `old` are in use, and returns them.
+    pub async fn after(&self, old: &Arc<Settings>) -> Arc<Settings> {
+        let mut receiver = self.0.subscribe();
+        // It fails only if every sender is dropped, and `self` holds one.
+        let found = receiver.wait_for(|now| !Arc::ptr_eq(now, old)).await.map(|now| now.clone());
+        found.unwrap_or_else(|_| self.now())
+    }
+
     /// Waits until the settings are replaced.
     pub async fn replaced(&self) {
         // `changed` fails only if every sender is dropped, and `self` holds one.

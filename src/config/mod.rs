@@ -33,7 +33,7 @@ use crate::problem::{Describe, Place, Problem, Severity};
 use crate::routing::Router;
 use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
-use crate::store::{Lane, Retention};
+use crate::store::{Generation, Lane, Retention, StoreUrl};
 use crate::template::Library;
 
 pub use files::Watched;
@@ -49,8 +49,10 @@ pub struct Settings {
     pub admin: Admin,
     /// Networks of proxies whose `X-Forwarded-For` header is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Path of the SQLite file.
-    pub store: PathBuf,
+    /// Number of the configuration.
+    pub generation: Generation,
+    /// Location of the store.
+    pub store: StoreUrl,
     /// Retention periods of the store.
     pub keep: Retention,
     /// Retries and alerts.
@@ -253,8 +255,8 @@ pub fn templates_directory(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>>
     build::templates_directory(&files::read(path)?)
 }
 
-/// Reads only the path of the store. Errors elsewhere are ignored.
-pub fn store(path: &Path) -> Result<PathBuf, Vec<Problem>> {
+/// Reads only the location of the store. Errors elsewhere are ignored.
+pub fn store(path: &Path) -> Result<StoreUrl, Vec<Problem>> {
     build::store(&files::read(path)?)
 }
 

@@ -7,6 +7,7 @@ use crate::chat::KINDS;
 use crate::event::Kind;
 use crate::routing::{Key, SETS};
 use crate::source::PROVIDERS;
+use crate::store::StoreUrl;
 
 /// A type of table.
 pub struct Table {
@@ -210,7 +211,7 @@ pub fn tables() -> Vec<Table> {
                 entry(
                     "url",
                     Text,
-                    "sqlite:hookbell.db",
+                    StoreUrl::DEFAULT,
                     "the SQLite file; created if missing, readable only by its owner",
                 ),
                 entry(

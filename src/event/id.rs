@@ -58,7 +58,13 @@ macro_rules! fresh {
         impl $name {
             /// Generates a new id. Ids identify; their order has no meaning.
             pub fn fresh() -> Self {
-                Self(format!(concat!($prefix, "{}"), Ulid::generate().to_string().to_ascii_lowercase()))
+                Ulid::generate().into()
+            }
+        }
+
+        impl From<Ulid> for $name {
+            fn from(ulid: Ulid) -> Self {
+                Self(format!(concat!($prefix, "{}"), ulid.to_string().to_ascii_lowercase()))
             }
         }
     )*};

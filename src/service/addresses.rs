@@ -93,7 +93,7 @@ mod tests {
         let list = Arc::new(List::new(published));
         let allowed = Allowed { networks: vec![], lists: vec![list.clone()] };
         let directory = tempfile::tempdir().unwrap();
-        let kept = list.kept_at(&directory.path().join("hookbell.db"));
+        let kept = directory.path().join(list.extension());
         let http = Http::new(&HttpSettings::default()).unwrap();
         let good = r#"{"items":[{"cidr":"198.51.100.0/24","product":["bitbucket"],"direction":["egress"]}]}"#;
         let answers = [

@@ -68,7 +68,6 @@ impl Service {
         let (health, clock, records) = (Health::default(), SteadyClock::start(now()), Records::default());
         let Config { path, live, reloads, asking, files, show } = config;
         let reloader = Reloader::start(path, live.clone(), store.clone(), files, show, health.clone()).await?;
-        let wakers = reloader.wakers();
         let mut background = JoinSet::new();
         let write_rejected = {
             let (rejected, store) = (records.rejected.clone(), store.clone());
@@ -77,7 +76,7 @@ impl Service {
         background.spawn(supervise_service(health.clone(), "rejected request log", write_rejected));
         let prune = {
             let (store, live) = (store.clone(), live.clone());
-            move || retention::prune(store.clone(), live.clone(), clock)
+            move || retention::prune(store.clone(), live.clone())
         };
         background.spawn(supervise_service(health.clone(), "retention", prune));
         let watch = move || crate::time::watch(clock);
@@ -88,13 +87,12 @@ impl Service {
         };
         background.spawn(supervise_service(health.clone(), "store probe", probe));
         let operations = Operations {
-            wakers: wakers.clone(),
             reloads: Some(reloads),
             health: health.clone(),
             records: records.clone(),
             ..Operations::offline(store.clone(), live.clone())
         };
-        let intake = Intake::new(live, store.clone(), wakers, health, records.clone());
+        let intake = Intake::new(live, store.clone(), health, records.clone());
         let (stopping, stopped) = watch::channel(false);
         Ok(Self {
             intake: Arc::new(intake),

@@ -18,13 +18,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::addresses;
-use super::delivery::{Alert, Dispatcher, LaneWakers, Outage};
+use super::delivery::{Alert, Dispatcher, Outage};
 use super::health::{Health, supervise_service};
 use super::intake::{Count, route_pending};
 use super::watch_files::Watcher;
 use crate::config::{self, Listen, Live, Settings, Watched};
 use crate::problem::{Place, Problem, Severity, render_all};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreUrl};
 use crate::time::now;
 
 /// Maximum number of pending events that are routed between two requests.
@@ -134,7 +134,7 @@ pub(super) struct Reloader {
 struct Lasting {
     listen: Listen,
     admin_listen: SocketAddr,
-    store: PathBuf,
+    store: StoreUrl,
 }
 
 impl Lasting {
@@ -167,7 +167,7 @@ impl Reloader {
         let settings = live.now();
         let (mut pending, routed) = (None, Count::default());
         if !settings.is_routing_invalid {
-            store.keep_config(&settings.kept.hash, &settings.kept.text, now()).await?;
+            store.keep_config(&settings.kept.hash, &settings.kept.text).await?;
             route_most_pending(&store, &settings, &routed).await?;
             pending = Some(route_pending(settings.clone(), routed.clone()));
         }
@@ -187,10 +187,6 @@ impl Reloader {
             reloader.report_recovery().await;
         }
         Ok(reloader)
-    }
-
-    pub(super) fn wakers(&self) -> LaneWakers {
-        self.dispatcher.wakers()
     }
 
     /// Performs reloads until the service stops. The lanes continue until they are stopped too.
@@ -297,7 +293,7 @@ impl Reloader {
 
     async fn change(&mut self, old: &Settings, new: Settings) -> Result<(), StoreError> {
         let new = Arc::new(new);
-        self.store.keep_config(&new.kept.hash, &new.kept.text, now()).await?;
+        self.store.keep_config(&new.kept.hash, &new.kept.text).await?;
         let routed = Count::default();
         route_most_pending(&self.store, &new, &routed).await?;
         self.dispatcher.change(new.clone(), Some(route_pending(new.clone(), routed.clone()))).await?;
@@ -311,7 +307,7 @@ impl Reloader {
         let Some(http) = &settings.http else { return };
         let before = before.map(|before| before.address_lists.as_slice()).unwrap_or_default();
         for list in settings.address_lists.iter().filter(|list| !before.iter().any(|old| Arc::ptr_eq(old, list))) {
-            let kept = list.kept_at(&settings.store);
+            let kept = settings.store.file(&list.extension());
             let (list, http) = (list.clone(), http.clone());
             let keep = move || addresses::keep_fresh(list.clone(), http.clone(), kept.clone());
             self.lists.spawn(supervise_service(self.health.clone(), "address list refresh", keep));

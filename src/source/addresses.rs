@@ -5,7 +5,6 @@
 //! list is ignored.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -59,11 +58,9 @@ impl List {
         true
     }
 
-    /// Returns the path of the last fetched file, next to the store.
-    pub fn kept_at(&self, store: &Path) -> PathBuf {
-        let mut name = store.as_os_str().to_owned();
-        name.push(format!(".{}-addresses.json", self.published.word));
-        PathBuf::from(name)
+    /// Returns the extension of the last fetched file, which is kept with the store.
+    pub fn extension(&self) -> String {
+        format!("{}-addresses.json", self.published.word)
     }
 }
 

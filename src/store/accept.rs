@@ -2,23 +2,66 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
+use ulid::Ulid;
 
 use super::{Lane, Receipt, StoredDecision};
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
 use crate::time::Millis;
 
-/// Decides the results of a request from the stored states of its subjects. It may run more than once.
-pub type Decide = Box<dyn Fn(&Memory) -> Decided + Send>;
+/// Decides the results of a request from the stored states of its subjects, with the ids of what it creates. It is
+/// pure, and may run more than once.
+pub type Decide = Arc<dyn Fn(&Memory, &Ids) -> Decided + Send + Sync>;
+
+/// Ids for the results of one request. The same number always gets the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids(Ulid);
+
+impl Ids {
+    /// Generates new ids.
+    pub fn fresh() -> Self {
+        Self(Ulid::generate())
+    }
+
+    /// Returns the id of the request.
+    pub fn request(&self) -> RequestId {
+        RequestId::from(self.0)
+    }
+
+    /// Returns the id of the request's event with this number, from 0.
+    pub fn event(&self, n: usize) -> EventId {
+        EventId::from(self.numbered(n))
+    }
+
+    /// Returns the id of the delivery with this number, from 0.
+    pub fn delivery(&self, n: usize) -> DeliveryId {
+        DeliveryId::from(self.numbered(n))
+    }
+
+    fn numbered(&self, n: usize) -> Ulid {
+        Ulid(self.0.0.wrapping_add(n as u128 + 1))
+    }
+}
+
+/// Number of a configuration, which grows with each change. 0 is no configuration: commands that do not run the service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// Returns the number of the next configuration.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
 
 /// Received request.
 #[derive(Clone, Debug)]
 pub struct NewRequest {
-    /// Id of the request.
-    pub id: RequestId,
     /// Source that received the request.
     pub source: SourceName,
     /// Id of the webhook on the host.
@@ -34,6 +77,8 @@ pub struct NewRequest {
     pub body: Bytes,
     /// Memory subjects of the request.
     pub subjects: Vec<String>,
+    /// Configuration under which the request is decided.
+    pub generation: Generation,
 }
 
 /// Results of a request.
@@ -114,11 +159,10 @@ pub struct NewDelivery {
 }
 
 impl NewDelivery {
-    /// Creates a delivery with a new id that sends the event alone, for the first time, and as the channel is
-    /// configured.
-    pub fn new(event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
+    /// Creates a delivery that sends the event alone, for the first time, and as the channel is configured.
+    pub fn new(id: DeliveryId, event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
         Self {
-            id: DeliveryId::fresh(),
+            id,
             event,
             channel,
             lane,
@@ -156,7 +200,7 @@ pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
     all
 }
 
-/// Result of [`Store::accept`](super::Store::accept).
+/// Result of [`Intake::accept`](super::Intake::accept).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// The request is new and stored.
@@ -173,17 +217,18 @@ pub enum Accepted {
     },
 }
 
-/// Work that a change of the configuration requires.
-#[derive(Default)]
-pub struct Change {
-    /// Routes the events that are still pending routing.
+/// A configuration that takes effect.
+pub struct Assignment {
+    /// Its number.
+    pub generation: Generation,
+    /// Lane of each channel.
+    pub lanes: BTreeMap<ChannelName, Lane>,
+    /// Routes the events that are still pending routing, if the configuration can route.
     pub route_pending: Option<RouteLater>,
-    /// Action that runs after the commit, and before the next request is decided.
-    pub then: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// Routes an event that was stored while the routing configuration was invalid.
-pub type RouteLater = Box<dyn Fn(PendingEvent) -> RoutedLater + Send>;
+/// Routes an event that was stored while the routing configuration was invalid, with ids for its deliveries.
+pub type RouteLater = Arc<dyn Fn(PendingEvent, &Ids) -> RoutedLater + Send + Sync>;
 
 /// Event that was stored while the routing configuration was invalid.
 #[derive(Clone, Debug, PartialEq)]

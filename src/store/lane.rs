@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::event::{ChannelName, DeliveryId, EventId};
-use crate::time::Millis;
+use crate::time::{Millis, millis};
 
 /// Queue of one destination. Channels with the same destination share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,7 +34,7 @@ pub enum LaneState {
     },
 }
 
-/// Result of [`Store::lease`](super::Store::lease).
+/// Result of [`Lanes::lease`](super::Lanes::lease).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lease {
     /// The caller holds the lease, and the lane is open.
@@ -48,6 +50,167 @@ pub enum Lease {
     Shut,
     /// Another owner holds the lease.
     Taken,
+}
+
+/// What a store keeps about one lane, and the rules by which it changes. The rules are the same for every store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneRecord {
+    /// Owner of the lease, if the lane is leased.
+    pub owner: Option<String>,
+    /// End of the lease.
+    pub lease_until: Millis,
+    /// State of the lane.
+    pub state: LaneState,
+    /// Time at which the lane was closed or paused.
+    pub since: Option<Millis>,
+    /// End of the lane's wait.
+    pub next_at: Millis,
+    /// Length of the lane's wait; 0 unless the last attempt failed. Limits the rest of the wait if the clock changes.
+    pub pause: Millis,
+    /// `true` if the chat requested the wait.
+    pub is_asked: bool,
+    /// Message that is about to be sent, if it may not be the oldest or if the lane has failed.
+    pub marked: Option<DeliveryId>,
+}
+
+/// Message that may have been in flight when its lane's owner ended without releasing the lane. It gets an attempt
+/// with the outcome `unknown`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InDoubt {
+    /// This message, if it is still queued.
+    Marked(DeliveryId),
+    /// The oldest queued message of the lane, if there is one.
+    Oldest,
+}
+
+impl LaneRecord {
+    /// Leases the lane to `owner` for a time, or renews the lease. Also returns the message that the previous owner
+    /// left in doubt.
+    pub fn lease(&mut self, owner: &str, time: Duration, now: Millis) -> (Lease, Option<InDoubt>) {
+        if self.state != LaneState::Open {
+            return (Lease::Shut, None);
+        }
+        let other = self.owner.as_deref().is_some_and(|holder| holder != owner);
+        if other && self.lease_until > now {
+            return (Lease::Taken, None);
+        }
+        let in_doubt = if other { self.in_doubt() } else { None };
+        (self.owner, self.lease_until) = (Some(owner.to_owned()), now.saturating_add(millis(time)));
+        let wait = self.next_at.saturating_sub(now).clamp(0, self.pause);
+        let wait = Duration::from_millis(wait.unsigned_abs());
+        (Lease::Held { wait, failing: self.pause > 0, is_asked: self.is_asked }, in_doubt)
+    }
+
+    /// Takes the lane from an owner that ended without releasing it. Returns the message that it left in doubt.
+    pub fn reclaim(&mut self, owner: &str) -> Option<InDoubt> {
+        if self.owner.as_deref() != Some(owner) {
+            return None;
+        }
+        let in_doubt = self.in_doubt();
+        self.release(owner);
+        in_doubt
+    }
+
+    /// Records the message that `owner` is about to send.
+    pub fn mark(&mut self, owner: &str, delivery: &DeliveryId) {
+        if self.owner.as_deref() == Some(owner) {
+            self.marked = Some(delivery.clone());
+        }
+    }
+
+    /// Ends the lease of `owner`: none of the lane's messages is in flight.
+    pub fn release(&mut self, owner: &str) {
+        if self.owner.as_deref() == Some(owner) {
+            (self.owner, self.lease_until, self.marked) = (None, 0, None);
+        }
+    }
+
+    /// Applies the results of a turn to the lane. Returns `false`, and changes nothing, if `owner` has lost the lease.
+    pub fn finish(&mut self, owner: &str, turn: &Turn, now: Millis) -> bool {
+        if self.owner.as_deref() != Some(owner) {
+            return false;
+        }
+        if let Some(state) = &turn.close {
+            self.set(state.clone(), now);
+            self.release(owner);
+        } else if turn.pause > 0 || self.pause > 0 || self.marked.is_some() {
+            (self.next_at, self.pause, self.is_asked) = (now.saturating_add(turn.pause), turn.pause, turn.is_asked);
+            self.marked = None;
+        }
+        true
+    }
+
+    /// Opens, closes or pauses the lane. The lane does not wait any longer.
+    pub fn set(&mut self, state: LaneState, now: Millis) {
+        self.since = (state != LaneState::Open).then_some(now);
+        self.state = state;
+        (self.next_at, self.pause, self.is_asked) = (0, 0, false);
+    }
+
+    /// Returns `true` if the lane is kept while no channel uses it. The lane of a paused channel stays paused while the
+    /// channel is not in the configuration.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.state, LaneState::Paused { .. })
+    }
+
+    /// Returns the message that the owner may have sent without storing the result. While a failing lane waits, nothing
+    /// is in flight; it marks a message before sending it.
+    fn in_doubt(&self) -> Option<InDoubt> {
+        match &self.marked {
+            Some(marked) => Some(InDoubt::Marked(marked.clone())),
+            None => (self.pause == 0).then_some(InDoubt::Oldest),
+        }
+    }
+}
+
+/// Work that arrived in a lane, for the process that serves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LaneSignal {
+    /// Messages were queued in the lane.
+    Arrived(Lane),
+    /// An operator opened, closed or paused the lane, or dropped messages from it.
+    Changed(Lane),
+    /// Any lane may have new messages or a new state.
+    Any,
+}
+
+/// Signals to lanes, in the order of the commits that caused them. A slow reader gets [`LaneSignal::Any`] instead of
+/// old signals.
+pub struct Arrivals(broadcast::Receiver<LaneSignal>);
+
+/// Number of signals that wait for a slow reader.
+const SIGNALS: usize = 1_024;
+
+/// Sends signals; every store has one.
+#[derive(Clone)]
+pub(super) struct Announcer(broadcast::Sender<LaneSignal>);
+
+impl Default for Announcer {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(SIGNALS))
+    }
+}
+
+impl Announcer {
+    pub(super) fn announce(&self, signal: LaneSignal) {
+        // An error means that nobody serves lanes here.
+        let _ = self.0.send(signal);
+    }
+
+    pub(super) fn listen(&self) -> Arrivals {
+        Arrivals(self.0.subscribe())
+    }
+}
+
+impl Arrivals {
+    /// Waits for the next signal; `None` after the store was closed.
+    pub async fn next(&mut self) -> Option<LaneSignal> {
+        match self.0.recv().await {
+            Ok(signal) => Some(signal),
+            Err(RecvError::Lagged(_)) => Some(LaneSignal::Any),
+            Err(RecvError::Closed) => None,
+        }
+    }
 }
 
 /// Queued delivery.

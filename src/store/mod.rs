@@ -1,7 +1,8 @@
 //! Durable storage of requests, events and deliveries: no acknowledged request is ever lost.
 //!
-//! [`Store::accept`] stores a request and all its results in one durable transaction. Deliveries leave through *lanes*,
-//! one per destination: the holder of a lane's lease reads the lane's heads and finishes them.
+//! [`Intake::accept`] stores a request and all its results in one durable transaction. Deliveries leave through
+//! [`Lanes`], one per destination: the holder of a lane's lease reads the lane's heads and finishes them. People use
+//! [`History`]. Outside its folder, an engine is named in the list of [`StoreUrl`] only.
 
 mod accept;
 mod decision;
@@ -10,9 +11,9 @@ mod lane;
 #[cfg(test)]
 mod model;
 mod receipt;
-pub mod sqlite;
+mod sqlite;
+mod url;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,40 +23,41 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::event::{ChannelName, DeliveryId, EventId, SourceName};
+use crate::event::{DeliveryId, EventId, SourceName};
 use crate::time::Millis;
 
 pub(crate) use accept::joined;
 pub use accept::{
-    Accepted, Change, Decide, Decided, Duplicate, NewDelivery, NewEvent, NewRequest, PendingEvent, RouteLater,
-    RoutedLater,
+    Accepted, Assignment, Decide, Decided, Duplicate, Generation, Ids, NewDelivery, NewEvent, NewRequest, PendingEvent,
+    RouteLater, RoutedLater,
 };
 pub use decision::{StoredDecision, Target};
 pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };
-pub use lane::{Attempt, Delivery, Finished, Lane, LaneState, Lease, Next, Turn};
+pub use lane::{
+    Arrivals, Attempt, Delivery, Finished, InDoubt, Lane, LaneRecord, LaneSignal, LaneState, Lease, Next, Turn,
+};
 pub use receipt::{EventReceipt, Receipt, RouteReceipt};
+pub use url::StoreUrl;
 
-/// Durable store: operations of the service, and queries and operations for operators ([`history`]).
+/// Takes requests in.
 ///
 /// For example, a request that the host sends twice is stored once:
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use hookbell::event::RequestId;
-/// use hookbell::store::sqlite::SqliteStore;
-/// use hookbell::store::{Accepted, Decided, NewRequest, Receipt, Store, StoreError};
+/// use hookbell::store::{Accepted, Decide, Decided, Generation, NewRequest, Receipt, StoreError, StoreUrl};
 /// use hookbell::time::now;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), StoreError> {
 /// # let directory = tempfile::tempdir().expect("a temporary directory");
 /// # let path = directory.path().join("hookbell.db");
-/// let store = SqliteStore::open(&path)?;
+/// let url = StoreUrl::parse(&format!("sqlite:{}", path.display())).expect("a store's URL");
+/// let store = url.open()?;
 /// let request = Arc::new(NewRequest {
-///     id: RequestId::fresh(),
 ///     source: "bitbucket".into(),
 ///     hook: None,
 ///     key: Some("b6c4b3f2".to_owned()),
@@ -63,48 +65,60 @@ pub use receipt::{EventReceipt, Receipt, RouteReceipt};
 ///     headers: serde_json::json!({}),
 ///     body: "{}".into(),
 ///     subjects: vec![],
+///     generation: Generation::default(),
 /// });
-/// let decided = Decided::empty(Receipt::empty(request.id.clone()));
-/// let accept = || store.accept(request.clone(), Box::new({
-///     let decided = decided.clone();
-///     move |_| decided.clone()
-/// }));
-/// assert!(matches!(accept().await?, Accepted::Stored { .. }));
-/// assert!(matches!(accept().await?, Accepted::Duplicate { .. }));
+/// let decide: Decide = Arc::new(|_, ids| Decided::empty(Receipt::empty(ids.request())));
+/// assert!(matches!(store.accept(request.clone(), decide.clone()).await?, Accepted::Stored { .. }));
+/// assert!(matches!(store.accept(request, decide).await?, Accepted::Duplicate { .. }));
 /// # Ok(())
 /// # }
 /// ```
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Intake: Send + Sync {
     /// Accepts a request: atomic, durable (it survives a power cut), and aware of duplicates.
     ///
     /// If the request is new, `decide` runs within the transaction, on the stored memory of the request's subjects. It
-    /// must be pure and fast. Its result is stored with the request.
+    /// must be fast. Its result is stored with the request. A request of an older configuration than the
+    /// [assigned](Self::assign) one is [`StoreError::Outdated`].
     async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError>;
 
-    /// Assigns the lanes of all channels, according to the current configuration. Queued messages move to the new lane
-    /// of their channel. Messages for a channel without a lane are parked, and queued again once the channel has one.
-    /// Unused lanes are deleted, with the reason why they were closed; paused lanes are kept.
+    /// Puts a configuration into effect: earlier requests are decided by the previous one, later ones must be decided
+    /// by this one.
     ///
-    /// `change` is applied in the same transaction, between two requests: earlier requests are decided by the previous
-    /// state, later ones by the new state.
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError>;
+    /// Queued messages move to the lane of their channel. Messages for a channel without a lane are parked, and queued
+    /// again once the channel has one. Unused lanes are deleted, with the reason why they were closed; paused lanes are
+    /// kept. Events that are pending routing are routed, if the configuration can.
+    async fn assign(&self, assignment: Assignment) -> Result<(), StoreError>;
 
     /// Routes events that are pending routing, oldest first, at most `limit`. Returns `true` if there are more.
     async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError>;
 
     /// Stores the rules to which decisions refer by this hash, or updates the time of their last use.
-    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError>;
+    async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError>;
 
-    /// Returns the rules with this hash.
-    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError>;
+    /// Returns the stored state of a subject; `null` counts as missing.
+    async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError>;
 
-    /// Leases a lane to `owner` until `until`, or renews the lease.
+    /// Records rejected requests; only the last [`MAX_REJECTED`] are kept.
+    async fn add_rejected(&self, rejected: Vec<RejectedRequest>) -> Result<(), StoreError>;
+
+    /// Checks that the store accepts writes, with as little writing as possible.
+    async fn is_ready(&self) -> Result<(), StoreError>;
+
+    /// Writes this number of bytes durably and deletes them again, to check that a request of that size could be
+    /// stored.
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
+}
+
+/// Lets messages out, lane by lane. [`LaneRecord`] has the rules.
+#[async_trait]
+pub trait Lanes: Send + Sync {
+    /// Leases a lane to `owner` for a time, or renews the lease.
     ///
     /// If the previous owner did not [`release`](Self::release) the lane, one message may have been in flight: the
     /// [marked](Self::mark) one, or else the oldest, unless the lane was waiting after a failure. That message gets an
     /// attempt with the outcome `unknown`.
-    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError>;
+    async fn lease(&self, lane: &Lane, owner: &str, time: Duration) -> Result<Lease, StoreError>;
 
     /// Records the message that is about to be sent, if it may not be the lane's oldest or if the lane has failed, so
     /// that the next owner knows which message may have been in flight.
@@ -114,27 +128,27 @@ pub trait Store: Send + Sync {
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
 
     /// Reclaims a lane from an owner that ended without releasing it, as [`lease`](Self::lease) does for a new owner.
-    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError>;
-
-    /// Returns the stored state of a subject; `null` counts as missing.
-    async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError>;
+    async fn reclaim(&self, lane: &Lane, owner: &str) -> Result<(), StoreError>;
 
     /// Returns the queued messages of a lane, oldest first: at most `limit`, fewer if they are large.
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
     /// Stores the results of a lane's turn, if `owner` still holds the lease. The results survive a kill; a power cut
     /// may undo them, and then messages are sent again. Returns `false` if the lease is lost.
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError>;
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError>;
 
     /// Opens, closes or pauses a lane. An opened lane does not wait any longer.
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError>;
 
-    /// Deletes some of the expired data, and returns `true` if there is more. Each call is a small step, so that
-    /// requests can run in between.
-    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError>;
+    /// Returns the signals to lanes from now on: of messages that are queued, and of what operators do.
+    fn arrivals(&self) -> Arrivals;
+}
 
-    /// Records rejected requests; only the last [`MAX_REJECTED`] are kept.
-    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError>;
+/// Look-ups and operations for people, and the deletion of expired data.
+#[async_trait]
+pub trait History: Send + Sync {
+    /// Returns the rules with this hash.
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError>;
 
     /// Returns the last rejected requests, newest last.
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError>;
@@ -157,29 +171,34 @@ pub trait Store: Send + Sync {
     /// Returns the JSON of an event, as templates see it.
     async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError>;
 
-    /// Checks that the store accepts writes, with as little writing as possible.
-    async fn is_ready(&self) -> Result<(), StoreError>;
+    /// Counts the queued messages of each lane, and the ended messages of each channel.
+    async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Writes this number of bytes durably and deletes them again, to check that a request of that size could be
-    /// stored.
-    async fn probe(&self, bytes: usize) -> Result<(), StoreError>;
+    /// Adds deliveries of stored events at the end of their lanes. A parked delivery that is sent again becomes dead.
+    /// Deliveries whose event no longer exists are left out. Deliveries of an older configuration than the assigned one
+    /// are [`StoreError::Outdated`].
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError>;
 
+    /// Drops queued and parked deliveries and those pending routing: they become dead, with this reason. Returns the
+    /// dropped deliveries.
+    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
+
+    /// Deletes some of the expired data, and returns `true` if there is more. Each call is a small step, so that
+    /// requests can run in between.
+    async fn prune(&self, keep: Retention) -> Result<bool, StoreError>;
+}
+
+/// A durable store. It uses its own clock.
+#[async_trait]
+pub trait Store: Intake + Lanes + History {
     /// Prepares the store for the end of the service: moves all data to its usual place on disk.
     async fn close(&self) -> Result<(), StoreError>;
 
     /// Returns faults that an operator must know about, as sentences.
     fn faults(&self) -> Vec<String>;
 
-    /// Counts the queued messages of each lane, and the ended messages of each channel.
-    async fn counts(&self) -> Result<Counts, StoreError>;
-
-    /// Adds deliveries of stored events at the end of their lanes. A parked delivery that is sent again becomes dead.
-    /// Deliveries whose event no longer exists are left out.
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError>;
-
-    /// Drops queued and parked deliveries and those pending routing: they become dead, with this reason. Returns the
-    /// dropped deliveries.
-    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError>;
+    /// Records the address at which this process can be reached, for commands that find the store in use.
+    fn set_address(&self, address: &str) -> std::io::Result<()>;
 }
 
 /// Retention times.
@@ -236,12 +255,18 @@ pub enum StoreError {
         /// Reason, and help to fix it.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A copy of the store could not be made.
+    #[error("{0}")]
+    Backup(Box<dyn std::error::Error + Send + Sync>),
     /// Another Hookbell process uses the store.
     #[error("another Hookbell process is using the store `{path}`; stop that process first")]
     InUse {
         /// Path of the file.
         path: String,
     },
+    /// The configuration changed in the meantime: decide again, with the new one.
+    #[error("the configuration changed in the meantime")]
+    Outdated,
     /// The store did not respond in time.
     #[error("the store did not respond in time")]
     Busy,

@@ -3,20 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::sqlite::SqliteStore;
 use super::*;
-use crate::event::RequestId;
+use crate::event::ChannelName;
+use crate::store::sqlite::tests::{clock, set_clock};
 
 const CHANNELS: [&str; 3] = ["red", "green", "blue"];
 const LANES: [&str; 3] = ["one", "two", "three"];
 const OWNERS: [&str; 2] = ["first", "second"];
-const LEASE: Millis = 1_000;
+const LEASE: Duration = Duration::from_secs(1);
 
 /// Operation on a store. Numbers select one of the existing objects.
 #[derive(Clone, Debug)]
@@ -66,21 +65,10 @@ struct Kept {
     strikes: u32,
 }
 
-#[derive(Clone, Debug, Default)]
-struct KeptLane {
-    owner: Option<&'static str>,
-    until: Millis,
-    state: LaneState,
-    next_at: Millis,
-    pause: Millis,
-    is_asked: bool,
-    marked: Option<DeliveryId>,
-}
-
 struct Model {
     now: Millis,
     deliveries: Vec<Kept>,
-    lanes: BTreeMap<&'static str, KeptLane>,
+    lanes: BTreeMap<&'static str, LaneRecord>,
     channels: BTreeMap<&'static str, &'static str>,
     seen: BTreeMap<u8, Receipt>,
 }
@@ -96,34 +84,18 @@ impl Model {
     }
 
     fn lease(&mut self, lane: &'static str, owner: &'static str) -> Lease {
-        let now = self.now;
-        let known = self.lanes.contains_key(lane);
-        let entry = self.lanes.entry(lane).or_default();
-        if entry.state != LaneState::Open {
-            return Lease::Shut;
-        }
-        let other = entry.owner.filter(|holder| *holder != owner);
-        if other.is_some() && entry.until > now {
-            return Lease::Taken;
-        }
-        let last = other.map(|_| entry.clone());
-        entry.owner = Some(owner);
-        entry.until = now + LEASE;
-        let wait = if known { (entry.next_at - now).clamp(0, entry.pause) } else { 0 };
-        let (failing, is_asked) = (entry.pause > 0, entry.is_asked);
-        if let Some(last) = last {
-            self.mark_unknown(lane, &last);
-        }
-        Lease::Held { wait: Duration::from_millis(wait.unsigned_abs()), failing, is_asked }
+        let (lease, in_doubt) = self.lanes.entry(lane).or_default().lease(owner, LEASE, self.now);
+        self.mark_unknown(lane, in_doubt);
+        lease
     }
 
     /// Adds an attempt to the message that may have been in flight, because the lane was not released.
-    fn mark_unknown(&mut self, lane: &str, last: &KeptLane) {
-        let mut waiting = self.deliveries.iter_mut().filter(|kept| kept.state == State::Queued);
-        let doubted = match &last.marked {
-            Some(marked) => waiting.find(|kept| kept.id == *marked),
-            None if last.pause > 0 => None,
-            None => waiting.find(|kept| kept.lane == lane),
+    fn mark_unknown(&mut self, lane: &str, in_doubt: Option<InDoubt>) {
+        let mut queued = self.deliveries.iter_mut().filter(|kept| kept.state == State::Queued);
+        let doubted = match in_doubt {
+            Some(InDoubt::Marked(marked)) => queued.find(|kept| kept.id == marked),
+            Some(InDoubt::Oldest) => queued.find(|kept| kept.lane == lane),
+            None => None,
         };
         if let Some(doubted) = doubted {
             doubted.attempts += 1;
@@ -132,19 +104,12 @@ impl Model {
 
     /// Restarts the process, so that all owners of lanes end.
     fn restart(&mut self) {
-        for (lane, last) in self.lanes.clone() {
-            if last.owner.is_some() {
-                self.mark_unknown(lane, &last);
-            }
+        for name in LANES {
+            let Some(lane) = self.lanes.get_mut(name) else { continue };
+            let Some(owner) = lane.owner.clone() else { continue };
+            let in_doubt = lane.reclaim(&owner);
+            self.mark_unknown(name, in_doubt);
         }
-        for entry in self.lanes.values_mut() {
-            (entry.owner, entry.until, entry.marked) = (None, 0, None);
-        }
-    }
-
-    fn set(&mut self, lane: &'static str, state: LaneState) {
-        let entry = self.lanes.entry(lane).or_default();
-        *entry = KeptLane { state, next_at: 0, pause: 0, is_asked: false, ..entry.clone() };
     }
 
     fn assign(&mut self, channels: BTreeMap<&'static str, &'static str>) {
@@ -157,9 +122,15 @@ impl Model {
             }
         }
         let used: BTreeSet<_> = channels.values().copied().collect();
-        self.lanes.retain(|lane, entry| used.contains(lane) || matches!(entry.state, LaneState::Paused { .. }));
+        self.lanes.retain(|lane, record| used.contains(lane) || record.is_kept());
         self.channels = channels;
     }
+}
+
+/// Returns a configuration with these channels. All of them have one generation: requests of a history follow it.
+fn assignment(channels: &BTreeMap<&'static str, &'static str>) -> Assignment {
+    let lanes = channels.iter().map(|(channel, to)| (ChannelName::from(*channel), lane(to))).collect();
+    Assignment { generation: Generation::default(), lanes, route_pending: None }
 }
 
 fn lane(name: &str) -> Lane {
@@ -181,39 +152,32 @@ fn ended(end: u8) -> (Next, State, u32) {
 /// Runs a history on a store and on the model, and compares them after each step.
 async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
     let (mut store, mut model) = (open(), Model::new());
-    store
-        .assign(model.channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect(), Change::default())
-        .await
-        .unwrap();
+    set_clock(model.now);
+    store.assign(assignment(&model.channels)).await.unwrap();
     for step in steps {
         match step.clone() {
             Step::Accept { key, channels } => accept(store.as_ref(), &mut model, key, &channels).await,
             Step::Assign { lanes } => {
                 let channels = CHANNELS.into_iter().zip(lanes).filter_map(|(name, to)| Some((name, LANES[to?])));
                 let channels: BTreeMap<_, _> = channels.collect();
-                let assigned = channels.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect();
-                store.assign(assigned, Change::default()).await.unwrap();
+                store.assign(assignment(&channels)).await.unwrap();
                 model.assign(channels);
             }
             Step::Lease { lane: n, owner } => {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
-                let got = store.lease(&lane(name), owner, model.now + LEASE, model.now).await.unwrap();
+                let got = store.lease(&lane(name), owner, LEASE).await.unwrap();
                 assert_eq!(got, model.lease(name, owner), "{step:?}");
             }
             Step::Release { lane: n, owner } => {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
                 store.release(&lane(name), owner).await.unwrap();
-                if let Some(entry) = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner)) {
-                    (entry.owner, entry.until, entry.marked) = (None, 0, None);
-                }
+                model.lanes.entry(name).or_default().release(owner);
             }
             Step::Mark { lane: n, owner, delivery } => {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
                 let Some(id) = model.heads(name).get(delivery).map(|kept| kept.id.clone()) else { continue };
                 store.mark(&lane(name), owner, &id).await.unwrap();
-                if let Some(entry) = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner)) {
-                    entry.marked = Some(id);
-                }
+                model.lanes.entry(name).or_default().mark(owner, &id);
             }
             Step::Finish { lane: n, owner, end, pause, is_asked } => {
                 let (name, owner) = (LANES[n], OWNERS[owner]);
@@ -229,15 +193,10 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 };
                 let finished = Finished { delivery: head.clone(), attempt: Some(attempt), next, template_error: None };
                 let turn = Turn { finished: vec![finished], pause, is_asked, close: None };
-                let held = store.finish(&lane(name), owner, turn, model.now).await.unwrap();
-                let now = model.now;
-                let entry = model.lanes.get_mut(name).filter(|entry| entry.owner == Some(owner));
-                assert_eq!(held, entry.is_some(), "{step:?}");
-                if let Some(entry) = entry {
-                    if pause > 0 || entry.pause > 0 || entry.marked.is_some() {
-                        (entry.next_at, entry.pause, entry.is_asked) = (now + pause, pause, is_asked);
-                    }
-                    entry.marked = None;
+                let held = store.finish(&lane(name), owner, turn.clone()).await.unwrap();
+                let is_held = model.lanes.entry(name).or_default().finish(owner, &turn, model.now);
+                assert_eq!(held, is_held, "{step:?}");
+                if is_held {
                     let kept = model.deliveries.iter_mut().find(|kept| kept.id == head).unwrap();
                     (kept.state, kept.attempts, kept.strikes) = (state, kept.attempts + 1, kept.strikes + strike);
                 }
@@ -249,7 +208,8 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                     _ => LaneState::Closed { reason: "r".to_owned(), help: None },
                 };
                 store.set_lane(&lane(LANES[n]), state.clone()).await.unwrap();
-                model.set(LANES[n], state);
+                let now = model.now;
+                model.lanes.entry(LANES[n]).or_default().set(state, now);
             }
             Step::GiveUp { delivery } => {
                 let Some(kept) = model.deliveries.get_mut(delivery) else { continue };
@@ -265,14 +225,17 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let Some(to) = model.channels.get(kept.channel).copied() else { continue };
                 let new =
                     Kept { id: DeliveryId::fresh(), lane: to, state: State::Queued, attempts: 0, strikes: 0, ..kept };
-                store.enqueue(vec![new_delivery(&new, Some(kept.id))], model.now).await.unwrap();
+                store.enqueue(vec![new_delivery(&new, Some(kept.id))], Generation::default()).await.unwrap();
                 let repeated = &mut model.deliveries[delivery];
                 if repeated.state == State::Parked {
                     repeated.state = State::Dead;
                 }
                 model.deliveries.push(new);
             }
-            Step::Time { millis } => model.now += millis,
+            Step::Time { millis } => {
+                model.now += millis;
+                set_clock(model.now);
+            }
             Step::Restart => {
                 drop(store);
                 store = open();
@@ -285,9 +248,8 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
 
 fn new_delivery(kept: &Kept, replay_of: Option<DeliveryId>) -> NewDelivery {
     NewDelivery {
-        id: kept.id.clone(),
         replay_of,
-        ..NewDelivery::new(kept.event.clone(), kept.channel.into(), lane(kept.lane), "r")
+        ..NewDelivery::new(kept.id.clone(), kept.event.clone(), kept.channel.into(), lane(kept.lane), "r")
     }
 }
 
@@ -303,7 +265,6 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
     let new: Vec<Kept> = new.collect();
     let receipt = Receipt { note: Some(event.to_string()), ..Receipt::empty("req_1".into()) };
     let request = NewRequest {
-        id: RequestId::fresh(),
         source: "s".into(),
         hook: None,
         key: key.map(|key| key.to_string()),
@@ -311,6 +272,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         headers: json!({}),
         body: Bytes::new(),
         subjects: vec![],
+        generation: Generation::default(),
     };
     let decided = Decided {
         events: vec![NewEvent {
@@ -325,7 +287,7 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::empty(receipt.clone())
     };
-    let accepted = store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
+    let accepted = store.accept(request.into(), Arc::new(move |_, _| decided.clone())).await.unwrap();
     match key.and_then(|key| model.seen.get(&key)) {
         Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
         None => {
@@ -363,8 +325,8 @@ proptest! {
     #[test]
     fn sqlite_does_what_the_model_does(steps in prop::collection::vec(step(), 1..40)) {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("h.db");
-        let open = || Arc::new(SqliteStore::open(&path).unwrap()) as Arc<dyn Store>;
+        let url = StoreUrl::parse_in("sqlite:h.db", directory.path()).unwrap();
+        let open = || url.open_at(clock).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(check(open, steps));
     }

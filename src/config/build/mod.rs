@@ -29,7 +29,7 @@ use super::{Secrets, Settings};
 use crate::event::{ChannelName, Kind};
 use crate::problem::{Place, Problem};
 use crate::routing::{Conditions, Router};
-use crate::store::Lane;
+use crate::store::{Generation, Lane, StoreUrl};
 use crate::template::Library;
 
 pub(super) use service::LISTEN;
@@ -63,14 +63,15 @@ pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<
     if problems.is_empty() { Ok(named.map(|named| files.main.directory.join(named.value))) } else { Err(problems) }
 }
 
-/// Reads only the path of the store's file.
-pub(super) fn store(files: &Files) -> Result<PathBuf, Vec<Problem>> {
+/// Reads only the location of the store.
+pub(super) fn store(files: &Files) -> Result<StoreUrl, Vec<Problem>> {
     let notes = Notes::default();
     let values = values(&notes, &files.main).unwrap_or_default();
     let builder = Builder::new(Secrets::Leave, &files.watched);
-    let (path, _) = builder.store(&mut Section::root(&notes, &files.main, values));
+    let (store, _) = builder.store(&mut Section::root(&notes, &files.main, values));
     let problems = notes.into_problems();
-    if problems.is_empty() { Ok(path) } else { Err(problems) }
+    let store = store.filter(|_| problems.is_empty());
+    store.ok_or(problems)
 }
 
 /// The rules stored with the events that they routed; `None` if this version cannot read them.
@@ -165,8 +166,9 @@ impl<'a> Builder<'a> {
         let settings = Settings {
             listen: server.listen,
             trusted_proxies: server.trusted_proxies,
+            generation: self.before.map_or(Generation::default(), |before| before.generation).next(),
             admin,
-            store,
+            store: store?,
             keep,
             delivery,
             sources,

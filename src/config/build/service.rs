@@ -1,7 +1,6 @@
 //! `[server]`, `[store]` and `[admin]`: listeners, database and admin access.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -10,12 +9,11 @@ use super::values::{address, duration, network};
 use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::config::{Admin, AdminToken, Listen, Role};
-use crate::store::Retention;
+use crate::store::{Retention, StoreUrl};
 
 /// Default address for webhooks.
 pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
-const STORE: &str = "hookbell.db";
 
 /// `[server]`.
 pub(super) struct Server {
@@ -40,28 +38,27 @@ impl Builder<'_> {
         Server { listen, admin_listen, trusted_proxies }
     }
 
-    pub(super) fn store(&self, root: &mut Section<'_>) -> (PathBuf, Retention) {
+    /// `[store]`: the location, unless it is invalid, and the retention times.
+    pub(super) fn store(&self, root: &mut Section<'_>) -> (Option<StoreUrl>, Retention) {
         let mut section = root.table("store");
-        let url = section.string("url");
-        let path = url.as_ref().and_then(|url| {
-            let path = url.value.strip_prefix("sqlite:").filter(|path| !path.is_empty());
-            if path.is_none() {
+        let directory = &section.document.directory;
+        let store = match section.string("url") {
+            None => StoreUrl::parse_in(StoreUrl::DEFAULT, directory),
+            Some(url) => StoreUrl::parse_in(&url.value, directory).or_else(|| {
                 // A database URL may contain a password.
                 let shown = url.value.split_once(':').map(|(scheme, _)| format!("{scheme}:…"));
                 let shown = shown.unwrap_or_else(|| url.value.clone());
                 section.note(&ConfigProblem::InvalidStoreUrl(shown), url.place.clone());
-            }
-            path
-        });
-        let path = path.unwrap_or(STORE);
-        let path = section.document.directory.join(path);
+                None
+            }),
+        };
         let kept = Retention::default();
         let keep = Retention {
             all: duration(&mut section, "keep").unwrap_or(kept.all),
             raw: duration(&mut section, "keep_raw").unwrap_or(kept.raw),
         };
         section.finish();
-        (path, keep)
+        (store, keep)
     }
 
     /// `[admin]`: access to the admin listener.

@@ -11,6 +11,7 @@ use crate::config::secret::{FormError, SecretError};
 use crate::http_client::HttpError;
 use crate::pattern::PatternError;
 use crate::problem::{Describe, Severity, did_you_mean, one_of};
+use crate::store::StoreUrl;
 
 /// Problem with a file, a value, a secret, a source or a channel.
 #[derive(Debug, Error)]
@@ -193,7 +194,7 @@ impl Describe for ConfigProblem {
             Self::LooksLikeRegex { regex, .. } => {
                 return Some(format!("write `{regex}`; in a glob, `{{a,b}}` matches either and `*` matches any text"));
             }
-            Self::InvalidStoreUrl(_) => "write `sqlite:` and a file path: `sqlite:hookbell.db`",
+            Self::InvalidStoreUrl(_) => StoreUrl::FORMS,
             Self::InvalidRole(_) => "expected one of: read, operate",
             Self::MissingTemplates(_) => "create it, or remove `templates`",
             Self::NoChatId { chats, .. } => {

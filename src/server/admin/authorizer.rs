@@ -1,7 +1,7 @@
 //! Authorization of admin requests: a token, and an allowed `Host` header, so that no web page can make a browser send
 //! requests (DNS rebinding).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use poem::http::{StatusCode, header};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::answer;
 use crate::config::{Live, Role};
+use crate::store::StoreUrl;
 use crate::telemetry::LogLimit;
 use crate::text::sanitized;
 use crate::text_file;
@@ -121,8 +122,8 @@ fn is_ours(request: &Request, hosts: &[String]) -> bool {
 }
 
 /// Returns the path of the generated token of a store.
-pub fn token_path(store: &Path) -> PathBuf {
-    crate::store::sqlite::sibling(store, "token")
+pub fn token_path(store: &StoreUrl) -> PathBuf {
+    store.file("token")
 }
 
 /// Error of the generated token.
@@ -142,7 +143,7 @@ pub enum TokenError {
 }
 
 /// Reads the token of a store. Generates it if there is none, readable only by its owner.
-pub fn generate_token(store: &Path) -> Result<SecretString, TokenError> {
+pub fn generate_token(store: &StoreUrl) -> Result<SecretString, TokenError> {
     let path = token_path(store);
     let shown = |error: std::io::Error| TokenError::Inaccessible { path: path.clone(), error };
     match text_file::read_text(&path, text_file::MAX_SECRET) {
@@ -211,13 +212,13 @@ mod tests {
     fn token_is_generated_once_and_readable_only_by_its_owner() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
-        let store = directory.path().join("h.db");
+        let store = StoreUrl::parse_in("sqlite:h.db", directory.path()).unwrap();
         let token = generate_token(&store).unwrap();
         assert_eq!(token.expose_secret().len(), 64);
         assert_eq!(generate_token(&store).unwrap().expose_secret(), token.expose_secret());
         let mode = std::fs::metadata(token_path(&store)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = generate_token(Path::new("/no/such/place/h.db")).err().unwrap().to_string();
+        let error = generate_token(&StoreUrl::parse("sqlite:/no/such/place/h.db").unwrap()).err().unwrap().to_string();
         assert!(error.starts_with("cannot read or create the admin token `/no/such/place/h.db.token`"), "{error}");
     }
 }

@@ -10,14 +10,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::LaneWakers;
 use crate::chat::Failure;
-use crate::config::Live;
-use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
+use crate::config::{Live, Settings};
+use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Decided, Delivery, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision,
-    Target,
+    Decided, Delivery, Ids, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision, Target,
 };
 use crate::time::{Millis, timestamp};
 
@@ -244,7 +242,6 @@ fn duration(millis: Millis) -> String {
 #[derive(Clone)]
 pub(crate) struct Alerts {
     pub(super) live: Live,
-    pub(super) wakers: LaneWakers,
     pub(super) store: Arc<dyn Store>,
 }
 
@@ -252,18 +249,33 @@ impl Alerts {
     /// Sends an alert to all channels in `[delivery] alerts`, except channels of the `failing` lane if that lane does
     /// not accept messages.
     pub(crate) async fn send(&self, alert: Alert, failing: Option<&Lane>, now: Millis) {
-        let settings = self.live.now();
+        let mut settings = self.live.now();
+        while let Err(error) = self.store(&settings, &alert, failing, now).await {
+            if !matches!(error, StoreError::Outdated) {
+                tracing::error!(%error, "alert not stored");
+                return;
+            }
+            settings = self.live.after(&settings).await;
+        }
+    }
+
+    async fn store(
+        &self,
+        settings: &Settings,
+        alert: &Alert,
+        failing: Option<&Lane>,
+        now: Millis,
+    ) -> Result<(), StoreError> {
         let alerted = settings.delivery.alerts.iter().filter_map(|name| settings.lanes.get_key_value(name));
         let alerted = alerted.filter(|(_, lane)| alert.is_open || Some(*lane) != failing);
         let to: Vec<_> = alerted.map(|(name, lane)| (name.clone(), lane.clone())).collect();
         let subject = alert.outage.as_ref().map(Outage::subject);
         if settings.delivery.alerts.is_empty() || (to.is_empty() && subject.is_none()) {
-            return;
+            return Ok(());
         }
         let time = jiff::Timestamp::from_millisecond(now).ok();
         let json = json!({ "kind": ALERT, "key": ALERT, "time": time, "alert": alert }).to_string();
         let request = NewRequest {
-            id: RequestId::fresh(),
             source: SOURCE.into(),
             hook: None,
             key: Some(alert.key(now)),
@@ -271,19 +283,13 @@ impl Alerts {
             headers: json!({}),
             body: Bytes::new(),
             subjects: subject.iter().cloned().collect(),
+            generation: settings.generation,
         };
         let is_recovery = alert.is_recovery;
-        let receipt = Receipt::empty(request.id.clone());
-        let decide = move |memory: &Memory| {
-            decided(&receipt, &json, &to, remembered(subject.as_deref(), is_recovery, memory, now))
+        let decide = move |memory: &Memory, ids: &Ids| {
+            decided(ids, &json, &to, remembered(subject.as_deref(), is_recovery, memory, now))
         };
-        match self.store.accept(Arc::new(request), Box::new(decide)).await {
-            Ok(Accepted::Stored { lanes, .. }) => {
-                lanes.iter().for_each(|lane| self.wakers.wake(lane));
-            }
-            Ok(Accepted::Duplicate { .. }) => {}
-            Err(error) => tracing::error!(%error, "alert not stored"),
-        }
+        self.store.accept(Arc::new(request), Arc::new(decide)).await.map(|_| ())
     }
 
     /// Returns the start of an outage that was reported and has not ended.
@@ -310,11 +316,11 @@ fn remembered(subject: Option<&str>, is_recovery: bool, memory: &Memory, now: Mi
     Memory::from([(subject.to_owned(), state)])
 }
 
-fn decided(receipt: &Receipt, json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
-    let event = EventId::fresh();
-    let deliveries = to.iter().cloned().map(|(channel, lane)| NewDelivery {
+fn decided(ids: &Ids, json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
+    let event = ids.event(0);
+    let deliveries = to.iter().cloned().enumerate().map(|(n, (channel, lane))| NewDelivery {
         template: Some(ALERT.to_owned()),
-        ..NewDelivery::new(event.clone(), channel, lane, "alerts")
+        ..NewDelivery::new(ids.delivery(n), event.clone(), channel, lane, "alerts")
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
     let targets = sends.iter().map(|send| Target { route: send.route.clone(), channel: send.channel.clone() });
@@ -327,5 +333,5 @@ fn decided(receipt: &Receipt, json: &str, to: &[(ChannelName, Lane)], memory: Me
         same: None,
         decision: StoredDecision { targets: targets.collect(), ..StoredDecision::default() },
     };
-    Decided { events: vec![event], deliveries: sends, memory, ..Decided::empty(receipt.clone()) }
+    Decided { events: vec![event], deliveries: sends, memory, ..Decided::empty(Receipt::empty(ids.request())) }
 }

@@ -8,13 +8,12 @@ use tokio::time::Instant;
 
 use super::alert::Alert;
 use super::backoff;
-use super::lane::millis;
 use crate::chat::{self, Body, Failure, Instead, Outcome, Reason, Receipt, Sent, Style};
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::store::{Attempt, Delivery, Finished, Next};
 use crate::template::{Context, Library, REFS, RenderFailure};
-use crate::time::Millis;
+use crate::time::{Millis, millis};
 
 /// Minimum wait that is accepted from a chat. Below it, the lane uses its own backoff.
 const MIN_WAIT: Duration = Duration::from_secs(1);

@@ -14,8 +14,8 @@ use crate::chat::Pacer;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
 use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Next, Store, StoreError, Turn};
-use crate::time::Millis;
 use crate::time::SteadyClock;
+use crate::time::{Millis, millis};
 
 /// Number of queued messages that are read ahead.
 const BATCH: usize = 32;
@@ -109,7 +109,7 @@ impl Worker {
         if let Some((channel, _)) = settings.lanes.iter().find(|(_, lane)| **lane == self.lane) {
             self.alert(Alert::panicked(channel)).await;
         }
-        if let Err(error) = self.store.reclaim(&self.lane, &self.owner, (self.clock)()).await {
+        if let Err(error) = self.store.reclaim(&self.lane, &self.owner).await {
             tracing::error!(%error, lane = self.lane.0, "lane not reclaimed");
         }
     }
@@ -162,8 +162,8 @@ impl Worker {
         if self.leased.is_some_and(|since| since.elapsed() < LEASE / 2) {
             return Ok(Lease::Held { wait: Duration::ZERO, failing: self.failing, is_asked: false });
         }
-        let (now, asked) = ((self.clock)(), Instant::now());
-        let lease = self.store.lease(&self.lane, &self.owner, now + millis(LEASE), now).await?;
+        let asked = Instant::now();
+        let lease = self.store.lease(&self.lane, &self.owner, LEASE).await?;
         self.leased = matches!(lease, Lease::Held { .. }).then_some(asked);
         Ok(lease)
     }
@@ -279,7 +279,7 @@ impl Worker {
     /// Stores the results of a turn. Retries until they are stored, because messages without a result are sent again.
     async fn write_down(&mut self, turn: Turn) -> Result<(), Leave> {
         loop {
-            match self.store.finish(&self.lane, &self.owner, turn.clone(), (self.clock)()).await {
+            match self.store.finish(&self.lane, &self.owner, turn.clone()).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {
                     // The new owner has recorded the attempt.
@@ -347,8 +347,4 @@ impl Worker {
             _ = self.stopped.wait_for(|stopped| *stopped) => Err(Leave::Stop),
         }
     }
-}
-
-pub(super) fn millis(duration: Duration) -> Millis {
-    Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX)
 }

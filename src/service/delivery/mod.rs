@@ -19,7 +19,7 @@ use crate::chat::{Pace, Pacer};
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::service::health::{Health, supervise};
-use crate::store::{Change, Lane, RouteLater, Store, StoreError};
+use crate::store::{Arrivals, Assignment, Lane, LaneSignal, RouteLater, Store, StoreError};
 use crate::time::SteadyClock;
 use crate::time::{Millis, now};
 use signals::Signals;
@@ -35,7 +35,9 @@ pub struct Dispatcher {
     steady: SteadyClock,
     /// Id of this run of the program.
     owner: String,
-    wakers: LaneWakers,
+    waking: Waking,
+    /// Passes on the signals of the store.
+    passing_on: JoinHandle<()>,
     running: BTreeMap<Lane, Running>,
     health: Health,
 }
@@ -46,23 +48,27 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// Notifies the tasks of lanes.
+/// Signals to the tasks of lanes.
 #[derive(Clone, Default)]
-pub struct LaneWakers(Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>);
+struct Waking(Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>);
 
-impl LaneWakers {
-    /// Notifies a lane that a message was queued.
-    pub fn wake(&self, lane: &Lane) {
-        if let Some(signals) = self.of(lane) {
-            signals.wake();
+impl Waking {
+    /// Passes signals of the store on to the lanes, until the store is closed.
+    async fn pass_on(self, mut arrivals: Arrivals) {
+        while let Some(signal) = arrivals.next().await {
+            match signal {
+                LaneSignal::Arrived(lane) => self.of(&lane).iter().for_each(|signals| signals.wake()),
+                LaneSignal::Changed(lane) => self.of(&lane).iter().for_each(|signals| signals.notify_change()),
+                LaneSignal::Any => self.all().iter().for_each(|signals| {
+                    signals.wake();
+                    signals.notify_change();
+                }),
+            }
         }
     }
 
-    /// Notifies a lane that an operator paused or reopened it, or dropped messages from it.
-    pub fn change(&self, lane: &Lane) {
-        if let Some(signals) = self.of(lane) {
-            signals.notify_change();
-        }
+    fn all(&self) -> Vec<Arc<Signals>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn of(&self, lane: &Lane) -> Option<Arc<Signals>> {
@@ -118,12 +124,13 @@ impl Dispatcher {
         health: Health,
         clock: fn() -> Millis,
     ) -> Result<Self, StoreError> {
-        let wakers = LaneWakers::default();
+        let waking = Waking::default();
+        let passing_on = tokio::spawn(waking.clone().pass_on(store.arrivals()));
         let steady = SteadyClock::start(clock());
-        let mut dispatcher =
-            Self { live, store, clock, steady, owner: node(), wakers, running: BTreeMap::new(), health };
+        let (owner, running) = (node(), BTreeMap::new());
+        let mut dispatcher = Self { live, store, clock, steady, owner, waking, passing_on, running, health };
         let settings = dispatcher.live.now();
-        dispatcher.store.assign(settings.lanes.clone(), Change { route_pending, then: None }).await?;
+        dispatcher.store.assign(assignment(&settings, route_pending)).await?;
         dispatcher.work(BTreeMap::new());
         Ok(dispatcher)
     }
@@ -138,25 +145,23 @@ impl Dispatcher {
         let (old, new) = (outline(&self.live.now()), outline(&settings));
         let other: Vec<_> = self.running.keys().filter(|lane| old.get(*lane) != new.get(*lane)).cloned().collect();
         let stopped = self.halt(other).await;
-        let live = self.live.clone();
-        let (lanes, next) = (settings.lanes.clone(), settings);
-        let change = Change { route_pending, then: Some(Box::new(move || live.replace(next))) };
-        let changed = self.store.assign(lanes, change).await;
+        let changed = self.store.assign(assignment(&settings, route_pending)).await;
+        if changed.is_ok() {
+            self.live.replace(settings);
+        }
         self.work(stopped);
-        // Messages may have moved here from other lanes.
-        self.running.keys().for_each(|lane| self.wakers.wake(lane));
         self.probe();
         changed
     }
 
     /// Makes every lane that waits after a failure retry at once, unless its chat asked for the wait.
     pub fn probe(&self) {
-        self.running.keys().filter_map(|lane| self.wakers.of(lane)).for_each(|signals| signals.notify_probe());
+        self.waking.all().iter().for_each(|signals| signals.notify_probe());
     }
 
     /// Returns a handle that sends alerts.
     pub(crate) fn alerts(&self) -> Alerts {
-        Alerts { live: self.live.clone(), wakers: self.wakers.clone(), store: self.store.clone() }
+        Alerts { live: self.live.clone(), store: self.store.clone() }
     }
 
     /// Stops the tasks of lanes. Returns those that do not end in time; the next task of the lane waits for them.
@@ -179,7 +184,7 @@ impl Dispatcher {
     /// Starts a task for each lane that has none.
     fn work(&mut self, mut late: BTreeMap<Lane, JoinHandle<()>>) {
         let outline = outline(&self.live.now());
-        self.wakers.keep(&outline.keys().cloned().collect());
+        self.waking.keep(&outline.keys().cloned().collect());
         for (lane, (_, pace)) in outline {
             if self.running.contains_key(&lane) {
                 continue;
@@ -190,7 +195,7 @@ impl Dispatcher {
                 owner: self.owner.clone(),
                 live: self.live.clone(),
                 store: self.store.clone(),
-                signals: self.wakers.register(&lane),
+                signals: self.waking.register(&lane),
                 stopped,
                 pacer: Pacer::new(&pace),
                 alerts: self.alerts(),
@@ -214,16 +219,12 @@ impl Dispatcher {
         }
     }
 
-    /// Returns a handle that notifies the tasks.
-    pub fn wakers(&self) -> LaneWakers {
-        self.wakers.clone()
-    }
-
     /// Stops after each lane has finished its current message, or after `grace`. Queued messages stay in the store.
     pub async fn stop(self, grace: Duration) {
         for running in self.running.values() {
             running.stop.send_replace(true);
         }
+        self.passing_on.abort();
         let mut late = 0;
         let deadline = tokio::time::Instant::now() + grace;
         for Running { mut task, .. } in self.running.into_values() {
@@ -239,6 +240,11 @@ impl Dispatcher {
             );
         }
     }
+}
+
+/// Returns what the store must know about the settings.
+fn assignment(settings: &Settings, route_pending: Option<RouteLater>) -> Assignment {
+    Assignment { generation: settings.generation, lanes: settings.lanes.clone(), route_pending }
 }
 
 /// Returns the name of a lane's task in [`Health`].

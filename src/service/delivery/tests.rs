@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::chat::{Body, Chat, Failure, Outcome, Reason, Receipt, Sent, Style};
 use crate::config::{Channel, DeliverySettings, Live};
-use crate::event::{DeliveryId, EventId, RequestId};
+use crate::event::{DeliveryId, EventId};
 use crate::message::{Message, plain_text};
-use crate::store::sqlite::SqliteStore;
 use crate::store::*;
 
 /// A chat with scripted outcomes, which records the messages that it receives.
@@ -112,7 +111,7 @@ fn retry(reason: Reason, after: Option<u64>) -> Outcome {
 }
 
 /// The store, with a thread that waits for each result, so that the paused clock does not advance during disk access.
-struct Patient(Arc<SqliteStore>);
+struct Patient(Arc<dyn Store>);
 
 macro_rules! wait_for {
     ($self:ident.$name:ident($($argument:expr),*)) => {{
@@ -122,73 +121,75 @@ macro_rules! wait_for {
 }
 
 #[async_trait]
-impl Store for Patient {
+impl Intake for Patient {
     async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
         wait_for!(self.accept(request, decide))
     }
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
-        wait_for!(self.assign(lanes, change))
+    async fn assign(&self, assignment: Assignment) -> Result<(), StoreError> {
+        wait_for!(self.assign(assignment))
     }
     async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
         wait_for!(self.route_pending(route_pending, limit))
     }
-    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
+    async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError> {
         let (hash, text) = (hash.to_owned(), text.to_owned());
-        wait_for!(self.keep_config(&hash, &text, now))
-    }
-    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
-        let hash = hash.to_owned();
-        wait_for!(self.config(&hash))
-    }
-    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.lease(&lane, &owner, until, now))
-    }
-    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
-        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
-        wait_for!(self.mark(&lane, &owner, &delivery))
-    }
-    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.reclaim(&lane, &owner, now))
-    }
-    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
-        wait_for!(self.probe(bytes))
-    }
-    async fn close(&self) -> Result<(), StoreError> {
-        wait_for!(self.close())
-    }
-    fn faults(&self) -> Vec<String> {
-        self.0.faults()
-    }
-    async fn is_ready(&self) -> Result<(), StoreError> {
-        wait_for!(self.is_ready())
+        wait_for!(self.keep_config(&hash, &text))
     }
     async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError> {
         let subject = subject.to_owned();
         wait_for!(self.remembered(&subject))
     }
+    async fn add_rejected(&self, rejected: Vec<RejectedRequest>) -> Result<(), StoreError> {
+        wait_for!(self.add_rejected(rejected))
+    }
+    async fn is_ready(&self) -> Result<(), StoreError> {
+        wait_for!(self.is_ready())
+    }
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        wait_for!(self.probe(bytes))
+    }
+}
+
+#[async_trait]
+impl Lanes for Patient {
+    async fn lease(&self, lane: &Lane, owner: &str, time: Duration) -> Result<Lease, StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.lease(&lane, &owner, time))
+    }
+    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
+        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
+        wait_for!(self.mark(&lane, &owner, &delivery))
+    }
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
         wait_for!(self.release(&lane, &owner))
+    }
+    async fn reclaim(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        wait_for!(self.reclaim(&lane, &owner))
     }
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
         wait_for!(self.heads(&lane, limit))
     }
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError> {
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.finish(&lane, &owner, turn, now))
+        wait_for!(self.finish(&lane, &owner, turn))
     }
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
         let lane = lane.clone();
         wait_for!(self.set_lane(&lane, state))
     }
-    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError> {
-        wait_for!(self.prune(keep, now))
+    fn arrivals(&self) -> Arrivals {
+        self.0.arrivals()
     }
-    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
-        wait_for!(self.refuse(refused))
+}
+
+#[async_trait]
+impl History for Patient {
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let hash = hash.to_owned();
+        wait_for!(self.config(&hash))
     }
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
         wait_for!(self.rejected(limit))
@@ -216,12 +217,28 @@ impl Store for Patient {
     async fn counts(&self) -> Result<Counts, StoreError> {
         wait_for!(self.counts())
     }
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
-        wait_for!(self.enqueue(deliveries, now))
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError> {
+        wait_for!(self.enqueue(deliveries, generation))
     }
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
         let why = why.to_owned();
         wait_for!(self.give_up(ids, &why))
+    }
+    async fn prune(&self, keep: Retention) -> Result<bool, StoreError> {
+        wait_for!(self.prune(keep))
+    }
+}
+
+#[async_trait]
+impl Store for Patient {
+    async fn close(&self) -> Result<(), StoreError> {
+        wait_for!(self.close())
+    }
+    fn faults(&self) -> Vec<String> {
+        self.0.faults()
+    }
+    fn set_address(&self, address: &str) -> std::io::Result<()> {
+        self.0.set_address(address)
     }
 }
 
@@ -247,13 +264,17 @@ const MAX_AGE: Duration = Duration::from_secs(3 * 60 * 60);
 
 impl Fixture {
     async fn new(fakes: &[&Fake]) -> Self {
-        let fakes: Vec<_> = fakes.iter().map(|fake| (*fake).clone()).collect();
-        Self::open(tempfile::tempdir().unwrap(), &fakes).await
+        Self::new_at(fakes, clock).await
     }
 
-    async fn open(directory: tempfile::TempDir, fakes: &[Fake]) -> Self {
-        let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
-        let store: Arc<dyn Store> = Arc::new(Patient(Arc::new(store)));
+    async fn new_at(fakes: &[&Fake], clock: fn() -> Millis) -> Self {
+        let fakes: Vec<_> = fakes.iter().map(|fake| (*fake).clone()).collect();
+        Self::open(tempfile::tempdir().unwrap(), &fakes, clock).await
+    }
+
+    async fn open(directory: tempfile::TempDir, fakes: &[Fake], clock: fn() -> Millis) -> Self {
+        let store = StoreUrl::parse_in("sqlite:h.db", directory.path()).unwrap().open_at(clock).unwrap();
+        let store: Arc<dyn Store> = Arc::new(Patient(store));
         let channel =
             |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, avatars: true, kind: "fake" };
         let mut settings = crate::config::testing::settings(directory.path(), "");
@@ -272,7 +293,7 @@ impl Fixture {
         let Self { store, dispatcher, directory, fakes, live, health: _ } = self;
         dispatcher.stop(Duration::from_secs(5)).await;
         drop((store, live));
-        Self::open(directory, &fakes).await
+        Self::open(directory, &fakes, clock).await
     }
 
     /// Stores an event with this text for a channel, like a request.
@@ -295,11 +316,11 @@ impl Fixture {
                 same: None,
                 decision: StoredDecision::default(),
             });
-            decided.deliveries.push(NewDelivery::new(event, channel.into(), lane.clone(), "r"));
+            let id = DeliveryId::fresh();
+            decided.deliveries.push(NewDelivery::new(id, event, channel.into(), lane.clone(), "r"));
         }
         let ids = decided.deliveries.iter().map(|delivery| delivery.id.clone()).collect();
         let request = NewRequest {
-            id: RequestId::fresh(),
             source: "s".into(),
             hook: None,
             key: None,
@@ -307,9 +328,9 @@ impl Fixture {
             headers: json!({}),
             body: Bytes::new(),
             subjects: vec![],
+            generation: self.live.now().generation,
         };
-        self.store.accept(request.into(), Box::new(move |_| decided.clone())).await.unwrap();
-        self.dispatcher.wakers().wake(&lane);
+        self.store.accept(request.into(), Arc::new(move |_, _| decided.clone())).await.unwrap();
         ids
     }
 
@@ -435,9 +456,9 @@ async fn unknown_outcome_marks_do_not_raise_the_backoff() {
     // Ten runs of the program that each ended while the message was being sent.
     for run in 0..10 {
         let (lane, owner) = (Lane("a".to_owned()), format!("run {run}"));
-        let held = f.store.lease(&lane, &owner, clock() + 60_000, clock()).await.unwrap();
+        let held = f.store.lease(&lane, &owner, Duration::from_secs(60)).await.unwrap();
         assert!(matches!(held, Lease::Held { .. }), "{held:?}");
-        f.store.reclaim(&lane, &owner, clock()).await.unwrap();
+        f.store.reclaim(&lane, &owner).await.unwrap();
     }
     assert_eq!(f.outcomes(&id).await, ["unknown"; 10]);
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::Network, None)].into());
@@ -464,7 +485,6 @@ async fn outage_and_recovery_are_reported_across_a_restart() {
     sleep(Duration::from_secs(2 * 60 * 60)).await;
     let f = f.restart().await;
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     f.tell("a", "event 1").await;
     let alerts = other.wait_for(2).await;
     assert_eq!(alerts[1], "Hookbell: Channel a has recovered");
@@ -554,12 +574,10 @@ async fn messages_queued_while_stopped_are_sent_at_any_age() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let f = Fixture::new(&[&fake]).await;
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Paused { reason: None }).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     f.tell("a", "event 0").await;
     sleep(MAX_AGE * 3).await;
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(1).await), [0]);
 }
 
@@ -579,11 +597,9 @@ async fn closed_destination_stays_closed_and_is_reported_once() {
     sleep(MAX_AGE).await;
     assert_eq!(fake.came().len(), 1, "a restart does not reopen the channel");
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(other.wait_for(2).await.len(), 2, "a failed reopening is reported again");
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
 }
 
@@ -610,7 +626,6 @@ async fn reopening_a_lane_probes_at_once() {
     until("one attempt is made", async || fake.came().len() == 1).await;
     let began = Instant::now();
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     fake.wait_for(1).await;
     assert!(Instant::now() - began < Duration::from_secs(1));
 }
@@ -625,7 +640,6 @@ async fn dropped_delivery_that_was_read_ahead_is_not_sent() {
     }
     fake.wait_for(1).await;
     f.store.give_up(vec![ids[1].clone(), ids[2].clone()], "by an operator").await.unwrap();
-    f.dispatcher.wakers().change(&Lane("a".to_owned()));
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 3]);
     assert_eq!(f.state(&ids[1]).await, (State::Dead, Some("by an operator".to_owned())));
 }
@@ -652,11 +666,7 @@ async fn clock_steps_lose_and_delay_nothing() {
         clock() + STEP.load(std::sync::atomic::Ordering::Relaxed)
     }
     let fake = Fake::new("a");
-    let f = Fixture::new(&[&fake]).await;
-    f.dispatcher.stop(Duration::from_secs(5)).await;
-    let dispatcher =
-        Dispatcher::start_at(f.live.clone(), f.store.clone(), None, Health::default(), stepping_clock).await.unwrap();
-    let f = Fixture { dispatcher, ..f };
+    let f = Fixture::new_at(&[&fake], stepping_clock).await;
     let hour = 60 * 60 * 1000;
     for (n, step) in [0, hour, -hour, 0, -hour, hour].into_iter().enumerate() {
         STEP.store(step, std::sync::atomic::Ordering::Relaxed);

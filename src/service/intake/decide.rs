@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::receipt;
 use crate::chat;
-use crate::config::{Live, Settings, SourceEntry};
+use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
 use crate::routing::{Decision, RouteTarget, Subject};
 use crate::store::{
-    Decide, Decided, Duplicate, NewDelivery, NewEvent, Receipt, RouteLater, RoutedLater, StoredDecision,
+    Decide, Decided, Duplicate, Ids, NewDelivery, NewEvent, Receipt, RouteLater, RoutedLater, StoredDecision,
 };
 use crate::time::{Millis, timestamp};
 
@@ -21,8 +21,6 @@ const PENDING_ROUTING: &str =
 
 /// A parsed request, and what is needed to decide on it.
 pub(super) struct Incoming {
-    pub(super) live: Live,
-    pub(super) id: RequestId,
     pub(super) source: SourceName,
     pub(super) hook: Option<String>,
     pub(super) events: Vec<Event>,
@@ -41,8 +39,8 @@ impl Incoming {
     }
 
     /// Returns the function that the store runs.
-    pub(super) fn decide(self: Arc<Self>) -> Decide {
-        Box::new(move |memory| self.decided(memory))
+    pub(super) fn decide(self: Arc<Self>, settings: Arc<Settings>) -> Decide {
+        Arc::new(move |memory, ids| self.decided(&settings, memory, ids))
     }
 
     /// Returns `true` if all events share one actor and one repository, which then need to be stored only once.
@@ -56,18 +54,17 @@ impl Incoming {
         self.events.first().is_some_and(|first| self.events.iter().all(|event| same(first, event)))
     }
 
-    fn decided(&self, memory: &Memory) -> Decided {
-        let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(self.id.clone())), vec![]);
+    fn decided(&self, settings: &Settings, memory: &Memory, ids: &Ids) -> Decided {
+        let request = ids.request();
+        let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(request.clone())), vec![]);
         let mut recall = Recall::new(&self.source, memory, self.received_at);
-        let by = (self.hook.as_deref(), &self.id, self.received_at);
+        let by = (self.hook.as_deref(), &request, self.received_at);
         let seen = seen((&self.body, &self.events), by, &recall, &mut decided.memory);
         if let Seen::Before(request) = seen {
             decided.duplicate_of = Some(Duplicate { request: request.into(), subject: self.body.clone() });
             return decided;
         }
         let shared = self.shared();
-        // The settings at the time of storing, not of arrival: a reload happens between two requests.
-        let settings = self.live.now();
         let entry = settings.sources.get(&self.source);
         for event in &self.events {
             let mut event = event.clone();
@@ -94,7 +91,7 @@ impl Incoming {
             receipts.push(receipt::of_event(&event, &decision, pending_routing));
             let kind = event.kind;
             let stored = NewEvent {
-                id: EventId::fresh(),
+                id: ids.event(decided.events.len()),
                 kind: kind.as_str(),
                 repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
                 subject: event.subject(),
@@ -105,11 +102,13 @@ impl Incoming {
                     None => StoredDecision::new(&decision, &settings.kept.hash),
                 },
             };
-            decided.deliveries.extend(deliveries(decision.sends, (&self.id, &stored.id, kind), &settings));
+            let of = Origin { request: &request, event: &stored.id, kind };
+            let new = deliveries(decision.sends, of, settings, ids, decided.deliveries.len());
+            decided.deliveries.extend(new);
             decided.events.push(stored);
         }
         decided.memory.extend(recall.into_memory());
-        decided.receipt = receipt::of_request(&self.id, receipts, self.note.as_deref());
+        decided.receipt = receipt::of_request(&request, receipts, self.note.as_deref());
         decided
     }
 }
@@ -134,25 +133,37 @@ fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
     }
 }
 
-/// Creates the deliveries of an event for storage.
+/// Event of new deliveries.
+#[derive(Clone, Copy)]
+pub(in crate::service) struct Origin<'a> {
+    pub(in crate::service) request: &'a RequestId,
+    pub(in crate::service) event: &'a EventId,
+    pub(in crate::service) kind: Kind,
+}
+
+/// Creates the deliveries of an event for storage. Their ids are numbered from `first`.
 pub(in crate::service) fn deliveries(
     sends: Vec<RouteTarget>,
-    (request, event, kind): (&RequestId, &EventId, Kind),
+    of: Origin<'_>,
     settings: &Settings,
+    ids: &Ids,
+    first: usize,
 ) -> Vec<NewDelivery> {
-    let sends = sends.into_iter().filter_map(|send| {
+    let served = sends.into_iter().filter_map(|send| {
+        let (channel, lane) = (settings.channels.get(&send.channel)?, settings.lanes.get(&send.channel)?);
+        Some((send, channel, lane.clone()))
+    });
+    let deliveries = served.enumerate().map(|(n, (send, channel, lane))| {
         // A program receives every event. A person gets one message for all refs of a push that moved in the same way.
-        let is_drawn =
-            settings.channels.get(&send.channel).and_then(|channel| chat::kind(channel.kind)?.draw).is_some();
-        let lane = settings.lanes.get(&send.channel)?.clone();
-        Some(NewDelivery {
+        let is_drawn = chat::kind(channel.kind).is_some_and(|kind| kind.draw.is_some());
+        NewDelivery {
             template: send.template,
             style: send.style.map(|style| style.as_str().to_owned()),
-            joins: (is_drawn && kind.is_of_ref()).then(|| (request.clone(), kind)),
-            ..NewDelivery::new(event.clone(), send.channel, lane, send.route)
-        })
+            joins: (is_drawn && of.kind.is_of_ref()).then(|| (of.request.clone(), of.kind)),
+            ..NewDelivery::new(ids.delivery(first + n), of.event.clone(), send.channel, lane, send.route)
+        }
     });
-    sends.collect()
+    deliveries.collect()
 }
 
 /// Number of routed events.
@@ -160,7 +171,7 @@ pub(in crate::service) type Count = Arc<AtomicU64>;
 
 /// Routes events that arrived while the routing configuration was invalid, and counts them.
 pub(in crate::service) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLater {
-    Box::new(move |pending| {
+    Arc::new(move |pending, ids| {
         routed.fetch_add(1, Ordering::Relaxed);
         let (kind, decision) = match serde_json::from_value::<Event>(pending.json) {
             Ok(event) => {
@@ -170,7 +181,7 @@ pub(in crate::service) fn route_pending(settings: Arc<Settings>, routed: Count) 
             Err(error) => (Kind::Other, Decision::suppressed(format!("the stored event cannot be read: {error}"))),
         };
         let stored = StoredDecision::new(&decision, &settings.kept.hash);
-        let of = (&pending.request, &pending.event, kind);
-        RoutedLater { decision: stored, deliveries: deliveries(decision.sends, of, &settings) }
+        let of = Origin { request: &pending.request, event: &pending.event, kind };
+        RoutedLater { decision: stored, deliveries: deliveries(decision.sends, of, &settings, ids, 0) }
     })
 }

@@ -25,10 +25,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::delivery::LaneWakers;
 use super::health::Health;
 use crate::config::{Live, Settings, SourceEntry};
-use crate::event::{ChannelName, Event, RequestId, SourceName};
+use crate::event::{ChannelName, Event, SourceName};
 use crate::memory::subject_of_body;
 use crate::source::{Parsed, Rejection, Verified};
 use crate::store::{Accepted, Filter, NewRequest, Receipt, RejectedRequest, State, Store, StoreError};
@@ -41,7 +40,7 @@ use places::{Place, Places};
 use rejected::RejectedList;
 use secret_uses::SecretUses;
 
-pub(super) use decide::{Count, deliveries, route_pending};
+pub(super) use decide::{Count, Origin, deliveries, route_pending};
 pub use misdirected::{Cause, Misdirected};
 
 /// Maximum time to hold a request while the store cannot accept it. Bitbucket waits 10 s for a response
@@ -68,7 +67,6 @@ const PARSERS: usize = 2;
 pub struct Intake {
     live: Live,
     store: Arc<dyn Store>,
-    wakers: LaneWakers,
     health: Health,
     places: Places,
     /// Memory for large bodies that are queued for verification, in KB. Their senders are still untrusted.
@@ -164,11 +162,10 @@ enum NotStored {
 }
 
 impl Intake {
-    pub(super) fn new(live: Live, store: Arc<dyn Store>, wakers: LaneWakers, health: Health, records: Records) -> Self {
+    pub(super) fn new(live: Live, store: Arc<dyn Store>, health: Health, records: Records) -> Self {
         Self {
             live,
             store,
-            wakers,
             health,
             places: Places::new(),
             unverified: Arc::new(Semaphore::new(UNVERIFIED_KB)),
@@ -265,10 +262,8 @@ impl Intake {
     async fn store(self: &Arc<Self>, head: &Head, parsed: Parsed, body: Bytes) -> Result<Accepted, NotStored> {
         let (source, sources) = (head.source.clone(), head.settings.sources.len());
         let place = self.places.take(&source, sources, body.len(), parsed.events.len()).ok_or(NotStored::NoPlace)?;
-        let (id, received_at) = (RequestId::fresh(), now());
+        let received_at = now();
         let incoming = Incoming {
-            live: self.live.clone(),
-            id: id.clone(),
             source: source.clone(),
             hook: parsed.hook.clone(),
             body: subject_of_body(&source, &parsed.events, &body),
@@ -277,7 +272,6 @@ impl Intake {
             received_at,
         };
         let request = NewRequest {
-            id,
             source,
             hook: parsed.hook,
             key: parsed.request_key,
@@ -285,37 +279,37 @@ impl Intake {
             headers: kept(&head.headers, head.entry().source.kept_headers()),
             body,
             subjects: incoming.subjects(),
+            generation: head.settings.generation,
         };
+        let settings = head.settings.clone();
         // A separate task: a stored request must be delivered even if the sender hangs up or the time ends.
         let intake = self.clone();
-        let stored = tokio::spawn(async move { intake.store_in_turn(request, incoming, place).await });
+        let stored = tokio::spawn(async move { intake.store_in_turn(request, incoming, settings, place).await });
         Ok(timeout(HOLD, stored).await.map_err(|_| StoreError::Busy)???)
     }
 
-    /// Stores a request once its source has a turn, retrying while the sender waits for the response, and wakes the
-    /// lanes.
+    /// Stores a request once its source has a turn, retrying while the sender waits for the response. It is decided by
+    /// the settings that are in use at the time of storing.
     async fn store_in_turn(
         &self,
         request: NewRequest,
         incoming: Incoming,
+        mut settings: Arc<Settings>,
         place: Place,
     ) -> Result<Accepted, StoreError> {
         let (events, subjects) = (incoming.events.len(), request.subjects.len());
-        let (began, request, incoming) = (Instant::now(), Arc::new(request), Arc::new(incoming));
+        let (began, mut request, incoming) = (Instant::now(), Arc::new(request), Arc::new(incoming));
         // After that time the sender has its `503`, so nothing needs to be stored.
         let Some(_turn) = place.turn(events, subjects, HOLD).await else { return Err(StoreError::Busy) };
         loop {
-            match self.store.accept(request.clone(), incoming.clone().decide()).await {
+            match self.store.accept(request.clone(), incoming.clone().decide(settings.clone())).await {
                 Ok(accepted) => {
                     self.health.store_works();
-                    match &accepted {
-                        Accepted::Stored { lanes, .. } => lanes.iter().for_each(|lane| self.wakers.wake(lane)),
-                        // The task that stored it the first time may have ended before waking them.
-                        Accepted::Duplicate { .. } => {
-                            self.live.now().lanes.values().for_each(|lane| self.wakers.wake(lane));
-                        }
-                    }
                     return Ok(accepted);
+                }
+                Err(StoreError::Outdated) => {
+                    settings = self.live.after(&settings).await;
+                    Arc::make_mut(&mut request).generation = settings.generation;
                 }
                 Err(error) => {
                     self.health.store_failed(&error, request.body.len());

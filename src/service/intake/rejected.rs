@@ -52,7 +52,7 @@ impl RejectedList {
         if waiting.is_empty() {
             return;
         }
-        if let Err(error) = store.refuse(waiting.into()).await {
+        if let Err(error) = store.add_rejected(waiting.into()).await {
             tracing::warn!(%error, "storing rejected requests failed");
         }
     }

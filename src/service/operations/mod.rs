@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use super::delivery::{LaneWakers, task_name};
+use super::delivery::task_name;
 use super::health::Health;
 use super::intake::Records;
 use super::reload::{ReloadAnswer, Reloads};
@@ -36,8 +36,6 @@ pub use queries::{DeliveriesQuery, EventsQuery, ExplainQuery, Limit, OfChat, Rea
 pub struct Operations {
     pub(super) store: Arc<dyn Store>,
     pub(super) live: Live,
-    /// Wakers of the lanes' tasks.
-    pub(super) wakers: LaneWakers,
     /// Handle for requesting reloads. `None` if the service is not running.
     pub(super) reloads: Option<Reloads>,
     pub(super) health: Health,
@@ -54,7 +52,6 @@ impl Operations {
         Self {
             store,
             live,
-            wakers: LaneWakers::default(),
             reloads: None,
             health: Health::default(),
             drawings: Arc::new(Semaphore::new(preview::DRAWINGS)),
@@ -197,7 +194,6 @@ impl Operations {
             _ => tracing::info!(channel = %name, "channel reopened by an operator"),
         }
         self.store.set_lane(lane, state).await?;
-        self.wakers.change(lane);
         let counts = self.store.counts().await?;
         let sharing = settings.lanes.iter().filter(|(_, other)| *other == lane).map(|(name, _)| name);
         let channels = sharing.map(|name| self.channel(&settings, name, &counts)).collect();

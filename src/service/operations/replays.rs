@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use super::answers::{DropAnswer, LeftOut, ReplayAnswer, Replayed};
 use super::error::{OperationError, Unchanged};
 use super::{Operations, Selection};
+use crate::config::Settings;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
-use crate::service::intake::deliveries;
-use crate::store::{DeliverySummary, Filter, Lane, NewDelivery, State, joined};
+use crate::service::intake::{Origin, deliveries};
+use crate::store::{DeliverySummary, Filter, Ids, Lane, NewDelivery, State, StoreError, joined};
 use crate::time::{now, timestamp};
 
 /// Maximum number of events that one id resolves to.
@@ -21,14 +22,42 @@ struct Named {
     deliveries: Vec<String>,
 }
 
+/// Channels that messages are sent to again.
+#[derive(Clone, Copy)]
+enum Channels {
+    /// Those that the messages were for.
+    Original,
+    /// Those of the current routes.
+    Current,
+}
+
 impl Operations {
     /// Sends messages again to their original channels.
     pub async fn replay(&self, selection: Selection) -> Result<ReplayAnswer, OperationError> {
+        self.send_again(&selection, Channels::Original).await
+    }
+
+    /// Sends messages again by the settings in use, and starts over if they are replaced before the end.
+    async fn send_again(&self, selection: &Selection, to: Channels) -> Result<ReplayAnswer, OperationError> {
+        let mut settings = self.live.now();
+        loop {
+            let sent = match to {
+                Channels::Original => self.replay_by(&settings, selection).await,
+                Channels::Current => self.reroute_by(&settings, selection).await,
+            };
+            match sent {
+                Err(OperationError::Store(StoreError::Outdated)) => settings = self.live.after(&settings).await,
+                sent => return sent,
+            }
+        }
+    }
+
+    async fn replay_by(&self, settings: &Settings, selection: &Selection) -> Result<ReplayAnswer, OperationError> {
         let (filter, dry_run) = (selection.filter()?, selection.dry_run);
         let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
         let (mut sends, more) = (vec![], found.len() >= limit);
-        let settings = self.live.now();
+        let ids = Ids::fresh();
         for delivery in found {
             if delivery.state == State::PendingRouting {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::PendingRouting));
@@ -38,16 +67,20 @@ impl Operations {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::NoChannel));
             } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
                 let also = self.further_events(&delivery).await?;
-                sends.push(NewDelivery { also, ..again(&delivery, lane) });
+                sends.push(NewDelivery { also, ..again(ids.delivery(sends.len()), &delivery, lane) });
             } else {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::UnknownChannel(delivery.channel)));
             }
         }
-        self.send(sends, left, more, dry_run).await
+        self.send(settings, sends, left, more, dry_run).await
     }
 
     /// Routes events again with the current routes, also those that were not sent anywhere.
     pub async fn reroute(&self, selection: Selection) -> Result<ReplayAnswer, OperationError> {
+        self.send_again(&selection, Channels::Current).await
+    }
+
+    async fn reroute_by(&self, settings: &Settings, selection: &Selection) -> Result<ReplayAnswer, OperationError> {
         let (filter, dry_run) = (selection.filter()?, selection.dry_run);
         let Named { events, deliveries: ids } = self.named(&filter.ids).await?;
         let (only_events, limit) = (!events.is_empty() && ids.is_empty(), filter.limit);
@@ -70,7 +103,7 @@ impl Operations {
         for (event, origin) in origins {
             // An event is routed once, however many deliveries it had.
             if seen.insert(event.clone()) {
-                match self.rerouted(&event, origin.as_ref()).await? {
+                match self.rerouted(settings, &event, origin.as_ref()).await? {
                     Ok(new) => sends.extend(new),
                     Err(why) => {
                         left.push(origin.map_or_else(|| LeftOut::new(&event, &why), |id| LeftOut::new(id, &why)))
@@ -78,7 +111,7 @@ impl Operations {
                 }
             }
         }
-        self.send(sends, left, more, dry_run).await
+        self.send(settings, sends, left, more, dry_run).await
     }
 
     /// Returns the further events that a delivery's message is about.
@@ -91,6 +124,7 @@ impl Operations {
 
     async fn send(
         &self,
+        settings: &Settings,
         sends: Vec<NewDelivery>,
         left: Vec<LeftOut>,
         more: bool,
@@ -105,10 +139,9 @@ impl Operations {
         });
         let replayed = replayed.collect();
         if !dry_run && !sends.is_empty() {
-            let lanes: BTreeSet<_> = sends.iter().map(|send| send.lane.clone()).collect();
-            tracing::info!(deliveries = sends.len(), "deliveries replayed");
-            self.store.enqueue(sends, now()).await?;
-            lanes.iter().for_each(|lane| self.wakers.wake(lane));
+            let count = sends.len();
+            self.store.enqueue(sends, settings.generation).await?;
+            tracing::info!(deliveries = count, "deliveries replayed");
         }
         Ok(ReplayAnswer { replayed, left_out: left, more, dry_run })
     }
@@ -116,6 +149,7 @@ impl Operations {
     /// Returns the deliveries of an event with the current routes, or the reason why there are none.
     async fn rerouted(
         &self,
+        settings: &Settings,
         id: &EventId,
         replay_of: Option<&DeliveryId>,
     ) -> Result<Result<Vec<NewDelivery>, Unchanged>, OperationError> {
@@ -137,11 +171,11 @@ impl Operations {
             let got = [State::Delivered, State::Accepted, State::Queued];
             there.iter().any(|delivery| delivery.channel == *channel && got.contains(&delivery.state))
         };
-        let settings = self.live.now();
         let mut decision =
             settings.router.decide(Subject { source: &seen.source, event: &event, at: timestamp(now()) });
         decision.sends.retain(|send| !has(&send.channel));
-        let mut sends = deliveries(decision.sends, (&seen.request, id, event.kind), &settings);
+        let of = Origin { request: &seen.request, event: id, kind: event.kind };
+        let mut sends = deliveries(decision.sends, of, settings, &Ids::fresh(), 0);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
         Ok(if sends.is_empty() { Err(Unchanged::NoNewChannel) } else { Ok(sends) })
     }
@@ -164,9 +198,6 @@ impl Operations {
         }
         let dropped = self.store.give_up(ids, "dropped by an operator").await?;
         tracing::info!(deliveries = dropped.len(), "deliveries dropped");
-        let settings = self.live.now();
-        let lanes: BTreeSet<_> = waiting.iter().filter_map(|delivery| settings.lanes.get(&delivery.channel)).collect();
-        lanes.into_iter().for_each(|lane| self.wakers.change(lane));
         Ok(DropAnswer { dropped, left_out: left, more, dry_run })
     }
 
@@ -219,12 +250,12 @@ fn once(filter: Filter) -> Filter {
 }
 
 /// Creates a new delivery that repeats another.
-fn again(delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
+fn again(id: DeliveryId, delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
     let DeliverySummary { event, channel, route, .. } = delivery;
     NewDelivery {
         template: delivery.template.clone(),
         style: delivery.style.clone(),
         replay_of: Some(delivery.id.clone()),
-        ..NewDelivery::new(event.clone(), channel.clone(), lane.clone(), route)
+        ..NewDelivery::new(id, event.clone(), channel.clone(), lane.clone(), route)
     }
 }

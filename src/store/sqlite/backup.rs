@@ -10,7 +10,7 @@ use super::{private_file, read_only, sibling};
 
 /// Copies a store, which may be in use, into a new file, and checks the copy. The copy is a snapshot of one point in
 /// time, with access for its owner only.
-pub fn backup(store: &Path, to: &Path) -> Result<(), CopyError> {
+pub(super) fn backup(store: &Path, to: &Path) -> Result<(), CopyError> {
     if !store.exists() {
         return Err(CopyError::NoStore(store.to_owned()));
     }
@@ -23,7 +23,7 @@ pub fn backup(store: &Path, to: &Path) -> Result<(), CopyError> {
 
 /// Error while copying or checking a store.
 #[derive(Debug, Error)]
-pub enum CopyError {
+pub(super) enum CopyError {
     /// There is nothing to copy.
     #[error("the store `{}` does not exist", .0.display())]
     NoStore(PathBuf),
@@ -88,7 +88,7 @@ fn copy_and_check(db: &Connection, to: &Path) -> Result<(), CopyError> {
 }
 
 /// Returns the faults that SQLite finds in a file; none if the file is intact.
-pub fn check(path: &Path) -> rusqlite::Result<Vec<String>> {
+pub(super) fn check(path: &Path) -> rusqlite::Result<Vec<String>> {
     let db = read_only(path)?;
     let mut quick_check = db.prepare("PRAGMA quick_check")?;
     let faults = quick_check.query_map([], |row| row.get::<_, String>(0))?;

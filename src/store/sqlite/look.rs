@@ -6,10 +6,11 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::lane;
 use super::query::{Shared, whole};
 use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::store::{
-    AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane, LaneCounts, LaneState,
+    AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane, LaneCounts,
     RejectedRequest, State,
 };
 
@@ -293,18 +294,10 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
         let counts = LaneCounts { queued: row.get(1)?, oldest: row.get(2)?, ..LaneCounts::default() };
         lanes.insert(Lane(row.get(0)?), counts);
     }
-    let mut select = db.prepare_cached("SELECT lane, state, reason, help, since, next_at, pause FROM lanes")?;
-    let mut rows = select.query([])?;
-    while let Some(row) = rows.next()? {
-        let reason: Option<String> = row.get(2)?;
-        let state = match row.get_ref(1)?.as_str()? {
-            "closed" => LaneState::Closed { reason: reason.unwrap_or_default(), help: row.get(3)? },
-            "paused" => LaneState::Paused { reason },
-            _ => LaneState::Open,
-        };
-        let next_at = if row.get::<_, i64>(6)? > 0 { Some(row.get(5)?) } else { None };
-        let known = lanes.entry(Lane(row.get(0)?)).or_default();
-        *known = LaneCounts { state, since: row.get(4)?, next_at, ..known.clone() };
+    for (lane, record) in lane::all(db)? {
+        let next_at = (record.pause > 0).then_some(record.next_at);
+        let known = lanes.entry(lane).or_default();
+        *known = LaneCounts { state: record.state, since: record.since, next_at, ..known.clone() };
     }
     let mut ended = BTreeMap::new();
     for sql in [

@@ -6,6 +6,7 @@
 
 mod backup;
 mod checkpoint;
+mod engine;
 mod files;
 mod lane;
 mod look;
@@ -15,36 +16,47 @@ mod query;
 mod schema;
 mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use super::lane::Announcer;
 use super::{
-    Accepted, Change, Counts, Decide, Delivery, DeliveryDetail, DeliverySummary, EventSummary, Filter, Finished, Lane,
-    LaneState, Lease, NewDelivery, NewRequest, RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
+    Accepted, Arrivals, Assignment, Counts, Decide, Delivery, DeliveryDetail, DeliverySummary, EventSummary, Filter,
+    Finished, Generation, History, Ids, Intake, Lane, LaneSignal, LaneState, Lanes, Lease, NewDelivery, NewRequest,
+    RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
 };
-use crate::event::{ChannelName, DeliveryId, EventId};
-use crate::time::{Millis, now};
-pub use backup::{CopyError, backup, check};
+use crate::event::{DeliveryId, EventId};
+use crate::time::{Millis, SteadyClock};
+use backup::CopyError;
 use checkpoint::Checkpointer;
+pub(super) use engine::{DEFAULT_URL, FORMS, SCHEME, locate};
 use files::{Files, Reached};
 use schema::SchemaError;
 use writer::{Durability, Writer};
 
 /// Store in one file.
-pub struct SqliteStore {
+pub(super) struct SqliteStore {
     // Fields drop in this order: the connection of the checkpointer closes last, because it can write, and all of them
     // close before the lock is released.
     writer: Writer,
     readers: Arc<Readers>,
     _checkpointer: Checkpointer,
+    announcer: Announcer,
+    /// Number of the assigned configuration. Only one process uses the file, so it need not be stored.
+    generation: Arc<AtomicU64>,
+    clock: fn() -> Millis,
+    /// Clock for the age of data, because the system's clock may be changed.
+    steady: SteadyClock,
     /// Report of committed deliveries that are missing in the database.
     lost: Option<String>,
     lock: File,
@@ -74,8 +86,8 @@ enum OpenError {
 
 impl SqliteStore {
     /// Opens the file, or creates it with access for its owner only.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::opened(path).map_err(|error| {
+    fn open_at(path: &Path, clock: fn() -> Millis) -> Result<Self, StoreError> {
+        Self::opened(path, clock).map_err(|error| {
             let path = path.display().to_string();
             match error {
                 OpenError::InUse => StoreError::InUse { path },
@@ -84,7 +96,7 @@ impl SqliteStore {
         })
     }
 
-    fn opened(path: &Path) -> Result<Self, OpenError> {
+    fn opened(path: &Path, clock: fn() -> Millis) -> Result<Self, OpenError> {
         let lock_path = sibling(path, "lock");
         let lock_file = |error| OpenError::LockFile { path: lock_path.clone(), error };
         let lock = private_file(&lock_path).map_err(lock_file)?;
@@ -103,7 +115,7 @@ impl SqliteStore {
         }
         schema::migrate(&mut db)?;
         // This process has the lock, so all earlier owners of lanes have ended.
-        lane::reclaim_all(&db, now())?;
+        lane::reclaim_all(&db, clock())?;
         let mut reached = Reached::open(path)?;
         let lost = reached.compare(&db)?;
         if let Some(lost) = &lost {
@@ -113,15 +125,24 @@ impl SqliteStore {
         let (checkpointer, log) = Checkpointer::start(connect(path)?, &mut db).map_err(OpenError::Thread)?;
         let readers = Arc::new(Readers::new(path));
         let writer = Writer::start(db, log, files, reached).map_err(OpenError::Thread)?;
-        Ok(Self { writer, readers, _checkpointer: checkpointer, lost, lock, _database: file })
+        Ok(Self {
+            writer,
+            readers,
+            _checkpointer: checkpointer,
+            announcer: Announcer::default(),
+            generation: Arc::default(),
+            clock,
+            steady: SteadyClock::start(clock()),
+            lost,
+            lock,
+            _database: file,
+        })
     }
 
-    /// Writes the address of this process to the lock file, for processes that find the store in use.
-    pub fn reached_at(&self, address: &str) -> std::io::Result<()> {
-        let mut lock = &self.lock;
-        lock.set_len(0)?;
-        lock.rewind()?;
-        lock.write_all(address.as_bytes())
+    /// Returns a check that a generation is that of the assigned configuration. It must run on the writer's thread.
+    fn is_current(&self, generation: Generation) -> impl Fn() -> bool + Send + 'static {
+        let assigned = self.generation.clone();
+        move || generation >= Generation(assigned.load(Ordering::Acquire))
     }
 
     async fn read<T: Send + 'static>(
@@ -143,63 +164,51 @@ impl SqliteStore {
 }
 
 #[async_trait]
-impl Store for SqliteStore {
+impl Intake for SqliteStore {
     async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
-        let body = lz4_flex::compress_prepend_size(&request.body);
+        let (body, ids) = (lz4_flex::compress_prepend_size(&request.body), Ids::fresh());
+        let (is_current, announcer) = (self.is_current(request.generation), self.announcer.clone());
         // Returns the request, so that the writer thread does not free it.
-        let accept = move |db: &Connection| Ok((query::accept(db, &request, &body, decide)?, request, body));
-        self.writer.write("accept a request", Durability::Power, accept).await.map(|(accepted, ..)| accepted)
+        let accept = move |db: &Connection| {
+            let accepted = if is_current() { Some(query::accept(db, &request, &body, &ids, &decide)?) } else { None };
+            Ok((accepted, request, body))
+        };
+        let announce = move |(accepted, ..): &(Option<Accepted>, Arc<NewRequest>, Vec<u8>)| {
+            if let Some(Accepted::Stored { lanes, .. }) = accepted {
+                lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Arrived(lane.clone())));
+            }
+        };
+        let (accepted, ..) = self.writer.write_then("accept a request", Durability::Power, accept, announce).await?;
+        accepted.ok_or(StoreError::Outdated)
     }
 
-    async fn assign(&self, lanes: BTreeMap<ChannelName, Lane>, change: Change) -> Result<(), StoreError> {
+    async fn assign(&self, assignment: Assignment) -> Result<(), StoreError> {
+        let Assignment { generation, lanes, route_pending } = assignment;
         let assign = move |db: &Connection| {
-            if let Some(route_pending) = change.route_pending {
+            if let Some(route_pending) = route_pending {
                 pending_routing::route_pending(db, &route_pending, usize::MAX)?;
             }
             query::assign(db, &lanes)
         };
-        let then = change.then.unwrap_or_else(|| Box::new(|| {}));
-        self.writer.write_then("assign lanes", Durability::Kill, assign, then).await
+        let (assigned, announcer) = (self.generation.clone(), self.announcer.clone());
+        let then = move |(): &()| {
+            assigned.store(generation.0, Ordering::Release);
+            announcer.announce(LaneSignal::Any);
+        };
+        self.writer.write_last("assign lanes", Durability::Kill, assign, then).await
     }
 
     async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
+        let announcer = self.announcer.clone();
         let route_pending = move |db: &Connection| pending_routing::route_pending(db, &route_pending, limit);
-        self.writer.write("route pending events", Durability::Kill, route_pending).await
+        let announce = move |_: &bool| announcer.announce(LaneSignal::Any);
+        self.writer.write_then("route pending events", Durability::Kill, route_pending, announce).await
     }
 
-    async fn keep_config(&self, hash: &str, text: &str, now: Millis) -> Result<(), StoreError> {
-        let (hash, text) = (hash.to_owned(), text.to_owned());
+    async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError> {
+        let (hash, text, now) = (hash.to_owned(), text.to_owned(), (self.clock)());
         let keep = move |db: &Connection| query::keep_config(db, &hash, &text, now);
         self.writer.write("store the rules", Durability::Power, keep).await
-    }
-
-    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
-        let hash = hash.to_owned();
-        self.read("read rules", move |db| look::config(db, &hash)).await
-    }
-
-    async fn lease(&self, lane: &Lane, owner: &str, until: Millis, now: Millis) -> Result<Lease, StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        let lease = move |db: &Connection| lane::lease(db, &lane, &owner, until, now);
-        self.writer.write("lease a lane", Durability::Kill, lease).await
-    }
-
-    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
-        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
-        let mark = move |db: &Connection| lane::mark(db, &lane, &owner, &delivery);
-        self.writer.write("mark a message", Durability::Kill, mark).await
-    }
-
-    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        let release = move |db: &Connection| lane::release(db, &lane, &owner);
-        self.writer.write("release a lane", Durability::Kill, release).await
-    }
-
-    async fn reclaim(&self, lane: &Lane, owner: &str, now: Millis) -> Result<(), StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        let reclaim = move |db: &Connection| lane::reclaim(db, &lane, &owner, now);
-        self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
     }
 
     async fn remembered(&self, subject: &str) -> Result<Option<serde_json::Value>, StoreError> {
@@ -208,13 +217,55 @@ impl Store for SqliteStore {
         Ok(memory.into_values().next().filter(|state| !state.is_null()))
     }
 
+    async fn add_rejected(&self, rejected: Vec<RejectedRequest>) -> Result<(), StoreError> {
+        let add = move |db: &Connection| query::add_rejected(db, &rejected);
+        self.writer.write("record a rejection", Durability::Kill, add).await
+    }
+
+    async fn is_ready(&self) -> Result<(), StoreError> {
+        self.writer.write("write", Durability::Kill, |_| Ok(())).await
+    }
+
+    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
+        let insert = move |db: &Connection| query::insert_probe(db, bytes);
+        self.writer.write("write", Durability::Power, insert).await?;
+        self.writer.write("write", Durability::Power, query::remove_probe).await
+    }
+}
+
+#[async_trait]
+impl Lanes for SqliteStore {
+    async fn lease(&self, lane: &Lane, owner: &str, time: Duration) -> Result<Lease, StoreError> {
+        let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
+        let lease = move |db: &Connection| lane::lease(db, &lane, &owner, time, now);
+        self.writer.write("lease a lane", Durability::Kill, lease).await
+    }
+
+    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
+        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
+        let mark = move |db: &Connection| lane::update(db, &lane, |record| record.mark(&owner, &delivery));
+        self.writer.write("mark a message", Durability::Kill, mark).await
+    }
+
+    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
+        let (lane, owner) = (lane.clone(), owner.to_owned());
+        let release = move |db: &Connection| lane::update(db, &lane, |record| record.release(&owner));
+        self.writer.write("release a lane", Durability::Kill, release).await
+    }
+
+    async fn reclaim(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
+        let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
+        let reclaim = move |db: &Connection| lane::reclaim(db, &lane, &owner, now);
+        self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
+    }
+
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
         self.read("read queued messages", move |db| query::heads(db, &lane, limit)).await
     }
 
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn, now: Millis) -> Result<bool, StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError> {
+        let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
         // Compresses here rather than on the writer thread.
         let body =
             |finished: &Finished| Some(lz4_flex::compress_prepend_size(finished.attempt.as_ref()?.body.as_bytes()));
@@ -224,19 +275,23 @@ impl Store for SqliteStore {
     }
 
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
-        let lane = lane.clone();
-        let set = move |db: &Connection| lane::set_lane(db, &lane, &state, now());
-        self.writer.write("open or close a lane", Durability::Power, set).await
+        let (announcer, now) = (self.announcer.clone(), (self.clock)());
+        let (lane, changed) = (lane.clone(), LaneSignal::Changed(lane.clone()));
+        let set = move |db: &Connection| lane::update(db, &lane, |record| record.set(state, now));
+        let announce = move |(): &()| announcer.announce(changed);
+        self.writer.write_then("open or close a lane", Durability::Power, set, announce).await
     }
 
-    async fn prune(&self, keep: Retention, now: Millis) -> Result<bool, StoreError> {
-        let prune = move |db: &Connection| prune::step(db, keep, now);
-        self.writer.write("delete expired data", Durability::Kill, prune).await
+    fn arrivals(&self) -> Arrivals {
+        self.announcer.listen()
     }
+}
 
-    async fn refuse(&self, refused: Vec<RejectedRequest>) -> Result<(), StoreError> {
-        let refuse = move |db: &Connection| query::refuse(db, &refused);
-        self.writer.write("record a rejection", Durability::Kill, refuse).await
+#[async_trait]
+impl History for SqliteStore {
+    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
+        let hash = hash.to_owned();
+        self.read("read rules", move |db| look::config(db, &hash)).await
     }
 
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
@@ -269,16 +324,44 @@ impl Store for SqliteStore {
         self.read("read an event", move |db| look::event_json(db, &id)).await
     }
 
-    async fn is_ready(&self) -> Result<(), StoreError> {
-        self.writer.write("write", Durability::Kill, |_| Ok(())).await
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.read("count messages", look::counts).await
     }
 
-    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
-        let insert = move |db: &Connection| query::insert_probe(db, bytes);
-        self.writer.write("write", Durability::Power, insert).await?;
-        self.writer.write("write", Durability::Power, query::remove_probe).await
+    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError> {
+        let (is_current, announcer, now) = (self.is_current(generation), self.announcer.clone(), (self.clock)());
+        let lanes: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.lane.clone()).collect();
+        let enqueue = move |db: &Connection| {
+            let is_current = is_current();
+            if is_current {
+                query::enqueue(db, deliveries, now)?;
+            }
+            Ok(is_current)
+        };
+        let announce = move |_: &bool| lanes.into_iter().for_each(|lane| announcer.announce(LaneSignal::Arrived(lane)));
+        let is_added = self.writer.write_then("add deliveries", Durability::Power, enqueue, announce).await?;
+        if is_added { Ok(()) } else { Err(StoreError::Outdated) }
     }
 
+    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
+        let (why, announcer) = (why.to_owned(), self.announcer.clone());
+        let give_up = move |db: &Connection| query::give_up(db, &ids, &why);
+        let announce = move |(_, lanes): &(Vec<DeliveryId>, BTreeSet<Lane>)| {
+            lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Changed(lane.clone())));
+        };
+        let (given_up, _) = self.writer.write_then("drop deliveries", Durability::Power, give_up, announce).await?;
+        Ok(given_up)
+    }
+
+    async fn prune(&self, keep: Retention) -> Result<bool, StoreError> {
+        let now = self.steady.for_ages((self.clock)());
+        let prune = move |db: &Connection| prune::step(db, keep, now);
+        self.writer.write("delete expired data", Durability::Kill, prune).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
     async fn close(&self) -> Result<(), StoreError> {
         self.writer.rest().await
     }
@@ -289,26 +372,13 @@ impl Store for SqliteStore {
         self.lost.iter().cloned().chain(panicked).collect()
     }
 
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        self.read("count messages", look::counts).await
+    /// Writes the address to the lock file.
+    fn set_address(&self, address: &str) -> std::io::Result<()> {
+        let mut lock = &self.lock;
+        lock.set_len(0)?;
+        lock.rewind()?;
+        lock.write_all(address.as_bytes())
     }
-
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, now: Millis) -> Result<(), StoreError> {
-        let enqueue = move |db: &Connection| query::enqueue(db, deliveries.clone(), now);
-        self.writer.write("add deliveries", Durability::Power, enqueue).await
-    }
-
-    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
-        let why = why.to_owned();
-        let give_up = move |db: &Connection| query::give_up(db, &ids, &why);
-        self.writer.write("drop deliveries", Durability::Power, give_up).await
-    }
-}
-
-/// Returns the address of the process that uses the store, if the process has written it.
-pub fn user_of(path: &Path) -> Option<String> {
-    let address = crate::text_file::read_text(&sibling(path, "lock"), 1_024).ok()?;
-    Some(address.trim().to_owned()).filter(|address| !address.is_empty())
 }
 
 /// Read-only connections. As many are opened as read at the same time, up to [`READERS`].
@@ -347,7 +417,7 @@ fn read_only(path: &Path) -> rusqlite::Result<Connection> {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.busy_timeout(Duration::from_secs(5))?;
     // More statements than rusqlite caches by default.
     db.set_prepared_statement_cache_capacity(64);
     // Keys of requests and commits are spread over their tables, so the pages of a small cache would be read and
@@ -361,7 +431,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-pub(crate) fn sibling(path: &Path, extension: &str) -> PathBuf {
+fn sibling(path: &Path, extension: &str) -> PathBuf {
     with_suffix(path, &format!(".{extension}"))
 }
 
@@ -382,4 +452,4 @@ fn private_file(path: &Path) -> std::io::Result<File> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

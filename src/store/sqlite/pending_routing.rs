@@ -4,15 +4,16 @@
 use rusqlite::{Connection, params};
 
 use super::query::{Shared, enqueue, json_of, whole};
-use crate::event::DeliveryId;
-use crate::store::{NewEvent, PendingEvent, RouteLater};
+use crate::store::{Decided, Ids, PendingEvent, RouteLater};
 use crate::time::Millis;
 
-pub(super) fn add(db: &Connection, events: &[NewEvent], now: Millis) -> rusqlite::Result<()> {
+pub(super) fn add(db: &Connection, ids: &Ids, decided: &Decided, now: Millis) -> rusqlite::Result<()> {
     let sql = "INSERT INTO deliveries (id, event, lane, channel, route, state, created_at)
                VALUES (?1, ?2, '', '', '', 'pending_routing', ?3)";
-    for event in events.iter().filter(|event| event.decision.pending_routing) {
-        db.prepare_cached(sql)?.execute(params![DeliveryId::fresh().as_str(), event.id.as_str(), now])?;
+    let pending = decided.events.iter().filter(|event| event.decision.pending_routing);
+    for (n, event) in pending.enumerate() {
+        let id = ids.delivery(decided.deliveries.len() + n);
+        db.prepare_cached(sql)?.execute(params![id.as_str(), event.id.as_str(), now])?;
     }
     Ok(())
 }
@@ -40,7 +41,7 @@ pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: 
     let mut deliveries = vec![];
     for (seq, pending_routing) in found {
         let (event, at) = (pending_routing.event.clone(), pending_routing.received_at);
-        let routed_later = route_pending(pending_routing);
+        let routed_later = route_pending(pending_routing, &Ids::fresh());
         deliveries.extend(routed_later.deliveries.into_iter().map(|delivery| (at, delivery)));
         db.prepare_cached("UPDATE events SET decision = ?2 WHERE id = ?1")?
             .execute([event.as_str(), &json_of(&routed_later.decision)])?;

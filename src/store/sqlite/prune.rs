@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, params};
 
 use crate::store::Retention;
-use crate::time::Millis;
+use crate::time::{Millis, millis};
 
 /// Maximum number of rows per step: a fraction of a second of work, between which requests can run.
 const STEP: usize = 200;
@@ -21,7 +21,7 @@ const CONFIGS: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Deletes up to [`STEP`] rows of each type, and returns `true` if there may be more.
 pub(super) fn step(db: &Connection, keep: Retention, now: Millis) -> rusqlite::Result<bool> {
-    let before = |age: Duration| now.saturating_sub(Millis::try_from(age.as_millis()).unwrap_or(Millis::MAX));
+    let before = |age: Duration| now.saturating_sub(millis(age));
     let prune = |sql: &str, before: Millis| db.prepare_cached(sql)?.execute(params![before, STEP]);
     let bodies = prune(
         "UPDATE requests SET body = NULL WHERE id IN

@@ -1,21 +1,27 @@
 //! SQL statements of the service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::lane::{lane_row, release, set_lane};
+use super::lane;
 use super::pending_routing;
-use crate::event::{ChannelName, DeliveryId, EventId, Ref, SCHEMA_VERSION};
+use crate::event::{ChannelName, DeliveryId, EventId, Ref, RequestId, SCHEMA_VERSION};
 use crate::memory::Memory;
 use crate::store::{
-    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Lane, MAX_REJECTED, NewDelivery, NewRequest,
-    Next, Receipt, RejectedRequest, StoredDecision, Turn, joined,
+    Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Ids, Lane, MAX_REJECTED, NewDelivery,
+    NewRequest, Next, Receipt, RejectedRequest, StoredDecision, Turn, joined,
 };
 use crate::time::Millis;
 
-pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide: Decide) -> rusqlite::Result<Accepted> {
+pub(super) fn accept(
+    db: &Connection,
+    request: &NewRequest,
+    body: &[u8],
+    ids: &Ids,
+    decide: &Decide,
+) -> rusqlite::Result<Accepted> {
     let hook = request.hook.as_deref().unwrap_or_default();
     if let Some(key) = &request.key {
         // A join would be planned again each time.
@@ -27,23 +33,24 @@ pub(super) fn accept(db: &Connection, request: &NewRequest, body: &[u8], decide:
         }
     }
     let mut memory = remembered(db, &request.subjects)?;
-    let mut decided = decide(&memory);
+    let mut decided = decide(&memory, ids);
     if let Some(Duplicate { request: earlier, subject }) = &decided.duplicate_of {
         let mut select = db.prepare_cached("SELECT id, receipt FROM requests WHERE id = ?1")?;
         if let Some(receipt) = select.query_row([earlier.as_str()], receipt).optional()? {
             return Ok(Accepted::Duplicate { receipt });
         }
         memory.remove(subject);
-        decided = decide(&memory);
+        decided = decide(&memory, ids);
     }
-    insert_request(db, request, body, &decided.receipt)?;
+    let id = ids.request();
+    insert_request(db, &id, request, body, &decided.receipt)?;
     if let Some(key) = &request.key {
         let sql = "INSERT INTO dedupe (source, hook, key, request, received_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = params![request.source.as_str(), hook, key, request.id.as_str(), request.received_at];
+        let row = params![request.source.as_str(), hook, key, id.as_str(), request.received_at];
         db.prepare_cached(sql)?.execute(row)?;
     }
-    insert_events(db, request, &decided)?;
-    pending_routing::add(db, &decided.events, request.received_at)?;
+    insert_events(db, &id, &decided)?;
+    pending_routing::add(db, ids, &decided, request.received_at)?;
     remember(db, &decided.memory, request.received_at)?;
     let lanes = decided.deliveries.iter().map(|delivery| delivery.lane.clone()).collect();
     enqueue(db, decided.deliveries, request.received_at)?;
@@ -56,11 +63,17 @@ fn receipt(row: &Row<'_>) -> rusqlite::Result<Receipt> {
     Ok(serde_json::from_str(row.get_ref(1)?.as_str()?).unwrap_or_else(|_| Receipt::empty(id.into())))
 }
 
-fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &Receipt) -> rusqlite::Result<()> {
+fn insert_request(
+    db: &Connection,
+    id: &RequestId,
+    request: &NewRequest,
+    body: &[u8],
+    receipt: &Receipt,
+) -> rusqlite::Result<()> {
     let sql = "INSERT INTO requests (id, source, hook, received_at, headers, body, receipt)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     db.prepare_cached(sql)?.execute(params![
-        request.id.as_str(),
+        id.as_str(),
         request.source.as_str(),
         request.hook,
         request.received_at,
@@ -71,14 +84,14 @@ fn insert_request(db: &Connection, request: &NewRequest, body: &[u8], receipt: &
     Ok(())
 }
 
-fn insert_events(db: &Connection, request: &NewRequest, decided: &Decided) -> rusqlite::Result<()> {
+fn insert_events(db: &Connection, request: &RequestId, decided: &Decided) -> rusqlite::Result<()> {
     let sql = "INSERT INTO events (id, request, n, kind, repository, subject, schema, json, decision, same)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     let mut insert = db.prepare_cached(sql)?;
     for (n, event) in decided.events.iter().enumerate() {
         insert.execute(params![
             event.id.as_str(),
-            request.id.as_str(),
+            request.as_str(),
             n,
             event.kind,
             event.repository,
@@ -161,12 +174,7 @@ pub(super) fn assign(db: &Connection, lanes: &BTreeMap<ChannelName, Lane>) -> ru
             )?;
         }
     }
-    let used: Vec<&str> = lanes.values().map(|lane| lane.0.as_str()).collect();
-    let used = serde_json::to_string(&used).unwrap_or_default();
-    // The lane of a paused channel stays paused while the channel is not in the configuration.
-    let sql = "DELETE FROM lanes WHERE state <> 'paused' AND lane NOT IN (SELECT value FROM json_each(?1))";
-    db.execute(sql, [used])?;
-    Ok(())
+    lane::delete_unused(db, lanes)
 }
 
 pub(super) fn keep_config(db: &Connection, hash: &str, text: &str, now: Millis) -> rusqlite::Result<()> {
@@ -304,16 +312,11 @@ pub(super) fn finish(
     bodies: &[Option<Vec<u8>>],
     now: Millis,
 ) -> rusqlite::Result<bool> {
-    let Some(row) = lane_row(db, lane)?.filter(|row| row.owner == owner) else { return Ok(false) };
+    if !lane::update(db, lane, |record| record.finish(owner, turn, now))? {
+        return Ok(false);
+    }
     for (finished, body) in turn.finished.iter().zip(bodies) {
         finish_one(db, owner, finished, body.as_deref())?;
-    }
-    if let Some(state) = &turn.close {
-        set_lane(db, lane, state, now)?;
-        release(db, lane, owner)?;
-    } else if turn.pause > 0 || row.pause > 0 || row.marked.is_some() {
-        let sql = "UPDATE lanes SET next_at = ?2, pause = ?3, is_asked = ?4, marked = NULL WHERE lane = ?1";
-        db.prepare_cached(sql)?.execute(params![lane.0, now.saturating_add(turn.pause), turn.pause, turn.is_asked])?;
     }
     Ok(true)
 }
@@ -358,7 +361,12 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
     Ok(())
 }
 
-pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlite::Result<Vec<DeliveryId>> {
+/// Ends deliveries; returns those that had not ended, and their lanes.
+pub(super) fn give_up(
+    db: &Connection,
+    ids: &[DeliveryId],
+    why: &str,
+) -> rusqlite::Result<(Vec<DeliveryId>, BTreeSet<Lane>)> {
     // A dropped event is never routed automatically.
     let sql = "UPDATE events SET decision = ?2
                WHERE id = (SELECT event FROM deliveries WHERE id = ?1 AND state = 'pending_routing')";
@@ -366,16 +374,17 @@ pub(super) fn give_up(db: &Connection, ids: &[DeliveryId], why: &str) -> rusqlit
     let dropped = StoredDecision { dropped: Some(format!("{why} before it was routed")), ..StoredDecision::default() };
     let dropped = json_of(&dropped);
     let sql = "UPDATE deliveries SET state = 'dead', reason = ?2
-               WHERE id = ?1 AND state IN ('queued', 'parked', 'pending_routing')";
+               WHERE id = ?1 AND state IN ('queued', 'parked', 'pending_routing') RETURNING lane";
     let mut update = db.prepare_cached(sql)?;
-    let mut given_up = vec![];
+    let (mut given_up, mut lanes) = (vec![], BTreeSet::new());
     for id in ids {
         decide.execute([id.as_str(), &dropped])?;
-        if update.execute([id.as_str(), why])? == 1 {
+        if let Some(lane) = update.query_row([id.as_str(), why], |row| row.get(0)).optional()? {
             given_up.push(id.clone());
+            lanes.insert(Lane(lane));
         }
     }
-    Ok(given_up)
+    Ok((given_up, lanes))
 }
 
 /// Returns a decision as it is stored.
@@ -383,11 +392,11 @@ pub(super) fn json_of(decision: &StoredDecision) -> String {
     serde_json::to_string(decision).unwrap_or_default()
 }
 
-pub(super) fn refuse(db: &Connection, refused: &[RejectedRequest]) -> rusqlite::Result<()> {
+pub(super) fn add_rejected(db: &Connection, rejected: &[RejectedRequest]) -> rusqlite::Result<()> {
     let sql = "INSERT INTO rejected (at, source, client, key, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
     let mut insert = db.prepare_cached(sql)?;
-    for refused in refused {
-        insert.execute(params![refused.at, refused.source.as_str(), refused.client, refused.key, refused.reason])?;
+    for request in rejected {
+        insert.execute(params![request.at, request.source.as_str(), request.client, request.key, request.reason])?;
     }
     let sql = "DELETE FROM rejected WHERE n <= (SELECT max(n) FROM rejected) - ?1";
     db.prepare_cached(sql)?.execute([MAX_REJECTED])?;

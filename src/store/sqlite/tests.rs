@@ -2,17 +2,40 @@ mod age;
 mod configs;
 mod file;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::cell::Cell;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::event::{DeliveryId, EventId, RequestId};
+use crate::event::{DeliveryId, EventId};
 use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, Receipt, State, StoredDecision};
+use crate::time::now;
 
 const OWNER: &str = "owner";
+
+thread_local! {
+    /// Time of the stores that this thread opens; the system's clock if it is not set.
+    static TIME: Cell<Option<Millis>> = const { Cell::new(None) };
+}
+
+/// Clock of the stores in tests.
+pub(in crate::store) fn clock() -> Millis {
+    TIME.get().unwrap_or_else(now)
+}
+
+/// Sets the clock of the stores in tests.
+pub(in crate::store) fn set_clock(time: Millis) {
+    TIME.set(Some(time));
+}
+
+impl SqliteStore {
+    /// Opens a store with the clock of these tests.
+    pub(in crate::store) fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_at(path, clock)
+    }
+}
 
 struct Fixture {
     directory: tempfile::TempDir,
@@ -31,7 +54,6 @@ fn lane(name: &str) -> Lane {
 
 fn request(key: Option<&str>) -> NewRequest {
     NewRequest {
-        id: RequestId::fresh(),
         source: "bitbucket".into(),
         hook: Some("hook".to_owned()),
         key: key.map(ToOwned::to_owned),
@@ -39,12 +61,19 @@ fn request(key: Option<&str>) -> NewRequest {
         headers: json!({}),
         body: Bytes::from_static(b"{}"),
         subjects: vec!["pr:1".to_owned()],
+        generation: Generation::default(),
     }
 }
 
 /// Returns a delivery of the event to a channel, whose lane has the same name.
 fn new_delivery(event: EventId, channel: &str) -> NewDelivery {
-    NewDelivery::new(event, channel.into(), lane(channel), "r")
+    NewDelivery::new(DeliveryId::fresh(), event, channel.into(), lane(channel), "r")
+}
+
+/// Returns a configuration with these channels and their lanes.
+fn assignment(pairs: &[(&str, &str)]) -> Assignment {
+    let lanes = pairs.iter().map(|(channel, to)| ((*channel).into(), lane(to))).collect();
+    Assignment { generation: Generation(1), lanes, route_pending: None }
 }
 
 /// Returns a receipt with a note.
@@ -56,7 +85,7 @@ fn receipt(note: &str) -> Receipt {
 /// the same names.
 fn says(text: &str, channels: &[&str]) -> Decide {
     let (text, channels) = (text.to_owned(), channels.iter().map(|&c| c.to_owned()).collect::<Vec<_>>());
-    Box::new(move |_| {
+    Arc::new(move |_, _| {
         let event = EventId::fresh();
         let deliveries = channels.iter().map(|channel| new_delivery(event.clone(), channel));
         Decided {
@@ -94,14 +123,14 @@ fn turn(delivery: &DeliveryId, next: Next) -> Turn {
 
 async fn finish_first(store: &SqliteStore, name: &str, next: Next) -> bool {
     let head = store.heads(&lane(name), 1).await.unwrap().remove(0);
-    store.finish(&lane(name), OWNER, turn(&head.id, next), now()).await.unwrap()
+    store.finish(&lane(name), OWNER, turn(&head.id, next)).await.unwrap()
 }
 
 const MINUTE: Millis = 60_000;
 
 /// Leases a lane for a minute.
 async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
-    store.lease(&lane(name), owner, now() + MINUTE, now()).await.unwrap()
+    store.lease(&lane(name), owner, Duration::from_secs(60)).await.unwrap()
 }
 
 const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked: false };
@@ -134,9 +163,9 @@ async fn duplicate_request_is_decided_once() {
     let count = || -> Decide {
         let decided = decided.clone();
         let says = says("one", &["a"]);
-        Box::new(move |memory| {
+        Arc::new(move |memory, ids| {
             decided.fetch_add(1, Ordering::Relaxed);
-            says(memory)
+            says(memory, ids)
         })
     };
     // Twenty requests at once, so that some share a transaction.
@@ -174,7 +203,7 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = Result<T, Sto
 async fn memory_is_passed_to_the_next_decision() {
     let f = open();
     let remember = |state: serde_json::Value| -> Decide {
-        Box::new(move |memory| {
+        Arc::new(move |memory, _| {
             let seen = memory.get("pr:1").cloned().unwrap_or_default();
             let memory = [("pr:1".to_owned(), state.clone())].into();
             Decided { memory, ..Decided::empty(receipt(&seen.to_string())) }
@@ -212,7 +241,8 @@ async fn only_the_lease_holder_can_finish() {
     assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken, "only the owner can release a lane");
     f.store.release(&lane("a"), "another owner").await.unwrap();
     assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
-    f.store.lease(&lane("b"), "another owner", now() - 1, now()).await.unwrap();
+    assert_eq!(lease(&f.store, "b", "another owner").await, HELD);
+    set_clock(now() + MINUTE + 1_000);
     assert_eq!(lease(&f.store, "b", OWNER).await, HELD, "that lease has expired");
 }
 
@@ -224,11 +254,48 @@ async fn clock_set_back_does_not_lengthen_waits() {
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
     let turn = Turn { pause: 5_000, is_asked: true, ..turn(&head.id, Next::Queued { strike: false }) };
     let then = now();
-    f.store.finish(&lane("a"), OWNER, turn, then).await.unwrap();
+    set_clock(then);
+    f.store.finish(&lane("a"), OWNER, turn).await.unwrap();
     for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
     {
-        let lease = f.store.lease(&lane("a"), OWNER, at + MINUTE, at).await.unwrap();
+        set_clock(at);
+        let lease = lease(&f.store, "a", OWNER).await;
         assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait), failing: true, is_asked: true }, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn requests_of_an_earlier_configuration_are_decided_again() {
+    let f = open();
+    let of = |n: u64| Generation(n);
+    let request_of = |n: u64| NewRequest { generation: of(n), ..request(None) };
+    f.store.assign(Assignment { generation: of(2), ..assignment(&[("a", "a")]) }).await.unwrap();
+    let accept = |n: u64| f.store.accept(request_of(n).into(), says(&n.to_string(), &["a"]));
+    assert!(matches!(accept(1).await, Err(StoreError::Outdated)));
+    let new = || vec![new_delivery("evt_1".into(), "a")];
+    assert!(matches!(f.store.enqueue(new(), of(1)).await, Err(StoreError::Outdated)));
+    accept(2).await.unwrap();
+    f.store.enqueue(new(), of(2)).await.unwrap();
+    assert_eq!(waiting(&f.store, "a").await, ["2"]);
+}
+
+#[tokio::test]
+async fn signals_follow_the_commits() {
+    let f = open();
+    let mut arrivals = f.store.arrivals();
+    accept(&f.store, "one", &["a"]).await;
+    let id = f.store.heads(&lane("a"), 1).await.unwrap().remove(0).id;
+    f.store.set_lane(&lane("b"), LaneState::Paused { reason: None }).await.unwrap();
+    f.store.give_up(vec![id], "by hand").await.unwrap();
+    f.store.assign(assignment(&[("a", "a")])).await.unwrap();
+    let expected = [
+        LaneSignal::Arrived(lane("a")),
+        LaneSignal::Changed(lane("b")),
+        LaneSignal::Changed(lane("a")),
+        LaneSignal::Any,
+    ];
+    for signal in expected {
+        assert_eq!(arrivals.next().await, Some(signal));
     }
 }
 
@@ -237,12 +304,7 @@ async fn queued_messages_follow_their_channel_or_are_parked() {
     let f = open();
     accept(&f.store, "one", &["a"]).await;
     accept(&f.store, "two", &["b"]).await;
-    let assign = |pairs: &[(&str, &str)]| {
-        f.store.assign(
-            pairs.iter().map(|(channel, to)| (ChannelName::from(*channel), lane(to))).collect(),
-            Change::default(),
-        )
-    };
+    let assign = |pairs: &[(&str, &str)]| f.store.assign(assignment(pairs));
     assign(&[("a", "moved")]).await.unwrap();
     assert_eq!(waiting(&f.store, "moved").await, ["one"]);
     assert_eq!(waiting(&f.store, "b").await, Vec::<String>::new());
@@ -253,14 +315,20 @@ async fn queued_messages_follow_their_channel_or_are_parked() {
 #[tokio::test]
 async fn error_in_one_request_of_a_batch_affects_only_it() {
     let f = open();
-    let taken = request(None);
-    let twin = NewRequest { ..taken.clone() };
-    f.store.accept(taken.into(), says("one", &["a"])).await.unwrap();
-    let (twin, other) = tokio::join!(
-        f.store.accept(twin.into(), says("again", &["a"])),
+    let says_twice: Decide = {
+        let says = says("twice", &["a"]);
+        Arc::new(move |memory, ids| {
+            let mut decided = says(memory, ids);
+            decided.events.push(decided.events[0].clone());
+            decided
+        })
+    };
+    accept(&f.store, "one", &["a"]).await;
+    let (twice, other) = tokio::join!(
+        f.store.accept(request(None).into(), says_twice),
         f.store.accept(request(None).into(), says("two", &["a"]))
     );
-    let error = twin.unwrap_err().to_string();
+    let error = twice.unwrap_err().to_string();
     assert!(error.starts_with("the store cannot accept a request: UNIQUE constraint failed"), "{error}");
     other.unwrap();
     assert_eq!(waiting(&f.store, "a").await, ["one", "two"]);
@@ -321,7 +389,7 @@ async fn reclaimed_lane_marks_unknown_outcomes() {
     store.release(&lane("stopped"), OWNER).await.unwrap();
     let head = store.heads(&lane("waited"), 1).await.unwrap().remove(0);
     let waits = Turn { pause: MINUTE, ..turn(&head.id, Next::Queued { strike: false }) };
-    store.finish(&lane("waited"), OWNER, waits, now()).await.unwrap();
+    store.finish(&lane("waited"), OWNER, waits).await.unwrap();
     drop(store);
 
     let store = SqliteStore::open(&path).unwrap();
@@ -343,7 +411,7 @@ async fn closed_or_paused_lane_is_not_leased() {
     let head = store.heads(&lane("a"), 1).await.unwrap().remove(0);
     let closed = LaneState::Closed { reason: "gone".to_owned(), help: Some("make a new one".to_owned()) };
     let closing = Turn { close: Some(closed.clone()), ..turn(&head.id, Next::Queued { strike: false }) };
-    assert!(store.finish(&lane("a"), OWNER, closing, now()).await.unwrap());
+    assert!(store.finish(&lane("a"), OWNER, closing).await.unwrap());
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
@@ -357,14 +425,14 @@ async fn closed_or_paused_lane_is_not_leased() {
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     // A lane without a channel is deleted, with the reason why it was closed.
     store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), help: None }).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("elsewhere"))].into(), Change::default()).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
+    store.assign(assignment(&[("a", "elsewhere")])).await.unwrap();
+    store.assign(assignment(&[("a", "a")])).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, HELD);
     assert_eq!(waiting(&store, "a").await, ["one"]);
     // A paused lane stays paused.
     store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
-    store.assign(BTreeMap::new(), Change::default()).await.unwrap();
-    store.assign([(ChannelName::from("a"), lane("a"))].into(), Change::default()).await.unwrap();
+    store.assign(assignment(&[])).await.unwrap();
+    store.assign(assignment(&[("a", "a")])).await.unwrap();
     assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
 }
 
@@ -377,7 +445,7 @@ async fn failing_lane_marks_the_message_with_unknown_outcome() {
     lease(&store, "a", OWNER).await;
     let heads = store.heads(&lane("a"), 2).await.unwrap();
     let failed = Turn { pause: MINUTE, ..turn(&heads[0].id, Next::Queued { strike: true }) };
-    store.finish(&lane("a"), OWNER, failed, now()).await.unwrap();
+    store.finish(&lane("a"), OWNER, failed).await.unwrap();
     store.mark(&lane("a"), OWNER, &heads[1].id).await.unwrap();
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
@@ -437,7 +505,7 @@ async fn filters_select_exactly() {
         NewDelivery { replay_of: Some(everything[0].id.clone()), ..new_delivery(everything[0].event.clone(), "a") };
     let dead = Filter { state: Some(State::Dead), unrepeated: true, ..all };
     assert_eq!(count(dead.clone()).await, 1);
-    f.store.enqueue(vec![again], now()).await.unwrap();
+    f.store.enqueue(vec![again], Generation::default()).await.unwrap();
     assert_eq!(waiting(&f.store, "a").await, ["two", "one"], "at the end");
     assert_eq!(count(dead).await, 0, "it was sent again already");
 }

@@ -89,18 +89,30 @@ impl Writer {
         durability: Durability,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(doing, durability, work, None).await
+        self.job(doing, durability, work, |_| (), false).await
     }
 
-    /// Runs `work` as [`write`](Self::write) does, and runs `then` after the commit and before any other job.
+    /// Runs `work` as [`write`](Self::write) does, and `then` with its result after the commit, even if the caller no
+    /// longer waits.
     pub(super) async fn write_then<T: Send + 'static>(
         &self,
         doing: &'static str,
         durability: Durability,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        then: Box<dyn FnOnce() + Send>,
+        then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(doing, durability, work, Some(then)).await
+        self.job(doing, durability, work, then, false).await
+    }
+
+    /// Runs `work` and `then` as [`write_then`](Self::write_then) does, and `then` before any later job.
+    pub(super) async fn write_last<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.job(doing, durability, work, then, true).await
     }
 
     async fn job<T: Send + 'static>(
@@ -108,9 +120,9 @@ impl Writer {
         doing: &'static str,
         durability: Durability,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        then: Option<Box<dyn FnOnce() + Send>>,
+        then: impl FnOnce(&T) + Send + 'static,
+        ends_batch: bool,
     ) -> Result<T, StoreError> {
-        let ends_batch = then.is_some();
         let (reply, answer) = oneshot::channel();
         let work = move |db: Result<&Connection, &str>| -> Epilogue {
             let result = match db {
@@ -120,7 +132,7 @@ impl Writer {
             Box::new(move |committed: Result<(), &str>| {
                 let result = match (result, committed) {
                     (Ok(value), Ok(())) => {
-                        then.into_iter().for_each(|then| then());
+                        then(&value);
                         Ok(value)
                     }
                     (Ok(_), Err(reason)) => Err(StoreError::Database { doing, source: reason.into() }),
@@ -312,15 +324,15 @@ mod tests {
         );
         let done = Arc::new(Mutex::new(vec![]));
         let insert = |sql: &'static str| move |db: &Connection| db.execute(sql, []);
-        let note = |what: &'static str| -> Box<dyn FnOnce() + Send> {
+        let note = |what: &'static str| {
             let done = done.clone();
-            Box::new(move || done.lock().unwrap().push(what))
+            move |_: &usize| done.lock().unwrap().push(what)
         };
         let seen = done.clone();
         let look = move |_: &Connection| Ok(seen.lock().unwrap().clone());
         let (lost, kept, seen) = tokio::join!(
-            writer.write_then("lose", Durability::Kill, insert("INSERT INTO b VALUES (7)"), note("lost")),
-            writer.write_then("keep", Durability::Kill, insert("INSERT INTO a VALUES (7)"), note("kept")),
+            writer.write_last("lose", Durability::Kill, insert("INSERT INTO b VALUES (7)"), note("lost")),
+            writer.write_last("keep", Durability::Kill, insert("INSERT INTO a VALUES (7)"), note("kept")),
             writer.write("look", Durability::Kill, look),
         );
         assert!(lost.is_err() && kept.is_ok(), "{lost:?} {kept:?}");
@@ -332,7 +344,7 @@ mod tests {
         let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
         let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
         // A panic of the job itself would fail only the job; the action that follows it panics in the thread.
-        let lost = writer.write_then("panic", Durability::Kill, insert, Box::new(|| panic!("a defect"))).await;
+        let lost = writer.write_then("panic", Durability::Kill, insert, |_| panic!("a defect")).await;
         assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
         assert_eq!(writer.write("go on", Durability::Kill, insert).await.unwrap(), 1);
         assert_eq!(writer.panics(), 1);

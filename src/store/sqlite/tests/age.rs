@@ -13,7 +13,7 @@ async fn old_records_are_pruned_but_never_queued_ones() {
     }
     lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
-    while f.store.prune(Retention::default(), now()).await.unwrap() {}
+    while f.store.prune(Retention::default()).await.unwrap() {}
     assert_eq!(waiting(&f.store, "a").await, ["queued", "of last week", "new"]);
     assert_eq!(count(&f.store, "requests").await, 3);
     assert_eq!(count(&f.store, "requests WHERE body IS NOT NULL").await, 1, "the body of today");
@@ -31,7 +31,7 @@ async fn pruning_runs_in_small_steps() {
         f.store.accept(old.into(), says("x", &[])).await.unwrap();
     }
     let mut left = vec![];
-    while f.store.prune(Retention::default(), now()).await.unwrap() {
+    while f.store.prune(Retention::default()).await.unwrap() {
         left.push(count(&f.store, "requests").await);
     }
     assert_eq!(left, [250, 50]);
@@ -43,7 +43,7 @@ async fn body_hashes_expire_with_requests_and_other_memory_later() {
     let f = open();
     let remember = |subject: &str, at: Millis| {
         let state = [(subject.to_owned(), json!({}))];
-        let decide: Decide = Box::new(move |_| Decided {
+        let decide: Decide = Arc::new(move |_, _| Decided {
             memory: state.clone().into(),
             ..Decided::empty(Receipt::empty("req_1".into()))
         });
@@ -54,7 +54,7 @@ async fn body_hashes_expire_with_requests_and_other_memory_later() {
     remember("s/pr:ancient", now() - 200 * DAY).await.unwrap();
     remember("body:s:new", now()).await.unwrap();
     assert_eq!(count(&f.store, "memory").await, 4);
-    f.store.prune(Retention::default(), now()).await.unwrap();
+    f.store.prune(Retention::default()).await.unwrap();
     assert_eq!(count(&f.store, "memory WHERE subject = 's/pr:old'").await, 1);
     assert_eq!(count(&f.store, "memory").await, 2);
 }

@@ -6,8 +6,8 @@ use crate::store::RoutedLater;
 /// Returns a decision with an event that is routed later.
 fn later(text: &str) -> Decide {
     let says = says(text, &[]);
-    Box::new(move |memory| {
-        let mut decided = says(memory);
+    Arc::new(move |memory, ids| {
+        let mut decided = says(memory, ids);
         decided.events.iter_mut().for_each(|event| event.decision = StoredDecision::pending_routing());
         decided
     })
@@ -15,7 +15,7 @@ fn later(text: &str) -> Decide {
 
 /// Routes each event to `a`, except those with the text `unrouted`.
 fn to_a() -> RouteLater {
-    Box::new(|pending| {
+    Arc::new(|pending, _| {
         let sends = new_delivery(pending.event, "a");
         let deliveries = if pending.json["text"] == "unrouted" { vec![] } else { vec![sends] };
         RoutedLater {
@@ -41,7 +41,8 @@ async fn pending_routing_survives_restarts_and_is_decided_once_in_order() {
     assert_eq!((pending_routing(&store).await, store.counts().await.unwrap().pending_routing), (4, 4));
     // It is not deleted, although it is old.
     let keep = Retention { all: Duration::ZERO, raw: Duration::ZERO };
-    while store.prune(keep, now() + MINUTE).await.unwrap() {}
+    set_clock(now() + MINUTE);
+    while store.prune(keep).await.unwrap() {}
     assert!(store.route_pending(to_a(), 3).await.unwrap(), "there are more events");
     assert_eq!(waiting(&store, "a").await, ["one", "two"]);
     assert!(!store.route_pending(to_a(), 3).await.unwrap());
@@ -59,29 +60,33 @@ async fn pending_routing_survives_restarts_and_is_decided_once_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_change_between_two_requests() {
     let f = open();
-    let is_sound = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let accept = |n: usize| {
-        let is_sound = is_sound.clone();
-        let decide: Decide = Box::new(move |memory| {
-            let says =
-                if is_sound.load(Ordering::Relaxed) { says(&n.to_string(), &["a"]) } else { later(&n.to_string()) };
-            says(memory)
-        });
-        async { f.store.accept(request(None).into(), decide).await.unwrap() }
+    let generation = Arc::new(AtomicU64::new(1));
+    let accept = async |n: usize| {
+        loop {
+            let known = generation.load(Ordering::Relaxed);
+            let text = n.to_string();
+            let decide = if known == 1 { later(&text) } else { says(&text, &["a"]) };
+            let request = NewRequest { generation: Generation(known), ..request(None) };
+            match f.store.accept(request.into(), decide).await {
+                Err(StoreError::Outdated) => tokio::task::yield_now().await,
+                accepted => return accepted.unwrap(),
+            }
+        }
     };
-    let change = || {
-        let is_sound = is_sound.clone();
-        let then = Box::new(move || is_sound.store(true, Ordering::Relaxed));
-        f.store.assign([("a".into(), lane("a"))].into(), Change { route_pending: Some(to_a()), then: Some(then) })
+    let change = async || {
+        let assignment =
+            Assignment { generation: Generation(2), route_pending: Some(to_a()), ..assignment(&[("a", "a")]) };
+        f.store.assign(assignment).await.unwrap();
+        generation.store(2, Ordering::Relaxed);
     };
-    let requests = |from: usize| async move {
+    let requests = async |from: usize| {
         for n in from..from + 40 {
             accept(n).await;
         }
     };
     let changing = async {
         tokio::task::yield_now().await;
-        change().await.unwrap();
+        change().await;
     };
     tokio::join!(requests(0), changing, requests(100));
     assert_eq!(pending_routing(&f.store).await, 0);
@@ -97,10 +102,12 @@ async fn settings_change_between_two_requests() {
 async fn rules_are_kept_with_their_decisions() {
     let f = open();
     let (day, at) = (24 * 60 * MINUTE, now());
-    f.store.keep_config("old", "{}", at - 40 * day).await.unwrap();
-    f.store.keep_config("used", "{}", at - 40 * day).await.unwrap();
-    f.store.keep_config("used", "not what it was", at).await.unwrap();
-    f.store.prune(Retention::default(), at).await.unwrap();
+    set_clock(at - 40 * day);
+    f.store.keep_config("old", "{}").await.unwrap();
+    f.store.keep_config("used", "{}").await.unwrap();
+    set_clock(at);
+    f.store.keep_config("used", "not what it was").await.unwrap();
+    f.store.prune(Retention::default()).await.unwrap();
     assert_eq!(f.store.config("old").await.unwrap(), None);
     assert_eq!(f.store.config("used").await.unwrap().as_deref(), Some("{}"));
 }

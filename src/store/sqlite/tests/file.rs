@@ -2,6 +2,12 @@
 
 use super::*;
 use crate::routing::Held;
+use crate::store::StoreUrl;
+
+/// Returns the address of the process that uses a store.
+fn address(path: &Path) -> Option<String> {
+    StoreUrl::parse(&format!("sqlite:{}", path.display())).unwrap().address()
+}
 
 #[test]
 fn second_process_cannot_open_the_store() {
@@ -9,10 +15,10 @@ fn second_process_cannot_open_the_store() {
     let path = f.directory.path().join("h.db");
     let error = SqliteStore::open(&path).err().unwrap().to_string();
     assert!(error.starts_with("another Hookbell process is using the store `"), "{error}");
-    assert_eq!(user_of(&path), None);
-    f.store.reached_at("127.0.0.1:8081").unwrap();
-    f.store.reached_at("[::1]:81").unwrap();
-    assert_eq!(user_of(&path).as_deref(), Some("[::1]:81"));
+    assert_eq!(address(&path), None);
+    f.store.set_address("127.0.0.1:8081").unwrap();
+    f.store.set_address("[::1]:81").unwrap();
+    assert_eq!(address(&path).as_deref(), Some("[::1]:81"));
 }
 
 #[test]
@@ -60,7 +66,7 @@ async fn backup_under_load_is_a_consistent_snapshot() {
     }
     let copying = tokio::task::spawn_blocking({
         let (path, copy) = (path.clone(), copy.clone());
-        move || backup(&path, &copy)
+        move || backup::backup(&path, &copy)
     });
     for n in 20..60 {
         accept(&f.store, &n.to_string(), &["a"]).await;
@@ -73,11 +79,11 @@ async fn backup_under_load_is_a_consistent_snapshot() {
     assert!(texts.len() >= 20, "{texts:?}");
     assert_eq!(texts, expected);
 
-    let error = backup(&path, &copy).unwrap_err().to_string();
+    let error = backup::backup(&path, &copy).unwrap_err().to_string();
     assert!(error.contains("already exists; choose another name"), "{error}");
-    let error = backup(Path::new("/no/such.db"), &copy).unwrap_err().to_string();
+    let error = backup::backup(Path::new("/no/such.db"), &copy).unwrap_err().to_string();
     assert_eq!(error, "the store `/no/such.db` does not exist");
-    let error = backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err().to_string();
+    let error = backup::backup(&path, Path::new("/no/such/place/copy.db")).unwrap_err().to_string();
     assert!(error.starts_with("`/no/such/place/copy.db`: "), "{error}");
 }
 
@@ -98,12 +104,12 @@ fn damage_is_found() {
     let f = open();
     let path = f.directory.path().join("h.db");
     drop(f.store);
-    assert_eq!(check(&path), Ok(vec![]));
+    assert_eq!(backup::check(&path), Ok(vec![]));
     let mut bytes = std::fs::read(&path).unwrap();
     let page = 4096;
     bytes[page * 2..page * 3].fill(0xff);
     std::fs::write(&path, bytes).unwrap();
-    assert_ne!(check(&path), Ok(vec![]));
+    assert_ne!(backup::check(&path), Ok(vec![]));
 }
 
 /// Uses a file of schema version 3.
@@ -172,7 +178,7 @@ async fn migration_renames_stored_words() {
     assert_eq!(store.rejected(9).await.unwrap().len(), 1);
     // New numbers are above all numbers ever used.
     let new = NewDelivery { id: "dlv_4".into(), ..new_delivery("evt_1".into(), "a") };
-    store.enqueue(vec![new], 80).await.unwrap();
+    store.enqueue(vec![new], Generation::default()).await.unwrap();
     let newest = store.deliveries(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0);
     assert_eq!((newest.id.as_str(), newest.seq), ("dlv_4", 10));
     drop(store);
