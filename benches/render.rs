@@ -55,10 +55,9 @@ fn rendering(criterion: &mut Criterion) {
     group.bench_function("template", |bencher| {
         bencher.iter(|| library.render(&event, None));
     });
-    for kind in chat::KINDS {
-        let Some(draw) = kind.draw else { continue };
-        group.bench_function(kind.name, |bencher| {
-            bencher.iter(|| draw(&library.render(&event, None).message));
+    for kind in chat::kinds().iter().filter(|kind| !kind.takes_events()) {
+        group.bench_function(kind.name(), |bencher| {
+            bencher.iter(|| kind.draw(&library.render(&event, None).message));
         });
     }
     group.finish();
@@ -89,9 +88,8 @@ fn parsing(criterion: &mut Criterion) {
 fn encoding(criterion: &mut Criterion) {
     let message = Library::built_in().render(&Context::of(&push()), None).message;
     let mut group = criterion.benchmark_group("encode a push of 20 commits");
-    for kind in chat::KINDS {
-        let Some(draw) = kind.draw else { continue };
-        group.bench_function(kind.name, |bencher| bencher.iter(|| draw(&message)));
+    for kind in chat::kinds().iter().filter(|kind| !kind.takes_events()) {
+        group.bench_function(kind.name(), |bencher| bencher.iter(|| kind.draw(&message)));
     }
     group.finish();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Certificate, Client, NoProxy, Proxy, Url};
+use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -173,9 +173,10 @@ impl Http {
         Ok(Self(Arc::new(client)))
     }
 
-    /// Posts JSON.
-    pub(crate) async fn post(
+    /// Sends JSON.
+    pub(crate) async fn send(
         &self,
+        method: Method,
         target: &Target,
         user_agent: &str,
         headers: HeaderMap,
@@ -183,7 +184,7 @@ impl Http {
     ) -> Result<Answer, NoAnswer> {
         let request = self
             .0
-            .post(target.0.clone())
+            .request(method, target.0.clone())
             .headers(headers)
             .header(reqwest::header::USER_AGENT, user_agent)
             .header(reqwest::header::CONTENT_TYPE, "application/json; charset=utf-8")
@@ -411,6 +412,16 @@ impl Target {
         Self(url)
     }
 
+    /// Returns the URL with further segments of the path, and the same query.
+    pub(crate) fn below(&self, segments: &[&str]) -> Self {
+        let mut url = self.0.clone();
+        // A URL with a host always has segments.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        Self(url)
+    }
+
     /// Returns an identifier of the destination that reveals nothing about the URL.
     pub(crate) fn destination(&self, kind: &str) -> String {
         format!("{kind}:{}", hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..8]))
@@ -462,7 +473,7 @@ mod tests {
         });
         let (http, target) = (Http::new(&HttpSettings::default()).unwrap(), Target::parse(&url.into()).unwrap());
         let began = std::time::Instant::now();
-        let outcome = http.post(&target, "test", HeaderMap::new(), "{}".to_owned()).await.err().unwrap();
+        let outcome = http.send(Method::POST, &target, "test", HeaderMap::new(), "{}".to_owned()).await.err().unwrap();
         assert!(!outcome.is_unsent, "{outcome:?}");
         assert!(began.elapsed() < SILENT + Duration::from_secs(5), "{:?}", began.elapsed());
         tokio::task::spawn_blocking(move || server.join().unwrap()).await.unwrap();

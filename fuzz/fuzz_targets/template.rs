@@ -26,11 +26,9 @@ fuzz_target!(|text: &str| {
             library.replace("fuzzed", chat, text);
         }
         for event in EVENTS.iter() {
-            for kind in chat::KINDS {
-                let rendered = library.render_for(event, Some("fuzzed"), Some(kind));
-                if let Some(draw) = kind.draw {
-                    draw(&rendered.message);
-                }
+            for kind in chat::kinds() {
+                let rendered = library.render_for(event, Some("fuzzed"), Some(*kind));
+                kind.draw(&rendered.message);
             }
         }
     });

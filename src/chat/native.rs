@@ -231,7 +231,7 @@ mod tests {
         "<!channel> @everyone <@U1> [x](https://evil.example) *b* _i_ ~s~ `c`\n> quote {{DATE()}} ${x} &lt;";
 
     fn finished(chat: &str, body: serde_json::Value) -> Result<serde_json::Value, super::BodyError> {
-        let finish = kind(chat).unwrap().native.unwrap();
+        let finish = kind(chat).unwrap().native().unwrap();
         finish(body).map(|body| serde_json::from_str(&body).unwrap())
     }
 

@@ -1,10 +1,18 @@
 //! Tests for every chat's rendering: samples with hostile text, or far too much text, in every string.
 
-use proptest::prelude::*;
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-use crate::chat::Style;
-use crate::message::{Field, Inline, Message, Person, Ping};
+use proptest::prelude::*;
+use secrecy::SecretString;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::{AddressError, Chat, Keys, MessageRef, Pace};
+use crate::http_client::{Http, HttpSettings};
+
+use crate::message::{Field, Inline, Message, Person, Ping, Style};
 use crate::source::PROVIDERS;
 use crate::template::{Context, Library};
 
@@ -235,7 +243,9 @@ pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate
 pub(crate) fn short(outcome: &super::Outcome) -> String {
     use super::Outcome;
     match outcome {
-        Outcome::Delivered(receipt) => format!("delivered {:?} {:?}", receipt.message_id, receipt.pause),
+        Outcome::Delivered(posted) => {
+            format!("delivered {:?} {:?}", posted.message.as_ref().map(MessageRef::as_str), posted.pause)
+        }
         Outcome::Accepted => "accepted".to_owned(),
         Outcome::Retry { failure, after } => format!("retry {} {after:?}", failure.reason.as_str()),
         Outcome::Rejected(failure) => format!("rejected {}", failure.reason.as_str()),
@@ -245,4 +255,85 @@ pub(crate) fn short(outcome: &super::Outcome) -> String {
         }
         Outcome::Unknown(failure) => format!("unknown {}", failure.reason.as_str()),
     }
+}
+
+/// Keys of a channel: secrets by key.
+pub(crate) struct GivenKeys {
+    secrets: BTreeMap<&'static str, String>,
+    rejected: Option<AddressError>,
+}
+
+impl Keys for GivenKeys {
+    fn secret(&mut self, key: &'static str) -> Option<SecretString> {
+        self.secrets.get(key).map(|secret| secret.clone().into())
+    }
+
+    fn url(&mut self, key: &'static str) -> Option<SecretString> {
+        self.secret(key)
+    }
+
+    fn text(&mut self, _key: &'static str) -> Option<String> {
+        None
+    }
+
+    fn flag(&mut self, _key: &'static str) -> bool {
+        false
+    }
+
+    fn pace(&mut self) -> Option<Pace> {
+        None
+    }
+
+    fn http(&self) -> Option<Http> {
+        Http::new(&HttpSettings::default()).ok()
+    }
+
+    fn reject(&mut self, _key: &'static str, error: AddressError) {
+        self.rejected = Some(error);
+    }
+}
+
+/// Creates a channel of a kind from secrets.
+pub(crate) fn channel<const N: usize>(
+    kind: &str,
+    secrets: [(&'static str, &str); N],
+) -> Result<Box<dyn Chat>, AddressError> {
+    let secrets = secrets.map(|(key, secret)| (key, secret.to_owned())).into();
+    let mut keys = GivenKeys { secrets, rejected: None };
+    let built = super::kind(kind).unwrap().build(&mut keys);
+    built.ok_or_else(|| keys.rejected.unwrap())
+}
+
+/// Answers each connection with the next of these bodies and statuses. Returns the server's URL, and the requests: the
+/// first line and the body of each.
+pub(crate) async fn serve(answers: Vec<(u16, &'static str)>) -> (String, mpsc::Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, requests) = mpsc::channel(answers.len());
+    tokio::spawn(async move {
+        for (status, answer) in answers {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            let (mut first, mut length) = (String::new(), 0);
+            stream.read_line(&mut first).await.unwrap();
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).await.unwrap();
+                let line = line.trim().to_ascii_lowercase();
+                if let Some(text) = line.strip_prefix("content-length:") {
+                    length = text.trim().parse().unwrap();
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-type: application/json\r\n");
+            let answer = format!("{head}content-length: {}\r\n\r\n{answer}", answer.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            sender.send((first.trim().to_owned(), serde_json::from_slice(&body).unwrap())).await.unwrap();
+        }
+    });
+    (url, requests)
 }

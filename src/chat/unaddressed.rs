@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Sent, program};
+use super::{Action, Body, Chat, Failure, Kind, Outcome, Pace, Reason, Sent};
 use crate::event::{ChannelName, DeliveryId};
 use crate::message::Message;
 
 /// A channel whose webhook URL is not available.
 pub struct Unaddressed {
-    kind: &'static Kind,
+    kind: &'static dyn Kind,
     name: ChannelName,
 }
 
 impl Unaddressed {
     /// Creates a channel of this kind with this name.
-    pub fn new(kind: &'static Kind, name: &ChannelName) -> Self {
+    pub fn new(kind: &'static dyn Kind, name: &ChannelName) -> Self {
         Self { kind, name: name.clone() }
     }
 }
@@ -23,7 +23,7 @@ impl Unaddressed {
 #[async_trait]
 impl Chat for Unaddressed {
     fn destination(&self) -> String {
-        format!("{}:unknown:{}", self.kind.name, self.name)
+        format!("{}:unknown:{}", self.kind.name(), self.name)
     }
 
     fn pace(&self) -> Pace {
@@ -31,15 +31,14 @@ impl Chat for Unaddressed {
     }
 
     fn encode(&self, message: &Message) -> Body {
-        Body(self.kind.draw.map_or_else(String::new, |draw| draw(message)))
+        Body(self.kind.draw(message))
     }
 
     fn encode_event(&self, event: &Value) -> Option<Body> {
-        // A kind that does not render messages sends the event.
-        self.kind.draw.is_none().then(|| Body(program::body(event)))
+        self.kind.draw_event(event).map(Body)
     }
 
-    async fn send(&self, _: &DeliveryId, _: &Body) -> Sent {
+    async fn perform(&self, _: &DeliveryId, _: Action<'_>) -> Sent {
         let response = "the webhook URL of the channel is not available here";
         Outcome::Retry { failure: Failure::new(Reason::Io, response), after: None }.into()
     }

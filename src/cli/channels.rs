@@ -9,7 +9,7 @@ use super::failure::{Failure, TestResult};
 use super::plural;
 use super::print::{errln, outln};
 use super::shown::{ago, in_line, rows};
-use crate::chat::{Outcome, Receipt};
+use crate::chat::{Outcome, Posted};
 use crate::config::{self, Loaded, Secrets, Settings};
 use crate::event::ChannelName;
 use crate::problem::nearest;
@@ -130,7 +130,7 @@ fn line(status: &ChannelStatus) -> String {
 fn list(loaded: Loaded) -> Result<(), Failure> {
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     for (name, channel) in &settings.channels {
-        outln!("{}", in_line(&format!("{name}  {}", channel.kind)));
+        outln!("{}", in_line(&format!("{name}  {}", channel.kind.name())));
     }
     Err(Failure::NoChannelName)
 }
@@ -149,10 +149,10 @@ fn test(settings: &Settings, name: &ChannelName) -> Result<(), Failure> {
 /// Describes the outcome of a test message to the operator.
 fn described(name: &ChannelName, outcome: Outcome) -> Result<String, Failure> {
     let (result, failure) = match outcome {
-        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => {
+        Outcome::Delivered(Posted { instead: Some(instead), .. }) => {
             return Ok(format!("{name}: delivered, but {}", instead.why));
         }
-        Outcome::Delivered(Receipt { .. }) => return Ok(format!("{name}: delivered")),
+        Outcome::Delivered(Posted { .. }) => return Ok(format!("{name}: delivered")),
         Outcome::Accepted => {
             return Ok(format!(
                 "{name}: accepted: the chat accepted the message, but does not confirm that it is shown\n  \

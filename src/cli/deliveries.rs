@@ -123,12 +123,12 @@ pub(super) fn line(delivery: &DeliverySummary) -> String {
 /// Returns the reason why a delivery did not succeed, or not as intended.
 fn why(delivery: &DeliverySummary) -> Option<String> {
     let last = || {
-        let outcome = delivery.outcome.as_deref()?;
-        if ["delivered", "accepted"].contains(&outcome) {
+        let outcome = delivery.outcome?;
+        if outcome.is_sent() {
             return delivery.response.clone();
         }
         let response = delivery.response.as_deref().map(|response| format!(": {response}")).unwrap_or_default();
-        Some(format!("{outcome} ({}×){response}", delivery.attempts))
+        Some(format!("{} ({}×){response}", outcome.as_str(), delivery.attempts))
     };
     let template = || delivery.template_error.as_ref().map(|error| format!("template failed: {error}"));
     delivery.reason.clone().or_else(last).or_else(template)
@@ -155,7 +155,12 @@ fn page(whole: &DeliveryDetail) -> String {
         let node = attempt.node.as_deref().map(|node| format!("  by {node}")).unwrap_or_default();
         row(
             &format!("attempt {}", attempt.n),
-            &format!("{}  {} ms  {}{response}{node}", timestamp(attempt.at), attempt.duration_ms, attempt.outcome),
+            &format!(
+                "{}  {} ms  {}{response}{node}",
+                timestamp(attempt.at),
+                attempt.duration_ms,
+                attempt.outcome.as_str()
+            ),
         );
     }
     match &whole.sent {

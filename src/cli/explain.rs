@@ -234,7 +234,7 @@ impl Tree {
                 let response =
                     attempt.response.as_deref().map(|response| format!(", response: {response}")).unwrap_or_default();
                 let (n, at, duration_ms, outcome) =
-                    (attempt.n, timestamp(attempt.at), attempt.duration_ms, &attempt.outcome);
+                    (attempt.n, timestamp(attempt.at), attempt.duration_ms, attempt.outcome.as_str());
                 leaf(in_line(&format!("attempt {n}  {at}  {outcome} after {duration_ms} ms{status}{response}")))
             })
             .collect();

@@ -11,8 +11,9 @@ use notify::{RecursiveMode, Watcher};
 use super::caller::Server;
 use super::print::{errln, outln};
 use super::{Failure, report};
-use crate::chat::{self, Kind, Style};
+use crate::chat::{Kind, console, kinds};
 use crate::config;
+use crate::message::Style;
 use crate::problem::Severity;
 use crate::service::payload::{named_provider, parsed};
 use crate::template::{Context, Library};
@@ -30,7 +31,7 @@ pub(super) struct Render {
     #[arg(value_name = "SAMPLE|PAYLOAD|ID")]
     payload: String,
     /// Output: a chat's exact request body, `console` for the terminal output, or `all` for both of every chat
-    #[arg(long, value_parser = PossibleValuesParser::new(chat::KINDS.iter().map(|kind| kind.name).chain([ALL])))]
+    #[arg(long, value_parser = PossibleValuesParser::new(kinds().iter().map(|kind| kind.name()).chain([ALL])))]
     chat: String,
     /// Message style, like `style` of a channel or a route
     #[arg(long, default_value = "full", value_parser = PossibleValuesParser::new(["full", "line"]))]
@@ -92,10 +93,10 @@ impl Render {
                     continue;
                 }
                 let message = style.of(rendered.message);
-                let drawn = || chat.draw.map_or_else(|| chat::program::body(context.event()), |draw| draw(&message));
+                let drawn = || chat.draw_event(context.event()).unwrap_or_else(|| chat.draw(&message));
                 let body = rendered.body.unwrap_or_else(drawn);
-                if self.chat == ALL && chat.name != chat::console::KIND.name {
-                    outln!("{}: {body}", chat.name);
+                if self.chat == ALL && chat.name() != console::NAME {
+                    outln!("{}: {body}", chat.name());
                 } else {
                     outln!("{body}");
                 }
@@ -105,10 +106,9 @@ impl Render {
     }
 
     /// Returns the chats to render for, the console first.
-    fn chats(&self) -> Vec<&'static Kind> {
-        let is_asked = |kind: &&Kind| self.chat == ALL || self.chat == kind.name;
-        let (first, rest): (Vec<_>, Vec<_>) =
-            chat::KINDS.iter().filter(is_asked).partition(|kind| kind.name == chat::console::KIND.name);
+    fn chats(&self) -> Vec<&'static dyn Kind> {
+        let asked = kinds().iter().copied().filter(|kind| self.chat == ALL || self.chat == kind.name());
+        let (first, rest): (Vec<_>, Vec<_>) = asked.partition(|kind| kind.name() == console::NAME);
         first.into_iter().chain(rest).collect()
     }
 

@@ -24,10 +24,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use crate::chat::{Chat, Style};
+use crate::chat::{Chat, Kind};
 use crate::event::{ChannelName, SourceName};
 use crate::http_client::Http;
-use crate::message::Message;
+use crate::message::{Message, Style};
 use crate::pattern::Patterns;
 use crate::problem::{Describe, Place, Problem, Severity};
 use crate::routing::Router;
@@ -147,8 +147,8 @@ pub struct Channel {
     pub style: Style,
     /// True if messages show the picture of the person who caused the event.
     pub avatars: bool,
-    /// Name of its kind, for listings: `slack`.
-    pub kind: &'static str,
+    /// Its kind.
+    pub kind: &'static dyn Kind,
 }
 
 impl Channel {

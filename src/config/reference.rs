@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::KINDS;
+use crate::chat::{ChannelKey, KeyType, kinds};
 use crate::event::Kind;
 use crate::routing::{Key, SETS};
 use crate::source::PROVIDERS;
@@ -153,7 +153,7 @@ const ENABLED: (&str, Shape, &str, &str) =
 
 /// All tables, in the order of the documentation.
 pub fn tables() -> Vec<Table> {
-    use Shape::{Accept, DateTime, Duration, Flag, Matchers, OneOf, Pace, Secret, Secrets, Text, Texts};
+    use Shape::{DateTime, Duration, Flag, Matchers, OneOf, Secret, Secrets, Text, Texts};
     let enabled = || entry(ENABLED.0, ENABLED.1, ENABLED.2, ENABLED.3);
     let table = |name, about, keys| Table { name, is_list: false, about, keys };
     let list = |name, about, keys| Table { name, is_list: true, about, keys };
@@ -260,45 +260,7 @@ pub fn tables() -> Vec<Table> {
                 ),
             ],
         ),
-        table(
-            "channels.NAME",
-            "A destination for messages.",
-            vec![
-                required(
-                    "kind",
-                    OneOf(channel_kinds),
-                    "chat service; `webhook` posts each event as JSON to your own service",
-                ),
-                entry("webhook_url", Secret, "", "required unless `kind` is `console`: the webhook URL from the chat"),
-                entry(
-                    "secret",
-                    Secret,
-                    "",
-                    "required for `webhook`: signs the requests, as defined by Standard Webhooks",
-                ),
-                entry("style", OneOf(styles), "full", "style of messages; `line` is one line per message"),
-                entry(
-                    "avatars",
-                    Flag,
-                    "true",
-                    "shows the picture of the person who caused the event; the chat loads it",
-                ),
-                entry(
-                    "interactivity",
-                    Flag,
-                    "false",
-                    "only for `slack`: links are buttons; set it if the app has an interactivity request URL",
-                ),
-                entry("pace", Pace, "the chat's own limits", "maximum rate of messages"),
-                entry("insecure", Flag, "false", "allows `http://`; use it only on a network that you trust"),
-                entry(
-                    "accept",
-                    Accept,
-                    "everything",
-                    "guard: the channel blocks events that do not match, regardless of the routes",
-                ),
-            ],
-        ),
+        table("channels.NAME", "A destination for messages.", channel_keys()),
         list(
             "mutes",
             "Events that are not posted. Mutes are evaluated before all routes.",
@@ -358,16 +320,7 @@ pub fn tables() -> Vec<Table> {
             "A person's chat accounts, for pings with `{{mention …}}`. NAME is the id, nickname or name of the account \
              on the code host, as shown by `hookbell events ID --json`. Prefer the id: another account can take a \
              nickname or a name. The actor of an event is never pinged.",
-            vec![
-                entry("slack", Text, "none", "member ID, `U024BE7LH`, or user group ID, `S0614TZR7`"),
-                entry(
-                    "teams",
-                    Text,
-                    "none",
-                    "user principal name, or Entra object ID; if the user does not exist, the flow posts nothing",
-                ),
-                entry("discord", Text, "none", "user ID, `80351110224678912`, or a role ID with `&` before it"),
-            ],
+            member_keys(),
         ),
         list(
             "admin.tokens",
@@ -386,7 +339,54 @@ fn source_kinds() -> Vec<&'static str> {
 }
 
 fn channel_kinds() -> Vec<&'static str> {
-    KINDS.iter().map(|kind| kind.name).collect()
+    kinds().iter().map(|kind| kind.name()).collect()
+}
+
+/// Keys of `[channels.NAME]`: those of all kinds of chats, and those of some.
+fn channel_keys() -> Vec<Entry> {
+    let mut keys = vec![required(
+        "kind",
+        Shape::OneOf(channel_kinds),
+        "chat service; `webhook` posts each event as JSON to your own service",
+    )];
+    for key in kinds().iter().flat_map(|kind| kind.keys()) {
+        if keys.iter().all(|known| known.key != key.key) {
+            keys.push(of_kind(key));
+        }
+    }
+    keys.extend([
+        entry("style", Shape::OneOf(styles), "full", "style of messages; `line` is one line per message"),
+        entry(
+            "avatars",
+            Shape::Flag,
+            "true",
+            "shows the picture of the person who caused the event; the chat loads it",
+        ),
+        entry("pace", Shape::Pace, "the chat's own limits", "maximum rate of messages"),
+        entry("insecure", Shape::Flag, "false", "allows `http://`; use it only on a network that you trust"),
+        entry(
+            "accept",
+            Shape::Accept,
+            "everything",
+            "guard: the channel blocks events that do not match, regardless of the routes",
+        ),
+    ]);
+    keys
+}
+
+fn of_kind(key: &ChannelKey) -> Entry {
+    let shape = match key.value {
+        KeyType::Text => Shape::Text,
+        KeyType::Flag => Shape::Flag,
+        KeyType::Secret => Shape::Secret,
+    };
+    entry(key.key, shape, key.default, key.about)
+}
+
+/// Keys of `[people.NAME]`: the chats that can ping.
+fn member_keys() -> Vec<Entry> {
+    let members = kinds().iter().filter_map(|kind| Some((kind.name(), kind.members()?)));
+    members.map(|(chat, members)| entry(chat, Shape::Text, "none", members.about)).collect()
 }
 
 fn styles() -> Vec<&'static str> {

@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod people;
 pub mod shield;
 pub mod splice;
+mod style;
 pub mod table;
 mod web_url;
 
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use people::{People, Person, Ping, Pinged};
+pub use style::Style;
 pub use web_url::WebUrl;
 
 /// Message in the form that every chat receives.

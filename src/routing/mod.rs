@@ -16,8 +16,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::chat::Style;
 use crate::event::ChannelName;
+use crate::message::Style;
 use index::Index;
 
 pub use explain::{Explanation, MuteVerdict, RouteVerdict, Way};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use crate::chat::{self, Outcome};
+use crate::chat::{Action, Outcome, kinds};
 use crate::config::{Channel, Settings};
 use crate::event::{ChannelName, DeliveryId, Kind};
 use crate::message::fit::Loss;
@@ -50,7 +50,7 @@ pub fn render_samples(settings: &Settings) -> Rendered {
     let mut rendered = Rendered::default();
     let asked = settings.router.routes().iter().map(|route| route.template.as_deref());
     let asked: BTreeSet<_> = asked.chain([None]).collect();
-    let used: BTreeSet<&str> = settings.channels.values().map(|channel| channel.kind).collect();
+    let used: BTreeSet<&str> = settings.channels.values().map(|channel| channel.kind.name()).collect();
     let own: BTreeMap<&str, &str> = settings.templates.overrides().map(|(name, path, _)| (name, path)).collect();
     let mut cut = BTreeSet::new();
     for provider in PROVIDERS {
@@ -60,19 +60,19 @@ pub fn render_samples(settings: &Settings) -> Rendered {
                 let context = Context::as_of_now(&event);
                 for template in &asked {
                     // Each chat that supports native templates, and once for all others.
-                    let natives = chat::KINDS.iter().filter(|chat| chat.native.is_some()).map(Some);
+                    let natives = kinds().iter().copied().filter(|chat| chat.native().is_some()).map(Some);
                     for chat in natives.chain([None]) {
                         let made = settings.templates.render_for(&context, *template, chat);
                         let failed = made.failures.iter();
                         rendered.failures.extend(failed.map(|failure| format!("{failure} (sample `{}`)", sample.name)));
-                        let Some(chat) = chat.filter(|chat| used.contains(chat.name) && made.body.is_none()) else {
+                        let Some(chat) = chat.filter(|chat| used.contains(chat.name()) && made.body.is_none()) else {
                             continue;
                         };
-                        let loss = chat.loss.and_then(|loss| loss(&made.message));
+                        let loss = chat.loss(&made.message);
                         if let (Some(path), Some(loss)) = (own.get(made.template.as_str()), loss)
-                            && cut.insert((made.template.clone(), chat.name))
+                            && cut.insert((made.template.clone(), chat.name()))
                         {
-                            let cut = CutSample { sample: sample.name, chat: chat.name, loss };
+                            let cut = CutSample { sample: sample.name, chat: chat.name(), loss };
                             rendered.losses.push(cut.at(Place::Named((*path).to_owned())));
                         }
                     }
@@ -107,7 +107,7 @@ impl Describe for CutSample {
 /// Posts a test message to a channel.
 pub async fn post_test(name: &ChannelName, channel: &Channel) -> Outcome {
     let body = channel.chat.encode(&channel.style.of(test_message(name)));
-    channel.chat.send(&DeliveryId::fresh(), &body).await.outcome
+    channel.chat.perform(&DeliveryId::fresh(), Action::Post(&body)).await.outcome
 }
 
 /// Builds a message that cannot be mistaken for an event.

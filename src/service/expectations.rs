@@ -12,10 +12,9 @@ use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::payload::{PayloadError, parsed};
 use crate::chat::console::{self, Layout};
-use crate::chat::{self, Style};
 use crate::config::Settings;
 use crate::event::{ChannelName, Event, SourceName};
-use crate::message::Message;
+use crate::message::{Message, Style};
 use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
 use crate::routing::{Decision, Explanation, RouteTarget, Subject};
 use crate::template::Context;
@@ -319,7 +318,7 @@ impl Trial<'_> {
         let context = Context::of(event);
         let channel = self.settings.channels.get(&send.channel);
         let style = send.style.or(channel.map(|channel| channel.style)).unwrap_or_default();
-        let chat = channel.and_then(|channel| chat::kind(channel.kind)).filter(|_| style == Style::Full);
+        let chat = channel.map(|channel| channel.kind).filter(|_| style == Style::Full);
         let rendered = self.settings.templates.render_for(&context, send.template.as_deref(), chat);
         if let Some(why) = rendered.skip {
             return format!("(skipped: {why})");

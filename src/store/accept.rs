@@ -11,6 +11,7 @@ use ulid::Ulid;
 use super::{Lane, Receipt, StoredDecision};
 use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
 use crate::memory::Memory;
+use crate::message::Style;
 use crate::time::Millis;
 
 /// Decides the results of a request from the stored states of its subjects, with the ids of what it creates. It is
@@ -47,7 +48,7 @@ impl Ids {
     }
 }
 
-/// Number of a configuration, which grows with each change. 0 is no configuration: commands that do not run the service.
+/// Number of a configuration, which grows with each change. 0 stands for none: commands that do not run the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 
@@ -148,7 +149,7 @@ pub struct NewDelivery {
     /// Template set by the route.
     pub template: Option<String>,
     /// Style set by the route.
-    pub style: Option<String>,
+    pub style: Option<Style>,
     /// Delivery that this one sends again.
     pub replay_of: Option<DeliveryId>,
     /// Request and kind of the event. Deliveries with the same values become one message, if channel, route, template
@@ -185,7 +186,7 @@ pub(crate) fn joined(deliveries: Vec<NewDelivery>) -> Vec<NewDelivery> {
             all.push(delivery);
             continue;
         };
-        let way = (delivery.channel.clone(), delivery.route.clone(), delivery.template.clone(), delivery.style.clone());
+        let way = (delivery.channel.clone(), delivery.route.clone(), delivery.template.clone(), delivery.style);
         match firsts.entry((request.clone(), *kind, way)) {
             Entry::Vacant(entry) => {
                 entry.insert(all.len());

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Lane, LaneState, StoredDecision};
+use super::{AttemptOutcome, Lane, LaneState, StoredDecision};
+use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
+use crate::message::Style;
 use crate::time::Millis;
 
 /// State of a delivery.
@@ -147,7 +149,7 @@ pub struct DeliverySummary {
     /// Template set by the route.
     pub template: Option<String>,
     /// Style set by the route.
-    pub style: Option<String>,
+    pub style: Option<Style>,
     /// Current state.
     pub state: State,
     /// Reason for the state, if no attempt contains it.
@@ -158,12 +160,12 @@ pub struct DeliverySummary {
     pub created_at: Millis,
     /// Number of attempts.
     pub attempts: u32,
-    /// Outcome of the last attempt, in one word.
-    pub outcome: Option<String>,
+    /// Outcome of the last attempt.
+    pub outcome: Option<AttemptOutcome>,
     /// Response of the chat to the last attempt.
     pub response: Option<String>,
-    /// Id of the message in the chat.
-    pub message_id: Option<String>,
+    /// Reference to the message in the chat, if the chat gave one.
+    pub message_id: Option<MessageRef>,
     /// Delivery that this one sends again.
     pub replay_of: Option<DeliveryId>,
     /// Number of further events in the message: refs of the same push.
@@ -195,8 +197,8 @@ pub struct AttemptDetail {
     pub at: Millis,
     /// Duration in milliseconds.
     pub duration_ms: Millis,
-    /// Outcome in one word.
-    pub outcome: String,
+    /// Outcome of the attempt.
+    pub outcome: AttemptOutcome,
     /// Status of the chat's response.
     pub status: Option<u16>,
     /// Response of the chat.

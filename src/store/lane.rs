@@ -6,7 +6,10 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::AttemptOutcome;
+use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId};
+use crate::message::Style;
 use crate::time::{Millis, millis};
 
 /// Queue of one destination. Channels with the same destination share it.
@@ -52,7 +55,7 @@ pub enum Lease {
     Taken,
 }
 
-/// What a store keeps about one lane, and the rules by which it changes. The rules are the same for every store.
+/// State of one lane as it is stored, and the rules by which it changes. They are the same for every store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaneRecord {
     /// Owner of the lease, if the lane is leased.
@@ -225,7 +228,7 @@ pub struct Delivery {
     /// Template set by the route.
     pub template: Option<String>,
     /// Style set by the route.
-    pub style: Option<String>,
+    pub style: Option<Style>,
     /// The event, as templates see it.
     pub event: Value,
     /// Size of the event's JSON in bytes.
@@ -271,8 +274,8 @@ pub struct Attempt {
     pub at: Millis,
     /// Duration in milliseconds.
     pub duration_ms: Millis,
-    /// Outcome in one word.
-    pub outcome: &'static str,
+    /// Outcome of the attempt.
+    pub outcome: AttemptOutcome,
     /// Status of the chat's response.
     pub status: Option<u16>,
     /// Response of the chat.
@@ -286,8 +289,8 @@ pub struct Attempt {
 pub enum Next {
     /// The chat shows the message.
     Delivered {
-        /// Id of the message in the chat.
-        message_id: Option<String>,
+        /// Reference to the message, if the chat gave one.
+        message: Option<MessageRef>,
     },
     /// The chat accepted the message, but does not report whether it shows it.
     Accepted,

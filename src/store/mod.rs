@@ -10,6 +10,7 @@ pub mod history;
 mod lane;
 #[cfg(test)]
 mod model;
+mod outcome;
 mod receipt;
 mod sqlite;
 mod url;
@@ -38,6 +39,7 @@ pub use history::{
 pub use lane::{
     Arrivals, Attempt, Delivery, Finished, InDoubt, Lane, LaneRecord, LaneSignal, LaneState, Lease, Next, Turn,
 };
+pub use outcome::AttemptOutcome;
 pub use receipt::{EventReceipt, Receipt, RouteReceipt};
 pub use url::StoreUrl;
 

@@ -139,7 +139,7 @@ fn lane(name: &str) -> Lane {
 
 fn ended(end: u8) -> (Next, State, u32) {
     match end {
-        0 => (Next::Delivered { message_id: None }, State::Delivered, 0),
+        0 => (Next::Delivered { message: None }, State::Delivered, 0),
         1 => (Next::Accepted, State::Accepted, 0),
         2 => (Next::Skipped { why: "s".to_owned() }, State::Skipped, 0),
         3 => (Next::Dead { why: None }, State::Dead, 0),
@@ -186,7 +186,7 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 let attempt = Attempt {
                     at: model.now,
                     duration_ms: 1,
-                    outcome: "x",
+                    outcome: AttemptOutcome::Unknown,
                     status: None,
                     response: None,
                     body: "b".to_owned(),

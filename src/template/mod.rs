@@ -23,7 +23,7 @@ use handlebars::Handlebars;
 use rust_embed::RustEmbed;
 use serde_json::Value;
 
-use crate::chat::{KINDS, Kind as ChatKind};
+use crate::chat::{Kind as ChatKind, kinds};
 use crate::event::{Event, Kind};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
@@ -219,10 +219,10 @@ impl Library {
             problems.extend(found.into_iter().filter(|problem| !problems.contains(problem)).collect::<Vec<_>>());
         }
         for chat in natives() {
-            let own = directory.join(chat.name);
+            let own = directory.join(chat.name());
             let files = if own.is_dir() {
-                misnamed(&own, &format!("{shown_as}/{}", chat.name), NATIVE, &mut problems);
-                read(&own, &format!("{shown_as}/{}", chat.name), NATIVE, &mut problems)
+                misnamed(&own, &format!("{shown_as}/{}", chat.name()), NATIVE, &mut problems);
+                read(&own, &format!("{shown_as}/{}", chat.name()), NATIVE, &mut problems)
             } else {
                 vec![]
             };
@@ -231,7 +231,7 @@ impl Library {
                 let known =
                     LintContext { partials: &library.partials, kinds: kinds.as_deref(), is_foreign: name == ALERT };
                 let (native, found) = Native::compile(source, &known);
-                library.natives.extend(native.map(|native| ((chat.name, name), native)));
+                library.natives.extend(native.map(|native| ((chat.name(), name), native)));
                 problems.extend(found);
             }
         }
@@ -267,7 +267,7 @@ impl Library {
 
     /// Returns the directories that contain templates: `directory` and its subdirectories for partials and chats.
     pub(crate) fn directories(directory: &Path) -> Vec<PathBuf> {
-        let chats = natives().map(|chat| directory.join(chat.name));
+        let chats = natives().map(|chat| directory.join(chat.name()));
         [directory.to_owned(), directory.join(PARTIALS.0)].into_iter().chain(chats).collect()
     }
 
@@ -299,8 +299,8 @@ impl Library {
         };
         let known = LintContext { partials: &self.partials, kinds: kinds.as_deref(), is_foreign: name == ALERT };
         let (native, problems) = Native::compile(source, &known);
-        let chat = natives().find(|known| known.name == chat);
-        self.natives.extend(native.zip(chat).map(|(native, chat)| ((chat.name, name.to_owned()), native)));
+        let chat = natives().find(|known| known.name() == chat);
+        self.natives.extend(native.zip(chat).map(|(native, chat)| ((chat.name(), name.to_owned()), native)));
         problems
     }
 
@@ -309,8 +309,8 @@ impl Library {
         match chat {
             None => Some(directory.join(format!("{name}{PORTABLE}"))),
             Some(chat) => {
-                let chat = natives().find(|known| known.name == chat)?;
-                Some(directory.join(chat.name).join(format!("{name}{NATIVE}")))
+                let chat = natives().find(|known| known.name() == chat)?;
+                Some(directory.join(chat.name()).join(format!("{name}{NATIVE}")))
             }
         }
     }
@@ -368,10 +368,10 @@ impl Library {
     }
 
     /// Renders an event for one chat. A chat-native template takes precedence over the portable one with the same name.
-    pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&ChatKind>) -> Rendered {
+    pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&dyn ChatKind>) -> Rendered {
         let Context { kind, context } = event;
         let (resort, mut failures) = (|| last_resort(context.data()), vec![]);
-        let finish = chat.and_then(|chat| Some((chat.name, chat.native?)));
+        let finish = chat.and_then(|chat| Some((chat.name(), chat.native()?)));
         for name in route.into_iter().chain([kind.as_str(), kind.family(), "event"]) {
             let template = || name.to_owned();
             let native = finish.and_then(|(chat, finish)| Some((self.natives.get(&(chat, name.to_owned()))?, finish)));
@@ -403,8 +403,8 @@ impl Library {
 }
 
 /// Returns the chats that support chat-native templates.
-pub(crate) fn natives() -> impl Iterator<Item = &'static ChatKind> {
-    KINDS.iter().filter(|chat| chat.native.is_some())
+pub(crate) fn natives() -> impl Iterator<Item = &'static dyn ChatKind> {
+    kinds().iter().copied().filter(|chat| chat.native().is_some())
 }
 
 fn skipped(message: Message, template: String, failures: Vec<RenderFailure>, why: String) -> Rendered {

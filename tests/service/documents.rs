@@ -93,7 +93,7 @@ fn kinds(provider: &Provider, page: &mut String) {
             writeln!(page, "Contains {}.", held.join(", ")).unwrap();
         }
         let message = library.render(&Context::new(shown.unwrap()), None).message;
-        writeln!(page, "\n```text\n{}\n```", (console.draw.unwrap())(&message).trim_end()).unwrap();
+        writeln!(page, "\n```text\n{}\n```", console.draw(&message).trim_end()).unwrap();
     }
 }
 

@@ -6,24 +6,31 @@ use std::io::Write;
 
 use async_trait::async_trait;
 
-use super::{Body, Chat, Failure, Kind, Outcome, Pace, Reason, Receipt, Sent};
+use super::{Action, Body, Chat, Failure, Keys, Kind, Outcome, Pace, Posted, Reason, Sent};
 use crate::event::DeliveryId;
 use crate::message::Message;
 
 pub use draw::draw;
 
-/// Entry of the console in the list of chats.
-pub const KIND: Kind = Kind {
-    name: "console",
-    domains: &[],
-    build: None,
-    signs: false,
-    asks_for_interactivity: false,
-    members: None,
-    draw: Some(|message| draw(message, Layout::of_stdout())),
-    loss: None,
-    native: None,
-};
+/// Name of the kind.
+pub const NAME: &str = "console";
+
+/// The terminal, as a kind of chat.
+pub(super) struct Terminal;
+
+impl Kind for Terminal {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn build(&self, _keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
+        Some(Box::<Console>::default())
+    }
+
+    fn draw(&self, message: &Message) -> String {
+        draw(message, Layout::of_stdout())
+    }
+}
 
 /// Maximum width of a message in columns; longer lines are hard to read.
 const MAX_WIDTH: usize = 100;
@@ -64,7 +71,7 @@ pub struct Console {
 #[async_trait]
 impl Chat for Console {
     fn destination(&self) -> String {
-        KIND.name.to_owned()
+        NAME.to_owned()
     }
 
     fn pace(&self) -> Pace {
@@ -75,7 +82,8 @@ impl Chat for Console {
         Body(draw(message, self.layout.unwrap_or_else(Layout::of_stdout)))
     }
 
-    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
+    async fn perform(&self, _: &DeliveryId, action: Action<'_>) -> Sent {
+        let Action::Post(body) = action else { return action.unsupported() };
         let text = format!("{}\n", body.0);
         // A stopped terminal (Ctrl-S) blocks the writer.
         let written = tokio::task::spawn_blocking(move || {
@@ -83,7 +91,7 @@ impl Chat for Console {
             out.write_all(text.as_bytes()).and_then(|()| out.flush())
         });
         match written.await {
-            Ok(Ok(())) => Outcome::Delivered(Receipt::default()).into(),
+            Ok(Ok(())) => Outcome::Delivered(Posted::default()).into(),
             Ok(Err(error)) => retry(error.to_string()).into(),
             Err(stopped) => retry(stopped.to_string()).into(),
         }

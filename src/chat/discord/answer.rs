@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::chat::{Failure, Outcome, Reason, Receipt};
+use crate::chat::{Failure, MessageRef, Outcome, Posted, Reason};
 use crate::http_client::{Answer, seconds_of};
 
 /// Returns the outcome that a response means.
@@ -26,8 +26,8 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         if !json.is_object() && !answer.text.trim().is_empty() {
             return answer.not_the_chat();
         }
-        let message_id = json["id"].as_str().map(ToOwned::to_owned);
-        return Outcome::Delivered(Receipt { message_id, pause: pause(answer), instead: None });
+        let message = json["id"].as_str().map(MessageRef::new);
+        return Outcome::Delivered(Posted { message, pause: pause(answer), instead: None });
     }
     match json["code"].as_u64() {
         Some(10015) => closed(Reason::Gone, "the webhook was deleted: create a new one and set its URL"),
@@ -44,8 +44,11 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         Some(220_001..=220_004) => {
             closed(Reason::Forbidden, "the webhook belongs to a forum: add `?thread_id=…` to its URL")
         }
-        Some(200_000 | 200_001) => rejected(Reason::Blocked),
-        Some(40005 | 50006 | 50035 | 40060 | 30046) => rejected(Reason::InvalidMessage),
+        // The message to edit was deleted.
+        Some(10008) => rejected(Reason::Gone),
+        // Of a message older than an hour, only a few edits are allowed.
+        Some(200_000 | 200_001 | 30046) => rejected(Reason::Blocked),
+        Some(40005 | 50006 | 50035 | 40060) => rejected(Reason::InvalidMessage),
         _ => match (answer.common(), answer.status) {
             (Some(common), _) => common,
             (None, 404) => closed(Reason::Gone, "no webhook exists at this URL: create a new one and set its URL"),

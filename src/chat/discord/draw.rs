@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use super::markdown::{blocks, escape, inlines};
-use super::{KIND, limits};
+use super::{NAME, limits};
 use crate::chat::webhook::to_json;
 use crate::message::fit::{run_that_fits, text_that_fits};
 use crate::message::{Accent, Field, Inline, Message, Ping, Pinged, WebUrl, plain_text};
@@ -107,7 +107,7 @@ fn line_of(fact: &Field, pinged: &Pinged<'_>) -> String {
 }
 
 fn ids(pings: &[Ping]) -> Vec<(&Ping, &str)> {
-    Ping::of_chat(pings, KIND.name)
+    Ping::of_chat(pings, NAME)
 }
 
 /// Returns the markup that mentions a user or a role.
@@ -175,7 +175,7 @@ pub(super) fn draw(message: &Message) -> Drawn {
     if message.is_line() {
         return line(message);
     }
-    let pinged = Pinged::of(message, KIND.name);
+    let pinged = Pinged::of(message, NAME);
     let pings = Pings::of(message, &pinged);
     let (short, long) = pinged.other_facts(message);
     let mut description = blocks(&message.body, "");
@@ -237,7 +237,7 @@ fn links(message: &Message, most: usize) -> String {
 
 /// Renders a message of one line as text without an embed.
 fn line(message: &Message) -> Drawn {
-    let pings = Pings::of(message, &Pinged::of(message, KIND.name)).content;
+    let pings = Pings::of(message, &Pinged::of(message, NAME)).content;
     let room = limits::CONTENT.saturating_sub(units(&pings) + 1);
     let fitting = run_that_fits(&message.line, |run| units(&inlines(run)) <= room);
     let payload = Payload {

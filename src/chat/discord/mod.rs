@@ -7,32 +7,61 @@ mod native;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
+use serde_json::{Value, json};
 
 use super::pace::Limit;
-use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Members, Pace, Sent};
-use crate::event::DeliveryId;
-use crate::http_client::Target;
-use crate::message::Message;
-use crate::message::fit::{fit, loss};
-
-/// Entry of Discord in the list of chats.
-pub const KIND: Kind = Kind {
-    name: "discord",
-    domains: &["discord.com", "discordapp.com"],
-    build: Some(|address| Ok(Box::new(Discord::new(address)?))),
-    signs: false,
-    asks_for_interactivity: false,
-    members: Some(Members {
-        title: "Discord",
-        is_id: is_member,
-        help: "write a user ID, `80351110224678912`, or a role ID with `&` before it",
-    }),
-    draw: Some(encode),
-    loss: Some(|message| loss(message, draw::draw, draw::Drawn::fits)),
-    native: Some(native::finish),
+use super::webhook::{Address, Service, URL_KEY};
+use super::{
+    AddressError, Body, Capabilities, ChannelKey, Chat, Finish, Keys, Kind, Members, Mentions, MessageRef, Outcome,
 };
+use crate::http_client::{Answer, Target};
+use crate::message::Message;
+use crate::message::fit::{Loss, fit, loss};
+
+/// Name of the kind.
+const NAME: &str = "discord";
+
+/// Discord, as a kind of chat.
+pub(super) struct Discord;
+
+impl Kind for Discord {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keys(&self) -> &'static [ChannelKey] {
+        &[URL_KEY]
+    }
+
+    fn build(&self, keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
+        Address::read(keys)?.channel(keys, ChannelWebhook, checked)
+    }
+
+    fn draw(&self, message: &Message) -> String {
+        fit(message, draw::draw, draw::Drawn::fits).json
+    }
+
+    fn loss(&self, message: &Message) -> Option<Loss> {
+        loss(message, draw::draw, draw::Drawn::fits)
+    }
+
+    fn native(&self) -> Option<Finish> {
+        Some(native::finish)
+    }
+
+    fn members(&self) -> Option<Members> {
+        Some(Members {
+            title: "Discord",
+            is_id: is_member,
+            about: "user ID, `80351110224678912`, or a role ID with `&` before it",
+            help: "write a user ID, `80351110224678912`, or a role ID with `&` before it",
+        })
+    }
+
+    fn domains(&self) -> &'static [&'static str] {
+        &["discord.com", "discordapp.com"]
+    }
+}
 
 /// Checks a user ID, or a role ID after `&` (<https://discord.com/developers/docs/reference#message-formatting>).
 fn is_member(id: &str) -> bool {
@@ -75,26 +104,22 @@ const PACE: [Limit; 2] =
 const USER_AGENT: &str = concat!("DiscordBot (https://crates.io/crates/hookbell, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Webhook of a Discord channel.
-struct Discord(Webhook);
+struct ChannelWebhook;
 
-impl Discord {
-    fn new(address: Address) -> Result<Self, AddressError> {
-        let target = Target::parse(&address.url)?;
-        if target.path().trim_end_matches('/').ends_with("/slack")
-            || target.path().trim_end_matches('/').ends_with("/github")
-        {
-            return Err(AddressError {
-                message: "this URL is for Discord's Slack or GitHub emulation",
-                help: "remove `/slack` or `/github` from the end of the URL",
-            });
-        }
-        check(&target)?;
-        // Without a version, Discord uses an old one, in which waits are in milliseconds.
-        let target = target.with_path_prefix("/api/webhooks/", "/api/v10/webhooks/");
-        // Without `wait`, Discord does not report whether it accepted the message.
-        let target = target.with_parameter("wait", "true");
-        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
+/// Returns the URL as it is used, or an error if it is not that of a webhook.
+fn checked(target: Target) -> Result<Target, AddressError> {
+    let path = target.path().trim_end_matches('/');
+    if path.ends_with("/slack") || path.ends_with("/github") {
+        return Err(AddressError {
+            message: "this URL is for Discord's Slack or GitHub emulation",
+            help: "remove `/slack` or `/github` from the end of the URL",
+        });
     }
+    check(&target)?;
+    // Without a version, Discord uses an old one, in which waits are in milliseconds.
+    let target = target.with_path_prefix("/api/webhooks/", "/api/v10/webhooks/");
+    // Without `wait`, Discord does not report whether it accepted the message.
+    Ok(target.with_parameter("wait", "true"))
 }
 
 /// Checks the format of a URL on Discord's domains. A URL on another domain may belong to a proxy.
@@ -118,27 +143,44 @@ fn check(target: &Target) -> Result<(), AddressError> {
     Err(AddressError { message, help })
 }
 
-fn encode(message: &Message) -> String {
-    fit(message, draw::draw, draw::Drawn::fits).json
+impl Service for ChannelWebhook {
+    fn kind(&self) -> &'static dyn Kind {
+        &Discord
+    }
+
+    fn limits(&self) -> &'static [Limit] {
+        &PACE
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mentions = Mentions { person: true, group: true };
+        Capabilities { message_ids: true, edit: true, mentions, ..Capabilities::default() }
+    }
+
+    fn user_agent(&self) -> &'static str {
+        USER_AGENT
+    }
+
+    fn outcome(&self, answer: &Answer) -> Outcome {
+        answer::outcome(answer)
+    }
+
+    /// <https://discord.com/developers/docs/resources/webhook#edit-webhook-message>
+    fn edit(&self, target: &Target, message: &MessageRef, body: &Body) -> Option<(Target, Body)> {
+        Some((target.below(&["messages", message.as_str()]), whole(body)))
+    }
 }
 
-#[async_trait]
-impl Chat for Discord {
-    fn destination(&self) -> String {
-        self.0.destination(KIND.name)
+/// Returns a body for an edit. What an edit leaves out stays, so everything that the new message lacks is emptied.
+fn whole(body: &Body) -> Body {
+    let Ok(Value::Object(mut message)) = serde_json::from_str(&body.0) else { return body.clone() };
+    message.entry("content").or_insert(Value::Null);
+    for list in ["embeds", "components"] {
+        message.entry(list).or_insert_with(|| json!([]));
     }
-
-    fn pace(&self) -> Pace {
-        self.0.pace()
-    }
-
-    fn encode(&self, message: &Message) -> Body {
-        Body(encode(message))
-    }
-
-    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
-        self.0.post(USER_AGENT, body, answer::outcome).await
-    }
+    // Without it, an edit pings everyone whom the content names.
+    message.entry("allowed_mentions").or_insert_with(|| json!({ "parse": [] }));
+    Body(Value::Object(message).to_string())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::draw::Mentions;
-use super::{KIND, draw, limits, markdown};
+use super::{NAME, draw, limits, markdown};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most, by_line};
 use crate::message::splice::pings;
 use crate::text::units;
@@ -12,7 +12,7 @@ const DIALECT: Dialect = Dialect {
     slot,
     escape: |text| by_line(text, markdown::escape),
     draw: |blocks| markdown::blocks(blocks, ""),
-    mention: |ping| ping.id(KIND.name).map(draw::mark),
+    mention: |ping| ping.id(NAME).map(draw::mark),
 };
 
 /// Completes a body that a template rendered.

@@ -4,11 +4,16 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::*;
-use crate::chat::Outcome;
 use crate::chat::testing::{
-    answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, pinging_fact,
-    sample, short, utf16,
+    answer, assert_clean, channel, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging,
+    pinging_fact, sample, serve, short, utf16,
 };
+use crate::chat::{Action, Failure, Posted, Reason};
+use crate::event::DeliveryId;
+
+fn encode(message: &Message) -> String {
+    Discord.draw(message)
+}
 
 fn texts(body: &Value) -> Vec<&str> {
     let embed = &body["embeds"][0];
@@ -163,14 +168,44 @@ fn discord_errors_name_the_field() {
 
 #[test]
 fn wait_parameter_is_added_once() {
-    let made = |url: &str| {
-        let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
-        Discord::new(Address { url: url.to_owned().into(), http, pace: None, secret: None, interactivity: false })
-    };
+    let made = |url: &str| channel("discord", [("webhook_url", url)]);
     let one = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2").unwrap().destination();
     let two = made("https://discord.com/api/v10/webhooks/1/x?thread_id=2&wait=true").unwrap().destination();
     assert_eq!(one, two);
     assert!(made("https://discord.com/api/webhooks/1/x/slack").is_err());
+}
+
+#[tokio::test]
+async fn edit_replaces_the_whole_message() {
+    let missing = r#"{"message": "Unknown Message", "code": 10008}"#;
+    let answers = vec![(200, r#"{"id": "77"}"#), (200, r#"{"id": "77"}"#), (404, missing)];
+    let (server, mut requests) = serve(answers).await;
+    let url = format!("{server}/api/webhooks/1/x?thread_id=2");
+    let chat = channel("discord", [("webhook_url", &url)]).unwrap();
+    assert!(chat.capabilities().message_ids && chat.capabilities().edit && !chat.capabilities().thread);
+    let (delivery, posted) = (DeliveryId::fresh(), chat.encode(&sample("push")));
+    let Outcome::Delivered(Posted { message: Some(message), .. }) =
+        chat.perform(&delivery, Action::Post(&posted)).await.outcome
+    else {
+        panic!("not posted")
+    };
+    assert_eq!(requests.recv().await.unwrap().0, "POST /api/v10/webhooks/1/x?thread_id=2&wait=true HTTP/1.1");
+
+    // A line has no embed, so the edit removes the embed of the message.
+    let line = chat.encode(&sample("push").into_line());
+    let edit = Action::Edit { message: &message, body: &line };
+    let outcome = chat.perform(&delivery, edit).await.outcome;
+    assert_eq!(outcome, Outcome::Delivered(Posted { message: Some(message.clone()), ..Posted::default() }));
+    let (first, body) = requests.recv().await.unwrap();
+    assert_eq!(first, "PATCH /api/v10/webhooks/1/x/messages/77?thread_id=2&wait=true HTTP/1.1");
+    assert_eq!((&body["embeds"], &body["components"]), (&json!([]), &json!([])));
+    assert_eq!(body["content"], serde_json::from_str::<Value>(&line.0).unwrap()["content"]);
+    assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
+
+    let Outcome::Rejected(failure) = chat.perform(&delivery, edit).await.outcome else { panic!("edited") };
+    assert_eq!((failure.reason, failure.response.contains("Unknown Message")), (Reason::Gone, true));
+    let react = chat.perform(&delivery, Action::React { to: &message, reaction: "eyes" }).await.outcome;
+    assert_eq!(react, Outcome::Rejected(Failure::new(Reason::Unsupported, "the channel cannot add reactions")));
 }
 
 #[test]

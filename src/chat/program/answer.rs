@@ -1,13 +1,13 @@
 //! Meaning of a program's responses, which depends on the status only.
 
-use crate::chat::{Failure, Outcome, Reason, Receipt};
+use crate::chat::{Failure, Outcome, Posted, Reason};
 use crate::http_client::Answer;
 
 /// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     // A program may respond with any body, even a web page.
     if (200..300).contains(&answer.status) && answer.whole {
-        return Outcome::Delivered(Receipt::default());
+        return Outcome::Delivered(Posted::default());
     }
     if let Some(common) = answer.common() {
         return common;

@@ -8,7 +8,6 @@
 
 mod answer;
 
-use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,50 +16,78 @@ use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Pace, Sent};
+use super::pace::Limit;
+use super::webhook::{Address, Service, URL_KEY};
+use super::{AddressError, Body, Capabilities, ChannelKey, Chat, KeyType, Keys, Kind, Outcome};
 use crate::event::DeliveryId;
-use crate::http_client::Target;
+use crate::http_client::Answer;
 use crate::message::{Message, plain_text};
 use crate::time::now;
 
-/// Entry of programs in the list of chats.
-pub const KIND: Kind = Kind {
-    name: "webhook",
-    domains: &[],
-    build: Some(|address| Ok(Box::new(Program::new(address)?))),
-    signs: true,
-    asks_for_interactivity: false,
-    members: None,
-    draw: None,
-    loss: None,
-    native: None,
-};
+/// Programs, as a kind of chat.
+pub(super) struct Program;
+
+impl Kind for Program {
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    fn keys(&self) -> &'static [ChannelKey] {
+        &[
+            URL_KEY,
+            ChannelKey {
+                key: SECRET,
+                value: KeyType::Secret,
+                default: "",
+                about: "required for `webhook`: signs the requests, as defined by Standard Webhooks",
+            },
+        ]
+    }
+
+    fn build(&self, keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
+        let (address, secret) = (Address::read(keys), keys.secret(SECRET));
+        let (address, secret) = (address?, secret?);
+        match key(&secret) {
+            Ok(key) => address.channel(keys, Endpoint { key }, Ok),
+            Err(error) => {
+                keys.reject(SECRET, error);
+                None
+            }
+        }
+    }
+
+    /// A message that is not about an event (a test) is sent as its line.
+    fn draw(&self, message: &Message) -> String {
+        let text = plain_text(&message.line);
+        json!({ "type": "hookbell.message", "timestamp": message.time, "data": { "text": text } }).to_string()
+    }
+
+    fn draw_event(&self, event: &Value) -> Option<String> {
+        Some(json!({ "type": event["kind"], "timestamp": event["time"], "data": event }).to_string())
+    }
+
+    fn takes_events(&self) -> bool {
+        true
+    }
+
+    /// A program can have any URL, even one of a Teams flow, and accepts what it likes.
+    fn accepts_any_url(&self) -> bool {
+        true
+    }
+}
+
+/// Key of the secret that signs requests.
+const SECRET: &str = "secret";
 
 /// Prefix of a base64 secret in the specification's format.
 const PREFIX: &str = "whsec_";
 
-/// Webhook of a program, and the key that signs its requests.
-struct Program {
-    webhook: Webhook,
+/// Endpoint of a program, with the key that signs its requests.
+struct Endpoint {
     key: SecretSlice<u8>,
 }
 
-impl Program {
-    fn new(address: Address) -> Result<Self, AddressError> {
-        let key = match &address.secret {
-            Some(secret) => key(secret)?,
-            None => {
-                return Err(AddressError {
-                    message: "a `webhook` channel needs a `secret` to sign its requests",
-                    help: "add `secret = { file = \"program.secret\" }`; the program verifies with the same secret",
-                });
-            }
-        };
-        let target = Target::parse(&address.url)?;
-        Ok(Self { webhook: Webhook::new(target, address.http, address.pace, &[]), key })
-    }
-
+impl Endpoint {
     /// Returns the headers that sign a body. `seconds` is the timestamp, in seconds since 1970.
     fn signed(&self, id: &str, seconds: i64, body: &str) -> HeaderMap {
         #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length; the trait returns a Result")]
@@ -77,11 +104,6 @@ impl Program {
     }
 }
 
-/// Returns the body that a program receives for an event.
-pub fn body(event: &Value) -> String {
-    json!({ "type": event["kind"], "timestamp": event["time"], "data": event }).to_string()
-}
-
 /// Returns the signing key: the decoded base64 after `whsec_`, or the bytes of a secret without this prefix.
 fn key(secret: &SecretString) -> Result<SecretSlice<u8>, AddressError> {
     let text = secret.expose_secret();
@@ -93,29 +115,26 @@ fn key(secret: &SecretString) -> Result<SecretSlice<u8>, AddressError> {
     })
 }
 
-#[async_trait]
-impl Chat for Program {
-    fn destination(&self) -> String {
-        self.webhook.destination(KIND.name)
+impl Service for Endpoint {
+    fn kind(&self) -> &'static dyn Kind {
+        &Program
     }
 
-    fn pace(&self) -> Pace {
-        self.webhook.pace()
+    fn limits(&self) -> &'static [Limit] {
+        &[]
     }
 
-    /// A message that is not about an event (a test) is sent as its line.
-    fn encode(&self, message: &Message) -> Body {
-        let text = plain_text(&message.line);
-        Body(json!({ "type": "hookbell.message", "timestamp": message.time, "data": { "text": text } }).to_string())
+    /// The id of the delivery is in the headers, so a program can ignore a repeated request.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { repeat_safe_post: true, ..Capabilities::default() }
     }
 
-    fn encode_event(&self, event: &Value) -> Option<Body> {
-        Some(Body(body(event)))
+    fn headers(&self, delivery: &DeliveryId, body: &Body) -> HeaderMap {
+        self.signed(delivery.as_str(), now() / 1000, &body.0)
     }
 
-    async fn send(&self, delivery: &DeliveryId, body: &Body) -> Sent {
-        let headers = self.signed(delivery.as_str(), now() / 1000, &body.0);
-        self.webhook.post_with(headers, crate::http_client::USER_AGENT, body, answer::outcome).await
+    fn outcome(&self, answer: &Answer) -> Outcome {
+        answer::outcome(answer)
     }
 }
 

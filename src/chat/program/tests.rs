@@ -2,19 +2,17 @@ use secrecy::SecretString;
 
 use super::*;
 use crate::chat::testing::short;
-use crate::http_client::{Answer, Http, HttpSettings};
+use crate::http_client::Answer;
 
-fn program(secret: &str) -> Result<Program, AddressError> {
-    let http = Http::new(&HttpSettings::default()).unwrap();
-    let url = SecretString::from("https://ci.example/hook");
-    Program::new(Address { url, http, pace: None, secret: Some(secret.into()), interactivity: false })
+fn endpoint(secret: &str) -> Result<Endpoint, AddressError> {
+    Ok(Endpoint { key: key(&SecretString::from(secret))? })
 }
 
 /// Example of the specification
 /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
 #[test]
 fn specification_example_has_the_documented_signature() {
-    let program = program("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let program = endpoint("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
     let headers = program.signed("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
     assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     assert_eq!(headers["webhook-id"], "msg_p5jXN8AQM9LWM0D4loKWxJek");
@@ -23,9 +21,9 @@ fn specification_example_has_the_documented_signature() {
 
 #[test]
 fn secret_can_be_plain_or_prefixed() {
-    assert!(program("any text").is_ok());
+    assert!(endpoint("any text").is_ok());
     for wrong in ["whsec_???", "whsec_"] {
-        let error = program(wrong).err().unwrap();
+        let error = endpoint(wrong).err().unwrap();
         assert!(error.message.contains("not valid base64") && !error.message.contains("???"), "{}", error.message);
     }
 }

@@ -3,14 +3,14 @@
 //!
 //! Words: <https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks>, and user reports.
 
-use crate::chat::{Failure, Outcome, Reason, Receipt};
+use crate::chat::{Failure, Outcome, Posted, Reason};
 use crate::http_client::Answer;
 
 /// Returns the outcome that a response means.
 pub(super) fn outcome(answer: &Answer) -> Outcome {
     let word = answer.text.trim();
     if answer.status == 200 && word == "ok" {
-        return Outcome::Delivered(Receipt::default());
+        return Outcome::Delivered(Posted::default());
     }
     let closed = |reason, help| Outcome::Closed(Failure::with_help(reason, answer.said(), help));
     let rejected = |reason| Outcome::Rejected(Failure::new(reason, answer.said()));

@@ -10,7 +10,7 @@
 
 use super::native::mrkdwn;
 use super::payload::{Attachment, Button, Layout, Leaf, Look, Markup, Payload, Picture, Plain, Rich, Small};
-use super::{KIND, limits};
+use super::{NAME, limits};
 use crate::chat::webhook::to_json;
 use crate::message::fit::text_that_fits;
 use crate::message::flatten::flatten;
@@ -38,7 +38,7 @@ impl Drawn {
 /// Renders a message. The result may be too large; check it with [`Drawn::fits`]. Links are buttons only if the app
 /// handles interactions: otherwise, Slack shows a warning after each click.
 pub(super) fn draw(message: &Message, interactivity: bool) -> Drawn {
-    let pinged = Pinged::of(message, KIND.name);
+    let pinged = Pinged::of(message, NAME);
     let (short, long) = pinged.other_facts(message);
     let mut headline = vec![];
     headline.extend(byline(message));

@@ -9,32 +9,71 @@ mod payload;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::pace::Limit;
-use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Members, Outcome, Pace, Reason, Sent};
-use crate::event::DeliveryId;
-use crate::http_client::Target;
-use crate::message::Message;
-use crate::message::fit::{fit, loss};
-
-/// Entry of Slack in the list of chats.
-pub const KIND: Kind = Kind {
-    name: "slack",
-    domains: &["slack.com", "slack-gov.com"],
-    build: Some(|address| Ok(Box::new(Slack::new(address)?))),
-    signs: false,
-    asks_for_interactivity: true,
-    members: Some(Members {
-        title: "Slack",
-        is_id: is_member,
-        help: "write a member ID, `U024BE7LH`, or a user group ID, `S0614TZR7`",
-    }),
-    draw: Some(encode),
-    loss: Some(|message| loss(message, |message| draw::draw(message, false), draw::Drawn::fits)),
-    native: Some(native::finish),
+use super::webhook::{Address, Service, URL_KEY};
+use super::{
+    AddressError, Body, Capabilities, ChannelKey, Chat, Finish, KeyType, Keys, Kind, Members, Mentions, Outcome,
 };
+use crate::http_client::{Answer, Target};
+use crate::message::Message;
+use crate::message::fit::{Loss, fit, loss};
+
+/// Name of the kind.
+const NAME: &str = "slack";
+
+/// Slack, as a kind of chat.
+pub(super) struct Slack;
+
+impl Kind for Slack {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keys(&self) -> &'static [ChannelKey] {
+        &[
+            URL_KEY,
+            ChannelKey {
+                key: INTERACTIVITY,
+                value: KeyType::Flag,
+                default: "false",
+                about: "only for `slack`: links are buttons; set it if the app has an interactivity request URL",
+            },
+        ]
+    }
+
+    fn build(&self, keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
+        let (interactivity, address) = (keys.flag(INTERACTIVITY), Address::read(keys));
+        address?.channel(keys, IncomingWebhook { interactivity }, checked)
+    }
+
+    fn draw(&self, message: &Message) -> String {
+        fitted(message, false)
+    }
+
+    fn loss(&self, message: &Message) -> Option<Loss> {
+        loss(message, |message| draw::draw(message, false), draw::Drawn::fits)
+    }
+
+    fn native(&self) -> Option<Finish> {
+        Some(native::finish)
+    }
+
+    fn members(&self) -> Option<Members> {
+        Some(Members {
+            title: "Slack",
+            is_id: is_member,
+            about: "member ID, `U024BE7LH`, or user group ID, `S0614TZR7`",
+            help: "write a member ID, `U024BE7LH`, or a user group ID, `S0614TZR7`",
+        })
+    }
+
+    fn domains(&self) -> &'static [&'static str] {
+        &["slack.com", "slack-gov.com"]
+    }
+}
+
+/// Key that makes links buttons.
+const INTERACTIVITY: &str = "interactivity";
 
 /// Checks a member or user group ID (<https://docs.slack.dev/reference/block-kit/block-elements/user-element>).
 fn is_member(id: &str) -> bool {
@@ -79,34 +118,20 @@ mod limits {
 const PACE: [Limit; 1] = [Limit { messages: 3, within: Duration::from_secs(3) }];
 
 /// Incoming webhook of a Slack channel.
-struct Slack {
-    webhook: Webhook,
-    /// True if links are buttons.
+struct IncomingWebhook {
+    /// True if links are buttons, because the app handles interactions.
     interactivity: bool,
 }
 
-impl Slack {
-    fn new(address: Address) -> Result<Self, AddressError> {
-        let target = Target::parse(&address.url)?;
-        check(&target)?;
-        let webhook = Webhook::new(target, address.http, address.pace, &PACE);
-        Ok(Self { webhook, interactivity: address.interactivity })
-    }
-
-    async fn post(&self, body: &Body) -> Sent {
-        self.webhook.post(crate::http_client::USER_AGENT, body, answer::outcome).await
-    }
-}
-
 /// Checks the format of a URL on Slack's domains. A URL on another domain may belong to a proxy.
-fn check(target: &Target) -> Result<(), AddressError> {
+fn checked(target: Target) -> Result<Target, AddressError> {
     const COPY: &str =
         "copy the complete URL from the app's page (Incoming Webhooks): `https://hooks.slack.com/services/T…/B…/…`";
     let wrong = |message: &'static str| Err(AddressError { message, help: COPY });
     let parts: Vec<_> = target.path().split('/').filter(|part| !part.is_empty()).collect();
     if target.is_within("hooks.slack.com") {
         return match parts.as_slice() {
-            ["services", _, _, _] => Ok(()),
+            ["services", _, _, _] => Ok(target),
             ["services", ..] => wrong("the webhook URL is incomplete or has extra text at the end"),
             ["workflows" | "triggers", ..] => wrong("this is the URL of a workflow, which does not accept messages"),
             _ => wrong("this is not the URL of an incoming webhook"),
@@ -115,11 +140,7 @@ fn check(target: &Target) -> Result<(), AddressError> {
     if target.is_within("slack.com") {
         return wrong("this is the URL of a Slack page, not of an incoming webhook");
     }
-    Ok(())
-}
-
-fn encode(message: &Message) -> String {
-    fitted(message, false)
+    Ok(target)
 }
 
 /// Renders a message within Slack's limits, with buttons if the app handles interactions.
@@ -127,46 +148,35 @@ fn fitted(message: &Message, interactivity: bool) -> String {
     fit(message, |message| draw::draw(message, interactivity), draw::Drawn::fits).json
 }
 
-#[async_trait]
-impl Chat for Slack {
-    fn destination(&self) -> String {
-        self.webhook.destination(KIND.name)
+impl Service for IncomingWebhook {
+    fn kind(&self) -> &'static dyn Kind {
+        &Slack
     }
 
-    fn pace(&self) -> Pace {
-        self.webhook.pace()
+    fn limits(&self) -> &'static [Limit] {
+        &PACE
     }
 
-    fn encode(&self, message: &Message) -> Body {
-        Body(fitted(message, self.interactivity))
+    fn encode(&self, message: &Message) -> String {
+        fitted(message, self.interactivity)
     }
 
-    /// If Slack rejects the blocks, sends the message without its pictures, and if Slack rejects that too, as plain
-    /// text with its links.
-    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
-        let sent = self.post(body).await;
-        let Outcome::Rejected(refused) = &sent.outcome else { return sent };
-        if refused.reason != Reason::InvalidMessage {
-            return sent;
-        }
+    /// An incoming webhook answers `ok`, without an id of the message.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { mentions: Mentions { person: true, group: true }, ..Capabilities::default() }
+    }
+
+    fn outcome(&self, answer: &Answer) -> Outcome {
+        answer::outcome(answer)
+    }
+
+    /// The message without its pictures, then as plain text with its links.
+    fn poorer(&self, body: &Body) -> Vec<(Body, &'static str)> {
         let poorer = [
-            (fallback::without_pictures(&body.0), "sent without pictures"),
-            (fallback::plain(&body.0), "sent as plain text"),
+            (fallback::without_pictures(&body.0), "sent without pictures because Slack rejected the blocks"),
+            (fallback::plain(&body.0), "sent as plain text because Slack rejected the blocks"),
         ];
-        for (body, what) in poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))) {
-            let again = self.post(&body).await;
-            match again.outcome {
-                Outcome::Delivered(receipt) => {
-                    let why = format!("{what} because Slack rejected the blocks ({})", refused.response);
-                    let instead = Some(super::Instead { body, why });
-                    return Sent { outcome: Outcome::Delivered(super::Receipt { instead, ..receipt }), ..again };
-                }
-                Outcome::Rejected(_) => {}
-                outcome => return Sent { outcome, ..again },
-            }
-        }
-        // The first rejection explains more than the rejections of the replacements.
-        sent
+        poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::fallback::mark;
-use super::{KIND, block_kit, limits};
+use super::{NAME, block_kit, limits};
 use crate::chat::native::{BodyError, Dialect, Slot, at_most};
 use crate::message::flatten::flatten;
 use crate::message::{Inline, Ping};
@@ -86,7 +86,7 @@ fn is_emoji_start(after: &str) -> bool {
 }
 
 fn mention(ping: &Ping) -> Option<String> {
-    ping.id(KIND.name).map(mark)
+    ping.id(NAME).map(mark)
 }
 
 /// Renders inlines as `mrkdwn`.

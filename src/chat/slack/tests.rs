@@ -9,6 +9,10 @@ use crate::chat::testing::{
     short, texts, utf16,
 };
 
+fn encode(message: &Message) -> String {
+    Slack.draw(message)
+}
+
 /// Asserts the limits in Slack's documentation, independently of the constants that rendering uses.
 fn check(body: &Value, what: &str) {
     assert_clean(body, what);

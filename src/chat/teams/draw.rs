@@ -4,7 +4,7 @@
 //! character separates `{{` and `${`, which renderers and flows would evaluate.
 
 use super::payload::{Attachment, Card, Column, Element, Entity, Mentioned, OpenUrl, Payload, Run, Teams};
-use super::{KIND, limits};
+use super::{NAME, limits};
 use crate::chat::native::by_line;
 use crate::chat::webhook::to_json;
 use crate::event::Account;
@@ -37,7 +37,7 @@ pub(super) fn draw(message: &Message) -> String {
         select_action: message.url.as_ref().map(|url| OpenUrl::new(url, None)),
         items: top.elements,
     });
-    let pinged = Pinged::of(message, KIND.name);
+    let pinged = Pinged::of(message, NAME);
     let entities = entities(&message.pings);
     let mentions = mentions(&pinged, &entities);
     if !mentions.is_empty() {
@@ -124,7 +124,7 @@ const MAX_BYTES: usize = limits::BYTES / 2;
 fn entities(pings: &[Ping]) -> Vec<Entity> {
     let mut entities: Vec<Entity> = vec![];
     let mut left = MAX_BYTES;
-    for (ping, id) in Ping::of_chat(pings, KIND.name) {
+    for (ping, id) in Ping::of_chat(pings, NAME) {
         // A name from the code host must not end the mark or be markup. All markup is ASCII.
         let is_name = |c: &char| c.is_ascii_alphanumeric() || " .'-".contains(*c) || !c.is_ascii();
         let letters: String = ping.name.chars().filter(is_name).take(MAX_NAME).collect();

@@ -8,33 +8,58 @@ mod payload;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::pace::Limit;
-use super::webhook::Webhook;
-use super::{Address, AddressError, Body, Chat, Kind, Members, Pace, Sent};
-use crate::event::DeliveryId;
-use crate::http_client::Target;
+use super::webhook::{Address, Service, URL_KEY};
+use super::{AddressError, Capabilities, ChannelKey, Chat, Finish, Keys, Kind, Members, Mentions, Outcome};
+use crate::http_client::{Answer, Target};
 use crate::message::Message;
-use crate::message::fit::{fit, loss};
+use crate::message::fit::{Loss, fit, loss};
 use crate::text::is_uuid;
 
-/// Entry of Teams in the list of chats.
-pub const KIND: Kind = Kind {
-    name: "teams",
-    domains: &["logic.azure.com", "api.powerplatform.com", RETIRED[0], RETIRED[1]],
-    build: Some(|address| Ok(Box::new(Teams::new(address)?))),
-    signs: false,
-    asks_for_interactivity: false,
-    members: Some(Members {
-        title: "Teams",
-        is_id: is_member,
-        help: "write a user principal name, `ana@acme.example`, or an Entra object ID",
-    }),
-    draw: Some(encode),
-    loss: Some(|message| loss(message, draw::draw, draw::fits)),
-    native: Some(native::finish),
-};
+/// Name of the kind.
+const NAME: &str = "teams";
+
+/// Teams, as a kind of chat.
+pub(super) struct Teams;
+
+impl Kind for Teams {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn keys(&self) -> &'static [ChannelKey] {
+        &[URL_KEY]
+    }
+
+    fn build(&self, keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
+        Address::read(keys)?.channel(keys, Flow, checked)
+    }
+
+    fn draw(&self, message: &Message) -> String {
+        fit(message, draw::draw, draw::fits)
+    }
+
+    fn loss(&self, message: &Message) -> Option<Loss> {
+        loss(message, draw::draw, draw::fits)
+    }
+
+    fn native(&self) -> Option<Finish> {
+        Some(native::finish)
+    }
+
+    fn members(&self) -> Option<Members> {
+        Some(Members {
+            title: "Teams",
+            is_id: is_member,
+            about: "user principal name, or Entra object ID; if the user does not exist, the flow posts nothing",
+            help: "write a user principal name, `ana@acme.example`, or an Entra object ID",
+        })
+    }
+
+    fn domains(&self) -> &'static [&'static str] {
+        &["logic.azure.com", "api.powerplatform.com", RETIRED[0], RETIRED[1]]
+    }
+}
 
 /// Checks a user principal name or an Entra object ID.
 fn is_member(id: &str) -> bool {
@@ -66,56 +91,50 @@ const RETIRED: [&str; 2] = ["webhook.office.com", "outlook.office.com"];
 const FLOWS: [&str; 2] = ["logic.azure.com", "api.powerplatform.com"];
 
 /// Flow of a Teams channel.
-struct Teams(Webhook);
+struct Flow;
 
-impl Teams {
-    fn new(address: Address) -> Result<Self, AddressError> {
-        let target = Target::parse(&address.url)?;
-        if RETIRED.iter().any(|domain| target.is_within(domain)) {
-            return Err(AddressError {
-                message: "this is the URL of an Office 365 connector, which Microsoft has retired",
-                help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
+/// Checks the format of a URL.
+fn checked(target: Target) -> Result<Target, AddressError> {
+    if RETIRED.iter().any(|domain| target.is_within(domain)) {
+        return Err(AddressError {
+            message: "this is the URL of an Office 365 connector, which Microsoft has retired",
+            help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
                        and set the URL that it shows",
-            });
-        }
-        let is_flow = FLOWS.iter().any(|domain| target.is_within(domain));
-        if is_flow && target.parameter("sig").is_none() {
-            return Err(AddressError {
-                message: "the flow URL is incomplete: it has no `sig` parameter",
-                help: "copy the complete URL again; quote it in a shell or environment file, because it contains `&`",
-            });
-        }
-        if target.is_within("teams.microsoft.com") {
-            return Err(AddressError {
-                message: "this is the URL of a Teams page, not of a flow",
-                help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
-                       and set the URL that it shows",
-            });
-        }
-        Ok(Self(Webhook::new(target, address.http, address.pace, &PACE)))
+        });
     }
+    let is_flow = FLOWS.iter().any(|domain| target.is_within(domain));
+    if is_flow && target.parameter("sig").is_none() {
+        return Err(AddressError {
+            message: "the flow URL is incomplete: it has no `sig` parameter",
+            help: "copy the complete URL again; quote it in a shell or environment file, because it contains `&`",
+        });
+    }
+    if target.is_within("teams.microsoft.com") {
+        return Err(AddressError {
+            message: "this is the URL of a Teams page, not of a flow",
+            help: "in Teams, open the channel's menu, choose Workflows, then \"Send webhook alerts to a channel\", \
+                       and set the URL that it shows",
+        });
+    }
+    Ok(target)
 }
 
-fn encode(message: &Message) -> String {
-    fit(message, draw::draw, draw::fits)
-}
-
-#[async_trait]
-impl Chat for Teams {
-    fn destination(&self) -> String {
-        self.0.destination(KIND.name)
+impl Service for Flow {
+    fn kind(&self) -> &'static dyn Kind {
+        &Teams
     }
 
-    fn pace(&self) -> Pace {
-        self.0.pace()
+    fn limits(&self) -> &'static [Limit] {
+        &PACE
     }
 
-    fn encode(&self, message: &Message) -> Body {
-        Body(encode(message))
+    /// A flow accepts messages before it posts them, so it knows no id.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { mentions: Mentions { person: true, group: false }, ..Capabilities::default() }
     }
 
-    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
-        self.0.post(crate::http_client::USER_AGENT, body, answer::outcome).await
+    fn outcome(&self, answer: &Answer) -> Outcome {
+        answer::outcome(answer)
     }
 }
 

@@ -3,10 +3,14 @@ use serde_json::Value;
 use super::*;
 use crate::chat::Outcome;
 use crate::chat::testing::{
-    all, answer, assert_clean, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging, pinging_fact,
-    sample, short, texts,
+    all, answer, assert_clean, channel, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging,
+    pinging_fact, sample, short, texts,
 };
 use crate::message::Inline;
+
+fn encode(message: &Message) -> String {
+    Teams.draw(message)
+}
 
 /// Asserts the limits of Teams, which rejects or silently drops other messages.
 fn check(body: &Value, what: &str) {
@@ -100,12 +104,7 @@ fn every_response_has_its_outcome() {
 
 #[test]
 fn retired_connector_url_is_rejected_with_help() {
-    let made = |url: &str| {
-        let http = crate::http_client::Http::new(&crate::http_client::HttpSettings::default()).unwrap();
-        Teams::new(Address { url: url.to_owned().into(), http, pace: None, secret: None, interactivity: false })
-            .map(|_| ())
-            .map_err(|error| error.message)
-    };
+    let made = |url: &str| channel("teams", [("webhook_url", url)]).map(|_| ()).map_err(|error| error.message);
     let retired = "this is the URL of an Office 365 connector, which Microsoft has retired";
     assert_eq!(made("https://acme.webhook.office.com/webhookb2/x"), Err(retired));
     assert_eq!(made("https://outlook.office.com/webhook/x"), Err(retired));

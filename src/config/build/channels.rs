@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use secrecy::SecretString;
+
 use super::rules::guard;
 use super::values::{kind, pace, style};
 use super::{Builder, Guards, Places};
-use crate::chat::{self, Address, console};
+use crate::chat::{self, AddressError, Keys, Kind, Pace};
 use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::config::{Channel, Secrets};
@@ -81,7 +83,7 @@ impl Builder<'_> {
     }
 
     fn channel(&self, section: &mut Section<'_>, name: &ChannelName, http: Option<&Http>) -> Option<Channel> {
-        let kinds: Vec<_> = chat::KINDS.iter().map(|kind| kind.name).collect();
+        let kinds: Vec<_> = chat::kinds().iter().map(|kind| kind.name()).collect();
         let kind = kind(section, "channel", &kinds).and_then(chat::kind);
         let style = style(section).unwrap_or_default();
         let avatars = section.flag_or("avatars", true);
@@ -90,44 +92,69 @@ impl Builder<'_> {
             section.discard();
             return None;
         };
-        let channel = |chat| Channel { chat, style, avatars, kind: kind.name };
-        let Some(build) = kind.build else {
-            return Some(channel(Box::<console::Console>::default()));
+        let mut keys = ChannelKeys { builder: self, section, name, kind, http, is_missing: false };
+        let chat = match kind.build(&mut keys) {
+            None if keys.is_missing && self.secrets == Secrets::Optional => {
+                Box::new(chat::Unaddressed::new(kind, name))
+            }
+            chat => chat?,
         };
-        let pace = pace(section);
-        let insecure = section.flag("insecure");
-        let interactivity = kind.asks_for_interactivity && section.flag("interactivity");
-        let place = section.place_of("webhook_url");
-        let what = format!("channel `{name}`");
-        let (url, secret) = (
-            self.one_secret(section, "webhook_url", &what),
-            kind.signs.then(|| self.one_secret(section, "secret", &what)),
-        );
-        let is_known = url.is_some() && secret.as_ref().is_none_or(Option::is_some);
-        if !is_known && self.secrets == Secrets::Optional {
-            return Some(channel(Box::new(chat::Unaddressed::new(kind, name))));
-        }
-        let (url, secret) = (
-            url?,
-            match secret {
-                Some(secret) => Some(secret?),
-                None => None,
-            },
-        );
+        Some(Channel { chat, style, avatars, kind })
+    }
+}
+
+/// Keys of a channel, as its kind reads them.
+struct ChannelKeys<'a, 'b> {
+    builder: &'a Builder<'a>,
+    section: &'a mut Section<'b>,
+    name: &'a ChannelName,
+    kind: &'static dyn Kind,
+    http: Option<&'a Http>,
+    /// True if a secret is missing.
+    is_missing: bool,
+}
+
+impl Keys for ChannelKeys<'_, '_> {
+    fn secret(&mut self, key: &'static str) -> Option<SecretString> {
+        let what = format!("channel `{}`", self.name);
+        let secret = self.builder.one_secret(self.section, key, &what);
+        self.is_missing |= secret.is_none();
+        secret
+    }
+
+    fn url(&mut self, key: &'static str) -> Option<SecretString> {
+        let (insecure, place) = (self.section.flag("insecure"), self.section.place_of(key));
+        let url = self.secret(key)?;
         if !insecure && crate::http_client::is_exposed(&url) {
-            section.note(&ConfigProblem::UnencryptedUrl, place.clone());
+            self.section.note(&ConfigProblem::UnencryptedUrl, place.clone());
         }
-        // A program can have any URL, even one of a Teams flow, and accepts what it likes.
-        if let Some(other) = chat::kind_at(&url).filter(|other| other.name != kind.name && !kind.signs) {
-            section.note(&ConfigProblem::UrlOfOtherKind { owner: other.name, kind: kind.name }, place);
+        let other = chat::kind_at(&url).filter(|other| other.name() != self.kind.name());
+        if let Some(other) = other.filter(|_| !self.kind.accepts_any_url()) {
+            let problem = ConfigProblem::UrlOfOtherKind { owner: other.name(), kind: self.kind.name() };
+            self.section.note(&problem, place);
             return None;
         }
-        match build(Address { url, http: http?.clone(), pace, secret, interactivity }) {
-            Ok(chat) => Some(channel(chat)),
-            Err(error) => {
-                section.note(&ConfigProblem::Address(error), place);
-                None
-            }
-        }
+        Some(url)
+    }
+
+    fn text(&mut self, key: &'static str) -> Option<String> {
+        self.section.string(key).map(|taken| taken.value)
+    }
+
+    fn flag(&mut self, key: &'static str) -> bool {
+        self.section.flag(key)
+    }
+
+    fn pace(&mut self) -> Option<Pace> {
+        pace(self.section)
+    }
+
+    fn http(&self) -> Option<Http> {
+        self.http.cloned()
+    }
+
+    fn reject(&mut self, key: &'static str, error: AddressError) {
+        let place = self.section.place_of_taken(key);
+        self.section.note(&ConfigProblem::Address(error), place);
     }
 }

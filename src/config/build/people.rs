@@ -1,6 +1,6 @@
 //! `[people.NAME]`: the mapping from accounts on the code host to chat accounts.
 
-use crate::chat::KINDS;
+use crate::chat::kinds;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::message::{People, Person};
@@ -8,7 +8,7 @@ use crate::source::PROVIDERS;
 
 /// Reads the mapping and records problems.
 pub(super) fn people(root: &mut Section<'_>) -> People {
-    let chats = || KINDS.iter().filter_map(|kind| Some((kind.name, kind.members.as_ref()?)));
+    let chats = || kinds().iter().filter_map(|kind| Some((kind.name(), kind.members()?)));
     let people = root.named("people").into_iter().map(|(name, mut section)| {
         if chats().all(|(chat, _)| section.peek(chat).is_none()) {
             let chats = chats().map(|(chat, _)| chat).collect();

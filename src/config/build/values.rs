@@ -7,9 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use regex::Regex;
 
-use crate::chat::{Pace, Style as MessageStyle};
+use crate::chat::Pace;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
+use crate::message::Style as MessageStyle;
 use crate::pattern::{Patterns, Style};
 use crate::problem::nearest;
 

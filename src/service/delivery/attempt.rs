@@ -8,10 +8,11 @@ use tokio::time::Instant;
 
 use super::alert::Alert;
 use super::backoff;
-use crate::chat::{self, Body, Failure, Instead, Outcome, Reason, Receipt, Sent, Style};
+use crate::chat::{Action, Body, Failure, Instead, Outcome, Posted, Reason, Sent};
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
-use crate::store::{Attempt, Delivery, Finished, Next};
+use crate::message::Style;
+use crate::store::{Attempt, AttemptOutcome, Delivery, Finished, Next};
 use crate::template::{Context, Library, REFS, RenderFailure};
 use crate::time::{Millis, millis};
 
@@ -75,7 +76,7 @@ pub(super) async fn attempt(
         }
     };
     let (at, began) = (clock(), Instant::now());
-    let mut sent = channel.chat.send(&delivery.id, &body).await;
+    let mut sent = channel.chat.perform(&delivery.id, Action::Post(&body)).await;
     if let Outcome::Rejected(failure) = &sent.outcome
         && failure.reason == Reason::InvalidMessage
         && let Some(again) = built_in(&settings.templates, channel, &delivery, &body, &failure.response).await
@@ -84,14 +85,14 @@ pub(super) async fn attempt(
     }
     let duration_ms = millis(began.elapsed());
     let body = match &sent.outcome {
-        Outcome::Delivered(Receipt { instead: Some(instead), .. }) => instead.body.clone(),
+        Outcome::Delivered(Posted { instead: Some(instead), .. }) => instead.body.clone(),
         _ => body,
     };
     let meaning = meaning(sent.outcome, &delivery, failures);
     metrics::counter!(
         "hookbell_attempts_total",
         "channel" => delivery.channel.to_string(),
-        "outcome" => meaning.outcome,
+        "outcome" => meaning.outcome.as_str(),
     )
     .increment(1);
     if meaning.next.is_sent() {
@@ -99,7 +100,7 @@ pub(super) async fn attempt(
             delivery = %delivery.id,
             channel = %delivery.channel,
             duration_ms,
-            outcome = meaning.outcome,
+            outcome = meaning.outcome.as_str(),
             "message sent"
         );
         let waited = clock().saturating_sub(delivery.created_at).max(0);
@@ -134,16 +135,16 @@ async fn built_in(
     if body == *rejected {
         return None;
     }
-    let sent = channel.chat.send(&delivery.id, &body).await;
+    let sent = channel.chat.perform(&delivery.id, Action::Post(&body)).await;
     match sent.outcome {
         Outcome::Rejected(_) => None,
-        Outcome::Delivered(receipt) => {
-            let instead = receipt.instead.map_or(body, |instead| instead.body);
+        Outcome::Delivered(posted) => {
+            let instead = posted.instead.map_or(body, |instead| instead.body);
             let why = format!(
                 "sent with the built-in template because the chat rejected the message of your template ({response})"
             );
             let instead = Some(Instead { body: instead, why });
-            Some(Sent { outcome: Outcome::Delivered(Receipt { instead, ..receipt }), ..sent })
+            Some(Sent { outcome: Outcome::Delivered(Posted { instead, ..posted }), ..sent })
         }
         outcome => Some(Sent { outcome, ..sent }),
     }
@@ -184,7 +185,7 @@ enum Rendered {
 
 /// Returns the style of a delivery: the route's if it sets one, otherwise the channel's.
 fn style(channel: &Channel, delivery: &Delivery) -> Style {
-    delivery.style.as_deref().and_then(Style::parse).unwrap_or(channel.style)
+    delivery.style.unwrap_or(channel.style)
 }
 
 fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Rendered {
@@ -193,7 +194,7 @@ fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &C
     }
     let style = style(channel, delivery);
     // Chat-native templates render the full style only.
-    let chat = chat::kind(channel.kind).filter(|_| style == Style::Full);
+    let chat = Some(channel.kind).filter(|_| style == Style::Full);
     let has_refs = event.event()["refs"].as_array().is_some_and(|refs| !refs.is_empty());
     let template = if has_refs { Some(REFS) } else { delivery.template.as_deref() };
     let rendered = settings.templates.render_for(event, template, chat);
@@ -210,7 +211,7 @@ fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &C
 
 /// Consequences of a chat's response for a delivery and its lane.
 struct Meaning {
-    outcome: &'static str,
+    outcome: AttemptOutcome,
     response: Option<String>,
     next: Next,
     then: Then,
@@ -238,34 +239,38 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         Meaning { outcome, response: Some(failure.response), next, then: Then::Again { wait, is_asked }, alert: None }
     };
     match outcome {
-        Outcome::Delivered(Receipt { message_id, pause, instead }) => {
+        Outcome::Delivered(Posted { message, pause, instead }) => {
             let note = instead.map(|instead| instead.why);
             if let Some(note) = &note {
                 tracing::warn!(delivery = %id, %channel, note, "delivered with a fallback");
             }
             let then = Then::Next { pause: pause.unwrap_or_default() };
-            Meaning { then, ..on("delivered", note, Next::Delivered { message_id }) }
+            Meaning { then, ..on(AttemptOutcome::Delivered, note, Next::Delivered { message }) }
         }
-        Outcome::Accepted => on("accepted", None, Next::Accepted),
+        Outcome::Accepted => on(AttemptOutcome::Accepted, None, Next::Accepted),
         Outcome::Retry { failure, after } => {
             tell(&failure, delivery, "delivery failed; will retry");
             let alert = (failure.reason == Reason::NotTheChat).then(|| Alert::blocked(delivery, &failure));
-            Meaning { alert, ..again(failure.reason.as_str(), failure, after) }
+            Meaning { alert, ..again(AttemptOutcome::Failed(failure.reason), failure, after) }
         }
         Outcome::Unknown(failure) => {
             tell(&failure, delivery, "delivery outcome unknown; will retry, so the message may arrive twice");
-            again("unknown", failure, None)
+            again(AttemptOutcome::Unknown, failure, None)
         }
         Outcome::Rejected(failure) => {
             tell(&failure, delivery, "message rejected by the chat; delivery dead");
             let alert = Some(Alert::ended(delivery, failure.reason.as_str(), &failure.response, failure.help));
-            Meaning { alert, ..on("rejected", Some(failure.response), Next::Dead { why: None }) }
+            Meaning { alert, ..on(AttemptOutcome::Rejected, Some(failure.response), Next::Dead { why: None }) }
         }
         Outcome::Closed(failure) => {
             tell(&failure, delivery, "channel closed; its messages stay queued");
             let alert = Some(Alert::closed(delivery, &failure));
             let then = Then::Close { reason: failure.response.clone(), help: failure.help };
-            Meaning { alert, then, ..on("closed", Some(failure.response), Next::Queued { strike: false }) }
+            Meaning {
+                alert,
+                then,
+                ..on(AttemptOutcome::Closed, Some(failure.response), Next::Queued { strike: false })
+            }
         }
     }
 }

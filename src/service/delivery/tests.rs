@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::*;
-use crate::chat::{Body, Chat, Failure, Outcome, Reason, Receipt, Sent, Style};
+use crate::chat::{Action, Body, Chat, Failure, Outcome, Posted, Reason, Sent};
 use crate::config::{Channel, DeliverySettings, Live};
 use crate::event::{DeliveryId, EventId};
-use crate::message::{Message, plain_text};
+use crate::message::{Message, Style, plain_text};
 use crate::store::*;
 
 /// A chat with scripted outcomes, which records the messages that it receives.
@@ -87,7 +87,8 @@ impl Chat for Fake {
         Body(plain_text(&message.line))
     }
 
-    async fn send(&self, _: &DeliveryId, body: &Body) -> Sent {
+    async fn perform(&self, _: &DeliveryId, action: Action<'_>) -> Sent {
+        let Action::Post(body) = action else { return action.unsupported() };
         let mut state = self.state.lock().unwrap();
         if state.panics > 0 {
             state.panics -= 1;
@@ -97,7 +98,7 @@ impl Chat for Fake {
         state.came.push((Instant::now(), body.0.clone()));
         let of = state.of.iter().find(|(text, _)| body.0.contains(text)).map(|(_, outcome)| outcome.clone());
         let outcome = of.or_else(|| state.script.pop_front()).or_else(|| state.always.clone());
-        let outcome = outcome.unwrap_or_else(|| Outcome::Delivered(Receipt::default()));
+        let outcome = outcome.unwrap_or_else(|| Outcome::Delivered(Posted::default()));
         if matches!(outcome, Outcome::Delivered(_) | Outcome::Accepted) {
             state.shown.push(body.0.clone());
         }
@@ -275,8 +276,12 @@ impl Fixture {
     async fn open(directory: tempfile::TempDir, fakes: &[Fake], clock: fn() -> Millis) -> Self {
         let store = StoreUrl::parse_in("sqlite:h.db", directory.path()).unwrap().open_at(clock).unwrap();
         let store: Arc<dyn Store> = Arc::new(Patient(store));
-        let channel =
-            |fake: &Fake| Channel { chat: Box::new(fake.clone()), style: Style::Line, avatars: true, kind: "fake" };
+        let channel = |fake: &Fake| Channel {
+            chat: Box::new(fake.clone()),
+            style: Style::Line,
+            avatars: true,
+            kind: crate::chat::kind("console").unwrap(),
+        };
         let mut settings = crate::config::testing::settings(directory.path(), "");
         settings.channels = fakes.iter().map(|fake| (ChannelName::from(fake.name), channel(fake))).collect();
         settings.lanes = fakes.iter().map(|fake| (ChannelName::from(fake.name), Lane(fake.destination()))).collect();
@@ -304,7 +309,7 @@ impl Fixture {
     /// Stores several events at once.
     async fn tell_all(&self, channel: &str, texts: &[String]) -> Vec<DeliveryId> {
         let lane = Lane(channel.to_owned());
-        let mut decided = Decided::empty(crate::store::Receipt::empty("req_1".into()));
+        let mut decided = Decided::empty(Receipt::empty("req_1".into()));
         for text in texts {
             let event = EventId::fresh();
             decided.events.push(NewEvent {
@@ -339,9 +344,9 @@ impl Fixture {
         (whole.delivery.state, whole.delivery.reason)
     }
 
-    async fn outcomes(&self, id: &DeliveryId) -> Vec<String> {
+    async fn outcomes(&self, id: &DeliveryId) -> Vec<&'static str> {
         let attempt_log = self.store.delivery(id).await.unwrap().unwrap().attempt_log;
-        attempt_log.into_iter().map(|attempt| attempt.outcome).collect()
+        attempt_log.into_iter().map(|attempt| attempt.outcome.as_str()).collect()
     }
 }
 
@@ -446,7 +451,7 @@ async fn restart_or_reload_probes_at_once_and_resets_the_backoff() {
     f.dispatcher.probe();
     fake.wait_for(1).await;
     assert!(fake.came().last().unwrap().0 - began < Duration::from_secs(1), "a reload");
-    assert!(f.outcomes(&id).await.iter().all(|outcome| outcome != "unknown"));
+    assert!(f.outcomes(&id).await.iter().all(|outcome| *outcome != "unknown"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -592,7 +597,7 @@ async fn closed_destination_stays_closed_and_is_reported_once() {
     assert_eq!(other.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
     sleep(MAX_AGE * 2).await;
     assert_eq!((fake.came().len(), other.shown().len()), (1, 1));
-    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Queued, vec!["closed".to_owned()]));
+    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Queued, vec!["closed"]));
     let f = f.restart().await;
     sleep(MAX_AGE).await;
     assert_eq!(fake.came().len(), 1, "a restart does not reopen the channel");

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::receipt;
-use crate::chat;
 use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, EventId, Kind, RequestId, SourceName};
 use crate::memory::{Memory, Recall, Seen, seen, subjects};
@@ -155,10 +154,10 @@ pub(in crate::service) fn deliveries(
     });
     let deliveries = served.enumerate().map(|(n, (send, channel, lane))| {
         // A program receives every event. A person gets one message for all refs of a push that moved in the same way.
-        let is_drawn = chat::kind(channel.kind).is_some_and(|kind| kind.draw.is_some());
+        let is_drawn = !channel.kind.takes_events();
         NewDelivery {
             template: send.template,
-            style: send.style.map(|style| style.as_str().to_owned()),
+            style: send.style,
             joins: (is_drawn && of.kind.is_of_ref()).then(|| (of.request.clone(), of.kind)),
             ..NewDelivery::new(ids.delivery(first + n), of.event.clone(), send.channel, lane, send.route)
         }

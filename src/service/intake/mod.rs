@@ -78,7 +78,7 @@ pub struct Intake {
     unavailable: LogLimit,
 }
 
-/// What is kept about requests besides their events.
+/// Records about requests, apart from their events.
 #[derive(Clone, Default)]
 pub(super) struct Records {
     /// The most recent rejected requests, until they are stored.

@@ -220,7 +220,7 @@ impl Operations {
         };
         ChannelStatus {
             channel: name.clone(),
-            kind: settings.channels.get(name).map(|channel| channel.kind.to_owned()),
+            kind: settings.channels.get(name).map(|channel| channel.kind.name().to_owned()),
             lane,
             parked: of(State::Parked),
             dead: of(State::Dead) + of(State::Suspect),

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::error::OperationError;
 use super::{OfChat, Operations};
-use crate::chat::{KINDS, console};
+use crate::chat::{console, kinds};
 use crate::config::Settings;
 use crate::event::EventId;
 use crate::message::{Message, plain_text};
@@ -240,7 +240,7 @@ fn check_names(template: &str, chat: Option<&str>) -> Result<(), OperationError>
     if template.is_empty() || template.starts_with('.') || !template.chars().all(is_part) {
         return Err(OperationError::InvalidTemplateName(template.to_owned()));
     }
-    match chat.filter(|chat| natives().all(|known| known.name != *chat)) {
+    match chat.filter(|chat| natives().all(|known| known.name() != *chat)) {
         Some(chat) => Err(OperationError::NoNativeTemplates(chat.to_owned())),
         None => Ok(()),
     }
@@ -248,7 +248,7 @@ fn check_names(template: &str, chat: Option<&str>) -> Result<(), OperationError>
 
 /// Schema of `chat`: the chats with templates of their own, or `null`.
 fn chats(_: &mut SchemaGenerator) -> Schema {
-    let names: Vec<_> = natives().map(|chat| Some(chat.name)).chain([None]).collect();
+    let names: Vec<_> = natives().map(|chat| Some(chat.name())).chain([None]).collect();
     schemars::json_schema!({ "enum": names })
 }
 
@@ -257,12 +257,13 @@ fn drawn(draft: &Draft, context: &Context, mut library: Library) -> DrawingAnswe
     let rendered = library.render(context, Some(&draft.template));
     let mut failures: Vec<_> = rendered.failures.iter().map(ToString::to_string).collect();
     let mut chats = Map::new();
-    for chat in KINDS {
-        let Some(draw) = chat.draw.filter(|_| chat.name != console::KIND.name) else { continue };
+    // A program gets the event, which no template changes; the console's text is not JSON.
+    let previewed = kinds().iter().copied().filter(|chat| !chat.takes_events() && chat.name() != console::NAME);
+    for chat in previewed {
         let of_chat = library.render_for(context, Some(&draft.template), Some(chat));
         failures.extend(of_chat.failures.iter().map(ToString::to_string));
-        let body = of_chat.body.unwrap_or_else(|| draw(&of_chat.message));
-        chats.insert(chat.name.to_owned(), serde_json::from_str(&body).unwrap_or_default());
+        let body = of_chat.body.unwrap_or_else(|| chat.draw(&of_chat.message));
+        chats.insert(chat.name().to_owned(), serde_json::from_str(&body).unwrap_or_default());
     }
     failures.sort();
     failures.dedup();

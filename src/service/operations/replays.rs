@@ -254,7 +254,7 @@ fn again(id: DeliveryId, delivery: &DeliverySummary, lane: &Lane) -> NewDelivery
     let DeliverySummary { event, channel, route, .. } = delivery;
     NewDelivery {
         template: delivery.template.clone(),
-        style: delivery.style.clone(),
+        style: delivery.style,
         replay_of: Some(delivery.id.clone()),
         ..NewDelivery::new(id, event.clone(), channel.clone(), lane.clone(), route)
     }

@@ -7,11 +7,12 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
 use super::lane;
-use super::query::{Shared, whole};
+use super::query::{Shared, style, whole};
+use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId, Summary};
 use crate::store::{
-    AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane, LaneCounts,
-    RejectedRequest, State,
+    AttemptDetail, AttemptOutcome, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane,
+    LaneCounts, RejectedRequest, State,
 };
 
 /// Returns the last rejected requests, newest last.
@@ -224,16 +225,16 @@ fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite
         channel: row.get::<_, String>(5)?.into(),
         route: row.get(6)?,
         template: row.get(7)?,
-        style: row.get(8)?,
+        style: style(row, 8)?,
         // The table allows no other states.
         state: State::parse(&row.get::<_, String>(9)?).unwrap_or(State::Dead),
         reason: row.get(10)?,
         template_error: row.get(11)?,
         created_at: row.get(12)?,
         attempts: row.get(13)?,
-        outcome: row.get(14)?,
+        outcome: row.get_ref(14)?.as_str_or_null()?.map(AttemptOutcome::parse),
         response: row.get(15)?,
-        message_id: row.get(16)?,
+        message_id: row.get::<_, Option<String>>(16)?.map(MessageRef::new),
         replay_of: row.get::<_, Option<String>>(17)?.map(DeliveryId::from),
         more: row.get(18)?,
     })
@@ -253,7 +254,7 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
             n: row.get(0)?,
             at: row.get(1)?,
             duration_ms: row.get(2)?,
-            outcome: row.get(3)?,
+            outcome: AttemptOutcome::parse(row.get_ref(3)?.as_str()?),
             status: row.get(4)?,
             response: row.get(5)?,
             node: row.get(6)?,

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::lane;
 use super::pending_routing;
+use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId, Ref, RequestId, SCHEMA_VERSION};
 use crate::memory::Memory;
+use crate::message::Style;
 use crate::store::{
     Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Ids, Lane, MAX_REJECTED, NewDelivery,
     NewRequest, Next, Receipt, RejectedRequest, StoredDecision, Turn, joined,
@@ -123,7 +125,7 @@ pub(super) fn enqueue(db: &Connection, deliveries: Vec<NewDelivery>, now: Millis
             delivery.channel.as_str(),
             delivery.route,
             delivery.template,
-            delivery.style,
+            delivery.style.map(Style::as_str),
             now,
             delivery.replay_of.as_ref().map(DeliveryId::as_str),
             delivery.also.len(),
@@ -245,6 +247,11 @@ pub(super) fn whole(json: &str, same: Option<&str>) -> Value {
     event
 }
 
+/// Reads a style; `None` if the channel's applies.
+pub(super) fn style(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Style>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?.and_then(Style::parse))
+}
+
 /// Maximum size of the events that are read ahead for one lane, in bytes; a single event may be larger.
 const MAX_HEAD_BYTES: usize = 256 * 1024;
 
@@ -276,7 +283,7 @@ pub(super) fn heads(db: &Connection, lane: &Lane, limit: usize) -> rusqlite::Res
             event_id: row.get::<_, String>(1)?.into(),
             channel: row.get::<_, String>(2)?.into(),
             template: row.get(3)?,
-            style: row.get(4)?,
+            style: style(row, 4)?,
             event,
             size,
             created_at: row.get(6)?,
@@ -324,7 +331,7 @@ pub(super) fn finish(
 fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[u8]>) -> rusqlite::Result<()> {
     let id = finished.delivery.as_str();
     let (state, message_id, why, strike) = match &finished.next {
-        Next::Delivered { message_id } => ("delivered", message_id.as_deref(), None, false),
+        Next::Delivered { message } => ("delivered", message.as_ref().map(MessageRef::as_str), None, false),
         Next::Accepted => ("accepted", None, None, false),
         Next::Skipped { why } => ("skipped", None, Some(why.as_str()), false),
         Next::Dead { why } => ("dead", None, why.as_deref(), false),
@@ -357,7 +364,7 @@ fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[
     };
     let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, status, response, node)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    db.prepare_cached(sql)?.execute(params![id, n, at, duration_ms, outcome, status, response, owner])?;
+    db.prepare_cached(sql)?.execute(params![id, n, at, duration_ms, outcome.as_str(), status, response, owner])?;
     Ok(())
 }
 

@@ -9,8 +9,11 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
+use crate::chat::Reason;
 use crate::event::{DeliveryId, EventId};
-use crate::store::{Attempt, Decided, Finished, NewDelivery, NewEvent, Next, Receipt, State, StoredDecision};
+use crate::store::{
+    Attempt, AttemptOutcome, Decided, Finished, NewDelivery, NewEvent, Next, Receipt, State, StoredDecision,
+};
 use crate::time::now;
 
 const OWNER: &str = "owner";
@@ -115,8 +118,14 @@ async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
 
 /// Returns a turn that sent one message, with this result.
 fn turn(delivery: &DeliveryId, next: Next) -> Turn {
-    let attempt =
-        Attempt { at: now(), duration_ms: 1, outcome: "x", status: Some(200), response: None, body: "sent".to_owned() };
+    let attempt = Attempt {
+        at: now(),
+        duration_ms: 1,
+        outcome: FAILED,
+        status: Some(200),
+        response: None,
+        body: "sent".to_owned(),
+    };
     let finished = Finished { delivery: delivery.clone(), attempt: Some(attempt), next, template_error: None };
     Turn { finished: vec![finished], ..Turn::default() }
 }
@@ -135,7 +144,9 @@ async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
 
 const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked: false };
 
-const DELIVERED: Next = Next::Delivered { message_id: None };
+const DELIVERED: Next = Next::Delivered { message: None };
+
+const FAILED: AttemptOutcome = AttemptOutcome::Failed(Reason::Io);
 
 #[tokio::test]
 async fn accepted_deliveries_are_queued_in_order_per_lane() {
@@ -393,7 +404,7 @@ async fn reclaimed_lane_marks_unknown_outcomes() {
     drop(store);
 
     let store = SqliteStore::open(&path).unwrap();
-    for (name, outcomes) in [("killed", &["unknown"][..]), ("stopped", &[]), ("waited", &["x"]), ("idle", &[])] {
+    for (name, outcomes) in [("killed", &["unknown"][..]), ("stopped", &[]), ("waited", &["io"]), ("idle", &[])] {
         assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}");
         assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}, once more");
         let Some(head) = store.heads(&lane(name), 1).await.unwrap().pop() else { continue };
@@ -451,9 +462,9 @@ async fn failing_lane_marks_the_message_with_unknown_outcome() {
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
     let outcomes = async |id| {
         let attempt_log = store.delivery(id).await.unwrap().unwrap().attempt_log;
-        attempt_log.into_iter().map(|attempt| attempt.outcome).collect::<Vec<_>>()
+        attempt_log.into_iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>()
     };
-    assert_eq!(outcomes(&heads[0].id).await, ["x"]);
+    assert_eq!(outcomes(&heads[0].id).await, ["io"]);
     assert_eq!(outcomes(&heads[1].id).await, ["unknown"]);
 }
 
