@@ -105,7 +105,7 @@ fn router(routes: usize) -> Router {
         };
         let repo = Condition::Value(Key::Repo, Patterns::new(&[repo], Key::Repo.style()).unwrap());
         let event = if n.is_multiple_of(10) { "@builds" } else { "@all" };
-        let event = Condition::Event(Kinds::new(&[event.to_owned()]).unwrap());
+        let event = Condition::Event(Kinds::new(&[event.to_owned()], |key| key.contains(':')).unwrap());
         Route {
             name: format!("route {n}"),
             conditions: Conditions::new(vec![event, repo]),

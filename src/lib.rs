@@ -9,10 +9,10 @@
 //!
 //! ```
 //! use hookbell::message::plain_text;
-//! use hookbell::source::{PROVIDERS, Rejection};
+//! use hookbell::source::{Rejection, provider};
 //! use hookbell::template::{Context, Library};
 //!
-//! let bitbucket = &PROVIDERS[0];
+//! let bitbucket = provider("bitbucket-cloud").expect("a built-in provider");
 //! let sample = bitbucket.sample("push").expect("a built-in sample");
 //! let event = bitbucket.parse_sample(sample)?.events.remove(0);
 //! let rendered = Library::built_in().render(&Context::of(&event), None);

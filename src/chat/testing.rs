@@ -13,7 +13,7 @@ use super::{AddressError, Chat, Keys, MessageRef, Pace};
 use crate::http_client::{Http, HttpSettings};
 
 use crate::message::{Field, Inline, Message, Person, Ping, Style};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::template::{Context, Library};
 
 /// Hostile texts of untrusted users.
@@ -36,14 +36,14 @@ pub(crate) const HOSTILE: &[&str] = &[
 /// Renders the messages of a payload with the built-in templates.
 pub(crate) fn messages(key: &str, payload: &Value) -> Vec<Message> {
     let library = Library::built_in();
-    let parsed = PROVIDERS[0].parse(key, payload.to_string().as_bytes());
+    let parsed = providers()[0].parse(key, payload.to_string().as_bytes());
     let events = parsed.map(|parsed| parsed.events).unwrap_or_default();
     events.iter().map(|event| library.render(&Context::of(event), None).message).collect()
 }
 
 /// Renders the message of a sample's first event.
 pub(crate) fn sample(name: &str) -> Message {
-    let sample = PROVIDERS[0].sample(name).unwrap();
+    let sample = providers()[0].sample(name).unwrap();
     messages(sample.key, &serde_json::from_str(sample.body).unwrap()).remove(0)
 }
 
@@ -91,7 +91,7 @@ fn poison(value: &mut Value, with: &str, key: &str) {
 
 /// Renders every sample with every hostile text in every string, in both styles, and checks the result.
 pub(crate) fn hold_against_strangers(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
-    for sample in PROVIDERS[0].samples {
+    for sample in providers()[0].samples {
         for hostile in HOSTILE {
             let mut payload = serde_json::from_str(sample.body).unwrap();
             poison(&mut payload, hostile, "");
@@ -107,14 +107,14 @@ pub(crate) fn hold_against_strangers(draw: fn(&Message) -> String, check: impl F
 
 /// Renders samples with far too much text, or none, in one string at a time, and checks the result.
 pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&Value, &str)) {
-    let names: Vec<_> = PROVIDERS[0].samples.iter().map(|sample| sample.name).collect();
+    let names: Vec<_> = providers()[0].samples.iter().map(|sample| sample.name).collect();
     let unit =
         prop::sample::select(vec!["a", "word ", "é", "😀", "*", "<", "\"", "{{", "\n", "漢", "- x\n", "> ", "`"]);
     let size = prop::sample::select(vec![0_usize, 1, 100, 255, 257, 1_100, 3_001, 9_000, 30_000, 200_000, 1_000_000]);
     let strategy = (prop::sample::select(names), any::<prop::sample::Index>(), unit, size, any::<bool>());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(150));
     let result = runner.run(&strategy, |(name, index, unit, size, line)| {
-        let sample = PROVIDERS[0].sample(name).unwrap();
+        let sample = providers()[0].sample(name).unwrap();
         let mut payload: Value = serde_json::from_str(sample.body).unwrap();
         let mut strings = vec![];
         pointers(&payload, "", &mut strings);
@@ -130,7 +130,7 @@ pub(crate) fn hold_against_sizes(draw: fn(&Message) -> String, check: impl Fn(&V
     result.unwrap();
     // Everything at once: a push with as many commits as fit into a request, each with a long message.
     for (commits, length) in [(2_000, 100), (50, 3_000), (5, 20_000)] {
-        let sample = PROVIDERS[0].sample("push").unwrap();
+        let sample = providers()[0].sample("push").unwrap();
         let mut payload: Value = serde_json::from_str(sample.body).unwrap();
         let mut commit = payload["push"]["changes"][0]["commits"][0].take();
         commit["message"] = "é😀<*".repeat(length / 4).into();

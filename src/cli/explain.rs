@@ -17,7 +17,7 @@ use crate::routing::{MuteVerdict, RouteVerdict};
 use crate::service::explain::{Explained, Rules, explain};
 use crate::service::operations::ExplainQuery;
 use crate::service::payload::{named_provider, parsed};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::store::DeliveryDetail;
 use crate::time::now;
 
@@ -100,7 +100,7 @@ impl Explain {
         if failure.is_usage() {
             return failure;
         }
-        let samples = PROVIDERS.iter().flat_map(|provider| provider.samples).map(|sample| sample.name);
+        let samples = providers().iter().flat_map(|provider| provider.samples).map(|sample| sample.name);
         let near = nearest(&self.what, samples).map(ToOwned::to_owned);
         Failure::NotExplained { failure: Box::new(failure), near }
     }

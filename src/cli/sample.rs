@@ -24,11 +24,16 @@ use crate::store::{EventReceipt, Receipt};
 #[derive(Subcommand)]
 pub(super) enum Sample {
     /// List all samples
-    List,
+    List {
+        #[command(flatten)]
+        of: Of,
+    },
     /// Show the body of a sample
     Show {
         /// Name of the sample
         name: String,
+        #[command(flatten)]
+        of: Of,
     },
     /// Send a sample to a running instance, signed with the configured secret; samples that it requires are sent first
     Send {
@@ -37,22 +42,40 @@ pub(super) enum Sample {
         /// Webhook URL; by default, the URL of the configured source
         #[arg(long, value_name = "URL")]
         to: Option<String>,
+        #[command(flatten)]
+        of: Of,
     },
+}
+
+/// Selects the host whose samples are meant.
+#[derive(clap::Args)]
+pub(super) struct Of {
+    /// Source kind [default: bitbucket-cloud]
+    #[arg(long, value_name = "KIND")]
+    source: Option<String>,
+}
+
+impl Of {
+    fn provider(&self) -> Result<&'static Provider, Failure> {
+        Ok(named_provider(self.source.as_deref())?)
+    }
 }
 
 impl Sample {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let provider = named_provider(None)?;
         match self {
-            Self::List => {
-                list(provider);
+            Self::List { of } => {
+                list(of.provider()?);
                 Ok(())
             }
-            Self::Show { name } => {
-                super::print::out(format_args!("{}", sample(provider, &name)?.body));
+            Self::Show { name, of } => {
+                super::print::out(format_args!("{}", sample(of.provider()?, &name)?.body));
                 Ok(())
             }
-            Self::Send { name, to } => send(provider, sample(provider, &name)?, to, config),
+            Self::Send { name, to, of } => {
+                let provider = of.provider()?;
+                send(provider, sample(provider, &name)?, to, config)
+            }
         }
     }
 }

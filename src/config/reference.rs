@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::chat::{ChannelKey, KeyType, kinds};
 use crate::event::Kind;
 use crate::routing::{Key, SETS};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::store::StoreUrl;
 
 /// A type of table.
@@ -335,7 +335,7 @@ pub fn tables() -> Vec<Table> {
 }
 
 fn source_kinds() -> Vec<&'static str> {
-    PROVIDERS.iter().map(|provider| provider.kind).collect()
+    providers().iter().map(|provider| provider.kind).collect()
 }
 
 fn channel_kinds() -> Vec<&'static str> {

@@ -26,6 +26,9 @@ pub struct Build {
     pub branch_url: Option<String>,
     /// Number of the pull request whose latest commit was built, if Hookbell knows it.
     pub pull_request: Option<u64>,
+    /// That number with the host's sign: `#482`.
+    #[serde(default)]
+    pub pull_request_reference: Option<String>,
     /// URL of that pull request's page.
     pub pull_request_url: Option<String>,
     /// Commit that was built.

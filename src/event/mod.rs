@@ -15,6 +15,7 @@ mod pull_request;
 mod push;
 mod repository;
 mod summary;
+mod words;
 
 pub(crate) use build::duration;
 pub use build::{Build, BuildState, Pipeline};
@@ -27,6 +28,7 @@ pub use pull_request::{Endpoint, PullRequest, PullRequestState, Reviewer, Vote};
 pub use push::{Commit, Push, Ref, RefKind, Via};
 pub use repository::{Project, Repository, Visibility};
 pub use summary::Summary;
+pub use words::Words;
 
 use std::sync::Arc;
 
@@ -81,6 +83,9 @@ pub struct Event {
     pub previous_owner: Option<Account>,
     /// Changed fields, for updates: as reported by the host, or found by comparison with the last known state.
     pub changes: Vec<Change>,
+    /// The host's words for a pull request.
+    #[serde(default)]
+    pub words: Words,
 }
 
 /// Returns the JSON Schema of [`Event`].
@@ -127,6 +132,22 @@ impl Event {
             forked_to: None,
             previous_owner: None,
             changes: vec![],
+            words: Words::default(),
+        }
+    }
+
+    /// Fills in the references to pull requests, from their numbers and the host's sign.
+    pub fn refer(&mut self) {
+        let words = &self.words;
+        let reference = |number: Option<u64>| number.map(|number| words.reference(number));
+        if let Some(pull_request) = &mut self.pull_request {
+            pull_request.reference = reference(pull_request.id);
+        }
+        if let Some(push) = &mut self.push {
+            push.pull_request_reference = reference(push.pull_request);
+        }
+        if let Some(build) = &mut self.build {
+            build.pull_request_reference = reference(build.pull_request);
         }
     }
 
@@ -201,6 +222,7 @@ mod tests {
             "kind": "other", "key": "repo:invented", "time": null, "actor": null, "repository": null,
             "project": null, "push": null, "refs": [], "commit": null, "pull_request": null, "comment": null, "build": null,
             "pipeline": null, "issue": null, "forked_to": null, "previous_owner": null, "changes": [],
+            "words": { "pull_request": "pull request", "pull_request_title": "Pull request", "sign": "#" },
         });
         assert_eq!(json, expected);
     }

@@ -11,6 +11,9 @@ use super::Account;
 pub struct PullRequest {
     /// Number within the repository.
     pub id: Option<u64>,
+    /// Number with the host's sign: `#482`.
+    #[serde(default)]
+    pub reference: Option<String>,
     /// Title of the pull request.
     pub title: Option<String>,
     /// Description in Markdown, as written by the author; `null` if the host does not send it.

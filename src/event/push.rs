@@ -32,6 +32,9 @@ pub struct Push {
     pub via: Option<Via>,
     /// Number of the pull request that this push merges or closes.
     pub pull_request: Option<u64>,
+    /// That number with the host's sign: `#482`.
+    #[serde(default)]
+    pub pull_request_reference: Option<String>,
     /// Commits in the payload, newest first.
     pub commits: Vec<Commit>,
     /// Changed files; `null` if the host does not report them.

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, Repository, SourceName};
+use crate::event::{Event, Kind, Repository, SourceName};
 use crate::time::Millis;
 pub use seen::{Seen, seen, subject_of_body};
 
@@ -82,15 +82,18 @@ fn hash(text: &str) -> String {
 /// Determines the kinds of events from the stored states, and collects the new states.
 pub struct Recall<'a> {
     source: &'a SourceName,
+    /// Kinds that the host itself distinguishes.
+    named: &'a [Kind],
     before: &'a Memory,
     after: Memory,
     now: Millis,
 }
 
 impl<'a> Recall<'a> {
-    /// Starts with the states from the store.
-    pub fn new(source: &'a SourceName, before: &'a Memory, now: Millis) -> Self {
-        Self { source, before, after: Memory::new(), now }
+    /// Starts with the states from the store. Events of the kinds that the host itself distinguishes, `named`, keep
+    /// their kind and are not suppressed.
+    pub fn new(source: &'a SourceName, named: &'a [Kind], before: &'a Memory, now: Millis) -> Self {
+        Self { source, named, before, after: Memory::new(), now }
     }
 
     /// Restores the name of a repository that the event identifies only by its id.

@@ -103,8 +103,12 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
     let has_state = matches!(
         event.kind,
         Kind::PullRequestOpened
+            | Kind::PullRequestReady
             | Kind::PullRequestUpdated
             | Kind::PullRequestCommitsAdded
+            | Kind::PullRequestRetargeted
+            | Kind::PullRequestEdited
+            | Kind::PullRequestReviewersChanged
             | Kind::PullRequestMerged
             | Kind::PullRequestDeclined
     );
@@ -119,7 +123,12 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         return None;
     }
     let mut suppressed = None;
-    if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
+    if memory.named.contains(&event.kind) {
+        let (_, changes) = difference(&before, &now, pr);
+        if event.changes.is_empty() {
+            event.changes = changes;
+        }
+    } else if matches!(event.kind, Kind::PullRequestUpdated | Kind::PullRequestCommitsAdded) {
         let (kind, changes) = difference(&before, &now, pr);
         if changes.is_empty() && before.is_reported {
             let same = before.updated.is_some() && before.updated == now.updated;

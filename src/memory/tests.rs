@@ -15,11 +15,21 @@ struct Host {
     provider: &'static Provider,
     memory: Memory,
     now: Millis,
+    /// Kinds that the host itself distinguishes.
+    named: &'static [Kind],
+    /// Kind of the next events, as another host would name them.
+    kind: Option<Kind>,
 }
 
 impl Host {
     fn new() -> Self {
-        Self { provider: provider("bitbucket-cloud").unwrap(), memory: Memory::new(), now: 1_795_000_000_000 }
+        Self {
+            provider: provider("bitbucket-cloud").unwrap(),
+            memory: Memory::new(),
+            now: 1_795_000_000_000,
+            named: &[],
+            kind: None,
+        }
     }
 
     /// Processes a request. Returns its first event, and the reason if that is suppressed.
@@ -36,9 +46,12 @@ impl Host {
                 .map(|(s, v)| (s.clone(), v.clone()))
                 .collect()
         };
+        for event in &mut events {
+            event.kind = self.kind.unwrap_or(event.kind);
+        }
         self.now += 1_000;
         let source = source_name();
-        let mut recall = Recall::new(&source, &known, self.now);
+        let mut recall = Recall::new(&source, self.named, &known, self.now);
         let suppressed: Vec<_> = events.iter_mut().map(|event| recall.name(event)).collect();
         self.memory.extend(recall.into_memory());
         (events.remove(0), suppressed[0])
@@ -71,6 +84,28 @@ fn update(minute: u32, change: impl Fn(&mut Value)) -> Value {
 }
 
 const UPDATED: &str = "pullrequest:updated";
+
+/// A host that names an edit itself: the edit is neither renamed nor reported again with the next update.
+#[test]
+fn changes_that_the_host_names_are_reported_once() {
+    let mut host = Host { named: &[Kind::PullRequestEdited], ..Host::new() };
+    host.send("pull_request.opened", |_| ());
+    let edit = |body: &mut Value| {
+        body["pullrequest"]["title"] = "Another title".into();
+        body["pullrequest"]["updated_on"] = "2026-11-24T18:00:00+00:00".into();
+    };
+    host.kind = Some(Kind::PullRequestEdited);
+    let (event, suppressed) = host.send("pull_request.updated", edit);
+    let changed: Vec<_> = event.changes.iter().map(|change| change.what.as_str()).collect();
+    assert_eq!((event.kind, changed, suppressed), (Kind::PullRequestEdited, vec!["title"], None));
+    // The same state again, by an event that does not say what changed.
+    host.kind = None;
+    let (_, suppressed) = host.send("pull_request.updated", edit);
+    assert!(suppressed.is_some());
+    // The host names an edit of something that Hookbell does not track: it is reported.
+    host.kind = Some(Kind::PullRequestEdited);
+    assert_eq!(host.send("pull_request.updated", edit).1, None);
+}
 
 #[test]
 fn update_is_named_by_its_change() {
@@ -381,7 +416,7 @@ fn each_source_has_its_own_memory() {
     let sample = host.provider.sample("pull_request.ready").unwrap();
     let mut event = host.provider.parse(sample.key, sample.body.as_bytes()).unwrap().events.remove(0);
     let other = SourceName::from("other");
-    assert_eq!(Recall::new(&other, &host.memory, 0).name(&mut event), None);
+    assert_eq!(Recall::new(&other, &[], &host.memory, 0).name(&mut event), None);
     assert_eq!(event.kind, Kind::PullRequestUpdated);
     assert_eq!(host.kind("pull_request.ready", |_| {}), "pull_request.ready");
 }
@@ -434,7 +469,7 @@ impl Bodies {
         let (events, mut after) = (std::slice::from_ref(event), Memory::new());
         let body = serde_json::to_string(event).unwrap();
         let subject = subject_of_body(&self.source, events, body.as_bytes());
-        let mut recall = Recall::new(&self.source, &self.memory, at);
+        let mut recall = Recall::new(&self.source, &[], &self.memory, at);
         let request = RequestId::from(format!("{hook} {at}"));
         let seen = seen((&subject, events), (Some(hook), &request, at), &recall, &mut after);
         if seen == Seen::New {

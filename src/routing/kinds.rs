@@ -14,7 +14,7 @@ pub struct Kinds {
     texts: Vec<String>,
     /// Patterns for event kinds.
     kinds: Patterns,
-    /// Patterns for the host's event keys, which contain a colon.
+    /// Patterns for the host's event keys.
     words: Patterns,
     sets: Vec<&'static Set>,
     excluded_sets: Vec<&'static Set>,
@@ -40,8 +40,9 @@ pub enum KindsError {
 }
 
 impl Kinds {
-    /// Compiles patterns.
-    pub fn new(texts: &[String]) -> Result<Self, KindsError> {
+    /// Compiles patterns. `is_event_key` returns true for a pattern of a host's event keys. A pattern may be for both
+    /// kinds and event keys.
+    pub fn new(texts: &[String], is_event_key: impl Fn(&str) -> bool) -> Result<Self, KindsError> {
         let (mut kinds, mut words, mut sets, mut excluded_sets) = (vec![], vec![], vec![], vec![]);
         for text in texts {
             let bare = text.strip_prefix('!').unwrap_or(text);
@@ -51,11 +52,15 @@ impl Kinds {
                 continue;
             }
             let patterns = compiled(&[bare.to_owned()])?;
-            if is_word(bare) {
+            let is_word = !bare.starts_with('~') && is_event_key(bare);
+            let is_kind = Kind::ALL.iter().any(|kind| patterns.matches(kind.as_str()));
+            if is_word {
                 words.push(text.clone());
-            } else if Kind::ALL.iter().any(|kind| patterns.matches(kind.as_str())) {
+            }
+            if is_kind {
                 kinds.push(text.clone());
-            } else {
+            }
+            if !is_word && !is_kind {
                 return Err(KindsError::UnknownEvent(bare.to_owned()));
             }
         }
@@ -131,9 +136,4 @@ fn met_by_set(event: &Event) -> String {
 fn compiled(texts: &[String]) -> Result<Patterns, KindsError> {
     let invalid = |error| KindsError::Pattern { text: texts.join(", "), error };
     Patterns::new(texts, Key::Event.style()).map_err(invalid)
-}
-
-/// Returns true for a pattern of the host's event keys. They contain a colon, `repo:push`; event kinds do not.
-fn is_word(pattern: &str) -> bool {
-    pattern.contains(':') && !pattern.starts_with('~')
 }

@@ -11,7 +11,7 @@ use crate::event::{ChannelName, DeliveryId, Kind};
 use crate::message::fit::Loss;
 use crate::message::{Accent, Block, Inline, Message};
 use crate::problem::{Describe, Place, Problem, Severity};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::template::Context;
 
 /// Returns the kinds that sources send and no route matches, which is usually intended. `family.*` stands for a family
@@ -53,7 +53,7 @@ pub fn render_samples(settings: &Settings) -> Rendered {
     let used: BTreeSet<&str> = settings.channels.values().map(|channel| channel.kind.name()).collect();
     let own: BTreeMap<&str, &str> = settings.templates.overrides().map(|(name, path, _)| (name, path)).collect();
     let mut cut = BTreeSet::new();
-    for provider in PROVIDERS {
+    for provider in providers() {
         for sample in provider.samples {
             let parsed = provider.parse_sample(sample);
             for event in parsed.map(|parsed| parsed.events).unwrap_or_default() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::problem::{did_you_mean, nearest};
-use crate::source::{PROVIDERS, Parsed, Provider, Rejection, Sample, Source, provider};
+use crate::source::{Parsed, Provider, Rejection, Sample, Source, provider, providers};
 use crate::text_file;
 
 /// Reason why a payload cannot be used.
@@ -71,7 +71,7 @@ impl PayloadError {
 
 /// Returns the provider of this source kind, or the first one.
 pub fn named_provider(kind: Option<&str>) -> Result<&'static Provider, PayloadError> {
-    let kinds: Vec<_> = PROVIDERS.iter().map(|provider| provider.kind).collect();
+    let kinds: Vec<_> = providers().iter().map(|provider| provider.kind).collect();
     let kind = kind.unwrap_or(kinds[0]);
     provider(kind).ok_or_else(|| {
         let near = nearest(kind, kinds.iter().copied());

@@ -1,7 +1,7 @@
 //! Webhook sources: verify requests and convert them into events.
 //!
 //! Each provider has its own folder, and all folders have the same layout: `mod.rs` (its [`Source`]), one file per
-//! family of events, and `samples/`. No code outside a provider's folder refers to it, except the list [`PROVIDERS`].
+//! family of events, and `samples/`. No code outside a provider's folder refers to it, except the list of [`providers`].
 
 pub mod addresses;
 pub mod bitbucket_cloud;
@@ -9,7 +9,7 @@ mod json;
 mod signature;
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use http::HeaderMap;
 use regex::Regex;
@@ -17,7 +17,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::event::{Event, Kind, SourceName};
+use crate::event::{Event, Kind, SourceName, Words};
 use crate::memory::{Memory, Recall};
 use crate::pattern::Patterns;
 use crate::routing::Key;
@@ -29,9 +29,9 @@ use addresses::Published;
 ///
 /// ```
 /// use hookbell::pattern::Patterns;
-/// use hookbell::source::{PROVIDERS, SourceSettings};
+/// use hookbell::source::{SourceSettings, provider};
 ///
-/// let bitbucket = &PROVIDERS[0];
+/// let bitbucket = provider("bitbucket-cloud").expect("a built-in provider");
 /// let secrets = vec!["correct horse battery staple".to_owned().into()];
 /// let source = (bitbucket.build)(SourceSettings {
 ///     secrets: secrets.clone(),
@@ -197,6 +197,13 @@ pub struct Provider {
     pub is_account_id: fn(&str) -> bool,
     /// Keys of rules for which no event of this host has a value.
     pub unsent: &'static [Key],
+    /// Kinds that the host itself distinguishes. Memory neither renames nor suppresses events of these kinds, and does
+    /// not report their changes a second time.
+    pub named: &'static [Kind],
+    /// Returns true if a text has the form of an event key of this host, also one that Hookbell does not know yet.
+    pub is_event_key: fn(&str) -> bool,
+    /// The host's words for a pull request.
+    pub words: Words,
     /// Address list that the host publishes.
     pub addresses: Option<&'static Published>,
     /// Event keys that the host sends.
@@ -233,12 +240,33 @@ pub struct Sample {
     pub body: &'static str,
 }
 
-/// All supported code hosts. Commands use the first by default.
-pub static PROVIDERS: &[Provider] = &[bitbucket_cloud::PROVIDER];
+/// The built-in code hosts.
+static PROVIDERS: &[&Provider] = &[&bitbucket_cloud::PROVIDER];
+
+/// All code hosts, once they are in use.
+static ALL: OnceLock<Vec<&'static Provider>> = OnceLock::new();
+
+/// Returns all supported code hosts. Commands use the first by default.
+pub fn providers() -> &'static [&'static Provider] {
+    ALL.get_or_init(|| PROVIDERS.to_vec())
+}
+
+/// Adds code hosts to the built-in ones, for programs that embed Hookbell. Returns `false`, and adds nothing, if code
+/// hosts are in use already: call it before the configuration is read.
+pub fn add_providers(providers: &[&'static Provider]) -> bool {
+    ALL.set(PROVIDERS.iter().chain(providers).copied().collect()).is_ok()
+}
 
 /// Returns the provider of this kind.
 pub fn provider(kind: &str) -> Option<&'static Provider> {
-    PROVIDERS.iter().find(|provider| provider.kind == kind)
+    providers().iter().copied().find(|provider| provider.kind == kind)
+}
+
+/// Returns true for a pattern of event keys of a host: it has the form of one, or matches a known one.
+pub fn is_event_key(pattern: &str) -> bool {
+    let matcher = Patterns::new(&[pattern.to_owned()], Key::Event.style()).ok();
+    let is_known = |key: &HostKey| matcher.as_ref().is_some_and(|matcher| matcher.matches(key.name));
+    providers().iter().any(|provider| (provider.is_event_key)(pattern) || provider.keys.iter().any(is_known))
 }
 
 impl Provider {
@@ -279,9 +307,11 @@ impl Provider {
     ) -> Result<Parsed, Rejection> {
         let mut parsed = source.parse(&(self.headers)(key, "sample"), body)?;
         let source = SourceName::from("sample");
-        let mut recall = Recall::new(&source, memory, 0);
+        let mut recall = Recall::new(&source, self.named, memory, 0);
         for event in &mut parsed.events {
+            event.words = self.words.clone();
             recall.name(event);
+            event.refer();
         }
         let after = recall.into_memory();
         memory.extend(after);

@@ -24,7 +24,7 @@ use rust_embed::RustEmbed;
 use serde_json::Value;
 
 use crate::chat::{Kind as ChatKind, kinds};
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Words};
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
 use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
@@ -91,6 +91,7 @@ impl Context {
     /// Creates a context from the JSON that [`Event`] serializes to.
     pub fn new(mut event: Value) -> Self {
         cap(&mut event);
+        add_references(&mut event);
         let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
         Self { kind, context: handlebars::Context::from(event) }
     }
@@ -481,6 +482,24 @@ fn cap(value: &mut Value) {
         Value::Object(map) => map.values_mut().for_each(cap),
         _ => {}
     }
+}
+
+/// Adds what an event lacks that an earlier version stored: the host's words, and references to pull requests.
+fn add_references(event: &mut Value) {
+    if !event.is_object() || event["words"].is_object() {
+        return;
+    }
+    let words = Words::default();
+    for (part, number, reference) in [
+        ("pull_request", "id", "reference"),
+        ("push", "pull_request", "pull_request_reference"),
+        ("build", "pull_request", "pull_request_reference"),
+    ] {
+        if let Some(number) = event[part][number].as_u64() {
+            event[part][reference] = words.reference(number).into();
+        }
+    }
+    event["words"] = serde_json::to_value(words).unwrap_or_default();
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::helpers::{HELPERS, example};
 use super::*;
 use crate::message::{Block, Person, plain_text};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 
 /// Loads a library with one file that has this text.
 fn compile(text: &str) -> (Library, Vec<Problem>) {
@@ -54,7 +54,7 @@ fn every_built_in_template_compiles() {
 #[test]
 fn every_sample_renders_with_its_first_template() {
     let library = Library::built_in();
-    for provider in PROVIDERS {
+    for provider in providers() {
         for sample in provider.samples {
             for event in provider.parse_sample(sample).unwrap().events {
                 let rendered = library.render(&Context::of(&event), None);
@@ -115,7 +115,7 @@ fn every_helper_example_renders_as_documented() {
 fn helpers_accept_missing_and_unusual_values() {
     let context = json!({
         "time": "2026-11-24T13:05:09Z", "text": "  one two three four\nfive", "hash": "a1b2c3d4e5f6", "one": 1, "three": 3, "none": null, "empty": "",
-        "people": [{ "name": "Bo" }, { "name": null }, { "name": "Cy" }], "words": ["x", "y"],
+        "people": [{ "name": "Bo" }, { "name": null }, { "name": "Cy" }], "texts": ["x", "y"],
     });
     let cases = [
         ("{{truncate text 15}}", "one two three…"),
@@ -130,7 +130,7 @@ fn helpers_accept_missing_and_unusual_values() {
         ("{{plural one \"commit\" more=true}}", "1+ commits"),
         ("{{plural none \"commit\"}}", "0 commits"),
         ("{{join people \", \" \"name\"}}", "Bo, Cy"),
-        ("{{join words \"-\"}}", "x-y"),
+        ("{{join texts \"-\"}}", "x-y"),
         ("{{join none \"-\"}}|", "|"),
         ("{{default none empty hash}}", "a1b2c3d4e5f6"),
         ("{{default nowhere.at.all \"else\"}}", "else"),
@@ -298,7 +298,7 @@ fn trusted_markup_passes_and_cannot_forge_values() {
 #[test]
 fn parts_of_kinds_match_the_samples() {
     let mut met: BTreeMap<Kind, std::collections::BTreeSet<&str>> = BTreeMap::new();
-    for provider in PROVIDERS {
+    for provider in providers() {
         for sample in provider.samples {
             for event in provider.parse_sample(sample).unwrap().events {
                 let json = serde_json::to_value(&event).unwrap();
@@ -427,7 +427,7 @@ fn json_error_of_a_template_has_its_line() {
     std::fs::write(home.path().join("slack/push.json.hbs"), text).unwrap();
     let (library, problems) = Library::load(home.path(), "mine");
     assert_eq!(problems, []);
-    let event = PROVIDERS[0].parse_sample(PROVIDERS[0].sample("push").unwrap()).unwrap().events.remove(0);
+    let event = providers()[0].parse_sample(providers()[0].sample("push").unwrap()).unwrap().events.remove(0);
     let rendered = library.render_for(&Context::of(&event), None, crate::chat::kind("slack"));
     let failure = rendered.failures[0].to_string();
     assert!(failure.starts_with("mine/slack/push.json.hbs:6: renders to invalid JSON"), "{failure}");

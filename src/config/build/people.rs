@@ -4,7 +4,7 @@ use crate::chat::kinds;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::Section;
 use crate::message::{People, Person};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 
 /// Reads the mapping and records problems.
 pub(super) fn people(root: &mut Section<'_>) -> People {
@@ -28,5 +28,5 @@ pub(super) fn people(root: &mut Section<'_>) -> People {
         (name, Person::from_iter(ids))
     });
     let people: Vec<_> = people.collect();
-    People::new(people, |text| PROVIDERS.iter().any(|provider| (provider.is_account_id)(text)))
+    People::new(people, |text| providers().iter().any(|provider| (provider.is_account_id)(text)))
 }

@@ -15,7 +15,7 @@ use crate::config::section::{Section, Taken};
 use crate::event::{ChannelName, Kind};
 use crate::problem::{Place, nearest};
 use crate::routing::{Condition, Conditions, Key, Kinds, Mute, Route, SETS};
-use crate::source::PROVIDERS;
+use crate::source::{is_event_key, providers};
 use crate::template::Library;
 
 /// Default maximum time to retry a message.
@@ -252,17 +252,19 @@ fn unheard_of(section: &Section<'_>, key: Key, text: &Taken<String>) {
 
 fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> {
     let (values, places): (Vec<_>, Vec<_>) = texts.into_iter().map(|text| (text.value, text.place)).unzip();
-    let words = PROVIDERS.iter().flat_map(|provider| provider.keys).map(|key| key.name);
+    let words = providers().iter().flat_map(|provider| provider.keys).map(|key| key.name);
     let words: Vec<&str> = words.collect();
     for (value, place) in values.iter().zip(&places) {
         let bare = value.trim_start_matches('!');
-        if bare.contains(':') && !bare.contains(['*', '?', '[', '{', '~']) && !words.contains(&bare) {
+        let is_kind = || Kind::parse(bare).is_some();
+        let is_plain = !bare.contains(['*', '?', '[', '{', '~']);
+        if is_plain && is_event_key(bare) && !words.contains(&bare) && !is_kind() {
             let near = nearest(bare, words.iter().copied()).map(ToOwned::to_owned);
             section.note(&RuleProblem::UnknownEventKey { key: bare.to_owned(), near }, place.clone());
         }
     }
     let texts: Vec<_> = values.into_iter().zip(places).collect();
-    let known = texts.iter().filter(|(value, place)| match Kinds::new(std::slice::from_ref(value)) {
+    let known = texts.iter().filter(|(value, place)| match Kinds::new(std::slice::from_ref(value), is_event_key) {
         Ok(_) => true,
         Err(error) => {
             let bare = value.trim_start_matches('!');
@@ -274,5 +276,5 @@ fn event(section: &Section<'_>, texts: Vec<Taken<String>>) -> Option<Condition> 
         }
     });
     let known: Vec<_> = known.map(|(value, _)| value.clone()).collect();
-    Kinds::new(&known).ok().filter(|_| !known.is_empty()).map(Condition::Event)
+    Kinds::new(&known, is_event_key).ok().filter(|_| !known.is_empty()).map(Condition::Event)
 }

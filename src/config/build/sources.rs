@@ -38,7 +38,7 @@ impl Builder<'_> {
         if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
             section.note(&ConfigProblem::InvalidSourceName(name.to_owned()), section.place());
         }
-        let kinds: Vec<_> = source::PROVIDERS.iter().map(|provider| provider.kind).collect();
+        let kinds: Vec<_> = source::providers().iter().map(|provider| provider.kind).collect();
         let kind = kind(section, "source", &kinds);
         let (secrets, secret_origins, unsigned) = self.secrets(section, name);
         let repo = section.strings("repo").map_or_else(

@@ -14,7 +14,7 @@ use crate::event::{ChannelName, Event, Kind, SourceName};
 use crate::pattern::unanchored;
 use crate::problem::Place;
 use crate::routing::{Conditions, Key, Mute, Route, Router, Subject};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 
 /// A configuration without errors.
 pub(super) struct Seen<'a> {
@@ -39,7 +39,7 @@ fn file(place: &Place) -> Option<&str> {
 
 /// Events of all samples.
 static SAMPLES: LazyLock<Vec<Event>> = LazyLock::new(|| {
-    let samples = PROVIDERS.iter().flat_map(|provider| provider.samples.iter().map(move |sample| (provider, sample)));
+    let samples = providers().iter().flat_map(|provider| provider.samples.iter().map(move |sample| (provider, sample)));
     let parsed = samples.filter_map(|(provider, sample)| provider.parse_sample(sample).ok());
     parsed.flat_map(|parsed| parsed.events).collect()
 });

@@ -56,7 +56,10 @@ impl Incoming {
     fn decided(&self, settings: &Settings, memory: &Memory, ids: &Ids) -> Decided {
         let request = ids.request();
         let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(request.clone())), vec![]);
-        let mut recall = Recall::new(&self.source, memory, self.received_at);
+        // The settings may have changed since the request was parsed.
+        let entry = settings.sources.get(&self.source);
+        let named = entry.map_or(&[][..], |entry| entry.provider.named);
+        let mut recall = Recall::new(&self.source, named, memory, self.received_at);
         let by = (self.hook.as_deref(), &request, self.received_at);
         let seen = seen((&self.body, &self.events), by, &recall, &mut decided.memory);
         if let Seen::Before(request) = seen {
@@ -64,10 +67,12 @@ impl Incoming {
             return decided;
         }
         let shared = self.shared();
-        let entry = settings.sources.get(&self.source);
         for event in &self.events {
             let mut event = event.clone();
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
+            if let Some(entry) = entry {
+                event.words = entry.provider.words.clone();
+            }
             recall.identify(&mut event);
             let suppressed = match (&seen, entry.and_then(|entry| foreign(entry, &event))) {
                 (Seen::ByOtherHook(request), _) => {
@@ -81,6 +86,7 @@ impl Incoming {
             if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
                 push.pull_request = None;
             }
+            event.refer();
             let pending_routing = (settings.is_routing_invalid && suppressed.is_none()).then_some(PENDING_ROUTING);
             let at = timestamp(self.received_at);
             let decision = match suppressed {

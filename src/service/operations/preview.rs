@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::event::EventId;
 use crate::message::{Message, plain_text};
 use crate::problem::{Place, Problem, Severity};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::template::budget::cancelled_by;
 use crate::template::{Context, Library, natives};
 use crate::text_file;
@@ -155,7 +155,7 @@ impl Operations {
         });
         let mut templates: Vec<_> = portable.chain(native).collect();
         templates.sort_by(|one, other| (&one.name, &one.chat).cmp(&(&other.name, &other.chat)));
-        let samples = PROVIDERS.iter().flat_map(|provider| provider.samples);
+        let samples = providers().iter().flat_map(|provider| provider.samples);
         let samples = samples.map(|sample| SampleName { name: sample.name.to_owned(), about: sample.about.to_owned() });
         let directory = settings.templates_directory.as_ref().map(|directory| directory.display().to_string());
         Ok(PreviewAnswer { directory, templates, samples: samples.collect() })
@@ -198,7 +198,7 @@ impl Operations {
             let unknown = || OperationError::UnknownEvent(event.to_owned());
             return Ok(Context::new(self.store.event_json(&EventId::from(event)).await?.ok_or_else(unknown)?));
         }
-        let sample = PROVIDERS.iter().find_map(|provider| Some((provider, provider.sample(event)?)));
+        let sample = providers().iter().find_map(|provider| Some((provider, provider.sample(event)?)));
         let parsed = sample.and_then(|(provider, sample)| provider.parse_sample(sample).ok());
         let first = parsed.and_then(|parsed| parsed.events.into_iter().next());
         let none = || OperationError::UnknownSample(event.to_owned());

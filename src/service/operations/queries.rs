@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::OperationError;
 use crate::event::{ChannelName, EventId, Kind};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::store::{Filter, State};
 
 /// Reason for a pause.
@@ -71,7 +71,7 @@ fn kinds(name: Option<String>) -> Result<Vec<String>, OperationError> {
     if Kind::parse(&name).is_some() || name == "alert" {
         return Ok(vec![name]);
     }
-    let keys = PROVIDERS.iter().flat_map(|provider| provider.keys);
+    let keys = providers().iter().flat_map(|provider| provider.keys);
     let kinds: Vec<_> =
         keys.filter(|key| key.name == name).flat_map(|key| key.kinds).map(|kind| kind.as_str().to_owned()).collect();
     if kinds.is_empty() {
@@ -102,7 +102,7 @@ impl Limit {
 /// Schema of `kind`: all event kinds, and all event keys of hosts.
 fn known_kinds(_: &mut SchemaGenerator) -> Schema {
     let ours = Kind::ALL.iter().map(|kind| kind.as_str()).chain(["alert"]);
-    let hosts = PROVIDERS.iter().flat_map(|provider| provider.keys).map(|key| key.name);
+    let hosts = providers().iter().flat_map(|provider| provider.keys).map(|key| key.name);
     let all: Vec<_> = ours.chain(hosts).collect();
     schemars::json_schema!({ "type": "string", "enum": all })
 }

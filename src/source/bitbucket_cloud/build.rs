@@ -24,6 +24,7 @@ impl Reader<'_> {
         let is_over = state.is_some_and(|state| state != BuildState::Running);
         let took = created.zip(updated).filter(|_| is_over).map(|(created, updated)| updated.duration_since(created));
         let build = Build {
+            pull_request_reference: None,
             key: text(&status["key"]),
             name: text(&status["name"]),
             state,

@@ -27,16 +27,20 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::{Parsed, Provider, Rejection, Source, SourceSettings, Verified, json_object, signature};
-use crate::event::{Account, Event, Kind, Repository};
+use crate::event::{Account, Event, Kind, Repository, Words};
 use crate::routing::Key;
 use crate::text::is_uuid;
 
 /// Provider entry of Bitbucket Cloud.
-pub const PROVIDER: Provider = Provider {
+pub(super) static PROVIDER: Provider = Provider {
     kind: "bitbucket-cloud",
     is_account_id,
     // Pull requests have no labels, and pushes list no files.
     unsent: &[Key::Label, Key::Path],
+    // An update does not say what changed.
+    named: &[],
+    is_event_key: |text| text.contains(':'),
+    words: Words::PULL_REQUEST,
     build: |settings| Box::new(BitbucketCloud { settings }),
     addresses: Some(&addresses::ATLASSIAN),
     keys: keys::ALL,

@@ -51,6 +51,7 @@ impl Reader<'_> {
         let (source, target) = (endpoint(&pr["source"]), endpoint(&pr["destination"]));
         let account = |value: &Value| value.is_object().then(|| self.account(value));
         PullRequest {
+            reference: None,
             id: number(&pr["id"]),
             title: text(&pr["title"]),
             description: self.description(pr),

@@ -49,6 +49,7 @@ impl Reader<'_> {
         let mut event = self.event(kind);
         let repository_url = event.repository.as_ref().and_then(|repository| repository.url.clone());
         event.push = Some(Push {
+            pull_request_reference: None,
             old: text(&old["target"]["hash"]),
             new: text(&new["target"]["hash"]),
             created,

@@ -417,7 +417,7 @@ fn survives(key: &str, payload: &Value, what: &str) {
         Ok(Ok(mut events)) => {
             let memory = crate::memory::Memory::new();
             let source = crate::event::SourceName::from("s");
-            let mut recall = crate::memory::Recall::new(&source, &memory, 0);
+            let mut recall = crate::memory::Recall::new(&source, &[], &memory, 0);
             for event in &mut events {
                 recall.name(event);
                 assert!(!serde_json::to_string(&event).unwrap().is_empty());

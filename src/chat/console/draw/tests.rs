@@ -1,7 +1,7 @@
 use super::*;
 use crate::message::markdown::blocks;
 use crate::message::{Button, Field, WebUrl};
-use crate::source::PROVIDERS;
+use crate::source::providers;
 use crate::template::{Context, Library};
 
 const PLAIN: Layout = Layout { width: 72, colour: false };
@@ -41,7 +41,7 @@ fn in_colour() {
 #[test]
 fn samples() {
     let library = Library::built_in();
-    for provider in PROVIDERS {
+    for provider in providers() {
         for sample in provider.samples {
             let events = provider.parse_sample(sample).unwrap().events;
             let drawn = events.iter().map(|event| draw(&library.render(&Context::of(event), None).message, PLAIN));
