@@ -23,6 +23,14 @@ pub struct Account {
     pub avatar: Option<String>,
 }
 
+impl Default for Account {
+    /// An account that the host does not name.
+    fn default() -> Self {
+        let (id, nickname, url, avatar) = (None, None, None, None);
+        Self { id, name: Self::UNKNOWN.to_owned(), nickname, kind: AccountKind::User, url, avatar }
+    }
+}
+
 impl Account {
     /// Display name of an account that the host does not name.
     pub const UNKNOWN: &'static str = "Someone";

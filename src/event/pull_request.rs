@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Account;
 
 /// Pull request, in the state that the host sent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PullRequest {
     /// Number within the repository.
     pub id: Option<u64>,
