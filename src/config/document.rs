@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Env, Serialized};
 use figment::util::nest;
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -73,6 +73,48 @@ impl Provider for Variable {
     }
 }
 
+/// The values of a file.
+struct FileValues(Dict);
+
+impl Provider for FileValues {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("TOML file")
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        Ok(Profile::Default.collect(self.0.clone()))
+    }
+}
+
+/// Key of a date or a time, which figment has no type for: its only key is this one, with the text as its value.
+pub(super) const DATE: &str = "$__toml_private_datetime";
+
+/// Returns the values of a table, or the position of one that is out of range.
+fn dict(table: &DeTable<'_>) -> Result<Dict, Range<usize>> {
+    table.iter().map(|(key, item)| Ok((key.get_ref().to_string(), value(item)?))).collect()
+}
+
+fn value(item: &Spanned<DeValue<'_>>) -> Result<Value, Range<usize>> {
+    let out_of_range = || item.span();
+    Ok(match item.get_ref() {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Boolean(flag) => Value::from(*flag),
+        DeValue::Integer(number) => {
+            Value::from(i64::from_str_radix(number.as_str(), number.radix()).map_err(|_| out_of_range())?)
+        }
+        DeValue::Float(number) => {
+            let float: f64 = number.as_str().parse().map_err(|_| out_of_range())?;
+            if float.is_infinite() && !number.as_str().contains("inf") {
+                return Err(out_of_range());
+            }
+            Value::from(float)
+        }
+        DeValue::Datetime(date) => Value::from(Dict::from([(DATE.to_owned(), date.to_string().into())])),
+        DeValue::Array(items) => Value::from(items.iter().map(value).collect::<Result<Vec<_>, _>>()?),
+        DeValue::Table(table) => Value::from(dict(table)?),
+    })
+}
+
 /// Writes the path of an environment variable as in the file, whose keys may have capitals: a channel is often named in
 /// a variable in capitals, whatever the case of its name. A key that the file does not have is in lower case.
 fn as_in_the_file(path: &str, root: &DeTable<'_>) -> String {
@@ -108,15 +150,12 @@ impl Document {
             Ok(root) => {
                 let shown = masked(text, &secrets(root.get_ref()));
                 let file = Arc::new(SourceFile { path, text: shown });
-                // Valid syntax can still hold an invalid value, such as a number that is too large.
-                if let Err(error) = toml::from_str::<toml::Table>(text) {
-                    let place = Place::Span(file, error.span().unwrap_or(0..0));
-                    // The parser's message contains the value, which may be a secret.
-                    return Err(ConfigProblem::UnreadableValue.at(place));
-                }
                 let mut spans = HashMap::new();
                 note_spans(root.get_ref(), &mut String::new(), &mut spans);
-                let mut figment = Figment::new().merge(Toml::string(text));
+                // Valid syntax can still hold an invalid value, such as a number that is too large.
+                let values = dict(root.get_ref())
+                    .map_err(|span| ConfigProblem::UnreadableValue.at(Place::Span(file.clone(), span)))?;
+                let mut figment = Figment::from(FileValues(values));
                 if overrides == Overrides::Yes {
                     for (path, text) in Env::prefixed(PREFIX).split("__").lowercase(false).iter() {
                         let path = as_in_the_file(path.as_str(), root.get_ref());

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 
 use figment::value::{Dict, Tag, Value};
 
-use super::document::{Document, Step, What};
+use super::document::{DATE, Document, Step, What};
 use super::problems::{ConfigProblem, Expected, Found};
 use crate::problem::{Describe, Place, Problem, Severity, nearest};
 
@@ -155,8 +155,7 @@ impl<'a> Section<'a> {
     /// A date or a time, as written in the file.
     pub(super) fn timestamp(&mut self, key: &'static str) -> Option<Taken<String>> {
         self.scalar(key, Expected::Timestamp, |value| match value {
-            // figment represents TOML dates as this dictionary.
-            Value::Dict(_, date) => date.get("$__toml_private_datetime")?.as_str().map(ToOwned::to_owned),
+            Value::Dict(_, date) => date.get(DATE)?.as_str().map(ToOwned::to_owned),
             value => value.as_str().map(ToOwned::to_owned),
         })
     }
