@@ -30,11 +30,6 @@ impl Pace {
         };
         Some(Self(vec![Limit { messages, within: Duration::from_secs(seconds) }]))
     }
-
-    /// Returns true if nothing is limited.
-    pub fn is_unlimited(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// Enforces a pace. Each limit is a leaky bucket; a message is sent once all buckets have room.

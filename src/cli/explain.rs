@@ -11,15 +11,13 @@ use super::print::{errln, outln};
 use super::shown::{ago, in_line, json, sanitized_lines, timestamp};
 use super::{Failure, plural};
 use crate::config::{self, Secrets};
-use crate::event::SourceName;
 use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
-use crate::service::explain::{Explained, Rules, explain};
+use crate::service::explain::{Explained, Rules, explain_as_received, through};
 use crate::service::operations::ExplainQuery;
 use crate::service::payload::{named_provider, parsed};
 use crate::source::providers;
 use crate::store::DeliveryDetail;
-use crate::time::now;
 
 /// Arguments of `hookbell explain`.
 #[derive(Args)]
@@ -74,26 +72,13 @@ impl Explain {
     fn what_might_come(&self, config: &Path) -> Result<Vec<Explained>, Failure> {
         let provider = named_provider(self.source.as_deref())?;
         let settings = config::load(config, Secrets::Optional).sound().map_err(Failure::Problems)?;
-        let through = settings.sources.iter().find(|(_, entry)| entry.provider.kind == provider.kind);
         // The settings of the source define which accounts are bots.
-        let source = through.map(|(_, entry)| entry.source.as_ref());
+        let source = through(&settings, provider).map(|(_, entry)| entry.source.as_ref());
         let parsed = parsed(provider, source, &self.what, self.event.as_deref())?;
         if let Some(note) = parsed.note {
             errln!("no event in `{}`: {note}", self.what);
         }
-        let explained = parsed.events.iter().map(|event| {
-            let name = through.map_or_else(|| SourceName::from(provider.kind), |(name, _)| name.clone());
-            let (mut explained, _) = explain(event, &name, now(), &settings.router);
-            let foreign = event.place().filter(|place| !through.is_some_and(|(_, entry)| entry.repo.matches(place)));
-            explained.notes.extend(foreign.map(|place| match through {
-                Some((name, _)) => {
-                    format!("`{place}` is not allowed by `repo` of source `{name}`: the request is rejected")
-                }
-                None => format!("no source of kind `{}` is configured, so the event cannot be received", provider.kind),
-            }));
-            explained
-        });
-        Ok(explained.collect())
+        Ok(explain_as_received(&parsed.events, provider, &settings))
     }
 
     fn with_hint(&self, failure: Failure) -> Failure {

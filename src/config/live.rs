@@ -34,10 +34,4 @@ impl Live {
         let found = receiver.wait_for(|now| !Arc::ptr_eq(now, old)).await.map(|now| now.clone());
         found.unwrap_or_else(|_| self.now())
     }
-
-    /// Waits until the settings are replaced.
-    pub async fn replaced(&self) {
-        // `changed` fails only if every sender is dropped, and `self` holds one.
-        let _ = self.0.subscribe().changed().await;
-    }
 }

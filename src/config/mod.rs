@@ -25,7 +25,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 
 use crate::chat::{Chat, Kind};
-use crate::event::{ChannelName, SourceName};
+use crate::event::{ChannelName, Event, SourceName};
 use crate::http_client::Http;
 use crate::message::{Message, Style};
 use crate::pattern::Patterns;
@@ -181,6 +181,13 @@ pub struct SourceEntry {
 }
 
 impl SourceEntry {
+    /// Returns the place of an event that the source may not send: `workspace/slug`, or a workspace. `None` if the source
+    /// may send the event, or if the event names no place.
+    pub fn foreign_place(&self, event: &Event) -> Option<String> {
+        let place = event.place().filter(|place| !self.repo.matches(place))?;
+        Some(place.trim_end_matches('/').to_owned())
+    }
+
     /// Returns true if the source may send events for every repository, including one without a name.
     pub fn speaks_for_all(&self) -> bool {
         self.repo.matches("")

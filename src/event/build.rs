@@ -27,7 +27,7 @@ pub struct Build {
     /// Number of the pull request whose latest commit was built, if Hookbell knows it.
     pub pull_request: Option<u64>,
     /// That number with the host's sign: `#482`.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub pull_request_reference: Option<String>,
     /// URL of that pull request's page.
     pub pull_request_url: Option<String>,

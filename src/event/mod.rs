@@ -84,7 +84,7 @@ pub struct Event {
     /// Changed fields, for updates: as reported by the host, or found by comparison with the last known state.
     pub changes: Vec<Change>,
     /// The host's words for a pull request.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Words::are_usual")]
     pub words: Words,
 }
 
@@ -133,21 +133,6 @@ impl Event {
             previous_owner: None,
             changes: vec![],
             words: Words::default(),
-        }
-    }
-
-    /// Fills in the references to pull requests, from their numbers and the host's sign.
-    pub fn refer(&mut self) {
-        let words = &self.words;
-        let reference = |number: Option<u64>| number.map(|number| words.reference(number));
-        if let Some(pull_request) = &mut self.pull_request {
-            pull_request.reference = reference(pull_request.id);
-        }
-        if let Some(push) = &mut self.push {
-            push.pull_request_reference = reference(push.pull_request);
-        }
-        if let Some(build) = &mut self.build {
-            build.pull_request_reference = reference(build.pull_request);
         }
     }
 
@@ -222,7 +207,6 @@ mod tests {
             "kind": "other", "key": "repo:invented", "time": null, "actor": null, "repository": null,
             "project": null, "push": null, "refs": [], "commit": null, "pull_request": null, "comment": null, "build": null,
             "pipeline": null, "issue": null, "forked_to": null, "previous_owner": null, "changes": [],
-            "words": { "pull_request": "pull request", "pull_request_title": "Pull request", "sign": "#" },
         });
         assert_eq!(json, expected);
     }

@@ -12,7 +12,7 @@ pub struct PullRequest {
     /// Number within the repository.
     pub id: Option<u64>,
     /// Number with the host's sign: `#482`.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub reference: Option<String>,
     /// Title of the pull request.
     pub title: Option<String>,

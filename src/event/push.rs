@@ -33,7 +33,7 @@ pub struct Push {
     /// Number of the pull request that this push merges or closes.
     pub pull_request: Option<u64>,
     /// That number with the host's sign: `#482`.
-    #[serde(default)]
+    #[serde(default, skip_serializing)]
     pub pull_request_reference: Option<String>,
     /// Commits in the payload, newest first.
     pub commits: Vec<Commit>,

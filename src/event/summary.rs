@@ -22,8 +22,9 @@ impl Summary {
         let numbered = |pointer: &str| {
             let number = event.pointer(pointer)?.get("id")?.as_u64()?;
             let title = event.pointer(pointer)?.get("title").and_then(Value::as_str).unwrap_or_default();
-            let reference = text(&format!("{pointer}/reference")).unwrap_or_else(|| format!("#{number}"));
-            Some(format!("{reference} {title}").trim_end().to_owned())
+            // Issues have the sign of most hosts everywhere.
+            let sign = text("/words/sign").filter(|_| pointer == "/pull_request").unwrap_or_else(|| "#".to_owned());
+            Some(format!("{sign}{number} {title}").trim_end().to_owned())
         };
         let title = numbered("/pull_request")
             .or_else(|| numbered("/issue"))
@@ -58,7 +59,7 @@ mod tests {
             url: Some(url.to_owned()),
         };
         assert_eq!(Summary::of(&event), of("#7 Limits", Some("Dee"), "https://c"));
-        let merge_request = json!({ "pull_request": { "id": 7, "reference": "!7", "title": "Limits" } });
+        let merge_request = json!({ "words": { "sign": "!" }, "pull_request": { "id": 7, "title": "Limits" } });
         assert_eq!(Summary::of(&merge_request).title.as_deref(), Some("!7 Limits"));
         let push =
             json!({ "repository": { "url": "https://r" }, "push": { "branch": null, "tag": "v1", "url": null } });

@@ -29,6 +29,11 @@ impl Words {
         }
     }
 
+    /// Returns `true` for the words of most hosts. They are not stored.
+    pub fn are_usual(&self) -> bool {
+        *self == Self::PULL_REQUEST
+    }
+
     /// Returns a reference to a pull request: `#12`.
     pub fn reference(&self, number: u64) -> String {
         format!("{}{number}", self.sign)

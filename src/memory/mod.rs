@@ -101,9 +101,9 @@ impl<'a> Recall<'a> {
         repository::identify(event, self);
     }
 
-    /// Determines the kind of an event and completes it. Returns the reason if the event is suppressed.
+    /// Determines the kind of an [identified](Self::identify) event and completes it. Returns the reason if the event is
+    /// suppressed.
     pub fn name(&mut self, event: &mut Event) -> Option<&'static str> {
-        self.identify(event);
         repository::remember(event, self);
         let repository = event.repository.as_ref()?.identity()?.to_owned();
         commit::recall_push(event, &repository, self);

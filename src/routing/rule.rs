@@ -143,11 +143,6 @@ impl Conditions {
         Self { unless: in_order(unless), ..self }
     }
 
-    /// Returns true if there are no conditions, so that every event fits.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.unless.is_empty()
-    }
-
     /// Returns true if an event fits.
     pub fn fits(&self, subject: Subject<'_>) -> bool {
         self.all.iter().all(|condition| condition.fits(subject)) && !self.is_excluded(subject)

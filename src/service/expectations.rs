@@ -250,8 +250,8 @@ impl Trial<'_> {
 
     /// Returns the reason why the source would reject the event.
     fn foreign(&self, source: &SourceName, event: &Event) -> Option<String> {
-        let (entry, place) = (self.settings.sources.get(source)?, event.place()?);
-        (!entry.repo.matches(&place)).then(|| format!("`{place}` is not allowed by `repo` of source `{source}`"))
+        let place = self.settings.sources.get(source)?.foreign_place(event)?;
+        Some(format!("`{place}` is not allowed by `repo` of source `{source}`"))
     }
 
     /// Returns the reasons for unexpected and for missing channels.

@@ -3,10 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::{Settings, SourceEntry};
 use crate::event::{Event, EventId, RequestId, SourceName, Summary};
 use crate::routing::{Decision, Explanation, Router, Subject};
+use crate::source::Provider;
 use crate::store::DeliveryDetail;
-use crate::time::{Millis, timestamp};
+use crate::time::{Millis, now, timestamp};
 
 /// An event with the explanation of its routing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +59,7 @@ pub enum Rules {
 }
 
 /// Explains the routing of an event that a source receives at this time, in milliseconds since 1970.
-pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) -> (Explained, Decision) {
+pub(super) fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) -> (Explained, Decision) {
     let (decision, verdicts) = router.explain(Subject { source, event, at: timestamp(at) });
     let summary = Summary::of(&serde_json::to_value(event).unwrap_or_default());
     let explained = Explained {
@@ -78,4 +80,28 @@ pub fn explain(event: &Event, source: &SourceName, at: Millis, router: &Router) 
         deliveries: vec![],
     };
     (explained, decision)
+}
+
+/// Returns the source that would receive events of a provider.
+pub fn through<'a>(settings: &'a Settings, provider: &Provider) -> Option<(&'a SourceName, &'a SourceEntry)> {
+    settings.sources.iter().find(|(_, entry)| entry.provider.kind == provider.kind)
+}
+
+/// Explains events of a provider with the current rules, as if they were received now.
+pub fn explain_as_received(events: &[Event], provider: &Provider, settings: &Settings) -> Vec<Explained> {
+    let through = through(settings, provider);
+    let explained = events.iter().map(|event| {
+        let name = through.map_or_else(|| SourceName::from(provider.kind), |(name, _)| name.clone());
+        let (mut explained, _) = explain(event, &name, now(), &settings.router);
+        explained.notes.extend(match through {
+            Some((name, entry)) => entry
+                .foreign_place(event)
+                .map(|place| format!("`{place}` is not allowed by `repo` of source `{name}`: the request is rejected")),
+            None => {
+                Some(format!("no source of kind `{}` is configured, so the event cannot be received", provider.kind))
+            }
+        });
+        explained
+    });
+    explained.collect()
 }

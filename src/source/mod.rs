@@ -310,8 +310,8 @@ impl Provider {
         let mut recall = Recall::new(&source, self.named, memory, 0);
         for event in &mut parsed.events {
             event.words = self.words.clone();
+            recall.identify(event);
             recall.name(event);
-            event.refer();
         }
         let after = recall.into_memory();
         memory.extend(after);

@@ -78,8 +78,6 @@ pub struct NewRequest {
     pub body: Bytes,
     /// Memory subjects of the request.
     pub subjects: Vec<String>,
-    /// Configuration under which the request is decided.
-    pub generation: Generation,
 }
 
 /// Results of a request.

@@ -262,7 +262,7 @@ pub struct Finished {
     /// Attempt with this result; `None` if nothing was sent.
     pub attempt: Option<Attempt>,
     /// Next state of the delivery.
-    pub next: Next,
+    pub next: NextState,
     /// Template that failed and its error, if the next template rendered the message.
     pub template_error: Option<String>,
 }
@@ -286,7 +286,7 @@ pub struct Attempt {
 
 /// Next state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum NextState {
     /// The chat shows the message.
     Delivered {
         /// Reference to the message, if the chat gave one.
@@ -316,7 +316,7 @@ pub enum Next {
     },
 }
 
-impl Next {
+impl NextState {
     /// Returns `true` if the chat accepted the message.
     pub const fn is_sent(&self) -> bool {
         matches!(self, Self::Delivered { .. } | Self::Accepted)

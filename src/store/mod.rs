@@ -37,7 +37,7 @@ pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };
 pub use lane::{
-    Arrivals, Attempt, Delivery, Finished, InDoubt, Lane, LaneRecord, LaneSignal, LaneState, Lease, Next, Turn,
+    Arrivals, Attempt, Delivery, Finished, InDoubt, Lane, LaneRecord, LaneSignal, LaneState, Lease, NextState, Turn,
 };
 pub use outcome::AttemptOutcome;
 pub use receipt::{EventReceipt, Receipt, RouteReceipt};
@@ -67,11 +67,11 @@ pub use url::StoreUrl;
 ///     headers: serde_json::json!({}),
 ///     body: "{}".into(),
 ///     subjects: vec![],
-///     generation: Generation::default(),
 /// });
+/// let none = Generation::default();
 /// let decide: Decide = Arc::new(|_, ids| Decided::empty(Receipt::empty(ids.request())));
-/// assert!(matches!(store.accept(request.clone(), decide.clone()).await?, Accepted::Stored { .. }));
-/// assert!(matches!(store.accept(request, decide).await?, Accepted::Duplicate { .. }));
+/// assert!(matches!(store.accept(request.clone(), none, decide.clone()).await?, Accepted::Stored { .. }));
+/// assert!(matches!(store.accept(request, none, decide).await?, Accepted::Duplicate { .. }));
 /// # Ok(())
 /// # }
 /// ```
@@ -80,9 +80,14 @@ pub trait Intake: Send + Sync {
     /// Accepts a request: atomic, durable (it survives a power cut), and aware of duplicates.
     ///
     /// If the request is new, `decide` runs within the transaction, on the stored memory of the request's subjects. It
-    /// must be fast. Its result is stored with the request. A request of an older configuration than the
+    /// must be fast. Its result is stored with the request. A decision of an older configuration than the
     /// [assigned](Self::assign) one is [`StoreError::Outdated`].
-    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError>;
+    async fn accept(
+        &self,
+        request: Arc<NewRequest>,
+        generation: Generation,
+        decide: Decide,
+    ) -> Result<Accepted, StoreError>;
 
     /// Puts a configuration into effect: earlier requests are decided by the previous one, later ones must be decided
     /// by this one.
@@ -137,7 +142,7 @@ pub trait Lanes: Send + Sync {
 
     /// Stores the results of a lane's turn, if `owner` still holds the lease. The results survive a kill; a power cut
     /// may undo them, and then messages are sent again. Returns `false` if the lease is lost.
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError>;
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Arc<Turn>) -> Result<bool, StoreError>;
 
     /// Opens, closes or pauses a lane. An opened lane does not wait any longer.
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError>;

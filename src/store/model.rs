@@ -137,15 +137,15 @@ fn lane(name: &str) -> Lane {
     Lane(name.to_owned())
 }
 
-fn ended(end: u8) -> (Next, State, u32) {
+fn ended(end: u8) -> (NextState, State, u32) {
     match end {
-        0 => (Next::Delivered { message: None }, State::Delivered, 0),
-        1 => (Next::Accepted, State::Accepted, 0),
-        2 => (Next::Skipped { why: "s".to_owned() }, State::Skipped, 0),
-        3 => (Next::Dead { why: None }, State::Dead, 0),
-        4 => (Next::Suspect { why: "s".to_owned() }, State::Suspect, 0),
-        5 => (Next::Queued { strike: true }, State::Queued, 1),
-        _ => (Next::Queued { strike: false }, State::Queued, 0),
+        0 => (NextState::Delivered { message: None }, State::Delivered, 0),
+        1 => (NextState::Accepted, State::Accepted, 0),
+        2 => (NextState::Skipped { why: "s".to_owned() }, State::Skipped, 0),
+        3 => (NextState::Dead { why: None }, State::Dead, 0),
+        4 => (NextState::Suspect { why: "s".to_owned() }, State::Suspect, 0),
+        5 => (NextState::Queued { strike: true }, State::Queued, 1),
+        _ => (NextState::Queued { strike: false }, State::Queued, 0),
     }
 }
 
@@ -193,7 +193,7 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
                 };
                 let finished = Finished { delivery: head.clone(), attempt: Some(attempt), next, template_error: None };
                 let turn = Turn { finished: vec![finished], pause, is_asked, close: None };
-                let held = store.finish(&lane(name), owner, turn.clone()).await.unwrap();
+                let held = store.finish(&lane(name), owner, turn.clone().into()).await.unwrap();
                 let is_held = model.lanes.entry(name).or_default().finish(owner, &turn, model.now);
                 assert_eq!(held, is_held, "{step:?}");
                 if is_held {
@@ -272,7 +272,6 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         headers: json!({}),
         body: Bytes::new(),
         subjects: vec![],
-        generation: Generation::default(),
     };
     let decided = Decided {
         events: vec![NewEvent {
@@ -287,7 +286,8 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
         ..Decided::empty(receipt.clone())
     };
-    let accepted = store.accept(request.into(), Arc::new(move |_, _| decided.clone())).await.unwrap();
+    let accepted =
+        store.accept(request.into(), Generation::default(), Arc::new(move |_, _| decided.clone())).await.unwrap();
     match key.and_then(|key| model.seen.get(&key)) {
         Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
         None => {

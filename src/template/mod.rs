@@ -5,6 +5,7 @@
 //! the built-in template. If a template fails to render, the next one is used: a template error never loses a message.
 
 pub(crate) mod budget;
+mod context;
 mod direct;
 mod file;
 pub mod helpers;
@@ -24,7 +25,7 @@ use rust_embed::RustEmbed;
 use serde_json::Value;
 
 use crate::chat::{Kind as ChatKind, kinds};
-use crate::event::{Event, Kind, Words};
+use crate::event::Kind;
 use crate::message::shield::shield;
 use crate::message::{Accent, Inline, Message, People};
 use crate::problem::{Describe, Place, Problem, SourceFile, nearest};
@@ -32,6 +33,7 @@ use crate::text_file;
 use lint::{LintContext, Partial};
 use native::Native;
 
+pub use context::Context;
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
 pub use problems::RenderError;
@@ -51,9 +53,6 @@ pub(crate) const ALERT: &str = "alert";
 
 /// Template that renders several refs of one push in one message.
 pub(crate) const REFS: &str = "refs";
-
-/// Maximum number of items per list that templates see. No message shows a thousand items.
-const MAX_LIST: usize = 1_000;
 
 #[derive(RustEmbed)]
 #[folder = "templates"]
@@ -79,43 +78,6 @@ pub struct Serving {
     pub template: String,
     /// Path of the template's file; `None` for a built-in template.
     pub file: Option<String>,
-}
-
-/// Event as templates see it. Created once and used for all messages of the event.
-pub struct Context {
-    kind: Kind,
-    context: handlebars::Context,
-}
-
-impl Context {
-    /// Creates a context from the JSON that [`Event`] serializes to.
-    pub fn new(mut event: Value) -> Self {
-        cap(&mut event);
-        add_references(&mut event);
-        let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
-        Self { kind, context: handlebars::Context::from(event) }
-    }
-
-    /// Creates a context that uses the current time if the event has none, as pushes do: they are posted on arrival.
-    pub fn as_of_now(event: &Event) -> Self {
-        let time = event.time.or_else(|| Some(jiff::Timestamp::now()));
-        Self::of(&Event { time, ..event.clone() })
-    }
-
-    /// Returns the event as templates see it.
-    pub fn event(&self) -> &Value {
-        self.context.data()
-    }
-
-    /// Returns the event with its lists truncated.
-    pub(crate) fn into_event(mut self) -> Value {
-        std::mem::take(self.context.data_mut())
-    }
-
-    /// Creates a context from an event.
-    pub fn of(event: &Event) -> Self {
-        Self::new(serde_json::to_value(event).unwrap_or_default())
-    }
 }
 
 /// Result of rendering an event.
@@ -467,39 +429,6 @@ fn last_resort(event: &Value) -> Message {
         url: crate::message::WebUrl::parse(text("/repository/url")),
         ..Message::default()
     }
-}
-
-/// Truncates lists to [`MAX_LIST`], which bounds loops over them. Removes private-use characters that only shielding
-/// may write, so that no value can forge them if a template outputs it unescaped.
-fn cap(value: &mut Value) {
-    match value {
-        // In UTF-8, characters of planes 15 and 16 start with these bytes; few others do.
-        Value::String(text) if text.bytes().any(|byte| byte >= 0xF3) => text.retain(|c| u32::from(c) < 0xF_0000),
-        Value::Array(items) => {
-            items.truncate(MAX_LIST);
-            items.iter_mut().for_each(cap);
-        }
-        Value::Object(map) => map.values_mut().for_each(cap),
-        _ => {}
-    }
-}
-
-/// Adds what an event lacks that an earlier version stored: the host's words, and references to pull requests.
-fn add_references(event: &mut Value) {
-    if !event.is_object() || event["words"].is_object() {
-        return;
-    }
-    let words = Words::default();
-    for (part, number, reference) in [
-        ("pull_request", "id", "reference"),
-        ("push", "pull_request", "pull_request_reference"),
-        ("build", "pull_request", "pull_request_reference"),
-    ] {
-        if let Some(number) = event[part][number].as_u64() {
-            event[part][reference] = words.reference(number).into();
-        }
-    }
-    event["words"] = serde_json::to_value(words).unwrap_or_default();
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use serde_json::json;
 
 use super::helpers::{HELPERS, example};
 use super::*;
+use crate::event::Event;
 use crate::message::{Block, Person, plain_text};
 use crate::source::providers;
 
@@ -30,6 +31,18 @@ fn line_of(line: &str, context: &Value) -> String {
     let rendered = library.render(&Context::new(pushed(context.clone())), Some(ALERT));
     assert!(rendered.failures.is_empty(), "{:?}", rendered.failures);
     plain_text(&rendered.message.line)
+}
+
+/// An event that an earlier version stored has neither words nor references.
+#[test]
+fn events_of_earlier_versions_get_the_references_of_most_hosts() {
+    let event = json!({
+        "kind": "pull_request.opened", "key": "k", "actor": { "name": "Ana" },
+        "repository": { "full_name": "acme/api" },
+        "pull_request": { "id": 7, "title": "Limits", "url": "https://host.example/7" },
+    });
+    let rendered = Library::built_in().render(&Context::new(event), None);
+    assert_eq!(plain_text(&rendered.message.line), "Ana opened #7 Limits in acme/api");
 }
 
 #[test]

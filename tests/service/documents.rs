@@ -40,9 +40,10 @@ const PARTS: &[&str] = &[
     "previous_owner",
 ];
 
+/// Returns the events of a sample as templates see them.
 fn events(provider: &Provider, sample: &'static Sample) -> Vec<Value> {
     let parsed = provider.parse_sample(sample).unwrap();
-    parsed.events.iter().map(|event| serde_json::to_value(event).unwrap()).collect()
+    parsed.events.iter().map(|event| Context::of(event).event().clone()).collect()
 }
 
 fn written() -> String {

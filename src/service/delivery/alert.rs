@@ -283,13 +283,12 @@ impl Alerts {
             headers: json!({}),
             body: Bytes::new(),
             subjects: subject.iter().cloned().collect(),
-            generation: settings.generation,
         };
         let is_recovery = alert.is_recovery;
         let decide = move |memory: &Memory, ids: &Ids| {
             decided(ids, &json, &to, remembered(subject.as_deref(), is_recovery, memory, now))
         };
-        self.store.accept(Arc::new(request), Arc::new(decide)).await.map(|_| ())
+        self.store.accept(Arc::new(request), settings.generation, Arc::new(decide)).await.map(|_| ())
     }
 
     /// Returns the start of an outage that was reported and has not ended.

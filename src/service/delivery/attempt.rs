@@ -12,7 +12,7 @@ use crate::chat::{Action, Body, Failure, Instead, Outcome, Posted, Reason, Sent}
 use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::message::Style;
-use crate::store::{Attempt, AttemptOutcome, Delivery, Finished, Next};
+use crate::store::{Attempt, AttemptOutcome, Delivery, Finished, NextState};
 use crate::template::{Context, Library, REFS, RenderFailure};
 use crate::time::{Millis, millis};
 
@@ -23,12 +23,12 @@ const MIN_WAIT: Duration = Duration::from_secs(1);
 pub(super) struct Attempted {
     pub(super) delivery: Delivery,
     pub(super) finished: Finished,
-    pub(super) then: Then,
+    pub(super) lane: LaneStep,
     pub(super) alert: Option<Alert>,
 }
 
 /// Next step of the lane after an attempt.
-pub(super) enum Then {
+pub(super) enum LaneStep {
     /// Send the next message, after a pause if the chat asked for one.
     Next { pause: Duration },
     /// Retry the message after a wait. `is_asked` is true if the chat asked for the wait.
@@ -42,11 +42,16 @@ impl Attempted {
     pub(super) const fn passed(&self) -> bool {
         self.finished.next.is_sent()
     }
+
+    /// Returns true if the message failed, and may be at fault.
+    pub(super) const fn is_strike(&self) -> bool {
+        matches!(self.finished.next, NextState::Queued { strike: true })
+    }
 }
 
 impl Finished {
     /// Creates the result of a delivery that ends without an attempt.
-    pub(super) fn untried(delivery: &DeliveryId, next: Next) -> Self {
+    pub(super) fn untried(delivery: &DeliveryId, next: NextState) -> Self {
         Self { delivery: delivery.clone(), attempt: None, next, template_error: None }
     }
 }
@@ -65,14 +70,14 @@ pub(super) async fn attempt(
         Rendered::Body { body, template_error } => (body, template_error),
         Rendered::Nothing { why } => {
             tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery skipped");
-            let finished = Finished::untried(&delivery.id, Next::Skipped { why });
-            return Attempted { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert: None };
+            let finished = Finished::untried(&delivery.id, NextState::Skipped { why });
+            return Attempted { delivery, finished, lane: LaneStep::Next { pause: Duration::ZERO }, alert: None };
         }
         Rendered::Broken { why } => {
             tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery dead");
             let alert = Some(Alert::ended(&delivery, "broken", &why, None));
-            let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why) });
-            return Attempted { delivery, finished, then: Then::Next { pause: Duration::ZERO }, alert };
+            let finished = Finished::untried(&delivery.id, NextState::Dead { why: Some(why) });
+            return Attempted { delivery, finished, lane: LaneStep::Next { pause: Duration::ZERO }, alert };
         }
     };
     let (at, began) = (clock(), Instant::now());
@@ -88,26 +93,26 @@ pub(super) async fn attempt(
         Outcome::Delivered(Posted { instead: Some(instead), .. }) => instead.body.clone(),
         _ => body,
     };
-    let meaning = meaning(sent.outcome, &delivery, failures);
+    let consequences = consequences(sent.outcome, &delivery, failures);
     metrics::counter!(
         "hookbell_attempts_total",
         "channel" => delivery.channel.to_string(),
-        "outcome" => meaning.outcome.as_str(),
+        "outcome" => consequences.outcome.as_str(),
     )
     .increment(1);
-    if meaning.next.is_sent() {
+    if consequences.next.is_sent() {
         tracing::debug!(
             delivery = %delivery.id,
             channel = %delivery.channel,
             duration_ms,
-            outcome = meaning.outcome.as_str(),
+            outcome = consequences.outcome.as_str(),
             "message sent"
         );
         let waited = clock().saturating_sub(delivery.created_at).max(0);
         metrics::histogram!("hookbell_delivery_seconds", "channel" => delivery.channel.to_string())
             .record(Duration::from_millis(waited.unsigned_abs()));
     }
-    let Meaning { outcome, response, next, then, mut alert } = meaning;
+    let Consequences { outcome, response, next, lane, mut alert } = consequences;
     if let Some(failure) = &template_error {
         metrics::counter!("hookbell_template_errors_total", "channel" => delivery.channel.to_string()).increment(1);
         let failed = || Alert::template_failed(&delivery, &failure.path, &failure.to_string());
@@ -116,7 +121,7 @@ pub(super) async fn attempt(
     let template_error = template_error.map(|failure| failure.to_string());
     let attempt = Some(Attempt { at, duration_ms, outcome, status: sent.status, response, body: body.0 });
     let finished = Finished { delivery: delivery.id.clone(), attempt, next, template_error };
-    Attempted { delivery, finished, then, alert }
+    Attempted { delivery, finished, lane, alert }
 }
 
 /// Last resort if a chat rejects the format of a message: renders it with the built-in template and sends it once more.
@@ -210,21 +215,21 @@ fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &C
 }
 
 /// Consequences of a chat's response for a delivery and its lane.
-struct Meaning {
+struct Consequences {
     outcome: AttemptOutcome,
     response: Option<String>,
-    next: Next,
-    then: Then,
+    next: NextState,
+    lane: LaneStep,
     alert: Option<Alert>,
 }
 
-fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
+fn consequences(outcome: Outcome, delivery: &Delivery, failures: u32) -> Consequences {
     let (id, channel) = (&delivery.id, &delivery.channel);
-    let on = |outcome, response, next| Meaning {
+    let on = |outcome, response, next| Consequences {
         outcome,
         response,
         next,
-        then: Then::Next { pause: Duration::ZERO },
+        lane: LaneStep::Next { pause: Duration::ZERO },
         alert: None,
     };
     let again = |outcome, failure: Failure, asked: Option<Duration>| {
@@ -235,8 +240,14 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         // A failure on the way to the chat is not the message's fault.
         let on_the_way = [Reason::RateLimited, Reason::Network, Reason::Timeout, Reason::NotTheChat];
         let strike = !on_the_way.contains(&failure.reason);
-        let next = Next::Queued { strike };
-        Meaning { outcome, response: Some(failure.response), next, then: Then::Again { wait, is_asked }, alert: None }
+        let next = NextState::Queued { strike };
+        Consequences {
+            outcome,
+            response: Some(failure.response),
+            next,
+            lane: LaneStep::Again { wait, is_asked },
+            alert: None,
+        }
     };
     match outcome {
         Outcome::Delivered(Posted { message, pause, instead }) => {
@@ -244,14 +255,14 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
             if let Some(note) = &note {
                 tracing::warn!(delivery = %id, %channel, note, "delivered with a fallback");
             }
-            let then = Then::Next { pause: pause.unwrap_or_default() };
-            Meaning { then, ..on(AttemptOutcome::Delivered, note, Next::Delivered { message }) }
+            let lane = LaneStep::Next { pause: pause.unwrap_or_default() };
+            Consequences { lane, ..on(AttemptOutcome::Delivered, note, NextState::Delivered { message }) }
         }
-        Outcome::Accepted => on(AttemptOutcome::Accepted, None, Next::Accepted),
+        Outcome::Accepted => on(AttemptOutcome::Accepted, None, NextState::Accepted),
         Outcome::Retry { failure, after } => {
             tell(&failure, delivery, "delivery failed; will retry");
             let alert = (failure.reason == Reason::NotTheChat).then(|| Alert::blocked(delivery, &failure));
-            Meaning { alert, ..again(AttemptOutcome::Failed(failure.reason), failure, after) }
+            Consequences { alert, ..again(AttemptOutcome::Failed(failure.reason), failure, after) }
         }
         Outcome::Unknown(failure) => {
             tell(&failure, delivery, "delivery outcome unknown; will retry, so the message may arrive twice");
@@ -260,16 +271,19 @@ fn meaning(outcome: Outcome, delivery: &Delivery, failures: u32) -> Meaning {
         Outcome::Rejected(failure) => {
             tell(&failure, delivery, "message rejected by the chat; delivery dead");
             let alert = Some(Alert::ended(delivery, failure.reason.as_str(), &failure.response, failure.help));
-            Meaning { alert, ..on(AttemptOutcome::Rejected, Some(failure.response), Next::Dead { why: None }) }
+            Consequences {
+                alert,
+                ..on(AttemptOutcome::Rejected, Some(failure.response), NextState::Dead { why: None })
+            }
         }
         Outcome::Closed(failure) => {
             tell(&failure, delivery, "channel closed; its messages stay queued");
             let alert = Some(Alert::closed(delivery, &failure));
-            let then = Then::Close { reason: failure.response.clone(), help: failure.help };
-            Meaning {
+            let lane = LaneStep::Close { reason: failure.response.clone(), help: failure.help };
+            Consequences {
                 alert,
-                then,
-                ..on(AttemptOutcome::Closed, Some(failure.response), Next::Queued { strike: false })
+                lane,
+                ..on(AttemptOutcome::Closed, Some(failure.response), NextState::Queued { strike: false })
             }
         }
     }

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::alert::{Alert, Alerts, Outage};
-use super::attempt::{self, Attempted, Then};
+use super::attempt::{self, Attempted, LaneStep};
 use super::signals::Signals;
 use crate::chat::Pacer;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
-use crate::store::{Delivery, Finished, Lane, LaneState, Lease, Next, Store, StoreError, Turn};
+use crate::store::{Delivery, Finished, Lane, LaneState, Lease, NextState, Store, StoreError, Turn};
 use crate::time::SteadyClock;
 use crate::time::{Millis, millis};
 
@@ -57,14 +57,6 @@ pub(super) struct Worker {
     pub(super) outages: Option<BTreeMap<ChannelName, Millis>>,
     /// Message that failed before the next one was delivered.
     pub(super) suspect: Option<DeliveryId>,
-}
-
-/// Result of an attempt for the lane.
-enum LaneStep {
-    /// The message is finished.
-    Over,
-    /// The message is still queued and the lane waits. `strike` is true if the message may be at fault.
-    Waits { strike: bool, delivery: Box<Delivery> },
 }
 
 /// Reason to end a turn early.
@@ -139,17 +131,15 @@ impl Worker {
                 self.expire(&head).await?;
                 continue;
             }
-            let tried = self.attempt(head).await?;
-            match self.finish(tried).await? {
-                LaneStep::Over => {}
-                LaneStep::Waits { strike, delivery } => {
-                    if strike && delivery.strikes >= STRIKES {
-                        self.mark_unknown(&delivery, heads.next()).await?;
-                    }
-                    // The next lease contains the wait.
-                    self.leased = None;
-                    return Ok(());
+            let attempted = self.attempt(head).await?;
+            self.finish(&attempted).await?;
+            if let LaneStep::Again { .. } = attempted.lane {
+                if attempted.is_strike() && attempted.delivery.strikes >= STRIKES {
+                    self.try_next(&attempted.delivery, heads.next()).await?;
                 }
+                // The next lease contains the wait.
+                self.leased = None;
+                return Ok(());
             }
             if self.leased.is_none_or(|since| since.elapsed() > LEASE / 2) {
                 return Ok(());
@@ -171,22 +161,22 @@ impl Worker {
     /// Handles a message that failed repeatedly, just now again. If the chat accepts the next message and then still
     /// not this one, this one is at fault and is marked as suspect. The failing message is always tried first, so that
     /// a chat that recovers gets the messages in the order in which they were stored.
-    async fn mark_unknown(&mut self, failing: &Delivery, next: Option<Delivery>) -> Result<(), Leave> {
+    async fn try_next(&mut self, failing: &Delivery, next: Option<Delivery>) -> Result<(), Leave> {
         let Delivery { id, channel, strikes, .. } = failing;
         if self.suspect.as_ref() == Some(id) {
             let why = format!("failed {} times while the next message was delivered", strikes + 1);
             tracing::error!(delivery = %id, %channel, why, "delivery marked as suspect");
             self.alert(Alert::ended(failing, "suspect", &why, None)).await;
             self.suspect = None;
-            let finished = vec![Finished::untried(id, Next::Suspect { why })];
+            let finished = vec![Finished::untried(id, NextState::Suspect { why })];
             self.failing = false;
             return self.write_down(Turn { finished, ..Turn::default() }).await;
         }
         if let Some(next) = next {
             tracing::warn!(delivery = %id, %channel, "message keeps failing; trying the next one");
-            let tried = self.attempt(next).await?;
-            self.suspect = tried.passed().then(|| id.clone());
-            self.finish(tried).await?;
+            let attempted = self.attempt(next).await?;
+            self.suspect = attempted.passed().then(|| id.clone());
+            self.finish(&attempted).await?;
         }
         Ok(())
     }
@@ -196,7 +186,7 @@ impl Worker {
         let why = "older than `max_age` while the channel is failing";
         tracing::error!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery dead");
         self.alert(Alert::expired(delivery, why)).await;
-        let finished = Finished::untried(&delivery.id, Next::Dead { why: Some(why.to_owned()) });
+        let finished = Finished::untried(&delivery.id, NextState::Dead { why: Some(why.to_owned()) });
         // The lane is still failing.
         self.write_down(Turn { finished: vec![finished], pause: millis(STORE_PAUSE), ..Turn::default() }).await
     }
@@ -210,47 +200,42 @@ impl Worker {
         if self.failing {
             self.store.mark(&self.lane, &self.owner, &delivery.id).await?;
         }
-        let tried = attempt::attempt(&settings, channel, delivery, self.failures, self.clock).await;
+        let attempted = attempt::attempt(&settings, channel, delivery, self.failures, self.clock).await;
         self.probe = false;
-        if tried.finished.attempt.is_some() {
+        if attempted.finished.attempt.is_some() {
             self.pacer.sent();
         }
-        Ok(tried)
+        Ok(attempted)
     }
 
-    /// Stores the result of an attempt.
-    async fn finish(&mut self, tried: Attempted) -> Result<LaneStep, Leave> {
-        let has_passed = tried.passed();
+    /// Stores the result of an attempt, and its consequences for the lane.
+    async fn finish(&mut self, attempted: &Attempted) -> Result<(), Leave> {
         // Send the alert before the result is stored: a repeated alert is better than a lost one.
-        if let Some(alert) = tried.alert {
+        if let Some(alert) = attempted.alert.clone() {
             self.alert(alert).await;
         }
-        let strike = matches!(tried.finished.next, Next::Queued { strike: true });
-        let mut turn = Turn { finished: vec![tried.finished], ..Turn::default() };
-        match &tried.then {
-            Then::Next { .. } => self.failures = 0,
-            Then::Again { wait, is_asked } => {
+        let mut turn = Turn { finished: vec![attempted.finished.clone()], ..Turn::default() };
+        match &attempted.lane {
+            LaneStep::Next { pause } => {
+                self.failures = 0;
+                self.pacer.pause(*pause);
+            }
+            LaneStep::Again { wait, is_asked } => {
                 self.failures = self.failures.saturating_add(1);
                 (turn.pause, turn.is_asked) = (millis(*wait), *is_asked);
             }
-            Then::Close { reason, help } => {
+            LaneStep::Close { reason, help } => {
                 let (reason, help) = (reason.clone(), help.map(str::to_owned));
                 turn.close = Some(LaneState::Closed { reason, help });
             }
         }
         self.failing = turn.pause > 0;
+        let is_closed = turn.close.is_some();
         self.write_down(turn).await?;
-        if has_passed {
+        if attempted.passed() {
             self.report_recovery().await;
         }
-        match tried.then {
-            Then::Next { pause } => {
-                self.pacer.pause(pause);
-                Ok(LaneStep::Over)
-            }
-            Then::Again { .. } => Ok(LaneStep::Waits { strike, delivery: Box::new(tried.delivery) }),
-            Then::Close { .. } => Err(Leave::Look),
-        }
+        if is_closed { Err(Leave::Look) } else { Ok(()) }
     }
 
     /// Reports the end of outages of the lane's channels, because a message was delivered.
@@ -278,6 +263,7 @@ impl Worker {
 
     /// Stores the results of a turn. Retries until they are stored, because messages without a result are sent again.
     async fn write_down(&mut self, turn: Turn) -> Result<(), Leave> {
+        let turn = Arc::new(turn);
         loop {
             match self.store.finish(&self.lane, &self.owner, turn.clone()).await {
                 Ok(true) => return Ok(()),

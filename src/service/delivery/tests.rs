@@ -1,6 +1,9 @@
 //! Lanes with the real store and fake chats in the same process, so that tests control the clock: an hour passes at
 //! once.
 
+mod failing;
+mod patient;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock};
 
@@ -15,6 +18,7 @@ use crate::config::{Channel, DeliverySettings, Live};
 use crate::event::{DeliveryId, EventId};
 use crate::message::{Message, Style, plain_text};
 use crate::store::*;
+use patient::Patient;
 
 /// A chat with scripted outcomes, which records the messages that it receives.
 #[derive(Clone)]
@@ -111,138 +115,6 @@ fn retry(reason: Reason, after: Option<u64>) -> Outcome {
     Outcome::Retry { failure: Failure::new(reason, "not now"), after }
 }
 
-/// The store, with a thread that waits for each result, so that the paused clock does not advance during disk access.
-struct Patient(Arc<dyn Store>);
-
-macro_rules! wait_for {
-    ($self:ident.$name:ident($($argument:expr),*)) => {{
-        let (store, runtime) = ($self.0.clone(), tokio::runtime::Handle::current());
-        tokio::task::spawn_blocking(move || runtime.block_on(store.$name($($argument),*))).await.unwrap()
-    }};
-}
-
-#[async_trait]
-impl Intake for Patient {
-    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
-        wait_for!(self.accept(request, decide))
-    }
-    async fn assign(&self, assignment: Assignment) -> Result<(), StoreError> {
-        wait_for!(self.assign(assignment))
-    }
-    async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
-        wait_for!(self.route_pending(route_pending, limit))
-    }
-    async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError> {
-        let (hash, text) = (hash.to_owned(), text.to_owned());
-        wait_for!(self.keep_config(&hash, &text))
-    }
-    async fn remembered(&self, subject: &str) -> Result<Option<Value>, StoreError> {
-        let subject = subject.to_owned();
-        wait_for!(self.remembered(&subject))
-    }
-    async fn add_rejected(&self, rejected: Vec<RejectedRequest>) -> Result<(), StoreError> {
-        wait_for!(self.add_rejected(rejected))
-    }
-    async fn is_ready(&self) -> Result<(), StoreError> {
-        wait_for!(self.is_ready())
-    }
-    async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
-        wait_for!(self.probe(bytes))
-    }
-}
-
-#[async_trait]
-impl Lanes for Patient {
-    async fn lease(&self, lane: &Lane, owner: &str, time: Duration) -> Result<Lease, StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.lease(&lane, &owner, time))
-    }
-    async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
-        let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
-        wait_for!(self.mark(&lane, &owner, &delivery))
-    }
-    async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.release(&lane, &owner))
-    }
-    async fn reclaim(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.reclaim(&lane, &owner))
-    }
-    async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        let lane = lane.clone();
-        wait_for!(self.heads(&lane, limit))
-    }
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError> {
-        let (lane, owner) = (lane.clone(), owner.to_owned());
-        wait_for!(self.finish(&lane, &owner, turn))
-    }
-    async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
-        let lane = lane.clone();
-        wait_for!(self.set_lane(&lane, state))
-    }
-    fn arrivals(&self) -> Arrivals {
-        self.0.arrivals()
-    }
-}
-
-#[async_trait]
-impl History for Patient {
-    async fn config(&self, hash: &str) -> Result<Option<String>, StoreError> {
-        let hash = hash.to_owned();
-        wait_for!(self.config(&hash))
-    }
-    async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
-        wait_for!(self.rejected(limit))
-    }
-    async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
-        wait_for!(self.count_events(filter))
-    }
-    async fn count_deliveries(&self, filter: Filter) -> Result<u64, StoreError> {
-        wait_for!(self.count_deliveries(filter))
-    }
-    async fn events(&self, filter: Filter) -> Result<Vec<EventSummary>, StoreError> {
-        wait_for!(self.events(filter))
-    }
-    async fn deliveries(&self, filter: Filter) -> Result<Vec<DeliverySummary>, StoreError> {
-        wait_for!(self.deliveries(filter))
-    }
-    async fn delivery(&self, id: &DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
-        let id = id.clone();
-        wait_for!(self.delivery(&id))
-    }
-    async fn event_json(&self, id: &EventId) -> Result<Option<Value>, StoreError> {
-        let id = id.clone();
-        wait_for!(self.event_json(&id))
-    }
-    async fn counts(&self) -> Result<Counts, StoreError> {
-        wait_for!(self.counts())
-    }
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError> {
-        wait_for!(self.enqueue(deliveries, generation))
-    }
-    async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
-        let why = why.to_owned();
-        wait_for!(self.give_up(ids, &why))
-    }
-    async fn prune(&self, keep: Retention) -> Result<bool, StoreError> {
-        wait_for!(self.prune(keep))
-    }
-}
-
-#[async_trait]
-impl Store for Patient {
-    async fn close(&self) -> Result<(), StoreError> {
-        wait_for!(self.close())
-    }
-    fn faults(&self) -> Vec<String> {
-        self.0.faults()
-    }
-    fn set_address(&self, address: &str) -> std::io::Result<()> {
-        self.0.set_address(address)
-    }
-}
-
 /// Returns the current time, which advances with the runtime's clock.
 fn clock() -> Millis {
     static START: OnceLock<(Instant, Millis)> = OnceLock::new();
@@ -333,9 +205,9 @@ impl Fixture {
             headers: json!({}),
             body: Bytes::new(),
             subjects: vec![],
-            generation: self.live.now().generation,
         };
-        self.store.accept(request.into(), Arc::new(move |_, _| decided.clone())).await.unwrap();
+        let generation = self.live.now().generation;
+        self.store.accept(request.into(), generation, Arc::new(move |_, _| decided.clone())).await.unwrap();
         ids
     }
 
@@ -501,80 +373,6 @@ async fn outage_and_recovery_are_reported_across_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failing_message_is_dead_once_the_next_one_passes() {
-    let poisoned = ("event 0".to_owned(), retry(Reason::ServerError, None));
-    let fake = Fake::new("a").with(|state| state.of = vec![poisoned]);
-    let other = Fake::new("b");
-    let f = Fixture::new(&[&fake, &other]).await;
-    let first = f.tell("a", "event 0").await;
-    until("five attempts are made", async || fake.came().len() >= 5).await;
-    assert_eq!(f.state(&first).await.0, State::Queued, "a single message is retried");
-    for n in 1..4 {
-        f.tell("a", &format!("event {n}")).await;
-    }
-    assert_eq!(numbers(&fake.wait_for(3).await), [1, 2, 3], "the others pass, in order");
-    let (state, why) = f.state(&first).await;
-    assert_eq!(state, State::Suspect);
-    assert!(why.unwrap().ends_with(" times while the next message was delivered"));
-    let alert = other.wait_for(1).await;
-    assert_eq!(alert, ["Hookbell: A message to channel a was not delivered"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn total_failure_makes_no_message_dead_and_keeps_order() {
-    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::ServerError, None)));
-    let f = Fixture::new(&[&fake]).await;
-    for n in 0..3 {
-        f.tell("a", &format!("event {n}")).await;
-    }
-    sleep(Duration::from_secs(30 * 60)).await;
-    let mut asked = numbers(&fake.came().into_iter().map(|(_, text)| text).collect::<Vec<_>>());
-    assert!(asked.contains(&1), "the next message is tried: {asked:?}");
-    asked.dedup();
-    assert!(!asked.contains(&2), "no other message is tried: {asked:?}");
-    fake.set(|state| state.always = None);
-    assert_eq!(numbers(&fake.wait_for(3).await), [0, 1, 2]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn failing_destination_makes_no_message_dead() {
-    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
-    let f = Fixture::new(&[&fake]).await;
-    for n in 0..3 {
-        f.tell("a", &format!("event {n}")).await;
-    }
-    sleep(Duration::from_secs(30 * 60)).await;
-    let asked = numbers(&fake.came().into_iter().map(|(_, text)| text).collect::<Vec<_>>());
-    assert!(asked.len() > 8 && asked.iter().all(|n| *n == 0), "{asked:?}");
-    fake.set(|state| state.always = None);
-    assert_eq!(numbers(&fake.wait_for(3).await), [0, 1, 2]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn expired_messages_are_dead_and_reported_once() {
-    let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
-    let other = Fake::new("b");
-    let f = Fixture::new(&[&fake, &other]).await;
-    let mut old = vec![];
-    for n in 0..3 {
-        old.push(f.tell("a", &format!("event {n}")).await);
-    }
-    sleep(MAX_AGE - Duration::from_secs(60)).await;
-    let young = f.tell("a", "event 3").await;
-    sleep(Duration::from_secs(20 * 60)).await;
-    for id in &old {
-        let (state, why) = f.state(id).await;
-        assert_eq!((state, why.as_deref()), (State::Dead, Some("older than `max_age` while the channel is failing")));
-    }
-    assert_eq!(f.state(&young).await.0, State::Queued);
-    fake.set(|state| state.always = None);
-    assert_eq!(numbers(&fake.wait_for(1).await), [3]);
-    let alerts = other.wait_for(2).await;
-    let expected = ["Hookbell: A message to channel a was not delivered", "Hookbell: Channel a has recovered"];
-    assert_eq!(alerts, expected, "one alert for the cause, and one for its end");
-}
-
-#[tokio::test(start_paused = true)]
 async fn messages_queued_while_stopped_are_sent_at_any_age() {
     let fake = Fake::new("a").with(|state| state.always = Some(retry(Reason::Network, None)));
     let f = Fixture::new(&[&fake]).await;
@@ -584,28 +382,6 @@ async fn messages_queued_while_stopped_are_sent_at_any_age() {
     fake.set(|state| state.always = None);
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
     assert_eq!(numbers(&fake.wait_for(1).await), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn closed_destination_stays_closed_and_is_reported_once() {
-    let gone = || Outcome::Closed(Failure::with_help(Reason::Gone, "gone", "create a new one"));
-    let fake = Fake::new("a").with(|state| state.always = Some(gone()));
-    let other = Fake::new("b");
-    let f = Fixture::new(&[&fake, &other]).await;
-    let id = f.tell("a", "event 0").await;
-    f.tell("a", "event 1").await;
-    assert_eq!(other.wait_for(1).await, ["Hookbell: Channel a is closed: its messages stay queued"]);
-    sleep(MAX_AGE * 2).await;
-    assert_eq!((fake.came().len(), other.shown().len()), (1, 1));
-    assert_eq!((f.state(&id).await.0, f.outcomes(&id).await), (State::Queued, vec!["closed"]));
-    let f = f.restart().await;
-    sleep(MAX_AGE).await;
-    assert_eq!(fake.came().len(), 1, "a restart does not reopen the channel");
-    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    assert_eq!(other.wait_for(2).await.len(), 2, "a failed reopening is reported again");
-    fake.set(|state| state.always = None);
-    f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
-    assert_eq!(numbers(&fake.wait_for(2).await), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -647,21 +423,6 @@ async fn dropped_delivery_that_was_read_ahead_is_not_sent() {
     f.store.give_up(vec![ids[1].clone(), ids[2].clone()], "by an operator").await.unwrap();
     assert_eq!(numbers(&fake.wait_for(2).await), [0, 3]);
     assert_eq!(f.state(&ids[1]).await, (State::Dead, Some("by an operator".to_owned())));
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejected_message_is_dead_with_the_response_and_the_lane_continues() {
-    let never = Outcome::Rejected(Failure::new(Reason::InvalidMessage, "status 400: invalid_blocks"));
-    let fake = Fake::new("a").with(|state| state.of = vec![("event 1".to_owned(), never)]);
-    let f = Fixture::new(&[&fake]).await;
-    f.tell("a", "event 0").await;
-    let id = f.tell("a", "event 1").await;
-    f.tell("a", "event 2").await;
-    assert_eq!(numbers(&fake.wait_for(2).await), [0, 2]);
-    let whole = f.store.delivery(&id).await.unwrap().unwrap();
-    assert_eq!(whole.delivery.state, State::Dead);
-    assert_eq!(whole.delivery.response.as_deref(), Some("status 400: invalid_blocks"));
-    assert!(whole.sent.unwrap().contains("event 1"));
 }
 
 #[tokio::test(start_paused = true)]

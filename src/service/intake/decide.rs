@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::receipt;
 use crate::config::{Settings, SourceEntry};
-use crate::event::{Event, EventId, Kind, RequestId, SourceName};
-use crate::memory::{Memory, Recall, Seen, seen, subjects};
+use crate::event::{Event, EventId, Kind, RequestId};
+use crate::memory::{Memory, Recall, Seen, seen};
 use crate::routing::{Decision, RouteTarget, Subject};
 use crate::store::{
-    Decide, Decided, Duplicate, Ids, NewDelivery, NewEvent, Receipt, RouteLater, RoutedLater, StoredDecision,
+    Decide, Decided, Duplicate, Ids, NewDelivery, NewEvent, NewRequest, Receipt, RouteLater, RoutedLater,
+    StoredDecision,
 };
-use crate::time::{Millis, timestamp};
+use crate::time::timestamp;
 
 /// Receipt text of an event that arrives while the routing configuration is invalid.
 const PENDING_ROUTING: &str =
@@ -20,23 +21,14 @@ const PENDING_ROUTING: &str =
 
 /// A parsed request, and what is needed to decide on it.
 pub(super) struct Incoming {
-    pub(super) source: SourceName,
-    pub(super) hook: Option<String>,
+    pub(super) request: Arc<NewRequest>,
+    /// Memory subject of the body: [`subject_of_body`](crate::memory::subject_of_body).
+    pub(super) body_subject: String,
     pub(super) events: Vec<Event>,
     pub(super) note: Option<String>,
-    pub(super) received_at: Millis,
-    /// Memory subject of the body: [`subject_of_body`](crate::memory::subject_of_body).
-    pub(super) body: String,
 }
 
 impl Incoming {
-    /// Returns the memory subjects that the decision needs.
-    pub(super) fn subjects(&self) -> Vec<String> {
-        let mut subjects = subjects(&self.source, &self.events);
-        subjects.push(self.body.clone());
-        subjects
-    }
-
     /// Returns the function that the store runs.
     pub(super) fn decide(self: Arc<Self>, settings: Arc<Settings>) -> Decide {
         Arc::new(move |memory, ids| self.decided(&settings, memory, ids))
@@ -54,22 +46,23 @@ impl Incoming {
     }
 
     fn decided(&self, settings: &Settings, memory: &Memory, ids: &Ids) -> Decided {
+        let NewRequest { source, hook, received_at, .. } = self.request.as_ref();
         let request = ids.request();
         let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(request.clone())), vec![]);
         // The settings may have changed since the request was parsed.
-        let entry = settings.sources.get(&self.source);
+        let entry = settings.sources.get(source);
         let named = entry.map_or(&[][..], |entry| entry.provider.named);
-        let mut recall = Recall::new(&self.source, named, memory, self.received_at);
-        let by = (self.hook.as_deref(), &request, self.received_at);
-        let seen = seen((&self.body, &self.events), by, &recall, &mut decided.memory);
+        let mut recall = Recall::new(source, named, memory, *received_at);
+        let by = (hook.as_deref(), &request, *received_at);
+        let seen = seen((&self.body_subject, &self.events), by, &recall, &mut decided.memory);
         if let Seen::Before(request) = seen {
-            decided.duplicate_of = Some(Duplicate { request: request.into(), subject: self.body.clone() });
+            decided.duplicate_of = Some(Duplicate { request: request.into(), subject: self.body_subject.clone() });
             return decided;
         }
         let shared = self.shared();
         for event in &self.events {
             let mut event = event.clone();
-            event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(self.received_at).ok());
+            event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(*received_at).ok());
             if let Some(entry) = entry {
                 event.words = entry.provider.words.clone();
             }
@@ -86,12 +79,11 @@ impl Incoming {
             if let Some(push) = event.push.as_mut().filter(|push| push.via.is_none()) {
                 push.pull_request = None;
             }
-            event.refer();
             let pending_routing = (settings.is_routing_invalid && suppressed.is_none()).then_some(PENDING_ROUTING);
-            let at = timestamp(self.received_at);
+            let at = timestamp(*received_at);
             let decision = match suppressed {
                 Some(why) => Decision::suppressed(why),
-                None => settings.router.decide(Subject { source: &self.source, event: &event, at }),
+                None => settings.router.decide(Subject { source, event: &event, at }),
             };
             receipts.push(receipt::of_event(&event, &decision, pending_routing));
             let kind = event.kind;
@@ -130,12 +122,11 @@ fn json_of(mut event: Event, is_stored_elsewhere: bool) -> String {
 /// Returns the reason why the source may not send this event, if any. Events that name a repository or workspace were
 /// already checked when they were parsed. The name of a repository that is given only by its id may come from memory.
 fn foreign(entry: &SourceEntry, event: &Event) -> Option<&'static str> {
-    match event.place() {
-        Some(place) if entry.repo.matches(&place) => None,
-        Some(_) => Some("this source may not send events for this repository"),
-        None if entry.speaks_for_all() => None,
-        None => Some("the request does not name its repository, and no earlier one did"),
+    if entry.foreign_place(event).is_some() {
+        return Some("this source may not send events for this repository");
     }
+    let is_nowhere = event.place().is_none() && !entry.speaks_for_all();
+    is_nowhere.then_some("the request does not name its repository, and no earlier one did")
 }
 
 /// Event of new deliveries.

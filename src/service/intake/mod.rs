@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::health::Health;
 use crate::config::{Live, Settings, SourceEntry};
-use crate::event::{ChannelName, Event, SourceName};
-use crate::memory::subject_of_body;
+use crate::event::{ChannelName, SourceName};
+use crate::memory::{subject_of_body, subjects};
 use crate::source::{Parsed, Rejection, Verified};
 use crate::store::{Accepted, Filter, NewRequest, Receipt, RejectedRequest, State, Store, StoreError};
 use crate::telemetry::LogLimit;
@@ -262,29 +262,23 @@ impl Intake {
     async fn store(self: &Arc<Self>, head: &Head, parsed: Parsed, body: Bytes) -> Result<Accepted, NotStored> {
         let (source, sources) = (head.source.clone(), head.settings.sources.len());
         let place = self.places.take(&source, sources, body.len(), parsed.events.len()).ok_or(NotStored::NoPlace)?;
-        let received_at = now();
-        let incoming = Incoming {
-            source: source.clone(),
-            hook: parsed.hook.clone(),
-            body: subject_of_body(&source, &parsed.events, &body),
-            events: parsed.events,
-            note: parsed.note,
-            received_at,
-        };
-        let request = NewRequest {
+        let body_subject = subject_of_body(&source, &parsed.events, &body);
+        let mut subjects = subjects(&source, &parsed.events);
+        subjects.push(body_subject.clone());
+        let request = Arc::new(NewRequest {
             source,
             hook: parsed.hook,
             key: parsed.request_key,
-            received_at,
+            received_at: now(),
             headers: kept(&head.headers, head.entry().source.kept_headers()),
             body,
-            subjects: incoming.subjects(),
-            generation: head.settings.generation,
-        };
+            subjects,
+        });
+        let incoming = Arc::new(Incoming { request, body_subject, events: parsed.events, note: parsed.note });
         let settings = head.settings.clone();
         // A separate task: a stored request must be delivered even if the sender hangs up or the time ends.
         let intake = self.clone();
-        let stored = tokio::spawn(async move { intake.store_in_turn(request, incoming, settings, place).await });
+        let stored = tokio::spawn(async move { intake.store_in_turn(incoming, settings, place).await });
         Ok(timeout(HOLD, stored).await.map_err(|_| StoreError::Busy)???)
     }
 
@@ -292,25 +286,22 @@ impl Intake {
     /// the settings that are in use at the time of storing.
     async fn store_in_turn(
         &self,
-        request: NewRequest,
-        incoming: Incoming,
+        incoming: Arc<Incoming>,
         mut settings: Arc<Settings>,
         place: Place,
     ) -> Result<Accepted, StoreError> {
+        let (began, request) = (Instant::now(), &incoming.request);
         let (events, subjects) = (incoming.events.len(), request.subjects.len());
-        let (began, mut request, incoming) = (Instant::now(), Arc::new(request), Arc::new(incoming));
         // After that time the sender has its `503`, so nothing needs to be stored.
         let Some(_turn) = place.turn(events, subjects, HOLD).await else { return Err(StoreError::Busy) };
         loop {
-            match self.store.accept(request.clone(), incoming.clone().decide(settings.clone())).await {
+            let decide = incoming.clone().decide(settings.clone());
+            match self.store.accept(request.clone(), settings.generation, decide).await {
                 Ok(accepted) => {
                     self.health.store_works();
                     return Ok(accepted);
                 }
-                Err(StoreError::Outdated) => {
-                    settings = self.live.after(&settings).await;
-                    Arc::make_mut(&mut request).generation = settings.generation;
-                }
+                Err(StoreError::Outdated) => settings = self.live.after(&settings).await,
                 Err(error) => {
                     self.health.store_failed(&error, request.body.len());
                     if began.elapsed() + STORE_PAUSE >= HOLD {
@@ -388,12 +379,10 @@ fn verified(head: &Head, body: &[u8]) -> Result<(Verified, Parsed), Rejection> {
     let entry = head.entry();
     let verified = entry.source.verify(&head.headers, body)?;
     let parsed = entry.source.parse(&head.headers, body)?;
-    for place in parsed.events.iter().filter_map(Event::place) {
-        if !entry.repo.matches(&place) {
-            return Err(Rejection::ForeignRepository { repository: shown(place.trim_end_matches('/')) });
-        }
+    match parsed.events.iter().find_map(|event| entry.foreign_place(event)) {
+        Some(place) => Err(Rejection::ForeignRepository { repository: shown(&place) }),
+        None => Ok((verified, parsed)),
     }
-    Ok((verified, parsed))
 }
 
 /// Returns `true` if the value of a `Content-Type` header is JSON.

@@ -165,9 +165,14 @@ impl SqliteStore {
 
 #[async_trait]
 impl Intake for SqliteStore {
-    async fn accept(&self, request: Arc<NewRequest>, decide: Decide) -> Result<Accepted, StoreError> {
+    async fn accept(
+        &self,
+        request: Arc<NewRequest>,
+        generation: Generation,
+        decide: Decide,
+    ) -> Result<Accepted, StoreError> {
         let (body, ids) = (lz4_flex::compress_prepend_size(&request.body), Ids::fresh());
-        let (is_current, announcer) = (self.is_current(request.generation), self.announcer.clone());
+        let (is_current, announcer) = (self.is_current(generation), self.announcer.clone());
         // Returns the request, so that the writer thread does not free it.
         let accept = move |db: &Connection| {
             let accepted = if is_current() { Some(query::accept(db, &request, &body, &ids, &decide)?) } else { None };
@@ -264,7 +269,7 @@ impl Lanes for SqliteStore {
         self.read("read queued messages", move |db| query::heads(db, &lane, limit)).await
     }
 
-    async fn finish(&self, lane: &Lane, owner: &str, turn: Turn) -> Result<bool, StoreError> {
+    async fn finish(&self, lane: &Lane, owner: &str, turn: Arc<Turn>) -> Result<bool, StoreError> {
         let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
         // Compresses here rather than on the writer thread.
         let body =

@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::message::Style;
 use crate::store::{
     Accepted, Attempt, Decide, Decided, Delivery, Duplicate, Finished, Ids, Lane, MAX_REJECTED, NewDelivery,
-    NewRequest, Next, Receipt, RejectedRequest, StoredDecision, Turn, joined,
+    NewRequest, NextState, Receipt, RejectedRequest, StoredDecision, Turn, joined,
 };
 use crate::time::Millis;
 
@@ -331,12 +331,12 @@ pub(super) fn finish(
 fn finish_one(db: &Connection, owner: &str, finished: &Finished, body: Option<&[u8]>) -> rusqlite::Result<()> {
     let id = finished.delivery.as_str();
     let (state, message_id, why, strike) = match &finished.next {
-        Next::Delivered { message } => ("delivered", message.as_ref().map(MessageRef::as_str), None, false),
-        Next::Accepted => ("accepted", None, None, false),
-        Next::Skipped { why } => ("skipped", None, Some(why.as_str()), false),
-        Next::Dead { why } => ("dead", None, why.as_deref(), false),
-        Next::Suspect { why } => ("suspect", None, Some(why.as_str()), false),
-        Next::Queued { strike } => ("queued", None, None, *strike),
+        NextState::Delivered { message } => ("delivered", message.as_ref().map(MessageRef::as_str), None, false),
+        NextState::Accepted => ("accepted", None, None, false),
+        NextState::Skipped { why } => ("skipped", None, Some(why.as_str()), false),
+        NextState::Dead { why } => ("dead", None, why.as_deref(), false),
+        NextState::Suspect { why } => ("suspect", None, Some(why.as_str()), false),
+        NextState::Queued { strike } => ("queued", None, None, *strike),
     };
     let tried = finished.attempt.is_some();
     let sql = "UPDATE deliveries SET state = ?2, message_id = ?3, reason = ?4, strikes = strikes + ?5,

@@ -1,6 +1,7 @@
 mod age;
 mod configs;
 mod file;
+mod lanes;
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicUsize;
@@ -12,7 +13,7 @@ use super::*;
 use crate::chat::Reason;
 use crate::event::{DeliveryId, EventId};
 use crate::store::{
-    Attempt, AttemptOutcome, Decided, Finished, NewDelivery, NewEvent, Next, Receipt, State, StoredDecision,
+    Attempt, AttemptOutcome, Decided, Finished, NewDelivery, NewEvent, NextState, Receipt, State, StoredDecision,
 };
 use crate::time::now;
 
@@ -64,7 +65,6 @@ fn request(key: Option<&str>) -> NewRequest {
         headers: json!({}),
         body: Bytes::from_static(b"{}"),
         subjects: vec!["pr:1".to_owned()],
-        generation: Generation::default(),
     }
 }
 
@@ -108,7 +108,7 @@ fn says(text: &str, channels: &[&str]) -> Decide {
 }
 
 async fn accept(store: &SqliteStore, text: &str, channels: &[&str]) {
-    store.accept(request(None).into(), says(text, channels)).await.unwrap();
+    store.accept(request(None).into(), Generation::default(), says(text, channels)).await.unwrap();
 }
 
 async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
@@ -117,7 +117,7 @@ async fn waiting(store: &SqliteStore, name: &str) -> Vec<String> {
 }
 
 /// Returns a turn that sent one message, with this result.
-fn turn(delivery: &DeliveryId, next: Next) -> Turn {
+fn turn(delivery: &DeliveryId, next: NextState) -> Turn {
     let attempt = Attempt {
         at: now(),
         duration_ms: 1,
@@ -130,9 +130,9 @@ fn turn(delivery: &DeliveryId, next: Next) -> Turn {
     Turn { finished: vec![finished], ..Turn::default() }
 }
 
-async fn finish_first(store: &SqliteStore, name: &str, next: Next) -> bool {
+async fn finish_first(store: &SqliteStore, name: &str, next: NextState) -> bool {
     let head = store.heads(&lane(name), 1).await.unwrap().remove(0);
-    store.finish(&lane(name), OWNER, turn(&head.id, next)).await.unwrap()
+    store.finish(&lane(name), OWNER, turn(&head.id, next).into()).await.unwrap()
 }
 
 const MINUTE: Millis = 60_000;
@@ -144,7 +144,7 @@ async fn lease(store: &SqliteStore, name: &str, owner: &str) -> Lease {
 
 const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked: false };
 
-const DELIVERED: Next = Next::Delivered { message: None };
+const DELIVERED: NextState = NextState::Delivered { message: None };
 
 const FAILED: AttemptOutcome = AttemptOutcome::Failed(Reason::Io);
 
@@ -180,7 +180,7 @@ async fn duplicate_request_is_decided_once() {
         })
     };
     // Twenty requests at once, so that some share a transaction.
-    let all = (0..20).map(|_| f.store.accept(request(Some("key")).into(), count()));
+    let all = (0..20).map(|_| f.store.accept(request(Some("key")).into(), Generation::default(), count()));
     let answers: Vec<_> = futures(all).await;
     let stored = answers.iter().filter(|answer| matches!(answer, Accepted::Stored { .. })).count();
     assert_eq!((stored, decided.load(Ordering::Relaxed)), (1, 1));
@@ -189,7 +189,7 @@ async fn duplicate_request_is_decided_once() {
     assert_eq!(waiting(&f.store, "a").await, ["one"]);
 
     let other_hook = NewRequest { hook: Some("another".to_owned()), ..request(Some("key")) };
-    let answer = f.store.accept(other_hook.into(), says("two", &["a"])).await.unwrap();
+    let answer = f.store.accept(other_hook.into(), Generation::default(), says("two", &["a"])).await.unwrap();
     assert!(matches!(answer, Accepted::Stored { .. }));
 }
 
@@ -220,68 +220,20 @@ async fn memory_is_passed_to_the_next_decision() {
             Decided { memory, ..Decided::empty(receipt(&seen.to_string())) }
         })
     };
-    let first = f.store.accept(request(None).into(), remember(json!({ "title": "a" }))).await.unwrap();
+    let first =
+        f.store.accept(request(None).into(), Generation::default(), remember(json!({ "title": "a" }))).await.unwrap();
     assert!(matches!(first, Accepted::Stored { receipt: got, .. } if got == receipt("null")));
-    let second = f.store.accept(request(None).into(), remember(json!({ "title": "b" }))).await.unwrap();
+    let second =
+        f.store.accept(request(None).into(), Generation::default(), remember(json!({ "title": "b" }))).await.unwrap();
     assert!(matches!(second, Accepted::Stored { receipt: got, .. } if got == receipt(r#"{"title":"a"}"#)));
-}
-
-#[tokio::test]
-async fn finished_deliveries_leave_the_queue_and_failed_ones_stay() {
-    let f = open();
-    accept(&f.store, "one", &["a"]).await;
-    accept(&f.store, "two", &["a"]).await;
-    assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
-    assert!(finish_first(&f.store, "a", Next::Queued { strike: true }).await);
-    let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    assert_eq!((head.event["text"].as_str(), head.attempts, head.strikes), (Some("one"), 1, 1));
-    assert!(finish_first(&f.store, "a", DELIVERED).await);
-    assert_eq!(waiting(&f.store, "a").await, ["two"]);
-}
-
-#[tokio::test]
-async fn only_the_lease_holder_can_finish() {
-    let f = open();
-    accept(&f.store, "one", &["a"]).await;
-    assert!(!finish_first(&f.store, "a", DELIVERED).await, "no one holds the lease");
-    assert_eq!(lease(&f.store, "a", "another owner").await, HELD);
-    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken);
-    assert!(!finish_first(&f.store, "a", DELIVERED).await, "another owner holds the lease");
-    assert_eq!(waiting(&f.store, "a").await, ["one"]);
-    f.store.release(&lane("a"), OWNER).await.unwrap();
-    assert_eq!(lease(&f.store, "a", OWNER).await, Lease::Taken, "only the owner can release a lane");
-    f.store.release(&lane("a"), "another owner").await.unwrap();
-    assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
-    assert_eq!(lease(&f.store, "b", "another owner").await, HELD);
-    set_clock(now() + MINUTE + 1_000);
-    assert_eq!(lease(&f.store, "b", OWNER).await, HELD, "that lease has expired");
-}
-
-#[tokio::test]
-async fn clock_set_back_does_not_lengthen_waits() {
-    let f = open();
-    accept(&f.store, "one", &["a"]).await;
-    lease(&f.store, "a", OWNER).await;
-    let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    let turn = Turn { pause: 5_000, is_asked: true, ..turn(&head.id, Next::Queued { strike: false }) };
-    let then = now();
-    set_clock(then);
-    f.store.finish(&lane("a"), OWNER, turn).await.unwrap();
-    for (what, at, wait) in [("at once", then, 5), ("an hour back", then - 60 * MINUTE, 5), ("later", then + MINUTE, 0)]
-    {
-        set_clock(at);
-        let lease = lease(&f.store, "a", OWNER).await;
-        assert_eq!(lease, Lease::Held { wait: Duration::from_secs(wait), failing: true, is_asked: true }, "{what}");
-    }
 }
 
 #[tokio::test]
 async fn requests_of_an_earlier_configuration_are_decided_again() {
     let f = open();
     let of = |n: u64| Generation(n);
-    let request_of = |n: u64| NewRequest { generation: of(n), ..request(None) };
     f.store.assign(Assignment { generation: of(2), ..assignment(&[("a", "a")]) }).await.unwrap();
-    let accept = |n: u64| f.store.accept(request_of(n).into(), says(&n.to_string(), &["a"]));
+    let accept = |n: u64| f.store.accept(request(None).into(), of(n), says(&n.to_string(), &["a"]));
     assert!(matches!(accept(1).await, Err(StoreError::Outdated)));
     let new = || vec![new_delivery("evt_1".into(), "a")];
     assert!(matches!(f.store.enqueue(new(), of(1)).await, Err(StoreError::Outdated)));
@@ -336,8 +288,8 @@ async fn error_in_one_request_of_a_batch_affects_only_it() {
     };
     accept(&f.store, "one", &["a"]).await;
     let (twice, other) = tokio::join!(
-        f.store.accept(request(None).into(), says_twice),
-        f.store.accept(request(None).into(), says("two", &["a"]))
+        f.store.accept(request(None).into(), Generation::default(), says_twice),
+        f.store.accept(request(None).into(), Generation::default(), says("two", &["a"]))
     );
     let error = twice.unwrap_err().to_string();
     assert!(error.starts_with("the store cannot accept a request: UNIQUE constraint failed"), "{error}");
@@ -363,11 +315,11 @@ async fn acknowledged_request_is_stored_if_the_batch_fails() {
     // All of these are queued behind the first, so they share a transaction.
     let all = async {
         tokio::join!(
-            f.store.accept(request(None).into(), says("one", &["a"])),
+            f.store.accept(request(None).into(), Generation::default(), says("one", &["a"])),
             fail(),
-            f.store.accept(request(None).into(), says("two", &["a"])),
+            f.store.accept(request(None).into(), Generation::default(), says("two", &["a"])),
             fail(),
-            f.store.accept(request(None).into(), says("three", &["a"])),
+            f.store.accept(request(None).into(), Generation::default(), says("three", &["a"])),
             async { release.send(()) },
         )
     };
@@ -388,104 +340,12 @@ async fn count(store: &SqliteStore, what: &'static str) -> u64 {
 }
 
 #[tokio::test]
-async fn reclaimed_lane_marks_unknown_outcomes() {
-    let Fixture { directory, store } = open();
-    let path = directory.path().join("h.db");
-    for name in ["killed", "stopped", "waited", "idle"] {
-        if name != "idle" {
-            accept(&store, name, &[name]).await;
-        }
-        assert_eq!(lease(&store, name, OWNER).await, HELD);
-    }
-    store.release(&lane("stopped"), OWNER).await.unwrap();
-    let head = store.heads(&lane("waited"), 1).await.unwrap().remove(0);
-    let waits = Turn { pause: MINUTE, ..turn(&head.id, Next::Queued { strike: false }) };
-    store.finish(&lane("waited"), OWNER, waits).await.unwrap();
-    drop(store);
-
-    let store = SqliteStore::open(&path).unwrap();
-    for (name, outcomes) in [("killed", &["unknown"][..]), ("stopped", &[]), ("waited", &["io"]), ("idle", &[])] {
-        assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}");
-        assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}, once more");
-        let Some(head) = store.heads(&lane(name), 1).await.unwrap().pop() else { continue };
-        let attempt_log = store.delivery(&head.id).await.unwrap().unwrap().attempt_log;
-        let told: Vec<_> = attempt_log.iter().map(|attempt| attempt.outcome.as_str()).collect();
-        assert_eq!(told, outcomes, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn closed_or_paused_lane_is_not_leased() {
-    let Fixture { directory, store } = open();
-    accept(&store, "one", &["a"]).await;
-    assert_eq!(lease(&store, "a", OWNER).await, HELD);
-    let head = store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    let closed = LaneState::Closed { reason: "gone".to_owned(), help: Some("make a new one".to_owned()) };
-    let closing = Turn { close: Some(closed.clone()), ..turn(&head.id, Next::Queued { strike: false }) };
-    assert!(store.finish(&lane("a"), OWNER, closing).await.unwrap());
-    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
-    drop(store);
-    let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
-    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut, "after a restart too");
-    let counts = store.counts().await.unwrap().lanes[&lane("a")].clone();
-    assert_eq!((counts.state, counts.queued), (closed, 1));
-    assert!(counts.since.is_some());
-    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
-    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
-    store.set_lane(&lane("a"), LaneState::Open).await.unwrap();
-    assert_eq!(lease(&store, "a", OWNER).await, HELD);
-    // A lane without a channel is deleted, with the reason why it was closed.
-    store.set_lane(&lane("a"), LaneState::Closed { reason: "gone".to_owned(), help: None }).await.unwrap();
-    store.assign(assignment(&[("a", "elsewhere")])).await.unwrap();
-    store.assign(assignment(&[("a", "a")])).await.unwrap();
-    assert_eq!(lease(&store, "a", OWNER).await, HELD);
-    assert_eq!(waiting(&store, "a").await, ["one"]);
-    // A paused lane stays paused.
-    store.set_lane(&lane("a"), LaneState::Paused { reason: None }).await.unwrap();
-    store.assign(assignment(&[])).await.unwrap();
-    store.assign(assignment(&[("a", "a")])).await.unwrap();
-    assert_eq!(lease(&store, "a", OWNER).await, Lease::Shut);
-}
-
-/// A failing lane marks the message that it is about to send: only that message may have been in flight.
-#[tokio::test]
-async fn failing_lane_marks_the_message_with_unknown_outcome() {
-    let Fixture { directory, store } = open();
-    accept(&store, "one", &["a"]).await;
-    accept(&store, "two", &["a"]).await;
-    lease(&store, "a", OWNER).await;
-    let heads = store.heads(&lane("a"), 2).await.unwrap();
-    let failed = Turn { pause: MINUTE, ..turn(&heads[0].id, Next::Queued { strike: true }) };
-    store.finish(&lane("a"), OWNER, failed).await.unwrap();
-    store.mark(&lane("a"), OWNER, &heads[1].id).await.unwrap();
-    drop(store);
-    let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
-    let outcomes = async |id| {
-        let attempt_log = store.delivery(id).await.unwrap().unwrap().attempt_log;
-        attempt_log.into_iter().map(|attempt| attempt.outcome.as_str()).collect::<Vec<_>>()
-    };
-    assert_eq!(outcomes(&heads[0].id).await, ["io"]);
-    assert_eq!(outcomes(&heads[1].id).await, ["unknown"]);
-}
-
-#[tokio::test]
-async fn heads_are_read_ahead_within_a_size_limit() {
-    let f = open();
-    for _ in 0..4 {
-        accept(&f.store, &"x".repeat(100_000), &["a"]).await;
-    }
-    assert_eq!(f.store.heads(&lane("a"), 32).await.unwrap().len(), 2);
-    accept(&f.store, &"x".repeat(1_000_000), &["b"]).await;
-    assert_eq!(f.store.heads(&lane("b"), 32).await.unwrap().len(), 1, "one may be larger");
-}
-
-#[tokio::test]
 async fn filters_select_exactly() {
     let f = open();
-    f.store.accept(request(Some("uuid-1")).into(), says("one", &["a", "b"])).await.unwrap();
+    f.store.accept(request(Some("uuid-1")).into(), Generation::default(), says("one", &["a", "b"])).await.unwrap();
     accept(&f.store, "two", &["a"]).await;
     lease(&f.store, "a", OWNER).await;
-    finish_first(&f.store, "a", Next::Dead { why: Some("because".to_owned()) }).await;
+    finish_first(&f.store, "a", NextState::Dead { why: Some("because".to_owned()) }).await;
     let all = Filter { limit: 10, ..Filter::default() };
     let found = async |filter: Filter| f.store.deliveries(filter).await.unwrap();
     let everything = found(all.clone()).await;

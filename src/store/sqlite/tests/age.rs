@@ -9,7 +9,7 @@ async fn old_records_are_pruned_but_never_queued_ones() {
     let f = open();
     let ago = |days: Millis, key: &str| NewRequest { received_at: now() - days * DAY, ..request(Some(key)) };
     for (days, key) in [(40, "delivered"), (40, "queued"), (10, "of last week"), (0, "new")] {
-        f.store.accept(ago(days, key).into(), says(key, &["a"])).await.unwrap();
+        f.store.accept(ago(days, key).into(), Generation::default(), says(key, &["a"])).await.unwrap();
     }
     lease(&f.store, "a", OWNER).await;
     assert!(finish_first(&f.store, "a", DELIVERED).await);
@@ -20,7 +20,10 @@ async fn old_records_are_pruned_but_never_queued_ones() {
     assert_eq!((count(&f.store, "events").await, count(&f.store, "deliveries").await), (3, 3));
     assert_eq!(count(&f.store, "attempts").await, 0);
     assert_eq!(count(&f.store, "dedupe").await, 1);
-    assert!(matches!(f.store.accept(ago(0, "new").into(), says("x", &[])).await.unwrap(), Accepted::Duplicate { .. }));
+    assert!(matches!(
+        f.store.accept(ago(0, "new").into(), Generation::default(), says("x", &[])).await.unwrap(),
+        Accepted::Duplicate { .. }
+    ));
 }
 
 #[tokio::test]
@@ -28,7 +31,7 @@ async fn pruning_runs_in_small_steps() {
     let f = open();
     for n in 0..450 {
         let old = NewRequest { received_at: now() - 40 * DAY, ..request(Some(&n.to_string())) };
-        f.store.accept(old.into(), says("x", &[])).await.unwrap();
+        f.store.accept(old.into(), Generation::default(), says("x", &[])).await.unwrap();
     }
     let mut left = vec![];
     while f.store.prune(Retention::default()).await.unwrap() {
@@ -47,7 +50,7 @@ async fn body_hashes_expire_with_requests_and_other_memory_later() {
             memory: state.clone().into(),
             ..Decided::empty(Receipt::empty("req_1".into()))
         });
-        f.store.accept(NewRequest { received_at: at, ..request(None) }.into(), decide)
+        f.store.accept(NewRequest { received_at: at, ..request(None) }.into(), Generation::default(), decide)
     };
     remember("body:s:old", now() - 40 * DAY).await.unwrap();
     remember("s/pr:old", now() - 100 * DAY).await.unwrap();

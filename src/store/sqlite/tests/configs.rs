@@ -34,7 +34,7 @@ async fn pending_routing(store: &SqliteStore) -> usize {
 async fn pending_routing_survives_restarts_and_is_decided_once_in_order() {
     let Fixture { directory, store } = open();
     for text in ["one", "unrouted", "two", "three"] {
-        store.accept(request(None).into(), later(text)).await.unwrap();
+        store.accept(request(None).into(), Generation::default(), later(text)).await.unwrap();
     }
     drop(store);
     let store = SqliteStore::open(&directory.path().join("h.db")).unwrap();
@@ -66,8 +66,7 @@ async fn settings_change_between_two_requests() {
             let known = generation.load(Ordering::Relaxed);
             let text = n.to_string();
             let decide = if known == 1 { later(&text) } else { says(&text, &["a"]) };
-            let request = NewRequest { generation: Generation(known), ..request(None) };
-            match f.store.accept(request.into(), decide).await {
+            match f.store.accept(request(None).into(), Generation(known), decide).await {
                 Err(StoreError::Outdated) => tokio::task::yield_now().await,
                 accepted => return accepted.unwrap(),
             }

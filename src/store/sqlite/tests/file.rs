@@ -199,7 +199,7 @@ async fn log_stays_small_under_constant_load() {
         async move {
             for i in 0..40 {
                 let request = NewRequest { body: body.clone(), ..request(Some(&format!("{n} {i}"))) };
-                store.accept(request.into(), says("x", &["a"])).await.unwrap();
+                store.accept(request.into(), Generation::default(), says("x", &["a"])).await.unwrap();
             }
         }
     };
@@ -232,7 +232,12 @@ async fn no_request_is_acknowledged_without_the_database_files() {
         accept(&f.store, "one", &["a"]).await;
         accept(&f.store, "two", &["a"]).await;
         std::fs::remove_file(f.directory.path().join(name)).unwrap();
-        let error = f.store.accept(request(None).into(), says("three", &["a"])).await.unwrap_err().to_string();
+        let error = f
+            .store
+            .accept(request(None).into(), Generation::default(), says("three", &["a"]))
+            .await
+            .unwrap_err()
+            .to_string();
         let fault = format!("{name}` was removed, replaced or truncated while the store was open");
         assert!(error.contains(&fault), "{error}");
     }
