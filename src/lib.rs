@@ -25,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod event;
 pub mod http_client;
+mod mac;
 pub mod memory;
 pub mod message;
 pub mod pattern;

@@ -1,6 +1,6 @@
 //! Signatures of the form `algorithm=hex` over the raw bytes of a body.
 
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
@@ -27,10 +27,7 @@ pub(super) fn verify_hmac_sha256(secrets: &[SecretString], body: &[u8], signatur
 }
 
 fn mac(secret: &SecretString, body: &[u8]) -> Hmac<Sha256> {
-    #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length; the trait requires a Result")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).expect("any key length");
-    mac.update(body);
-    mac
+    crate::mac::hmac_sha256(secret.expose_secret().as_bytes(), body)
 }
 
 #[cfg(test)]

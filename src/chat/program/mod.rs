@@ -10,17 +10,17 @@ mod answer;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
+use hmac::Mac;
 use reqwest::header::{HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use super::pace::Limit;
 use super::webhook::{Address, Service, URL_KEY};
 use super::{AddressError, Body, Capabilities, ChannelKey, Chat, KeyType, Keys, Kind, Outcome};
 use crate::event::DeliveryId;
 use crate::http_client::Answer;
+use crate::mac::hmac_sha256;
 use crate::message::{Message, plain_text};
 use crate::time::now;
 
@@ -90,9 +90,7 @@ struct Endpoint {
 impl Endpoint {
     /// Returns the headers that sign a body. `seconds` is the timestamp, in seconds since 1970.
     fn signed(&self, id: &str, seconds: i64, body: &str) -> HeaderMap {
-        #[expect(clippy::expect_used, reason = "HMAC accepts keys of any length; the trait returns a Result")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()).expect("any key length");
-        mac.update(format!("{id}.{seconds}.{body}").as_bytes());
+        let mac = hmac_sha256(self.key.expose_secret(), format!("{id}.{seconds}.{body}").as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
         let headers = [
             ("webhook-id", id.to_owned()),
