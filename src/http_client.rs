@@ -46,6 +46,11 @@ pub struct HttpSettings {
 #[derive(Clone)]
 pub struct Http(Arc<Client>);
 
+/// Creates a client for requests of a command to Hookbell itself: without a proxy and without redirects.
+pub(crate) fn to_hookbell(timeout: Duration) -> reqwest::Result<Client> {
+    Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(timeout).no_proxy().build()
+}
+
 /// Response of a chat.
 pub(crate) struct Answer {
     pub(crate) status: u16,

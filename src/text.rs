@@ -1,6 +1,14 @@
 //! Plain text from outside: its length as chats count it, cutting it, and removing what could deceive a reader.
 
+use std::io::IsTerminal;
+
 use unicode_segmentation::UnicodeSegmentation;
+
+/// Returns `true` if a stream shows colours: it is a terminal, and the user does not refuse them
+/// (<https://no-color.org>).
+pub(crate) fn shows_colour(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
 
 /// Returns the length in UTF-16 units, the unit in which chats count. If a chat counts characters, its number is lower.
 pub fn units(text: &str) -> usize {

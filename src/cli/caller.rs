@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::{Doing, Failure};
 use crate::config::{self, Live, Secrets};
-use crate::http_client::last_cause;
+use crate::http_client::{last_cause, to_hookbell};
 use crate::server::admin::token_path;
 use crate::service::operations::{
     ChannelsAnswer, DeliveriesAnswer, DeliveriesQuery, DropAnswer, EventAnswer, EventsAnswer, EventsQuery,
@@ -112,12 +112,8 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
 }
 
 fn there(url: String, token: SecretString) -> Result<Way, Failure> {
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(30))
-        .no_proxy()
-        .build()
-        .map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
+    let client = to_hookbell(Duration::from_secs(30));
+    let client = client.map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
     Ok(Way::There(Api { url, token, client }))
 }
 

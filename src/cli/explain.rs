@@ -1,6 +1,5 @@
 //! `hookbell explain`: explain the routing of an event.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
@@ -18,6 +17,7 @@ use crate::service::operations::ExplainQuery;
 use crate::service::payload::{named_provider, parsed};
 use crate::source::providers;
 use crate::store::DeliveryDetail;
+use crate::text::shows_colour;
 
 /// Arguments of `hookbell explain`.
 #[derive(Args)]
@@ -56,7 +56,7 @@ impl Explain {
             let answer = self.server.caller(config).and_then(|caller| caller.explain(query));
             answer.map_err(|failure| self.with_hint(failure))?.events
         };
-        let styled = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let styled = shows_colour(&std::io::stdout());
         for (n, event) in events.iter().enumerate() {
             if self.json {
                 outln!("{}", json(event));

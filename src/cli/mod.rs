@@ -20,13 +20,13 @@ mod shown;
 mod templates;
 mod test;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::problem::{Problem, Severity, render_all};
+use crate::text::shows_colour;
 use failure::Failure;
 use print::errln;
 
@@ -150,8 +150,7 @@ const ERROR: anstyle::Style = anstyle::AnsiColor::BrightRed.on_default().bold();
 
 /// Prints problems to standard error.
 fn report(problems: &[Problem]) {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    for text in render_all(problems, colour) {
+    for text in render_all(problems, shows_colour(&std::io::stderr())) {
         errln!("{text}\n");
     }
 }

@@ -13,12 +13,14 @@ use ulid::Ulid;
 
 use super::Failure;
 use super::print::outln;
+use super::shown::in_line;
 use crate::config::{self, Secrets, Settings};
 use crate::event::ChannelName;
-use crate::http_client::last_cause;
+use crate::http_client::{last_cause, to_hookbell};
 use crate::service::payload::{named_provider, sample};
 use crate::source::{Provider, Sample as Body};
 use crate::store::{EventReceipt, Receipt};
+use crate::text::cut_text;
 
 /// Arguments of `hookbell sample`.
 #[derive(Subcommand)]
@@ -109,13 +111,16 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         })?;
         if !(200..300).contains(&status) {
             let json: Value = serde_json::from_str(&answer).unwrap_or_default();
-            let message = json["error"].as_str().map_or(answer, ToOwned::to_owned);
+            let message = cut_text(&in_line(json["error"].as_str().unwrap_or(&answer)), MAX_SHOWN);
             return Err(Failure::SampleRejected { url, status, message });
         }
         show(sample.name, status, serde_json::from_str(&answer).ok());
     }
     Ok(())
 }
+
+/// Maximum length of an error of a server, in UTF-16 units.
+const MAX_SHOWN: usize = 400;
 
 /// Prints the receipt; `None` if the response is not one.
 fn show(name: &str, status: u16, receipt: Option<Receipt>) {
@@ -229,12 +234,7 @@ async fn post(
     secret: &SecretString,
 ) -> Result<(u16, String), reqwest::Error> {
     let (header, signature) = (provider.sign)(secret, body.as_bytes());
-    let client = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(15))
-        .no_proxy()
-        .build()?;
-    let response = client
+    let response = to_hookbell(Duration::from_secs(15))?
         .post(url)
         .headers((provider.headers)(key, &Ulid::generate().to_string()))
         .header(header, signature)

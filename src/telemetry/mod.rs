@@ -5,13 +5,14 @@
 
 mod limit;
 
-use std::io::{IsTerminal, Stderr, Write};
+use std::io::{Stderr, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
+use crate::text::shows_colour;
 pub(crate) use limit::LogLimit;
 
 /// Environment variable for the log filter, in the syntax of [`EnvFilter`]: `debug`, `hookbell=debug,warn`.
@@ -49,7 +50,7 @@ pub fn start() -> WorkerGuard {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_ansi(shows_colour(&std::io::stderr()))
         .with_target(false)
         // If a line cannot be written, an error about it cannot be written either.
         .log_internal_errors(false)
