@@ -32,8 +32,14 @@ impl Test {
         let files = if self.files.is_empty() { expectations::files(config)? } else { self.files.clone() };
         let (mut passed, mut failed) = (0, 0);
         for path in files {
-            let outcomes = expectations::run(&settings, &path, self.update)?;
+            let mut outcomes = expectations::run(&settings, &path)?;
+            if self.update {
+                outcomes.iter_mut().for_each(Outcome::accept);
+            }
             outcomes.iter().for_each(|outcome| self.show(&path, outcome));
+            if self.update {
+                expectations::update(&path, &outcomes)?;
+            }
             let fine = outcomes.iter().filter(|outcome| outcome.differences().next().is_none()).count();
             (passed, failed) = (passed + fine, failed + outcomes.len() - fine);
         }

@@ -111,6 +111,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Takes the actual messages for the expected ones.
+    pub fn accept(&mut self) {
+        self.changed.clear();
+    }
+
     /// Returns what differs from the expectations; nothing if the test passed.
     pub fn differences(&self) -> impl Iterator<Item = &str> {
         self.wrong.iter().chain(&self.changed).map(String::as_str)
@@ -131,8 +136,8 @@ pub fn files(config: &Path) -> Result<Vec<PathBuf>, ExpectationsError> {
     Ok(found)
 }
 
-/// Runs the tests of a file. With `update`, replaces the expected messages in the file with the actual ones.
-pub fn run(settings: &Settings, path: &Path, update: bool) -> Result<Vec<Outcome>, ExpectationsError> {
+/// Runs the tests of a file.
+pub fn run(settings: &Settings, path: &Path) -> Result<Vec<Outcome>, ExpectationsError> {
     let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
     let file = Arc::new(SourceFile { path: path.display().to_string(), text });
     let tests = read(&file)?;
@@ -140,12 +145,7 @@ pub fn run(settings: &Settings, path: &Path, update: bool) -> Result<Vec<Outcome
         return Err(ExpectationsError::NoTests(path.to_owned()));
     }
     let trial = Trial { settings, directory: path.parent().unwrap_or(Path::new("")), file: &file };
-    let mut outcomes: Vec<_> = tests.iter().enumerate().map(|(n, test)| trial.run(test, n)).collect();
-    if update {
-        outcomes.iter_mut().for_each(|outcome| outcome.changed.clear());
-        self::update(path, &file.text, &outcomes)?;
-    }
-    Ok(outcomes)
+    Ok(tests.iter().enumerate().map(|(n, test)| trial.run(test, n)).collect())
 }
 
 fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> ExpectationsError {
@@ -359,9 +359,10 @@ fn difference(channel: &str, wanted: &str, text: &str) -> String {
     format!("the message to {channel}{wanted}{}\n`hookbell test --update` writes the actual message", lines(text, "+"))
 }
 
-/// Updates the expected messages in a test file. The rest of the file is unchanged.
-fn update(path: &Path, text: &str, outcomes: &[Outcome]) -> Result<(), ExpectationsError> {
+/// Replaces the expected messages in a test file with the actual ones. The rest of the file is unchanged.
+pub fn update(path: &Path, outcomes: &[Outcome]) -> Result<(), ExpectationsError> {
     let cannot = |reason: String| ExpectationsError::Update { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(unreadable(path))?;
     let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| cannot(error.to_string()))?;
     // `[[tests]]`, or `tests = [{ … }]`.
     let tests: Vec<&mut dyn TableLike> = match document.get_mut("tests") {
