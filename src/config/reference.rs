@@ -208,12 +208,7 @@ pub fn tables() -> Vec<Table> {
             "store",
             "The database for events and messages.",
             vec![
-                entry(
-                    "url",
-                    Text,
-                    StoreUrl::DEFAULT,
-                    "the SQLite file; created if missing, readable only by its owner",
-                ),
+                entry("url", Text, StoreUrl::DEFAULT, StoreUrl::ABOUT),
                 entry(
                     "keep",
                     Duration,

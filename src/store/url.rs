@@ -40,18 +40,21 @@ pub(super) trait Engine: Send + Sync {
 
     /// Returns the name of the database for people, without secrets.
     fn shown(&self) -> String;
+
+    /// Returns everything that identifies the database, and how it is reached. It may contain secrets.
+    fn location(&self) -> String;
 }
 
 /// Location of a store: `[store] url`.
 #[derive(Clone)]
-pub struct StoreUrl {
-    url: String,
-    engine: Arc<dyn Engine>,
-}
+pub struct StoreUrl(Arc<dyn Engine>);
 
 impl StoreUrl {
     /// URL of the store that is used by default.
     pub const DEFAULT: &'static str = sqlite::DEFAULT_URL;
+
+    /// Meaning of the default URL.
+    pub const ABOUT: &'static str = sqlite::ABOUT;
 
     /// Forms of a URL, with an example.
     pub const FORMS: &'static str = sqlite::FORMS;
@@ -65,59 +68,59 @@ impl StoreUrl {
     pub fn parse_in(url: &str, directory: &Path) -> Option<Self> {
         let (scheme, rest) = url.split_once(':')?;
         let (_, locate) = ENGINES.iter().find(|(known, _)| *known == scheme)?;
-        Some(Self { url: url.to_owned(), engine: locate(rest, directory)? })
+        Some(Self(locate(rest, directory)?))
     }
 
     /// Opens the store, or creates it.
     pub fn open(&self) -> Result<Arc<dyn Store>, StoreError> {
-        self.engine.open(now)
+        self.0.open(now)
     }
 
     /// Opens the store with another clock than the system's.
     pub fn open_at(&self, clock: fn() -> Millis) -> Result<Arc<dyn Store>, StoreError> {
-        self.engine.open(clock)
+        self.0.open(clock)
     }
 
     /// Returns `true` if the store exists.
     pub fn exists(&self) -> bool {
-        self.engine.exists()
+        self.0.exists()
     }
 
     /// Returns the address of the process that uses the store, if it has set one.
     pub fn address(&self) -> Option<String> {
-        self.engine.address()
+        self.0.address()
     }
 
     /// Copies the store, which may be in use, into a new file, and checks the copy.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        self.engine.backup(to)
+        self.0.backup(to)
     }
 
     /// Returns the faults of the database; none if it is intact.
     pub fn check(&self) -> Result<Vec<String>, StoreError> {
-        self.engine.check()
+        self.0.check()
     }
 
     /// Returns the path of a file that belongs to the store, such as a cache, by its extension.
     pub fn file(&self, extension: &str) -> PathBuf {
-        self.engine.file(extension)
+        self.0.file(extension)
     }
 
     /// Returns the files of the database itself, which only their owner should be able to read.
     pub fn files(&self) -> Vec<PathBuf> {
-        self.engine.files()
+        self.0.files()
     }
 }
 
 impl PartialEq for StoreUrl {
     fn eq(&self, other: &Self) -> bool {
-        self.url == other.url
+        self.0.location() == other.0.location()
     }
 }
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.engine.shown())
+        f.write_str(&self.0.shown())
     }
 }
 

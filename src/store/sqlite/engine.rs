@@ -17,6 +17,9 @@ pub(in crate::store) const DEFAULT_URL: &str = "sqlite:hookbell.db";
 /// Form of a URL, for people.
 pub(in crate::store) const FORMS: &str = "write `sqlite:` and a file path: `sqlite:hookbell.db`";
 
+/// What the default URL names, for people.
+pub(in crate::store) const ABOUT: &str = "the SQLite file; created if missing, readable only by its owner";
+
 struct Sqlite(PathBuf);
 
 /// Returns the file that a URL names after its scheme.
@@ -57,5 +60,9 @@ impl Engine for Sqlite {
 
     fn shown(&self) -> String {
         self.0.display().to_string()
+    }
+
+    fn location(&self) -> String {
+        self.0.components().collect::<PathBuf>().display().to_string()
     }
 }

@@ -39,7 +39,7 @@ use crate::event::{DeliveryId, EventId};
 use crate::time::{Millis, SteadyClock};
 use backup::CopyError;
 use checkpoint::Checkpointer;
-pub(super) use engine::{DEFAULT_URL, FORMS, SCHEME, locate};
+pub(super) use engine::{ABOUT, DEFAULT_URL, FORMS, SCHEME, locate};
 use files::{Files, Reached};
 use schema::SchemaError;
 use writer::{Durability, Writer};
