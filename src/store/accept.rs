@@ -48,7 +48,8 @@ impl Ids {
     }
 }
 
-/// Number of a configuration, which grows with each change. 0 stands for none: commands that do not run the service.
+/// Number of a configuration, which grows with each change. A store to which none is assigned has 0, and accepts
+/// decisions of any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Generation(pub u64);
 

@@ -322,3 +322,79 @@ impl NextState {
         matches!(self, Self::Delivered { .. } | Self::Accepted)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HELD: Lease = Lease::Held { wait: Duration::ZERO, failing: false, is_asked: false };
+
+    /// Returns a lane that `one` has leased at time 0.
+    fn leased() -> LaneRecord {
+        let mut lane = LaneRecord::default();
+        assert_eq!(lane.lease("one", MINUTE, 0), (HELD, None));
+        lane
+    }
+
+    fn failed(pause: Millis) -> Turn {
+        Turn { pause, is_asked: true, ..Turn::default() }
+    }
+
+    #[test]
+    fn lease_belongs_to_one_owner_until_it_expires() {
+        let mut lane = leased();
+        assert_eq!(lane.lease("two", MINUTE, 59_999), (Lease::Taken, None));
+        assert_eq!(lane.lease("one", MINUTE, 59_999), (HELD, None), "renewed");
+        assert_eq!(lane.lease("two", MINUTE, 119_999), (HELD, Some(InDoubt::Oldest)), "expired");
+        assert!(!lane.finish("one", &failed(5), 120_000), "it lost the lease");
+        lane.release("one");
+        assert_eq!(lane.owner.as_deref(), Some("two"), "only the owner can release it");
+        lane.release("two");
+        assert_eq!(lane.lease("three", MINUTE, 120_000), (HELD, None), "nothing is in doubt");
+    }
+
+    #[test]
+    fn message_in_flight_is_in_doubt() {
+        let marked = DeliveryId::from("dlv_1");
+        // A lane that does not fail sends its oldest message.
+        assert_eq!(leased().reclaim("one"), Some(InDoubt::Oldest));
+        assert_eq!(leased().reclaim("two"), None, "it is not the owner");
+        // A failing lane waits, unless it has marked a message.
+        let mut lane = leased();
+        assert!(lane.finish("one", &failed(1_000), 0));
+        assert_eq!(lane.clone().reclaim("one"), None);
+        lane.mark("two", &marked);
+        assert_eq!(lane.clone().reclaim("one"), None, "only the owner can mark");
+        lane.mark("one", &marked);
+        assert_eq!(lane.clone().reclaim("one"), Some(InDoubt::Marked(marked)));
+        assert!(lane.finish("one", &Turn::default(), 0), "the result of the marked message");
+        assert_eq!((lane.marked, lane.pause), (None, 0));
+    }
+
+    #[test]
+    fn wait_is_never_longer_than_requested() {
+        let mut lane = leased();
+        lane.finish("one", &failed(5_000), 1_000_000);
+        let mut wait = |now: Millis| match lane.lease("one", MINUTE, now).0 {
+            Lease::Held { wait, failing: true, is_asked: true } => wait.as_millis(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((wait(1_000_000), wait(1_004_000), wait(1_006_000)), (5_000, 1_000, 0));
+        assert_eq!(wait(0), 5_000, "the clock was set back");
+    }
+
+    #[test]
+    fn state_ends_the_wait_and_decides_who_may_lease() {
+        let mut lane = leased();
+        lane.finish("one", &failed(5_000), 0);
+        let closed = LaneState::Closed { reason: "gone".to_owned(), help: None };
+        assert!(lane.finish("one", &Turn { close: Some(closed.clone()), ..Turn::default() }, 7));
+        assert_eq!((&lane.state, lane.since, lane.owner.as_deref()), (&closed, Some(7), None));
+        assert_eq!((lane.lease("one", MINUTE, 8), lane.is_kept()), ((Lease::Shut, None), false));
+        lane.set(LaneState::Paused { reason: None }, 9);
+        assert_eq!((lane.lease("one", MINUTE, 9), lane.is_kept()), ((Lease::Shut, None), true));
+        lane.set(LaneState::Open, 10);
+        assert_eq!((lane.lease("one", MINUTE, 10), lane.since), ((HELD, None), None));
+    }
+}

@@ -42,7 +42,7 @@ use checkpoint::Checkpointer;
 pub(super) use engine::{ABOUT, DEFAULT_URL, FORMS, SCHEME, locate};
 use files::{Files, Reached};
 use schema::SchemaError;
-use writer::{Durability, Writer};
+use writer::{Durability, Then, Writer};
 
 /// Store in one file.
 pub(super) struct SqliteStore {
@@ -183,7 +183,8 @@ impl Intake for SqliteStore {
                 lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Arrived(lane.clone())));
             }
         };
-        let (accepted, ..) = self.writer.write_then("accept a request", Durability::Power, accept, announce).await?;
+        let (accepted, ..) =
+            self.writer.write_then("accept a request", Durability::Power, Then::Soon(announce), accept).await?;
         accepted.ok_or(StoreError::Outdated)
     }
 
@@ -200,14 +201,20 @@ impl Intake for SqliteStore {
             assigned.store(generation.0, Ordering::Release);
             announcer.announce(LaneSignal::Any);
         };
-        self.writer.write_last("assign lanes", Durability::Kill, assign, then).await
+        self.writer.write_then("assign lanes", Durability::Kill, Then::BeforeNextJob(then), assign).await
     }
 
     async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
         let announcer = self.announcer.clone();
         let route_pending = move |db: &Connection| pending_routing::route_pending(db, &route_pending, limit);
-        let announce = move |_: &bool| announcer.announce(LaneSignal::Any);
-        self.writer.write_then("route pending events", Durability::Kill, route_pending, announce).await
+        let announce = move |routed: &usize| {
+            if *routed > 0 {
+                announcer.announce(LaneSignal::Any);
+            }
+        };
+        let then = Then::Soon(announce);
+        let routed = self.writer.write_then("route pending events", Durability::Kill, then, route_pending).await?;
+        Ok(routed == limit)
     }
 
     async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError> {
@@ -284,7 +291,7 @@ impl Lanes for SqliteStore {
         let (lane, changed) = (lane.clone(), LaneSignal::Changed(lane.clone()));
         let set = move |db: &Connection| lane::update(db, &lane, |record| record.set(state, now));
         let announce = move |(): &()| announcer.announce(changed);
-        self.writer.write_then("open or close a lane", Durability::Power, set, announce).await
+        self.writer.write_then("open or close a lane", Durability::Power, Then::Soon(announce), set).await
     }
 
     fn arrivals(&self) -> Arrivals {
@@ -343,8 +350,12 @@ impl History for SqliteStore {
             }
             Ok(is_current)
         };
-        let announce = move |_: &bool| lanes.into_iter().for_each(|lane| announcer.announce(LaneSignal::Arrived(lane)));
-        let is_added = self.writer.write_then("add deliveries", Durability::Power, enqueue, announce).await?;
+        let announce = move |is_added: &bool| {
+            let lanes = lanes.into_iter().filter(|_| *is_added);
+            lanes.for_each(|lane| announcer.announce(LaneSignal::Arrived(lane)));
+        };
+        let is_added =
+            self.writer.write_then("add deliveries", Durability::Power, Then::Soon(announce), enqueue).await?;
         if is_added { Ok(()) } else { Err(StoreError::Outdated) }
     }
 
@@ -354,7 +365,8 @@ impl History for SqliteStore {
         let announce = move |(_, lanes): &(Vec<DeliveryId>, BTreeSet<Lane>)| {
             lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Changed(lane.clone())));
         };
-        let (given_up, _) = self.writer.write_then("drop deliveries", Durability::Power, give_up, announce).await?;
+        let (given_up, _) =
+            self.writer.write_then("drop deliveries", Durability::Power, Then::Soon(announce), give_up).await?;
         Ok(given_up)
     }
 

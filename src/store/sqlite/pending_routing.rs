@@ -18,8 +18,8 @@ pub(super) fn add(db: &Connection, ids: &Ids, decided: &Decided, now: Millis) ->
     Ok(())
 }
 
-/// Routes the oldest events, at most `limit`; returns `true` if there are more.
-pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: usize) -> rusqlite::Result<bool> {
+/// Routes the oldest events, at most `limit`; returns their number.
+pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: usize) -> rusqlite::Result<usize> {
     let sql = "SELECT seq, events.id, source, received_at, json, same, request FROM deliveries
                JOIN events ON events.id = deliveries.event JOIN requests ON requests.id = events.request
                WHERE state = 'pending_routing' ORDER BY seq LIMIT ?1";
@@ -52,5 +52,5 @@ pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: 
         let at = chunk.first().map_or(0, |(at, _)| *at);
         enqueue(db, chunk.iter().map(|(_, delivery)| delivery.clone()).collect(), at)?;
     }
-    Ok(i64::try_from(count).is_ok_and(|count| count == limit))
+    Ok(count)
 }

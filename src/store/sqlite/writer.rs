@@ -58,6 +58,14 @@ pub(super) enum Durability {
     Kill,
 }
 
+/// What follows a commit.
+pub(super) enum Then<F> {
+    /// It may follow later jobs of the same transaction.
+    Soon(F),
+    /// It comes before any later job.
+    BeforeNextJob(F),
+}
+
 impl Writer {
     pub(super) fn start(db: Connection, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
         let (orders, queue) = mpsc::channel(MAX_QUEUE);
@@ -98,21 +106,13 @@ impl Writer {
         &self,
         doing: &'static str,
         durability: Durability,
+        then: Then<impl FnOnce(&T) + Send + 'static>,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(doing, durability, work, then, false).await
-    }
-
-    /// Runs `work` and `then` as [`write_then`](Self::write_then) does, and `then` before any later job.
-    pub(super) async fn write_last<T: Send + 'static>(
-        &self,
-        doing: &'static str,
-        durability: Durability,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        then: impl FnOnce(&T) + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.job(doing, durability, work, then, true).await
+        match then {
+            Then::Soon(then) => self.job(doing, durability, work, then, false).await,
+            Then::BeforeNextJob(then) => self.job(doing, durability, work, then, true).await,
+        }
     }
 
     async fn job<T: Send + 'static>(
@@ -331,8 +331,18 @@ mod tests {
         let seen = done.clone();
         let look = move |_: &Connection| Ok(seen.lock().unwrap().clone());
         let (lost, kept, seen) = tokio::join!(
-            writer.write_last("lose", Durability::Kill, insert("INSERT INTO b VALUES (7)"), note("lost")),
-            writer.write_last("keep", Durability::Kill, insert("INSERT INTO a VALUES (7)"), note("kept")),
+            writer.write_then(
+                "lose",
+                Durability::Kill,
+                Then::BeforeNextJob(note("lost")),
+                insert("INSERT INTO b VALUES (7)")
+            ),
+            writer.write_then(
+                "keep",
+                Durability::Kill,
+                Then::BeforeNextJob(note("kept")),
+                insert("INSERT INTO a VALUES (7)")
+            ),
             writer.write("look", Durability::Kill, look),
         );
         assert!(lost.is_err() && kept.is_ok(), "{lost:?} {kept:?}");
@@ -344,7 +354,8 @@ mod tests {
         let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
         let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
         // A panic of the job itself would fail only the job; the action that follows it panics in the thread.
-        let lost = writer.write_then("panic", Durability::Kill, insert, |_| panic!("a defect")).await;
+        let lost =
+            writer.write_then("panic", Durability::Kill, Then::Soon(|_: &usize| panic!("a defect")), insert).await;
         assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
         assert_eq!(writer.write("go on", Durability::Kill, insert).await.unwrap(), 1);
         assert_eq!(writer.panics(), 1);
