@@ -197,10 +197,11 @@ pub struct Provider {
     pub is_account_id: fn(&str) -> bool,
     /// Keys of rules for which no event of this host has a value.
     pub unsent: &'static [Key],
-    /// Kinds that the host itself distinguishes. Memory neither renames nor suppresses events of these kinds, and does
-    /// not report their changes a second time.
+    /// Kinds of updates of pull requests that the host itself distinguishes. Memory neither renames nor suppresses events
+    /// of these kinds, and does not report their changes a second time.
     pub named: &'static [Kind],
-    /// Returns true if a text has the form of an event key of this host, also one that Hookbell does not know yet.
+    /// Returns true if a pattern of a rule has the form of this host's event keys, also of one that Hookbell does not know
+    /// yet. A pattern for Hookbell's own kinds (`pull_request.*`) should not have it.
     pub is_event_key: fn(&str) -> bool,
     /// The host's words for a pull request.
     pub words: Words,
@@ -262,11 +263,9 @@ pub fn provider(kind: &str) -> Option<&'static Provider> {
     providers().iter().copied().find(|provider| provider.kind == kind)
 }
 
-/// Returns true for a pattern of event keys of a host: it has the form of one, or matches a known one.
+/// Returns true if a pattern is for event keys of a host, by its form.
 pub fn is_event_key(pattern: &str) -> bool {
-    let matcher = Patterns::new(&[pattern.to_owned()], Key::Event.style()).ok();
-    let is_known = |key: &HostKey| matcher.as_ref().is_some_and(|matcher| matcher.matches(key.name));
-    providers().iter().any(|provider| (provider.is_event_key)(pattern) || provider.keys.iter().any(is_known))
+    providers().iter().any(|provider| (provider.is_event_key)(pattern))
 }
 
 impl Provider {
@@ -335,6 +334,17 @@ impl Provider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn globs_for_kinds_are_not_for_event_keys() {
+        for pattern in ["*updated", "repo*", "*push", "pull_request.*", "issue*", "build.failed"] {
+            assert!(!is_event_key(pattern), "{pattern}");
+        }
+        for key in providers().iter().flat_map(|provider| provider.keys) {
+            assert!(is_event_key(key.name), "{}", key.name);
+        }
+        assert!(is_event_key("repo:*") && is_event_key("repo:of_tomorrow"));
+    }
 
     #[test]
     fn urls_are_shown_without_passwords() {
