@@ -82,7 +82,7 @@ fn hash(text: &str) -> String {
 /// Determines the kinds of events from the stored states, and collects the new states.
 pub struct Recall<'a> {
     source: &'a SourceName,
-    /// Kinds that the host itself distinguishes.
+    /// Kinds of updates of pull requests that the host itself distinguishes.
     named: &'a [Kind],
     before: &'a Memory,
     after: Memory,
@@ -90,8 +90,8 @@ pub struct Recall<'a> {
 }
 
 impl<'a> Recall<'a> {
-    /// Starts with the states from the store. Events of the kinds that the host itself distinguishes, `named`, keep
-    /// their kind and are not suppressed.
+    /// Starts with the states from the store. Updates of pull requests of the kinds that the host itself distinguishes,
+    /// `named`, keep their kind and are not suppressed.
     pub fn new(source: &'a SourceName, named: &'a [Kind], before: &'a Memory, now: Millis) -> Self {
         Self { source, named, before, after: Memory::new(), now }
     }

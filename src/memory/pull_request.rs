@@ -68,6 +68,22 @@ impl PullRequestMemory {
     }
 }
 
+impl PullRequestMemory {
+    /// Returns the state after an event whose kind the host named: of a change that the kind does not report, another
+    /// event will.
+    fn reported_by(self, kind: Kind, before: &Self) -> Self {
+        let known = Self { updated: self.updated, is_reported: true, ..before.clone() };
+        match kind {
+            Kind::PullRequestReady => Self { draft: self.draft, ..known },
+            Kind::PullRequestCommitsAdded => Self { commit: self.commit, ..known },
+            Kind::PullRequestRetargeted => Self { target: self.target, ..known },
+            Kind::PullRequestEdited => Self { title: self.title, description: self.description, ..known },
+            Kind::PullRequestReviewersChanged => Self { reviewers: self.reviewers, ..known },
+            _ => self,
+        }
+    }
+}
+
 fn subject(repository: &str, id: u64) -> String {
     format!("pr:{repository}:{id}")
 }
@@ -117,13 +133,14 @@ pub(super) fn recall(event: &mut Event, repository: &str, memory: &mut Recall<'_
         memory.set(&subject, &PullRequestMemory::of(pr, has_state, None));
         return None;
     };
-    let now = PullRequestMemory::of(pr, true, before.landed.clone());
+    let mut now = PullRequestMemory::of(pr, true, before.landed.clone());
     let overtaken = before.updated.zip(now.updated).is_some_and(|(before, now)| now < before);
     if !has_state || overtaken {
         return None;
     }
     let mut suppressed = None;
     if memory.named.contains(&event.kind) {
+        now = now.reported_by(event.kind, &before);
         let (_, changes) = difference(&before, &now, pr);
         if event.changes.is_empty() {
             event.changes = changes;

@@ -125,6 +125,18 @@ fn changes_that_the_host_names_are_reported_once() {
     host.kind = None;
     let (_, suppressed) = host.send("pull_request.updated", edit);
     assert!(suppressed.is_some());
+    // An edit whose body already has new commits does not hide them: they are reported by their own event.
+    let pushed = |body: &mut Value| {
+        edit(body);
+        body["pullrequest"]["title"] = "A third title".into();
+        body["pullrequest"]["source"]["commit"]["hash"] = "0123456789ab".into();
+        body["pullrequest"]["updated_on"] = "2026-11-24T19:00:00+00:00".into();
+    };
+    host.kind = Some(Kind::PullRequestEdited);
+    assert_eq!(host.send("pull_request.updated", pushed).0.changes.len(), 1);
+    host.kind = None;
+    let (event, suppressed) = host.send("pull_request.updated", pushed);
+    assert_eq!((event.kind, suppressed), (Kind::PullRequestCommitsAdded, None));
     // The host names an edit of something that Hookbell does not track: it is reported.
     host.kind = Some(Kind::PullRequestEdited);
     assert_eq!(host.send("pull_request.updated", edit).1, None);
