@@ -33,7 +33,7 @@ pub(super) const URL_KEY: ChannelKey = ChannelKey {
     key: URL,
     value: KeyType::Secret,
     default: "",
-    about: "required unless `kind` is `console`: the webhook URL from the chat",
+    about: "required by kinds with a webhook: the webhook URL from the chat",
 };
 
 /// Address of a channel.

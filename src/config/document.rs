@@ -1,4 +1,4 @@
-//! A configuration file: its values from figment (the file, overridden by the environment) and their positions.
+//! A configuration file: its values, overridden by the environment, and their positions.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

@@ -13,6 +13,7 @@ use crate::config::section::Section;
 use crate::config::{Channel, Secrets};
 use crate::event::ChannelName;
 use crate::http_client::{Http, HttpError, HttpSettings};
+use crate::problem::Place;
 use crate::text_file;
 
 /// `[channels.NAME]`.
@@ -92,7 +93,8 @@ impl Builder<'_> {
             section.discard();
             return None;
         };
-        let mut keys = ChannelKeys { builder: self, section, name, kind, http, is_missing: false };
+        let places = HashMap::new();
+        let mut keys = ChannelKeys { builder: self, section, name, kind, http, is_missing: false, places };
         let chat = match kind.build(&mut keys) {
             None if keys.is_missing && self.secrets == Secrets::Optional => {
                 Box::new(chat::Unaddressed::new(kind, name))
@@ -112,10 +114,20 @@ struct ChannelKeys<'a, 'b> {
     http: Option<&'a Http>,
     /// True if a secret is missing.
     is_missing: bool,
+    /// Positions of the values that were read.
+    places: HashMap<&'static str, Place>,
+}
+
+impl ChannelKeys<'_, '_> {
+    /// Notes the position of a value before it is read.
+    fn note_place(&mut self, key: &'static str) {
+        self.places.entry(key).or_insert_with(|| self.section.place_of(key));
+    }
 }
 
 impl Keys for ChannelKeys<'_, '_> {
     fn secret(&mut self, key: &'static str) -> Option<SecretString> {
+        self.note_place(key);
         let what = format!("channel `{}`", self.name);
         let secret = self.builder.one_secret(self.section, key, &what);
         self.is_missing |= secret.is_none();
@@ -138,10 +150,12 @@ impl Keys for ChannelKeys<'_, '_> {
     }
 
     fn text(&mut self, key: &'static str) -> Option<String> {
+        self.note_place(key);
         self.section.string(key).map(|taken| taken.value)
     }
 
     fn flag(&mut self, key: &'static str) -> bool {
+        self.note_place(key);
         self.section.flag(key)
     }
 
@@ -154,7 +168,7 @@ impl Keys for ChannelKeys<'_, '_> {
     }
 
     fn reject(&mut self, key: &'static str, error: AddressError) {
-        let place = self.section.place_of_taken(key);
+        let place = self.places.get(key).cloned().unwrap_or_else(|| self.section.place());
         self.section.note(&ConfigProblem::Address(error), place);
     }
 }
