@@ -18,7 +18,9 @@ use crate::source::Rejection;
 pub(super) async fn receive(app: &App, wanted: &str, mut request: Request) -> Response {
     let settings = app.intake.settings();
     let client = client_of(&request, &settings);
-    let Some(source) = source(&settings, wanted).cloned() else {
+    let source = source(&settings, wanted).cloned();
+    let head = source.and_then(|source| Head::new(settings.clone(), source, client, request.headers().clone()));
+    let Some(head) = head else {
         let hint = only_path(&settings).unwrap_or_else(|| "; check the webhook URL".to_owned());
         let reason = format!("unknown source `{}`{hint}", shown(wanted));
         misdirected(app, Cause::Source, &request, client, &reason);
@@ -29,7 +31,6 @@ pub(super) async fn receive(app: &App, wanted: &str, mut request: Request) -> Re
         misdirected(app, Cause::Method, &request, client, "method not allowed: use POST");
         return method_not_allowed("POST");
     }
-    let head = Head { settings, source, client, headers: request.headers().clone() };
     if let Err(refusal) = app.intake.check(&head) {
         body::reject(&mut request).await;
         return refused(&refusal);

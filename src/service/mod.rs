@@ -110,7 +110,7 @@ impl Service {
         self.operations.health.clone()
     }
 
-    /// Stops to reload. Call it when no more requests are accepted.
+    /// Stops reloading. Requests in progress and the lanes continue until [`stop`](Self::stop).
     pub fn begin_stop(&self) {
         let _ = self.stopping.send(true);
     }

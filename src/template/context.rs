@@ -61,7 +61,7 @@ fn cap(value: &mut Value) {
 }
 
 /// Adds what is not stored: the usual words, and references to pull requests.
-fn complete(event: &mut Value) {
+pub(crate) fn complete(event: &mut Value) {
     if !event.is_object() {
         return;
     }

@@ -34,6 +34,7 @@ use lint::{LintContext, Partial};
 use native::Native;
 
 pub use context::Context;
+pub(crate) use context::complete;
 pub use portable::RenderFailure;
 use portable::{NoMessage, Portable};
 pub use problems::RenderError;

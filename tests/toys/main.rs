@@ -77,7 +77,7 @@ async fn send(service: &Service, settings: &Arc<Settings>, key: &str, body: &Val
     let mut headers = (host::TOY.headers)(key, &DeliveryId::fresh().to_string());
     let (name, value) = (host::TOY.sign)(&secret, body.as_bytes());
     headers.insert(name, value.parse().unwrap());
-    let head = Head { settings: settings.clone(), source: "forge".into(), client: None, headers };
+    let head = Head::new(settings.clone(), "forge".into(), None, headers).unwrap();
     service.intake.check(&head)?;
     match service.intake.accept(&head, body.into()).await? {
         Taken::New(receipt) => Ok(receipt),
@@ -113,12 +113,8 @@ async fn toy_host_reaches_the_toy_chat() {
 
     let unknown = EventsQuery { kind: Some("change eaten".to_owned()), ..EventsQuery::default() };
     assert!(matches!(service.operations.events(unknown).await, Err(OperationError::UnknownKind)));
-    let unsigned = Head {
-        settings: settings.clone(),
-        source: "forge".into(),
-        client: None,
-        headers: (host::TOY.headers)("change opened", "r"),
-    };
+    let headers = (host::TOY.headers)("change opened", "r");
+    let unsigned = Head::new(settings.clone(), "forge".into(), None, headers).unwrap();
     assert!(matches!(service.intake.check(&unsigned), Err(Refusal::Rejected(_))));
     service.stop(Duration::from_secs(5)).await.unwrap();
 }

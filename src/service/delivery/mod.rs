@@ -12,13 +12,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use ulid::Ulid;
 
 use crate::chat::{Pace, Pacer};
 use crate::config::{Live, Settings};
 use crate::event::ChannelName;
-use crate::service::health::{Health, supervise};
+use crate::service::health::{Health, supervise, supervise_service};
 use crate::store::{Arrivals, Assignment, Lane, LaneSignal, RouteLater, Store, StoreError};
 use crate::time::SteadyClock;
 use crate::time::{Millis, now};
@@ -37,7 +37,7 @@ pub struct Dispatcher {
     owner: String,
     waking: Waking,
     /// Passes on the signals of the store.
-    passing_on: JoinHandle<()>,
+    passing_on: JoinSet<()>,
     running: BTreeMap<Lane, Running>,
     health: Health,
 }
@@ -59,11 +59,15 @@ impl Waking {
             match signal {
                 LaneSignal::Arrived(lane) => self.of(&lane).iter().for_each(|signals| signals.wake()),
                 LaneSignal::Changed(lane) => self.of(&lane).iter().for_each(|signals| signals.notify_change()),
-                LaneSignal::Any => self.all().iter().for_each(|signals| {
-                    signals.wake();
-                    signals.notify_change();
-                }),
+                LaneSignal::Any => self.wake_all(),
             }
+        }
+    }
+
+    fn wake_all(&self) {
+        for signals in self.all() {
+            signals.wake();
+            signals.notify_change();
         }
     }
 
@@ -125,7 +129,21 @@ impl Dispatcher {
         clock: fn() -> Millis,
     ) -> Result<Self, StoreError> {
         let waking = Waking::default();
-        let passing_on = tokio::spawn(waking.clone().pass_on(store.arrivals()));
+        // Before the assignment, so that no signal is lost.
+        let mut first = Some(store.arrivals());
+        let pass_on = {
+            let (waking, store) = (waking.clone(), store.clone());
+            move || {
+                let (is_first, arrivals) = (first.is_some(), first.take().unwrap_or_else(|| store.arrivals()));
+                if !is_first {
+                    // Signals were lost by the panic.
+                    waking.wake_all();
+                }
+                waking.clone().pass_on(arrivals)
+            }
+        };
+        let mut passing_on = JoinSet::new();
+        passing_on.spawn(supervise_service(health.clone(), "lane signals", pass_on));
         let steady = SteadyClock::start(clock());
         let (owner, running) = (node(), BTreeMap::new());
         let mut dispatcher = Self { live, store, clock, steady, owner, waking, passing_on, running, health };
@@ -145,6 +163,7 @@ impl Dispatcher {
         let (old, new) = (outline(&self.live.now()), outline(&settings));
         let other: Vec<_> = self.running.keys().filter(|lane| old.get(*lane) != new.get(*lane)).cloned().collect();
         let stopped = self.halt(other).await;
+        // From here to the replacement, requests wait: nothing may come between.
         let changed = self.store.assign(assignment(&settings, route_pending)).await;
         if changed.is_ok() {
             self.live.replace(settings);
@@ -220,11 +239,11 @@ impl Dispatcher {
     }
 
     /// Stops after each lane has finished its current message, or after `grace`. Queued messages stay in the store.
-    pub async fn stop(self, grace: Duration) {
+    pub async fn stop(mut self, grace: Duration) {
         for running in self.running.values() {
             running.stop.send_replace(true);
         }
-        self.passing_on.abort();
+        self.passing_on.shutdown().await;
         let mut late = 0;
         let deadline = tokio::time::Instant::now() + grace;
         for Running { mut task, .. } in self.running.into_values() {

@@ -1,5 +1,5 @@
 //! Processing of a parsed request: names its events from memory, routes them and creates their deliveries. Runs inside
-//! the store's transaction, so that each request is decided once and stored atomically.
+//! the store's transaction, so that each request is stored atomically with what was decided about it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -93,16 +93,26 @@ pub(super) struct Records {
 #[derive(Clone)]
 pub struct Head {
     /// Settings in use when the request arrived.
-    pub settings: Arc<Settings>,
+    settings: Arc<Settings>,
     /// Name of the source, one of the settings.
-    pub source: SourceName,
+    source: SourceName,
     /// IP address of the client, if the request came over the network.
-    pub client: Option<IpAddr>,
+    client: Option<IpAddr>,
     /// Headers of the request.
-    pub headers: HeaderMap,
+    headers: HeaderMap,
 }
 
 impl Head {
+    /// Creates the head of a request. `None` if the settings have no source with this name.
+    pub fn new(
+        settings: Arc<Settings>,
+        source: SourceName,
+        client: Option<IpAddr>,
+        headers: HeaderMap,
+    ) -> Option<Self> {
+        settings.sources.contains_key(&source).then_some(Self { settings, source, client, headers })
+    }
+
     /// Returns the source.
     pub fn entry(&self) -> &SourceEntry {
         &self.settings.sources[&self.source]
@@ -301,7 +311,10 @@ impl Intake {
                     self.health.store_works();
                     return Ok(accepted);
                 }
-                Err(StoreError::Outdated) => settings = self.live.after(&settings).await,
+                Err(StoreError::Outdated) => {
+                    let left = HOLD.saturating_sub(began.elapsed());
+                    settings = timeout(left, self.live.after(&settings)).await.map_err(|_| StoreError::Busy)?;
+                }
                 Err(error) => {
                     self.health.store_failed(&error, request.body.len());
                     if began.elapsed() + STORE_PAUSE >= HOLD {

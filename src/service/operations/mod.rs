@@ -21,7 +21,7 @@ use super::reload::{ReloadAnswer, Reloads};
 use crate::config::{Live, Settings};
 use crate::event::{ChannelName, DeliveryId, EventId};
 use crate::store::{Counts, DeliveryDetail, Filter, Lane, LaneCounts, LaneState, State, Store, StoreError};
-use crate::template::Context;
+use crate::template::complete;
 use crate::time::{Millis, now};
 
 pub use answers::{
@@ -110,7 +110,8 @@ impl Operations {
         let filter = Filter { event: Some(id.clone()), limit: 1, ..Filter::default() };
         let unknown = || OperationError::UnknownEvent(id.to_string());
         let event = self.store.events(filter).await?.pop().ok_or_else(unknown)?;
-        let json = Context::new(self.store.event_json(&id).await?.unwrap_or_default()).into_event();
+        let mut json = self.store.event_json(&id).await?.unwrap_or_default();
+        complete(&mut json);
         let filter = Filter { event: Some(id), limit: 1_000, ..Filter::default() };
         Ok(EventAnswer { event, json, deliveries: self.store.deliveries(filter).await? })
     }
