@@ -61,7 +61,7 @@ pub enum NotReloaded {
     /// The configuration is invalid.
     #[error("the configuration is invalid; {in_use}\n\n{}", render_all(problems, false).join("\n\n"))]
     Invalid {
-        /// Consequence: [`LAST_VALID`] or [`ROUTED_LATER`].
+        /// Which configuration stays in use, or that events are routed later; a clause.
         in_use: &'static str,
         /// Errors and warnings.
         problems: Vec<Problem>,

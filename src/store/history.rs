@@ -207,8 +207,8 @@ pub struct AttemptDetail {
     pub node: Option<String>,
 }
 
-/// Number up to which [`Store::count_events`](super::Store::count_events) and
-/// [`Store::count_deliveries`](super::Store::count_deliveries) count exactly.
+/// Number up to which [`History::count_events`](super::History::count_events) and
+/// [`History::count_deliveries`](super::History::count_deliveries) count exactly.
 pub const COUNTED: u64 = 10_000;
 
 /// Numbers of queued messages, and of messages that were not delivered.
