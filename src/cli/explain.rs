@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::caller::Server;
+use super::host::Host;
 use super::print::{errln, outln};
 use super::shown::{ago, in_line, json, sanitized_lines, timestamp};
 use super::{Failure, plural};
@@ -14,7 +15,7 @@ use crate::problem::nearest;
 use crate::routing::{MuteVerdict, RouteVerdict};
 use crate::service::explain::{Explained, Rules, explain_as_received, through};
 use crate::service::operations::ExplainQuery;
-use crate::service::payload::{named_provider, parsed};
+use crate::service::payload::parsed;
 use crate::source::providers;
 use crate::store::DeliveryDetail;
 use crate::text::shows_colour;
@@ -29,9 +30,8 @@ pub(super) struct Explain {
     /// Event key of the host, for a file: `repo:push`
     #[arg(long, value_name = "KEY")]
     event: Option<String>,
-    /// Source kind, for a sample or a file [default: bitbucket-cloud]
-    #[arg(long, value_name = "KIND")]
-    source: Option<String>,
+    #[command(flatten)]
+    host: Host,
     /// Maximum number of events, the most recent ones
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=20))]
     limit: u8,
@@ -44,7 +44,7 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let provider = named_provider(self.source.as_deref())?;
+        let provider = self.host.provider()?;
         let is_payload = Path::new(&self.what).is_file() || self.event.is_some();
         let events = if is_payload || provider.sample(&self.what).is_some() {
             if self.server.is_elsewhere() {
@@ -70,7 +70,7 @@ impl Explain {
 
     /// Explains a sample or a file with the current rules.
     fn what_might_come(&self, config: &Path) -> Result<Vec<Explained>, Failure> {
-        let provider = named_provider(self.source.as_deref())?;
+        let provider = self.host.provider()?;
         let settings = config::load(config, Secrets::Optional).sound().map_err(Failure::Problems)?;
         // The settings of the source define which accounts are bots.
         let source = through(&settings, provider).map(|(_, entry)| entry.source.as_ref());

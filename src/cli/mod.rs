@@ -9,6 +9,7 @@ mod doctor;
 mod events;
 mod explain;
 mod failure;
+mod host;
 mod preview;
 mod print;
 mod render;

@@ -9,13 +9,14 @@ use clap::builder::PossibleValuesParser;
 use notify::{RecursiveMode, Watcher};
 
 use super::caller::Server;
+use super::host::Host;
 use super::print::{errln, outln};
 use super::{Failure, report};
 use crate::chat::{Kind, console, kinds};
 use crate::config;
 use crate::message::Style;
 use crate::problem::Severity;
-use crate::service::payload::{named_provider, parsed};
+use crate::service::payload::parsed;
 use crate::template::{Context, Library};
 
 /// Value of `--chat` for all chats.
@@ -39,9 +40,8 @@ pub(super) struct Render {
     /// Event key of the host, for a file: `repo:push`
     #[arg(long, value_name = "KEY")]
     event: Option<String>,
-    /// Source kind [default: bitbucket-cloud]
-    #[arg(long, value_name = "KIND")]
-    source: Option<String>,
+    #[command(flatten)]
+    host: Host,
     /// Template to try first, like `template` of a route
     #[arg(long, value_name = "NAME")]
     template: Option<String>,
@@ -66,7 +66,7 @@ impl Render {
         if self.payload.starts_with("evt_") {
             return Ok(vec![Context::new(self.server.caller(config)?.event(&self.payload)?.json)]);
         }
-        let provider = named_provider(self.source.as_deref())?;
+        let provider = self.host.provider()?;
         let parsed = parsed(provider, None, &self.payload, self.event.as_deref())?;
         if let Some(note) = parsed.note {
             errln!("nothing to post for `{}`: {note}", self.payload);

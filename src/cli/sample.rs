@@ -12,12 +12,13 @@ use serde_json::Value;
 use ulid::Ulid;
 
 use super::Failure;
+use super::host::Host;
 use super::print::outln;
 use super::shown::in_line;
 use crate::config::{self, Secrets, Settings};
 use crate::event::ChannelName;
 use crate::http_client::{last_cause, to_hookbell};
-use crate::service::payload::{named_provider, sample};
+use crate::service::payload::sample;
 use crate::source::{Provider, Sample as Body};
 use crate::store::{EventReceipt, Receipt};
 use crate::text::cut_text;
@@ -28,14 +29,14 @@ pub(super) enum Sample {
     /// List all samples
     List {
         #[command(flatten)]
-        of: Of,
+        host: Host,
     },
     /// Show the body of a sample
     Show {
         /// Name of the sample
         name: String,
         #[command(flatten)]
-        of: Of,
+        host: Host,
     },
     /// Send a sample to a running instance, signed with the configured secret; samples that it requires are sent first
     Send {
@@ -45,37 +46,23 @@ pub(super) enum Sample {
         #[arg(long, value_name = "URL")]
         to: Option<String>,
         #[command(flatten)]
-        of: Of,
+        host: Host,
     },
-}
-
-/// Selects the host whose samples are meant.
-#[derive(clap::Args)]
-pub(super) struct Of {
-    /// Source kind [default: bitbucket-cloud]
-    #[arg(long, value_name = "KIND")]
-    source: Option<String>,
-}
-
-impl Of {
-    fn provider(&self) -> Result<&'static Provider, Failure> {
-        Ok(named_provider(self.source.as_deref())?)
-    }
 }
 
 impl Sample {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         match self {
-            Self::List { of } => {
-                list(of.provider()?);
+            Self::List { host } => {
+                list(host.provider()?);
                 Ok(())
             }
-            Self::Show { name, of } => {
-                super::print::out(format_args!("{}", sample(of.provider()?, &name)?.body));
+            Self::Show { name, host } => {
+                super::print::out(format_args!("{}", sample(host.provider()?, &name)?.body));
                 Ok(())
             }
-            Self::Send { name, to, of } => {
-                let provider = of.provider()?;
+            Self::Send { name, to, host } => {
+                let provider = host.provider()?;
                 send(provider, sample(provider, &name)?, to, config)
             }
         }

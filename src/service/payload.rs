@@ -69,13 +69,12 @@ impl PayloadError {
     }
 }
 
-/// Returns the provider of this source kind, or the first one.
-pub fn named_provider(kind: Option<&str>) -> Result<&'static Provider, PayloadError> {
-    let kinds: Vec<_> = providers().iter().map(|provider| provider.kind).collect();
-    let kind = kind.unwrap_or(kinds[0]);
+/// Returns the provider of this source kind.
+pub fn named_provider(kind: &str) -> Result<&'static Provider, PayloadError> {
     provider(kind).ok_or_else(|| {
-        let near = nearest(kind, kinds.iter().copied());
-        PayloadError::InvalidSourceKind { kind: kind.to_owned(), near, known: kinds.clone() }
+        let known: Vec<_> = providers().iter().map(|provider| provider.kind).collect();
+        let near = nearest(kind, known.iter().copied());
+        PayloadError::InvalidSourceKind { kind: kind.to_owned(), near, known }
     })
 }
 
