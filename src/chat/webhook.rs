@@ -49,13 +49,8 @@ impl Address {
     pub(super) fn read(keys: &mut dyn Keys) -> Option<Self> {
         let (pace, url) = (keys.pace(), keys.url(URL));
         let (url, http) = (url?, keys.http()?);
-        match Target::parse(&url) {
-            Ok(target) => Some(Self { target, http, pace }),
-            Err(error) => {
-                keys.reject(URL, error);
-                None
-            }
-        }
+        let target = Target::parse(&url).map_err(|error| keys.reject(URL, error)).ok()?;
+        Some(Self { target, http, pace })
     }
 
     /// Creates the channel of a kind. `wire` checks the URL, and returns it as it is used.
@@ -65,13 +60,8 @@ impl Address {
         service: S,
         wire: impl FnOnce(Target) -> Result<Target, AddressError>,
     ) -> Option<Box<dyn Chat>> {
-        match wire(self.target) {
-            Ok(target) => Some(Box::new(Webhook { service, target, http: self.http, pace: self.pace })),
-            Err(error) => {
-                keys.reject(URL, error);
-                None
-            }
-        }
+        let target = wire(self.target).map_err(|error| keys.reject(URL, error)).ok()?;
+        Some(Box::new(Webhook { service, target, http: self.http, pace: self.pace }))
     }
 }
 

@@ -14,8 +14,7 @@ use crate::chat::Pacer;
 use crate::config::Live;
 use crate::event::{ChannelName, DeliveryId};
 use crate::store::{Delivery, Finished, Lane, LaneState, Lease, NextState, Store, StoreError, Turn};
-use crate::time::SteadyClock;
-use crate::time::{Millis, millis};
+use crate::time::{Millis, SteadyClock, millis};
 
 /// Number of queued messages that are read ahead.
 const BATCH: usize = 32;
@@ -132,10 +131,10 @@ impl Worker {
                 continue;
             }
             let attempted = self.attempt(head).await?;
-            self.finish(&attempted).await?;
-            if let LaneStep::Again { .. } = attempted.lane {
-                if attempted.is_strike() && attempted.delivery.strikes >= STRIKES {
-                    self.try_next(&attempted.delivery, heads.next()).await?;
+            let is_strike = attempted.is_strike();
+            if let Some(failed) = self.finish(attempted).await? {
+                if is_strike && failed.strikes >= STRIKES {
+                    self.try_next(&failed, heads.next()).await?;
                 }
                 // The next lease contains the wait.
                 self.leased = None;
@@ -176,7 +175,7 @@ impl Worker {
             tracing::warn!(delivery = %id, %channel, "message keeps failing; trying the next one");
             let attempted = self.attempt(next).await?;
             self.suspect = attempted.passed().then(|| id.clone());
-            self.finish(&attempted).await?;
+            self.finish(attempted).await?;
         }
         Ok(())
     }
@@ -208,34 +207,37 @@ impl Worker {
         Ok(attempted)
     }
 
-    /// Stores the result of an attempt, and its consequences for the lane.
-    async fn finish(&mut self, attempted: &Attempted) -> Result<(), Leave> {
+    /// Stores the result of an attempt, and its consequences for the lane. Returns the delivery if it is tried again.
+    async fn finish(&mut self, attempted: Attempted) -> Result<Option<Delivery>, Leave> {
+        let passed = attempted.passed();
+        let Attempted { delivery, finished, lane, alert } = attempted;
         // Send the alert before the result is stored: a repeated alert is better than a lost one.
-        if let Some(alert) = attempted.alert.clone() {
+        if let Some(alert) = alert {
             self.alert(alert).await;
         }
-        let mut turn = Turn { finished: vec![attempted.finished.clone()], ..Turn::default() };
-        match &attempted.lane {
+        let mut turn = Turn { finished: vec![finished], ..Turn::default() };
+        let mut failed = None;
+        match lane {
             LaneStep::Next { pause } => {
                 self.failures = 0;
-                self.pacer.pause(*pause);
+                self.pacer.pause(pause);
             }
             LaneStep::Again { wait, is_asked } => {
                 self.failures = self.failures.saturating_add(1);
-                (turn.pause, turn.is_asked) = (millis(*wait), *is_asked);
+                (turn.pause, turn.is_asked) = (millis(wait), is_asked);
+                failed = Some(delivery);
             }
             LaneStep::Close { reason, help } => {
-                let (reason, help) = (reason.clone(), help.map(str::to_owned));
-                turn.close = Some(LaneState::Closed { reason, help });
+                turn.close = Some(LaneState::Closed { reason, help: help.map(str::to_owned) });
             }
         }
         self.failing = turn.pause > 0;
         let is_closed = turn.close.is_some();
         self.write_down(turn).await?;
-        if attempted.passed() {
+        if passed {
             self.report_recovery().await;
         }
-        if is_closed { Err(Leave::Look) } else { Ok(()) }
+        if is_closed { Err(Leave::Look) } else { Ok(failed) }
     }
 
     /// Reports the end of outages of the lane's channels, because a message was delivered.

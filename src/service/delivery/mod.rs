@@ -20,8 +20,7 @@ use crate::config::{Live, Settings};
 use crate::event::ChannelName;
 use crate::service::health::{Health, supervise, supervise_service};
 use crate::store::{Arrivals, Assignment, Lane, LaneSignal, RouteLater, Store, StoreError};
-use crate::time::SteadyClock;
-use crate::time::{Millis, now};
+use crate::time::{Millis, SteadyClock, now};
 use signals::Signals;
 
 pub(crate) use alert::{Alert, Alerts, Outage};
