@@ -77,7 +77,7 @@ pub enum ExpectationsError {
     /// A file contains no test.
     #[error("`{}` has no `[[tests]]`", .0.display())]
     NoTests(PathBuf),
-    /// There is no test file.
+    /// No test file was found.
     #[error("no `*{ENDING}` file next to `{}`; pass a test file", .0.display())]
     NoTestFile(PathBuf),
     /// A file cannot be updated.

@@ -38,7 +38,7 @@ pub enum PayloadError {
         /// Error of the system.
         error: io::Error,
     },
-    /// There is no such file.
+    /// The file does not exist.
     #[error("the file `{0}` does not exist")]
     NoFile(String),
     /// A file does not say which event it is.

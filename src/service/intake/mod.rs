@@ -214,7 +214,7 @@ impl Intake {
         check().map_err(|rejection| self.reject(head, rejection))
     }
 
-    /// Refuses a request because there is no memory for its body.
+    /// Records that a request is not stored, because the memory for bodies is in use.
     pub fn no_body_memory(&self, head: &Head) -> Refusal {
         self.not_stored(head, &NotStored::NoBodyMemory)
     }
@@ -231,7 +231,7 @@ impl Intake {
         let source = &head.source;
         Ok(match accepted {
             Accepted::Stored { receipt, .. } => {
-                // The number of the secret shows when the old one of a rotation is no longer needed.
+                // After a rotation, operators see by this number whether a sender still uses the old secret.
                 let secret = verified.secret.map(|n| n + 1);
                 metrics::counter!(
                     "hookbell_requests_verified_total",

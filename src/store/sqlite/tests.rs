@@ -349,8 +349,8 @@ async fn filters_select_exactly() {
     let all = Filter { limit: 10, ..Filter::default() };
     let found = async |filter: Filter| f.store.deliveries(filter).await.unwrap();
     let everything = found(all.clone()).await;
-    let told: Vec<_> = everything.iter().map(|d| (d.channel.as_str(), d.state, d.reason.as_deref())).collect();
-    assert_eq!(told, [("a", State::Dead, Some("because")), ("b", State::Queued, None), ("a", State::Queued, None)]);
+    let actual: Vec<_> = everything.iter().map(|d| (d.channel.as_str(), d.state, d.reason.as_deref())).collect();
+    assert_eq!(actual, [("a", State::Dead, Some("because")), ("b", State::Queued, None), ("a", State::Queued, None)]);
     let count = async |filter: Filter| found(filter).await.len();
     for state in State::ALL {
         let expected = everything.iter().filter(|delivery| delivery.state == state).count();

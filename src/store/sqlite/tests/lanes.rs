@@ -73,8 +73,8 @@ async fn reclaimed_lane_marks_unknown_outcomes() {
         assert!(matches!(lease(&store, name, "another run").await, Lease::Held { .. }), "{name}, once more");
         let Some(head) = store.heads(&lane(name), 1).await.unwrap().pop() else { continue };
         let attempt_log = store.delivery(&head.id).await.unwrap().unwrap().attempt_log;
-        let told: Vec<_> = attempt_log.iter().map(|attempt| attempt.outcome.as_str()).collect();
-        assert_eq!(told, outcomes, "{name}");
+        let actual: Vec<_> = attempt_log.iter().map(|attempt| attempt.outcome.as_str()).collect();
+        assert_eq!(actual, outcomes, "{name}");
     }
 }
 
