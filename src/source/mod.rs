@@ -14,7 +14,6 @@ use std::sync::{LazyLock, OnceLock};
 use http::HeaderMap;
 use regex::Regex;
 use secrecy::SecretString;
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::event::{Event, Kind, SourceName, Words};
@@ -22,6 +21,7 @@ use crate::memory::{Memory, Recall};
 use crate::pattern::Patterns;
 use crate::routing::Key;
 use addresses::Published;
+use json::Json;
 
 /// Webhook protocol of a code host.
 ///
@@ -137,15 +137,15 @@ const fn most_values(bytes: usize) -> usize {
 }
 
 /// Parses a body that must be a JSON object. serde_json limits the nesting depth to 128.
-fn json_object(body: &[u8]) -> Result<Value, Rejection> {
+fn json_object<'a>(body: &'a [u8], room: &'a mut String) -> Result<Json<'a>, Rejection> {
     // Fast path: most bodies have fewer of these characters than `most`, even if those inside strings are counted.
     let marks = |byte: &&u8| matches!(**byte, b',' | b'{' | b'[');
     let most = most_values(body.len());
     if body.iter().filter(marks).count() > most && values(body) > most {
         return Err(Rejection::Malformed(format!("the body has more than {most} values, the maximum for its size")));
     }
-    match json::parse(body) {
-        Ok(object @ Value::Object(_)) => Ok(object),
+    match json::parse(body, room) {
+        Ok(object @ Json::Object(_)) => Ok(object),
         Ok(_) => Err(Rejection::Malformed("the body is not a JSON object".to_owned())),
         Err(error) => Err(Rejection::Malformed(format!("the body is not valid JSON: {error}"))),
     }
@@ -362,8 +362,8 @@ mod tests {
     #[test]
     fn values_end_with_control_characters_escaped() {
         let text = format!(r#"{{"text":"{}"}}"#, r#",[{\""#.repeat(32_000));
-        assert!(json_object(text.as_bytes()).is_ok());
-        let refused = |body: &str| json_object(body.as_bytes()).unwrap_err().to_string();
+        assert!(json_object(text.as_bytes(), &mut String::new()).is_ok());
+        let refused = |body: &str| json_object(body.as_bytes(), &mut String::new()).unwrap_err().to_string();
         let values = format!(r#"{{"a":[{}0]}}"#, "0,".repeat(4_000));
         assert_eq!(refused(&values), "the body has more than 2548 values, the maximum for its size");
         assert_eq!(refused(&"[".repeat(4_000)), "the body has more than 2298 values, the maximum for its size");

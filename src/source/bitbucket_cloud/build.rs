@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use super::Reader;
 use super::json::{link, long_text, name_in_path, text, time};
@@ -50,16 +50,16 @@ impl Reader<'_> {
     }
 
     /// Returns the commit. Old bodies have none; then the hash comes from the link.
-    fn built_commit(&self, status: &Value) -> Option<Commit> {
+    fn built_commit(&self, status: &Json<'_>) -> Option<Commit> {
         self.commit(&status["commit"]).or_else(|| {
             let hash = name_in_path(status["links"]["commit"]["href"].as_str()?)?;
-            self.commit(&Value::from_iter([("hash", Value::from(hash))]))
+            self.commit(&Json::from_iter([("hash", Json::from(hash))]))
         })
     }
 }
 
 /// Converts a state (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-commit-statuses/>).
-fn state(state: &Value) -> Option<BuildState> {
+fn state(state: &Json<'_>) -> Option<BuildState> {
     match state.as_str()? {
         "INPROGRESS" => Some(BuildState::Running),
         "SUCCESSFUL" => Some(BuildState::Succeeded),

@@ -1,6 +1,6 @@
 //! Changed fields in a body: `{"title": {"old": "a", "new": "b"}, …}`.
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use super::json::text;
 use crate::event::Change;
@@ -9,10 +9,10 @@ use crate::event::Change;
 pub(super) const TRIVIAL: &str = "no relevant field changed";
 
 /// Returns the changes of the fields in `reported`: pairs of the host's name and Hookbell's name of a field.
-pub(super) fn changes(changes: &Value, reported: &[(&str, &str)]) -> Vec<Change> {
+pub(super) fn changes(changes: &Json<'_>, reported: &[(&str, &str)]) -> Vec<Change> {
     let mut found: Vec<Change> = vec![];
     for (theirs, ours) in reported {
-        let change = &changes[theirs];
+        let change = &changes[*theirs];
         if !change.is_object() || found.iter().any(|known| known.what == *ours) {
             continue;
         }
@@ -30,11 +30,11 @@ pub(super) fn changes(changes: &Value, reported: &[(&str, &str)]) -> Vec<Change>
 }
 
 /// Returns the display text of a value: an account or another object by its name.
-pub(super) fn shown(value: &Value) -> Option<String> {
-    let named = || ["display_name", "name", "full_name", "username", "raw"].iter().find_map(|key| text(&value[key]));
+pub(super) fn shown(value: &Json<'_>) -> Option<String> {
+    let named = || ["display_name", "name", "full_name", "username", "raw"].iter().find_map(|key| text(&value[*key]));
     text(value).or_else(named)
 }
 
-fn visibility(private: &Value) -> Option<String> {
+fn visibility(private: &Json<'_>) -> Option<String> {
     Some(if private.as_bool()? { "private" } else { "public" }.to_owned())
 }

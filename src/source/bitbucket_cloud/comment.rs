@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::source::json::Json;
 use regex::{Captures, Regex};
-use serde_json::Value;
 
 use super::Reader;
 use super::json::{flag, long_text, number, page, text, time, without_braces};
@@ -59,7 +59,7 @@ impl Reader<'_> {
     }
 
     /// Returns a text that a person wrote, with mentions replaced by names.
-    pub(super) fn content(&self, content: &Value) -> Option<String> {
+    pub(super) fn content(&self, content: &Json<'_>) -> Option<String> {
         let raw = without_attributes(long_text(&content["raw"])?);
         if !raw.contains("@{") {
             return Some(raw);
@@ -91,19 +91,19 @@ fn without_attributes(raw: String) -> String {
 }
 
 /// Collects the names of all accounts in a payload, by account id.
-fn collect_names(value: &Value, names: &mut BTreeMap<String, String>, depth: usize) {
+fn collect_names(value: &Json<'_>, names: &mut BTreeMap<String, String>, depth: usize) {
     /// Maximum nesting depth that is searched; no body has accounts below it.
     const MAX_DEPTH: usize = 16;
     match value {
         _ if depth > MAX_DEPTH => {}
-        Value::Object(map) => {
-            let name = ["display_name", "nickname"].iter().find_map(|key| text(map.get(*key)?));
-            for id in ["account_id", "uuid"].iter().filter_map(|key| map.get(*key)?.as_str()) {
+        Json::Object(map) => {
+            let name = ["display_name", "nickname"].iter().find_map(|key| text(map.get(key)?));
+            for id in ["account_id", "uuid"].iter().filter_map(|key| map.get(key)?.as_str()) {
                 names.extend(name.clone().map(|name| (without_braces(id), name)));
             }
             map.values().for_each(|value| collect_names(value, names, depth + 1));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names, depth + 1)),
+        Json::Array(items) => items.iter().for_each(|item| collect_names(item, names, depth + 1)),
         _ => {}
     }
 }

@@ -1,6 +1,6 @@
 //! Issue events: `issue:*`.
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use super::Reader;
 use super::changes::{self, changes};
@@ -42,8 +42,8 @@ impl Reader<'_> {
         Ok(event)
     }
 
-    fn issue(&self, issue: &Value) -> Issue {
-        let account = |value: &Value| value.is_object().then(|| self.account(value));
+    fn issue(&self, issue: &Json<'_>) -> Issue {
+        let account = |value: &Json<'_>| value.is_object().then(|| self.account(value));
         Issue {
             id: number(&issue["id"]),
             title: text(&issue["title"]),

@@ -1,7 +1,7 @@
 //! Readers for JSON fields that may be missing, null or of an unexpected type.
 
+use crate::source::json::Json;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use crate::source::without_credentials;
 
@@ -15,25 +15,25 @@ const MAX_TEXT: usize = 64 * 1024;
 const MAX_URL: usize = 4 * 1024;
 
 /// Reads a name that is not blank. A number becomes its digits.
-pub(super) fn text(value: &Value) -> Option<String> {
+pub(super) fn text(value: &Json<'_>) -> Option<String> {
     held(value, MAX_NAME)
 }
 
 /// Reads a text that a person writes, if it is not blank.
-pub(super) fn long_text(value: &Value) -> Option<String> {
+pub(super) fn long_text(value: &Json<'_>) -> Option<String> {
     held(value, MAX_TEXT)
 }
 
 /// Reads a URL.
-pub(super) fn link(value: &Value) -> Option<String> {
+pub(super) fn link(value: &Json<'_>) -> Option<String> {
     let url = value.as_str().filter(|url| !url.trim().is_empty() && url.len() <= MAX_URL)?;
     Some(without_credentials(url).into_owned())
 }
 
-fn held(value: &Value, max: usize) -> Option<String> {
+fn held(value: &Json<'_>, max: usize) -> Option<String> {
     match value {
-        Value::String(text) if !text.trim().is_empty() => Some(cut(&without_credentials(text), max)),
-        Value::Number(number) => Some(number.to_string()),
+        Json::String(text) if !text.trim().is_empty() => Some(cut(&without_credentials(text), max)),
+        Json::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
@@ -52,27 +52,27 @@ fn cut(text: &str, max: usize) -> String {
 }
 
 /// Reads an integer, also from a string of digits.
-pub(super) fn number(value: &Value) -> Option<u64> {
+pub(super) fn number(value: &Json<'_>) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// Reads a boolean; anything else is `false`.
-pub(super) fn flag(value: &Value) -> bool {
+pub(super) fn flag(value: &Json<'_>) -> bool {
     value.as_bool().unwrap_or(false)
 }
 
 /// Reads an RFC 3339 timestamp.
-pub(super) fn time(value: &Value) -> Option<Timestamp> {
+pub(super) fn time(value: &Json<'_>) -> Option<Timestamp> {
     value.as_str()?.trim().parse().ok()
 }
 
 /// Returns the items of an array; none for anything else.
-pub(super) fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
+pub(super) fn items<'a>(value: &'a Json<'a>) -> &'a [Json<'a>] {
+    value.as_array().unwrap_or_default()
 }
 
 /// Returns the URL of the web page of an object.
-pub(super) fn page(object: &Value) -> Option<String> {
+pub(super) fn page(object: &Json<'_>) -> Option<String> {
     link(&object["links"]["html"]["href"])
 }
 

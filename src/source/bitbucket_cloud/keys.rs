@@ -2,7 +2,7 @@
 //! (<https://developer.atlassian.com/cloud/bitbucket/rest/api-group-webhooks/>), and `pipeline:span_created`
 //! (<https://www.atlassian.com/blog/bitbucket/bitbucket-pipelines-opentelemetry-traces-via-webhooks>).
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use crate::event::Kind;
 use crate::source::{HostKey, Rejection};
@@ -79,14 +79,14 @@ pub(super) fn named(name: &str) -> Option<&'static HostKey> {
 }
 
 /// Checks that a body matches its key, as far as possible: the body is signed, the key is not.
-pub(super) fn fits(key: &HostKey, body: &Value) -> Result<(), Rejection> {
+pub(super) fn fits(key: &HostKey, body: &Json<'_>) -> Result<(), Rejection> {
     for object in key.needs {
-        if !body[object].is_object() {
+        if !body[*object].is_object() {
             return Err(Rejection::Malformed(format!("invalid `{}` body: missing object `{object}`", key.name)));
         }
     }
     for object in never_has(key) {
-        if body[object].is_object() {
+        if body[*object].is_object() {
             return Err(Rejection::Malformed(format!("invalid `{}` body: unexpected object `{object}`", key.name)));
         }
     }

@@ -23,8 +23,8 @@ mod samples;
 use std::cell::OnceCell;
 use std::sync::Arc;
 
+use crate::source::json::Json;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
 
 use super::{Parsed, Provider, Rejection, Source, SourceSettings, Verified, json_object, signature};
 use crate::event::{Account, Event, Kind, Repository, Words};
@@ -98,7 +98,8 @@ impl Source for BitbucketCloud {
     fn parse(&self, headers: &HeaderMap, body: &[u8]) -> Result<Parsed, Rejection> {
         let key = self.known_key(headers)?;
         others::check(headers)?;
-        let payload = json_object(body)?;
+        let mut room = String::new();
+        let payload = json_object(body, &mut room)?;
         if payload["data"].is_object() && payload["product"].is_string() {
             return Err(Rejection::OtherHost(others::CONNECT.to_owned()));
         }
@@ -144,7 +145,7 @@ fn headers(key: &str, request_key: &str) -> HeaderMap {
 /// Converts one payload into events.
 struct Reader<'a> {
     key: &'a str,
-    payload: &'a Value,
+    payload: &'a Json<'a>,
     settings: &'a SourceSettings,
     /// Account that all events of the payload share.
     actor: OnceCell<Arc<Account>>,
@@ -157,7 +158,7 @@ struct Reader<'a> {
 type Read = Result<Vec<Event>, &'static str>;
 
 impl<'a> Reader<'a> {
-    fn new(key: &'a str, payload: &'a Value, settings: &'a SourceSettings) -> Self {
+    fn new(key: &'a str, payload: &'a Json<'a>, settings: &'a SourceSettings) -> Self {
         let (actor, repository, note) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
         Self { key, payload, settings, actor, repository, note }
     }

@@ -3,8 +3,8 @@
 //! The key is in a header, and only the body is signed: anyone who has recorded a delivery could send it again with
 //! another key. So the body determines the kind, as far as it can.
 
+use crate::source::json::Json;
 use jiff::SignedDuration;
-use serde_json::Value;
 
 use super::Reader;
 use super::json::{flag, time};
@@ -24,7 +24,7 @@ impl Reader<'_> {
     }
 }
 
-fn by_body(by_key: Kind, body: &Value) -> Kind {
+fn by_body(by_key: Kind, body: &Json<'_>) -> Kind {
     let pr = &body["pullrequest"];
     match by_key {
         Kind::PullRequestOpened | Kind::PullRequestMerged | Kind::PullRequestDeclined => match state(&pr["state"]) {
@@ -59,7 +59,7 @@ fn by_body(by_key: Kind, body: &Value) -> Kind {
 }
 
 /// Returns the vote of the account in `voting`; `None` if the account is not among the participants.
-fn vote(pr: &Value, voting: &Value) -> Option<Option<Vote>> {
+fn vote(pr: &Json<'_>, voting: &Json<'_>) -> Option<Option<Vote>> {
     votes(pr).get(&account_id(&voting["user"])?).copied()
 }
 
@@ -68,8 +68,8 @@ const AT_ONCE: SignedDuration = SignedDuration::from_secs(5);
 
 /// Returns the kind of a comment event. A missing field determines nothing: bodies from before threads could be
 /// resolved have no `resolution`.
-fn comment(by_key: Kind, comment: &Value) -> Kind {
-    let is_resolved = comment.get("resolution").map(Value::is_object);
+fn comment(by_key: Kind, comment: &Json<'_>) -> Kind {
+    let is_resolved = comment.get("resolution").map(Json::is_object);
     let plain = || {
         let since_created = time(&comment["updated_on"]).zip(time(&comment["created_on"]));
         let is_edited = since_created.is_some_and(|(updated, created)| updated.duration_since(created) > AT_ONCE);
@@ -77,7 +77,7 @@ fn comment(by_key: Kind, comment: &Value) -> Kind {
     };
     match by_key {
         _ if flag(&comment["deleted"]) => Kind::PullRequestCommentDeleted,
-        Kind::PullRequestCommentDeleted if comment["deleted"] == false => plain(),
+        Kind::PullRequestCommentDeleted if comment["deleted"].as_bool() == Some(false) => plain(),
         Kind::PullRequestCommentResolved if is_resolved == Some(false) => plain(),
         Kind::PullRequestCommentReopened if is_resolved == Some(true) => Kind::PullRequestCommentResolved,
         _ => by_key,

@@ -1,6 +1,6 @@
 //! Objects that all payloads share: accounts, repositories, commits.
 
-use serde_json::Value;
+use crate::source::json::Json;
 use url::Url;
 
 use super::Reader;
@@ -16,12 +16,12 @@ fn first_line(message: &str) -> String {
 }
 
 /// Returns the display name. A workspace, which may be the owner where a team was before, has `name` and `slug`.
-fn shown_name(account: &Value) -> Option<String> {
-    ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[key]))
+fn shown_name(account: &Json<'_>) -> Option<String> {
+    ["display_name", "nickname", "username", "name", "slug"].iter().find_map(|key| text(&account[*key]))
 }
 
 /// Returns the id of an account.
-pub(super) fn account_id(account: &Value) -> Option<String> {
+pub(super) fn account_id(account: &Json<'_>) -> Option<String> {
     text(&account["account_id"]).or_else(|| text(&account["uuid"]).map(|uuid| without_braces(&uuid)))
 }
 
@@ -36,7 +36,7 @@ fn workspace_of(page: &str) -> Option<String> {
 impl Reader<'_> {
     /// Reads an account, of which any field may be missing. `username` is a last resort: since 2019 only teams have one
     /// (<https://support.atlassian.com/bitbucket-cloud/docs/event-payloads/>).
-    pub(super) fn account(&self, account: &Value) -> Account {
+    pub(super) fn account(&self, account: &Json<'_>) -> Account {
         let nickname = text(&account["nickname"]);
         let name = shown_name(account).unwrap_or_else(|| Account::UNKNOWN.to_owned());
         let bot =
@@ -58,7 +58,7 @@ impl Reader<'_> {
     }
 
     /// Reads the repository of the payload.
-    pub(super) fn repository(&self, repository: &Value) -> Option<Repository> {
+    pub(super) fn repository(&self, repository: &Json<'_>) -> Option<Repository> {
         if !repository.is_object() {
             return None;
         }
@@ -74,14 +74,14 @@ impl Reader<'_> {
                 true => Visibility::Private,
                 false => Visibility::Public,
             }),
-            fork: repository.get("parent").map(Value::is_object),
+            fork: repository.get("parent").map(Json::is_object),
             parent: text(&repository["parent"]["full_name"]),
             description: text(&repository["description"]),
             full_name,
         })
     }
 
-    pub(super) fn project(&self, project: &Value) -> Option<Project> {
+    pub(super) fn project(&self, project: &Json<'_>) -> Option<Project> {
         project.is_object().then(|| Project {
             id: text(&project["uuid"]).map(|uuid| without_braces(&uuid)),
             key: text(&project["key"]),
@@ -93,7 +93,7 @@ impl Reader<'_> {
         })
     }
 
-    pub(super) fn commit(&self, commit: &Value) -> Option<Commit> {
+    pub(super) fn commit(&self, commit: &Json<'_>) -> Option<Commit> {
         let hash = text(&commit["hash"])?;
         let message = long_text(&commit["message"]).unwrap_or_default();
         let author = self.commit_author(&commit["author"]);
@@ -117,13 +117,13 @@ impl Reader<'_> {
 
     /// Returns the author of a commit: an account, or the name before the e-mail address if the address matches no
     /// account.
-    fn commit_author(&self, author: &Value) -> Option<Account> {
+    fn commit_author(&self, author: &Json<'_>) -> Option<Account> {
         if author["user"].is_object() {
             return Some(self.account(&author["user"]));
         }
         let raw = text(&author["raw"])?;
         let name = raw.split('<').next().unwrap_or_default().trim();
         let address = name.is_empty() || name.contains('@');
-        (!address).then(|| Account { name: name.to_owned(), ..self.account(&Value::Null) })
+        (!address).then(|| Account { name: name.to_owned(), ..self.account(&Json::Null) })
     }
 }

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
+use crate::source::json::Json;
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::Reader;
 use super::json::{items, link, number, text, without_braces};
@@ -22,10 +22,14 @@ impl Reader<'_> {
         let resources = items(&self.payload["resourceSpans"]).iter();
         let scopes = resources.flat_map(|resource| items(&resource["scopeSpans"]));
         let spans = scopes.flat_map(|scope| items(&scope["spans"]));
-        spans.filter(|span| span["name"] == RUN).take(MAX_RUNS).map(|span| self.pipeline_event(span)).collect()
+        spans
+            .filter(|span| span["name"].as_str() == Some(RUN))
+            .take(MAX_RUNS)
+            .map(|span| self.pipeline_event(span))
+            .collect()
     }
 
-    fn pipeline_event(&self, span: &Value) -> Event {
+    fn pipeline_event(&self, span: &Json<'_>) -> Event {
         let get = |key: &str| attribute(span, key).and_then(text);
         let result = get("pipeline.state.result.name");
         let state = result.as_deref().and_then(state);
@@ -68,8 +72,8 @@ impl Reader<'_> {
 }
 
 /// Returns the value of an attribute, independent of the OpenTelemetry type that wraps it.
-fn attribute<'a>(span: &'a Value, key: &str) -> Option<&'a Value> {
-    let found = items(&span["attributes"]).iter().find(|attribute| attribute["key"] == key)?;
+fn attribute<'a>(span: &'a Json<'a>, key: &str) -> Option<&'a Json<'a>> {
+    let found = items(&span["attributes"]).iter().find(|attribute| attribute["key"].as_str() == Some(key))?;
     found["value"].as_object()?.values().next()
 }
 
@@ -85,6 +89,6 @@ fn state(result: &str) -> Option<BuildState> {
 }
 
 /// Reads nanoseconds since 1970, as a number or as a string of digits.
-fn timestamp(value: &Value) -> Option<Timestamp> {
+fn timestamp(value: &Json<'_>) -> Option<Timestamp> {
     Timestamp::from_nanosecond(number(value)?.into()).ok()
 }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use super::Reader;
-use super::json::{items, link, long_text, number, page, text, time};
+use super::json::{flag, items, link, long_text, number, page, text, time};
 use super::objects::account_id;
 use crate::event::{Endpoint, Event, Kind, PullRequest, PullRequestState, Reviewer, Vote};
 
@@ -25,7 +25,7 @@ impl Reader<'_> {
         let vote = match kind {
             Kind::PullRequestApproved | Kind::PullRequestApprovalWithdrawn => &self.payload["approval"],
             Kind::PullRequestChangesRequested | Kind::PullRequestChangesWithdrawn => &self.payload["changes_request"],
-            _ => &Value::Null,
+            _ => &Json::Null,
         };
         event.time = time(&vote["date"]).or(event.time);
         if vote["user"].is_object() {
@@ -40,7 +40,7 @@ impl Reader<'_> {
         event
     }
 
-    fn pull_request(&self, pr: &Value) -> PullRequest {
+    fn pull_request(&self, pr: &Json<'_>) -> PullRequest {
         let votes = votes(pr);
         let asked = items(&pr["reviewers"]).iter().filter(|reviewer| reviewer.is_object());
         let mut reviewers: Vec<_> = asked.map(|reviewer| self.reviewer(reviewer, &votes)).collect();
@@ -49,7 +49,7 @@ impl Reader<'_> {
             (reviewers.len(), voted(Vote::Approved), voted(Vote::ChangesRequested));
         reviewers.truncate(MAX_REVIEWERS);
         let (source, target) = (endpoint(&pr["source"]), endpoint(&pr["destination"]));
-        let account = |value: &Value| value.is_object().then(|| self.account(value));
+        let account = |value: &Json<'_>| value.is_object().then(|| self.account(value));
         PullRequest {
             reference: None,
             id: number(&pr["id"]),
@@ -84,18 +84,18 @@ impl Reader<'_> {
     }
 
     /// Returns the description. Only the rendered text contains the names of mentioned people.
-    fn description(&self, pr: &Value) -> Option<String> {
+    fn description(&self, pr: &Json<'_>) -> Option<String> {
         let description = pr["description"].as_str()?;
         if description.trim().is_empty() {
             return Some(String::new());
         }
         let html = &pr["rendered"]["description"]["html"];
         let html = if html.is_string() { html } else { &pr["summary"]["html"] };
-        self.content(&Value::from_iter([("raw", Value::from(description)), ("html", html.clone())]))
+        self.content(&Json::from_iter([("raw", Json::from(description)), ("html", html.clone())]))
     }
 
     /// Returns a reviewer with the vote: `reviewers` lists the requested accounts, `participants` the votes.
-    fn reviewer(&self, reviewer: &Value, votes: &HashMap<String, Option<Vote>>) -> Reviewer {
+    fn reviewer(&self, reviewer: &Json<'_>, votes: &HashMap<String, Option<Vote>>) -> Reviewer {
         let account = self.account(reviewer);
         let vote = account.id.as_ref().and_then(|id| votes.get(id).copied().flatten());
         Reviewer { id: account.id, name: account.name, nickname: account.nickname, vote }
@@ -103,7 +103,7 @@ impl Reader<'_> {
 }
 
 /// Returns the votes of all participants, by account id; if an account is listed twice, its first vote.
-pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
+pub(super) fn votes(pr: &Json<'_>) -> HashMap<String, Option<Vote>> {
     let mut votes = HashMap::new();
     for participant in items(&pr["participants"]) {
         if let Some(id) = account_id(&participant["user"]) {
@@ -111,7 +111,7 @@ pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
                 Some("approved") => Some(Vote::Approved),
                 Some("changes_requested") => Some(Vote::ChangesRequested),
                 // Bodies from before changes could be requested have only the flag.
-                _ => (participant["approved"] == true).then_some(Vote::Approved),
+                _ => flag(&participant["approved"]).then_some(Vote::Approved),
             };
             votes.entry(id).or_insert(vote);
         }
@@ -119,7 +119,7 @@ pub(super) fn votes(pr: &Value) -> HashMap<String, Option<Vote>> {
     votes
 }
 
-pub(super) fn state(state: &Value) -> Option<PullRequestState> {
+pub(super) fn state(state: &Json<'_>) -> Option<PullRequestState> {
     match state.as_str()? {
         "OPEN" => Some(PullRequestState::Open),
         "MERGED" => Some(PullRequestState::Merged),
@@ -130,7 +130,7 @@ pub(super) fn state(state: &Value) -> Option<PullRequestState> {
 }
 
 /// Reads one end of a pull request. The repository and the commit are null if the fork or the branch no longer exists.
-fn endpoint(end: &Value) -> Endpoint {
+fn endpoint(end: &Json<'_>) -> Endpoint {
     Endpoint {
         branch: text(&end["branch"]["name"]),
         commit: text(&end["commit"]["hash"]),

@@ -1,6 +1,6 @@
 //! `repo:push`: one event for each ref that was created, moved or deleted.
 
-use serde_json::Value;
+use crate::source::json::Json;
 use url::Url;
 
 use super::Reader;
@@ -28,12 +28,12 @@ impl Reader<'_> {
     }
 
     /// Converts one changed ref. Returns `None` if both the old and the new ref are missing.
-    fn change(&self, change: &Value, commits_left: &mut usize) -> Option<Event> {
+    fn change(&self, change: &Json<'_>, commits_left: &mut usize) -> Option<Event> {
         let (old, new) = (&change["old"], &change["new"]);
         let there = if new.is_object() { new } else { old };
         let name = text(&there["name"])?;
         // Mercurial's types of branches no longer exist, because Bitbucket dropped Mercurial.
-        let ref_kind = if there["type"] == "tag" { RefKind::Tag } else { RefKind::Branch };
+        let ref_kind = if there["type"].as_str() == Some("tag") { RefKind::Tag } else { RefKind::Branch };
         let (created, deleted) = (!old.is_object(), !new.is_object());
         let kind = match (ref_kind, created, deleted) {
             (RefKind::Branch, false, false) => Kind::Push,

@@ -1,7 +1,7 @@
 //! Events about whole repositories and projects: `repo:fork`, `repo:updated`, `repo:transfer` and similar keys,
 //! `project:updated`.
 
-use serde_json::Value;
+use crate::source::json::Json;
 
 use super::Reader;
 use super::changes::{self, changes};
@@ -31,7 +31,7 @@ impl Reader<'_> {
     pub(super) fn transfer_event(&self) -> Event {
         let mut event = self.event(Kind::RepositoryTransferred);
         // Bodies from 2017 have `previous_owner`; since then, owners are workspaces.
-        let known = ["previous_owner", "previous_workspace"].iter().map(|name| &self.payload[name]);
+        let known = ["previous_owner", "previous_workspace"].iter().map(|name| &self.payload[*name]);
         event.previous_owner = known.filter(|owner| owner.is_object()).map(|owner| self.account(owner)).next();
         event
     }
@@ -56,7 +56,7 @@ impl Reader<'_> {
     fn updated(&self, kind: Kind, reported: &[(&str, &str)]) -> Result<Event, &'static str> {
         let mut event = self.event(kind);
         match &self.payload["changes"] {
-            all @ Value::Object(_) => {
+            all @ Json::Object(_) => {
                 event.changes = changes(all, reported);
                 if event.changes.is_empty() { Err(changes::TRIVIAL) } else { Ok(event) }
             }

@@ -3,6 +3,8 @@ mod unusual;
 use proptest::prelude::*;
 use serde_json::json;
 
+use serde_json::Value;
+
 use super::*;
 use crate::event::{AccountKind, PullRequestState, RefKind, Vote};
 use crate::pattern::{Patterns, Style};
@@ -360,7 +362,8 @@ proptest! {
 #[test]
 fn attribute_lists_are_removed() {
     let settings = SourceSettings { secrets: vec![], unsigned: false, bots: Patterns::default() };
-    let content = |raw: &str| Reader::new("k", &Value::Null, &settings).content(&json!({ "raw": raw })).unwrap();
+    let content =
+        |raw: &str| Reader::new("k", &Json::Null, &settings).content(&Json::from_iter([("raw", raw.into())])).unwrap();
     for (raw, text) in [
         ("see [x](https://x.org/1){: data-inline-card='' } end", "see [x](https://x.org/1) end"),
         ("![a.png](https://x.org/i.png){: width=640 } and b", "![a.png](https://x.org/i.png) and b"),
