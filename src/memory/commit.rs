@@ -48,7 +48,6 @@ pub(super) fn subjects(event: &Event, repository: &str, subjects: &mut Vec<Strin
     if let Some(push) = &event.push {
         let tips = [&push.old, &push.new].into_iter().flatten();
         tips.chain(parents(push)).for_each(|hash| add(hash));
-        push.commits.iter().for_each(|commit| add(&commit.hash));
     }
     if let Some(pull_request) = &event.pull_request {
         [&pull_request.source.commit, &pull_request.merge_commit].into_iter().flatten().for_each(|hash| add(hash));
@@ -64,7 +63,8 @@ fn parents(push: &Push) -> impl Iterator<Item = &String> {
     merge.into_iter().flat_map(|head| &head.parents)
 }
 
-/// Determines whether a push is the merge of a pull request, and stores the branch of its commits.
+/// Determines whether a push is the merge of a pull request, and stores the branch of its tip: hosts build tips, and the
+/// other commits of a push would be most of what is stored.
 pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Recall<'_>) {
     let Some(push) = &mut event.push else { return };
     let claimed = push.pull_request.take();
@@ -79,17 +79,15 @@ pub(super) fn recall_push(event: &mut Event, repository: &str, memory: &mut Reca
     }
     push.via = push.pull_request.map(|_| Via::PullRequest);
     let Some(branch) = push.branch.as_ref().filter(|_| !push.deleted) else { return };
-    let hashes = push.new.iter().chain(push.commits.iter().map(|commit| &commit.hash));
-    for (n, hash) in hashes.enumerate() {
-        let subject = subject(repository, hash);
-        let mut known: CommitMemory = memory.get(&subject).unwrap_or_default();
-        // The tip of a moved branch belongs to that branch. Commits below the tip, and those that a new branch lists,
-        // may already belong to another branch, and stay there.
-        if known.branch.is_none() || (n == 0 && !push.created) {
-            known.branch = Some(branch.clone());
-            known.branch_url = short(push.url.as_ref());
-            memory.set(&subject, &known);
-        }
+    let Some(tip) = &push.new else { return };
+    let subject = subject(repository, tip);
+    let mut known: CommitMemory = memory.get(&subject).unwrap_or_default();
+    // The tip of a moved branch belongs to that branch. The tip of a new branch may already belong to another branch, and
+    // stays there.
+    if known.branch.is_none() || !push.created {
+        known.branch = Some(branch.clone());
+        known.branch_url = short(push.url.as_ref());
+        memory.set(&subject, &known);
     }
 }
 
