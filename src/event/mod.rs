@@ -7,6 +7,7 @@
 
 mod build;
 mod comment;
+mod content;
 mod id;
 mod issue;
 mod kind;
@@ -20,6 +21,7 @@ mod words;
 pub(crate) use build::duration;
 pub use build::{Build, BuildState, Pipeline};
 pub use comment::{Comment, ParentComment};
+pub use content::Content;
 pub use id::{ChannelName, DeliveryId, EventId, RequestId, SourceName};
 pub use issue::Issue;
 pub use kind::Kind;

@@ -26,7 +26,8 @@ use sha2::{Digest, Sha256};
 
 use crate::event::{Event, Kind, Repository, SourceName};
 use crate::time::Millis;
-pub use seen::{Seen, seen, subject_of_body};
+pub(crate) use seen::digest_of_subject;
+pub use seen::{BodyDigest, SameBody, Seen, digest_of_body, seen};
 
 /// Last known states, by subject.
 pub type Memory = BTreeMap<String, Value>;

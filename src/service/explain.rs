@@ -13,7 +13,7 @@ use crate::time::{Millis, now, timestamp};
 /// An event with the explanation of its routing.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Explained {
-    /// ULID with the prefix `evt_`; null if the event is not stored.
+    /// Id of the event; null if it is not stored.
     pub id: Option<EventId>,
     /// Id of the request that contained the event, with the prefix `req_`; null if the event is not stored.
     pub request: Option<RequestId>,

@@ -1,51 +1,29 @@
 //! Requests, and what is decided about them: events, deliveries and states of memory.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
-use ulid::Ulid;
 
-use super::{Lane, Receipt, StoredDecision};
-use crate::event::{ChannelName, DeliveryId, EventId, Kind, RequestId, SourceName};
-use crate::memory::Memory;
+use super::{Ids, Lane, Receipt, StoredDecision};
+use crate::event::{ChannelName, Content, DeliveryId, EventId, Kind, RequestId, SourceName};
+use crate::memory::{BodyDigest, Memory, SameBody};
 use crate::message::Style;
 use crate::time::Millis;
 
-/// Decides the results of a request from the stored states of its subjects, with the ids of what it creates. It is
-/// pure, and may run more than once.
-pub type Decide = Arc<dyn Fn(&Memory, &Ids) -> Decided + Send + Sync>;
+/// Decides the results of a request from what is known, with the ids of what it creates. It is pure, and may run more
+/// than once.
+pub type Decide = Arc<dyn Fn(&Known, &Ids) -> Decided + Send + Sync>;
 
-/// Ids for the results of one request. The same number always gets the same id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ids(Ulid);
-
-impl Ids {
-    /// Generates new ids.
-    pub fn fresh() -> Self {
-        Self(Ulid::generate())
-    }
-
-    /// Returns the id of the request.
-    pub fn request(&self) -> RequestId {
-        RequestId::from(self.0)
-    }
-
-    /// Returns the id of the request's event with this number, from 0.
-    pub fn event(&self, n: usize) -> EventId {
-        EventId::from(self.numbered(n))
-    }
-
-    /// Returns the id of the delivery with this number, from 0.
-    pub fn delivery(&self, n: usize) -> DeliveryId {
-        DeliveryId::from(self.numbered(n))
-    }
-
-    fn numbered(&self, n: usize) -> Ulid {
-        Ulid(self.0.0.wrapping_add(n as u128 + 1))
-    }
+/// What the store knows before a request is decided.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Stored states of the request's [subjects](NewRequest::subjects).
+    pub memory: Memory,
+    /// The last [new](Decided::is_new) request with the same [digest](NewRequest::digest).
+    pub same_body: Option<SameBody>,
 }
 
 /// Number of a configuration, which grows with each change. A store to which none is assigned has 0, and accepts
@@ -77,6 +55,8 @@ pub struct NewRequest {
     pub headers: Value,
     /// Raw body.
     pub body: Bytes,
+    /// Digest of the body. Without it, the body is not compared with others.
+    pub digest: Option<BodyDigest>,
     /// Memory subjects of the request.
     pub subjects: Vec<String>,
 }
@@ -92,57 +72,41 @@ pub struct Decided {
     pub deliveries: Vec<NewDelivery>,
     /// New states of subjects.
     pub memory: Memory,
-    /// Earlier request of which this one is a duplicate; then there are no other results.
-    pub duplicate_of: Option<Duplicate>,
+    /// `true` if later requests with the same body are compared with this one.
+    pub is_new: bool,
+    /// Earlier request of which this one is a duplicate, one that the store knows; then there are no other results.
+    pub duplicate_of: Option<RequestId>,
 }
 
 impl Decided {
     /// Creates a result without events.
     pub fn empty(receipt: Receipt) -> Self {
-        Self { receipt, events: vec![], deliveries: vec![], memory: Memory::new(), duplicate_of: None }
+        Self { receipt, events: vec![], deliveries: vec![], memory: Memory::new(), is_new: true, duplicate_of: None }
     }
 }
 
-/// Earlier request that is the same as a new one, although the host's ids of the requests differ.
-#[derive(Clone, Debug)]
-pub struct Duplicate {
-    /// The earlier request.
-    pub request: RequestId,
-    /// Memory subject of the earlier request. If that request is no longer stored, the new one is decided without this
-    /// subject.
-    pub subject: String,
-}
-
-/// Event to store.
+/// Event to store. Its id follows from its place: [`Ids::event`].
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// Id of the event.
-    pub id: EventId,
     /// Kind of the event.
     pub kind: &'static str,
     /// `workspace/slug`.
     pub repository: Option<String>,
     /// Subject of the event.
     pub subject: Option<String>,
-    /// The event, as templates see it.
-    pub json: String,
-    /// Event of the same request that also stores the actor and the repository of this one.
-    pub same: Option<EventId>,
+    /// The event itself.
+    pub content: Content,
     /// Routing decision.
     pub decision: StoredDecision,
 }
 
-/// Delivery to store.
+/// Delivery to store, to the lane of its channel.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    /// Id of the delivery.
-    pub id: DeliveryId,
     /// Event to deliver.
     pub event: EventId,
     /// Channel of the delivery.
     pub channel: ChannelName,
-    /// Lane of the delivery.
-    pub lane: Lane,
     /// Route that created the delivery.
     pub route: String,
     /// Template set by the route.
@@ -160,12 +124,10 @@ pub struct NewDelivery {
 
 impl NewDelivery {
     /// Creates a delivery that sends the event alone, for the first time, and as the channel is configured.
-    pub fn new(id: DeliveryId, event: EventId, channel: ChannelName, lane: Lane, route: impl Into<String>) -> Self {
+    pub fn new(event: EventId, channel: ChannelName, route: impl Into<String>) -> Self {
         Self {
-            id,
             event,
             channel,
-            lane,
             route: route.into(),
             template: None,
             style: None,
@@ -207,8 +169,6 @@ pub enum Accepted {
     Stored {
         /// Receipt for the host.
         receipt: Receipt,
-        /// Lanes with new messages.
-        lanes: BTreeSet<Lane>,
     },
     /// The request is a duplicate.
     Duplicate {
@@ -227,8 +187,8 @@ pub struct Assignment {
     pub route_pending: Option<RouteLater>,
 }
 
-/// Routes an event that was stored while the routing configuration was invalid, with ids for its deliveries.
-pub type RouteLater = Arc<dyn Fn(PendingEvent, &Ids) -> RoutedLater + Send + Sync>;
+/// Routes an event that was stored while the routing configuration was invalid. It is pure, and may run more than once.
+pub type RouteLater = Arc<dyn Fn(PendingEvent) -> RoutedLater + Send + Sync>;
 
 /// Event that was stored while the routing configuration was invalid.
 #[derive(Clone, Debug, PartialEq)]

@@ -94,8 +94,8 @@ pub struct Filter {
     pub state: Option<State>,
     /// Earliest time, inclusive.
     pub since: Option<Millis>,
-    /// Upper bound of `seq`, exclusive.
-    pub before: Option<i64>,
+    /// Only older deliveries than this one.
+    pub before: Option<DeliveryId>,
     /// `true` to exclude deliveries that were already sent again.
     pub unrepeated: bool,
     /// Maximum number of results; the newest are returned.
@@ -131,8 +131,6 @@ pub struct EventSummary {
 pub struct DeliverySummary {
     /// Id of the delivery.
     pub id: DeliveryId,
-    /// Position in the order of all deliveries.
-    pub seq: i64,
     /// Id of the event.
     pub event: EventId,
     /// Kind of the event.

@@ -1,8 +1,8 @@
 //! Lanes: leases, queued deliveries and the results of turns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
@@ -10,6 +10,7 @@ use super::AttemptOutcome;
 use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId};
 use crate::message::Style;
+use crate::template::Context;
 use crate::time::{Millis, millis};
 
 /// Queue of one destination. Channels with the same destination share it.
@@ -167,10 +168,15 @@ impl LaneRecord {
 }
 
 /// Work that arrived in a lane, for the process that serves it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum LaneSignal {
-    /// Messages were queued in the lane.
-    Arrived(Lane),
+    /// A message was queued in the lane. Those of a lane arrive in the order of their ids.
+    Arrived {
+        /// The lane.
+        lane: Lane,
+        /// The message. Without it, the lane must read the store.
+        message: Option<Arc<Delivery>>,
+    },
     /// An operator opened, closed or paused the lane, or dropped messages from it.
     Changed(Lane),
     /// Any lane may have new messages or a new state.
@@ -217,7 +223,7 @@ impl Arrivals {
 }
 
 /// Queued delivery.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Delivery {
     /// Id of the delivery.
     pub id: DeliveryId,
@@ -230,8 +236,8 @@ pub struct Delivery {
     /// Style set by the route.
     pub style: Option<Style>,
     /// The event, as templates see it.
-    pub event: Value,
-    /// Size of the event's JSON in bytes.
+    pub event: Arc<Context>,
+    /// Approximate size of the event's JSON in bytes.
     pub size: usize,
     /// Creation time.
     pub created_at: Millis,

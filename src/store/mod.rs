@@ -7,6 +7,7 @@
 mod accept;
 mod decision;
 pub mod history;
+mod ids;
 mod lane;
 #[cfg(test)]
 mod model;
@@ -29,13 +30,14 @@ use crate::time::Millis;
 
 pub(crate) use accept::joined;
 pub use accept::{
-    Accepted, Assignment, Decide, Decided, Duplicate, Generation, Ids, NewDelivery, NewEvent, NewRequest, PendingEvent,
+    Accepted, Assignment, Decide, Decided, Generation, Known, NewDelivery, NewEvent, NewRequest, PendingEvent,
     RouteLater, RoutedLater,
 };
 pub use decision::{StoredDecision, Target};
 pub use history::{
     AttemptDetail, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, LaneCounts, State,
 };
+pub use ids::Ids;
 pub use lane::{
     Arrivals, Attempt, Delivery, Finished, InDoubt, Lane, LaneRecord, LaneSignal, LaneState, Lease, NextState, Turn,
 };
@@ -66,6 +68,7 @@ pub use url::StoreUrl;
 ///     received_at: now(),
 ///     headers: serde_json::json!({}),
 ///     body: "{}".into(),
+///     digest: None,
 ///     subjects: vec![],
 /// });
 /// let none = Generation::default();
@@ -79,8 +82,8 @@ pub use url::StoreUrl;
 pub trait Intake: Send + Sync {
     /// Accepts a request: atomic, durable (it survives a power cut), and aware of duplicates.
     ///
-    /// If the request is new, `decide` runs within the transaction, on the stored memory of the request's subjects. It
-    /// must be fast. Its result is stored with the request. A decision of an older configuration than the
+    /// If the request is new, `decide` runs within the transaction, on what the store knows about it. It must be fast. Its
+    /// result is stored with the request. A decision of an older configuration than the
     /// [assigned](Self::assign) one is [`StoreError::Outdated`].
     async fn accept(
         &self,
@@ -181,10 +184,14 @@ pub trait History: Send + Sync {
     /// Counts the queued messages of each lane, and the ended messages of each channel.
     async fn counts(&self) -> Result<Counts, StoreError>;
 
-    /// Adds deliveries of stored events at the end of their lanes. A parked delivery that is sent again becomes dead.
-    /// Deliveries whose event no longer exists are left out. Deliveries of an older configuration than the assigned one
-    /// are [`StoreError::Outdated`].
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError>;
+    /// Adds deliveries of stored events at the end of their lanes, and returns their ids. A parked delivery that is sent
+    /// again becomes dead. Deliveries whose event no longer exists are left out. Deliveries of an older configuration
+    /// than the assigned one are [`StoreError::Outdated`].
+    async fn enqueue(
+        &self,
+        deliveries: Vec<NewDelivery>,
+        generation: Generation,
+    ) -> Result<Vec<DeliveryId>, StoreError>;
 
     /// Drops queued and parked deliveries and those pending routing: they become dead, with this reason. Returns the
     /// dropped deliveries.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::event::ChannelName;
+use crate::event::{ChannelName, Content};
 use crate::store::sqlite::tests::{clock, set_clock};
 
 const CHANNELS: [&str; 3] = ["red", "green", "blue"];
@@ -91,10 +91,11 @@ impl Model {
 
     /// Adds an attempt to the message that may have been in flight, because the lane was not released.
     fn mark_unknown(&mut self, lane: &str, in_doubt: Option<InDoubt>) {
-        let mut queued = self.deliveries.iter_mut().filter(|kept| kept.state == State::Queued);
+        // A message may have been sent before its channel was removed.
+        let mut left = self.deliveries.iter_mut().filter(|kept| matches!(kept.state, State::Queued | State::Parked));
         let doubted = match in_doubt {
-            Some(InDoubt::Marked(marked)) => queued.find(|kept| kept.id == marked),
-            Some(InDoubt::Oldest) => queued.find(|kept| kept.lane == lane),
+            Some(InDoubt::Marked(marked)) => left.find(|kept| kept.id == marked),
+            Some(InDoubt::Oldest) => left.find(|kept| kept.lane == lane && kept.state == State::Queued),
             None => None,
         };
         if let Some(doubted) = doubted {
@@ -223,14 +224,14 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
             Step::Replay { delivery } => {
                 let Some(kept) = model.deliveries.get(delivery).cloned() else { continue };
                 let Some(to) = model.channels.get(kept.channel).copied() else { continue };
-                let new =
-                    Kept { id: DeliveryId::fresh(), lane: to, state: State::Queued, attempts: 0, strikes: 0, ..kept };
-                store.enqueue(vec![new_delivery(&new, Some(kept.id))], Generation::default()).await.unwrap();
+                let replay =
+                    NewDelivery { replay_of: Some(kept.id.clone()), ..new_delivery(kept.event.clone(), kept.channel) };
+                let id = store.enqueue(vec![replay], Generation::default()).await.unwrap().remove(0);
                 let repeated = &mut model.deliveries[delivery];
                 if repeated.state == State::Parked {
                     repeated.state = State::Dead;
                 }
-                model.deliveries.push(new);
+                model.deliveries.push(Kept { id, lane: to, state: State::Queued, attempts: 0, strikes: 0, ..kept });
             }
             Step::Time { millis } => {
                 model.now += millis;
@@ -246,24 +247,14 @@ async fn check(open: impl Fn() -> Arc<dyn Store>, steps: Vec<Step>) {
     }
 }
 
-fn new_delivery(kept: &Kept, replay_of: Option<DeliveryId>) -> NewDelivery {
-    NewDelivery {
-        replay_of,
-        ..NewDelivery::new(kept.id.clone(), kept.event.clone(), kept.channel.into(), lane(kept.lane), "r")
-    }
+fn new_delivery(event: EventId, channel: &str) -> NewDelivery {
+    NewDelivery::new(event, channel.into(), "r")
 }
 
 async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels: &[usize]) {
-    let event = EventId::fresh();
     let mut names: Vec<_> = channels.iter().map(|n| CHANNELS[*n]).collect();
     names.dedup();
-    let new = names.into_iter().filter_map(|channel| {
-        let lane = model.channels.get(channel)?;
-        let id = DeliveryId::fresh();
-        Some(Kept { id, event: event.clone(), channel, lane, state: State::Queued, attempts: 0, strikes: 0 })
-    });
-    let new: Vec<Kept> = new.collect();
-    let receipt = Receipt { note: Some(event.to_string()), ..Receipt::empty("req_1".into()) };
+    names.retain(|channel| model.channels.contains_key(channel));
     let request = NewRequest {
         source: "s".into(),
         hook: None,
@@ -271,32 +262,37 @@ async fn accept(store: &dyn Store, model: &mut Model, key: Option<u8>, channels:
         received_at: model.now,
         headers: json!({}),
         body: Bytes::new(),
+        digest: None,
         subjects: vec![],
     };
-    let decided = Decided {
+    let to = names.clone();
+    let decide: Decide = Arc::new(move |_, ids| Decided {
         events: vec![NewEvent {
-            id: event,
             kind: "push",
             repository: None,
             subject: None,
-            json: "{}".to_owned(),
-            same: None,
+            content: Content::Json(Arc::new(json!({}))),
             decision: StoredDecision::default(),
         }],
-        deliveries: new.iter().map(|kept| new_delivery(kept, None)).collect(),
-        ..Decided::empty(receipt.clone())
-    };
-    let accepted =
-        store.accept(request.into(), Generation::default(), Arc::new(move |_, _| decided.clone())).await.unwrap();
-    match key.and_then(|key| model.seen.get(&key)) {
-        Some(receipt) => assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() }),
-        None => {
-            let lanes = new.iter().map(|kept| lane(kept.lane)).collect();
-            assert_eq!(accepted, Accepted::Stored { receipt: receipt.clone(), lanes });
-            model.deliveries.extend(new);
-            model.seen.extend(key.map(|key| (key, receipt)));
-        }
+        deliveries: to.iter().map(|channel| new_delivery(ids.event(0), channel)).collect(),
+        ..Decided::empty(Receipt { note: Some(ids.event(0).to_string()), ..Receipt::empty(ids.request()) })
+    });
+    let accepted = store.accept(request.into(), Generation::default(), decide).await.unwrap();
+    if let Some(receipt) = key.and_then(|key| model.seen.get(&key)) {
+        assert_eq!(accepted, Accepted::Duplicate { receipt: receipt.clone() });
+        return;
     }
+    let Accepted::Stored { receipt } = accepted else { panic!("{accepted:?}") };
+    let event = EventId::from(receipt.note.clone().unwrap());
+    let filter = Filter { event: Some(event.clone()), limit: 1_000, ..Filter::default() };
+    let stored = store.deliveries(filter).await.unwrap();
+    assert_eq!(stored.iter().map(|new| new.channel.as_str()).collect::<Vec<_>>(), names);
+    for (new, channel) in stored.into_iter().zip(names) {
+        let lane = model.channels[channel];
+        let (state, event) = (State::Queued, event.clone());
+        model.deliveries.push(Kept { id: new.id, event, channel, lane, state, attempts: 0, strikes: 0 });
+    }
+    model.seen.extend(key.map(|key| (key, receipt)));
 }
 
 async fn compare(store: &dyn Store, model: &Model, step: &Step) {

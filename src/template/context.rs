@@ -1,26 +1,47 @@
 //! An event as templates see it.
 
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::event::{Event, Kind, Words};
+use crate::event::{Content, Event, Kind, Words};
 
 /// Maximum number of items per list that templates see. No message shows a thousand items.
 const MAX_LIST: usize = 1_000;
 
-/// Event as templates see it. Created once and used for all messages of the event.
+/// Event as templates see it, shared by all messages of the event. It is built when a template needs it.
 pub struct Context {
-    pub(super) kind: Kind,
-    pub(super) context: handlebars::Context,
+    /// `None` if the context is built already.
+    content: Option<Content>,
+    built: OnceLock<Built>,
 }
 
-impl Context {
-    /// Creates a context from the JSON that [`Event`] serializes to.
-    pub fn new(mut event: Value) -> Self {
+struct Built {
+    kind: Kind,
+    context: handlebars::Context,
+}
+
+impl Built {
+    fn of(mut event: Value) -> Self {
         cap(&mut event);
         complete(&mut event);
         let kind = event["kind"].as_str().and_then(Kind::parse).unwrap_or(Kind::Other);
         Self { kind, context: handlebars::Context::from(event) }
+    }
+}
+
+impl From<Content> for Context {
+    fn from(content: Content) -> Self {
+        Self { content: Some(content), built: OnceLock::new() }
+    }
+}
+
+impl Context {
+    /// Creates a context from the JSON that [`Event`] serializes to.
+    pub fn new(event: Value) -> Self {
+        Self { content: None, built: Built::of(event).into() }
     }
 
     /// Creates a context that uses the current time if the event has none, as pushes do: they are posted on arrival.
@@ -29,19 +50,32 @@ impl Context {
         Self::of(&Event { time, ..event.clone() })
     }
 
-    /// Returns the event as templates see it.
-    pub fn event(&self) -> &Value {
-        self.context.data()
-    }
-
-    /// Returns the event with its lists truncated.
-    pub(crate) fn into_event(mut self) -> Value {
-        std::mem::take(self.context.data_mut())
-    }
-
     /// Creates a context from an event.
     pub fn of(event: &Event) -> Self {
-        Self::new(serde_json::to_value(event).unwrap_or_default())
+        Self::from(Content::Event(Arc::new(event.clone())))
+    }
+
+    /// Returns the event as templates see it.
+    pub fn event(&self) -> &Value {
+        self.context().data()
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.built().kind
+    }
+
+    pub(super) fn context(&self) -> &handlebars::Context {
+        &self.built().context
+    }
+
+    fn built(&self) -> &Built {
+        self.built.get_or_init(|| Built::of(self.content.as_ref().map(Content::to_value).unwrap_or_default()))
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.event().fmt(f)
     }
 }
 

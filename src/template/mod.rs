@@ -325,15 +325,16 @@ impl Library {
 
     /// Renders an event with the built-in templates only.
     pub(crate) fn render_built_in(&self, event: &Context) -> Message {
-        let names = [event.kind.as_str(), event.kind.family(), "event"];
+        let kind = event.kind();
+        let names = [kind.as_str(), kind.family(), "event"];
         let templates = names.iter().filter_map(|name| self.built_in.get(*name));
-        let rendered = templates.filter_map(|template| template.render(&self.registry, &event.context).ok()).next();
+        let rendered = templates.filter_map(|template| template.render(&self.registry, event.context()).ok()).next();
         rendered.unwrap_or_else(|| last_resort(event.event()))
     }
 
     /// Renders an event for one chat. A chat-native template takes precedence over the portable one with the same name.
     pub fn render_for(&self, event: &Context, route: Option<&str>, chat: Option<&dyn ChatKind>) -> Rendered {
-        let Context { kind, context } = event;
+        let (kind, context) = (event.kind(), event.context());
         let (resort, mut failures) = (|| last_resort(context.data()), vec![]);
         let finish = chat.and_then(|chat| Some((chat.name(), chat.native()?)));
         for name in route.into_iter().chain([kind.as_str(), kind.family(), "event"]) {

@@ -49,7 +49,7 @@ async fn invalid_characters_lose_no_event_and_the_raw_body_is_kept() {
     }
     service.stop("TERM");
     let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
-    let mut select = db.prepare("SELECT body FROM requests").unwrap();
+    let mut select = db.prepare("SELECT body FROM bodies").unwrap();
     let bodies = select.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
     let bodies: Vec<_> = bodies.map(|body| lz4_flex::decompress_size_prepended(&body.unwrap()).unwrap()).collect();
     for name in ["lone-surrogate", "escaped-byte", "bom", "in-a-field-nobody-reads"] {

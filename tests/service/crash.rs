@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hookbell::event::DeliveryId;
 use reqwest::Client;
 use serde_json::Value;
 
@@ -110,28 +111,30 @@ async fn flood(client: Client, url: String, next: Arc<AtomicUsize>, killed: Arc<
 
 /// A channel's messages in the order of the store.
 fn stored(home: &Home, channel: &str) -> Vec<usize> {
-    let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
-               WHERE channel = ?1 ORDER BY seq";
-    selected(home, channel, sql).into_iter().map(|(n, _)| n).collect()
+    selected(home, channel, "true").into_iter().map(|(n, _)| n).collect()
 }
 
 /// Returns the messages with an attempt of unknown result.
 fn marked(home: &Home, channel: &str) -> BTreeMap<usize, String> {
-    let sql = "SELECT events.json, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
-               WHERE channel = ?1 AND EXISTS
-                   (SELECT 1 FROM attempts WHERE delivery = deliveries.id AND outcome = 'unknown')";
-    selected(home, channel, sql).into_iter().collect()
+    let is_unknown = "EXISTS (SELECT 1 FROM attempts JOIN names ON names.id = outcome
+                              WHERE delivery = deliveries.id AND name = 'unknown')";
+    selected(home, channel, is_unknown).into_iter().collect()
 }
 
-/// Returns the numbers of events, with another selected column.
-fn selected(home: &Home, channel: &str, sql: &str) -> Vec<(usize, String)> {
+/// Returns the numbers of a channel's messages for which an SQL condition holds, with their ids.
+fn selected(home: &Home, channel: &str, condition: &str) -> Vec<(usize, String)> {
+    let sql = format!(
+        "SELECT record, deliveries.id FROM deliveries JOIN events ON events.id = deliveries.event
+         JOIN requests ON requests.id = events.request JOIN names AS channel ON channel.id = deliveries.channel
+         WHERE channel.name = ?1 AND {condition} ORDER BY deliveries.id"
+    );
     let db = rusqlite::Connection::open(home.path().join("hookbell.db")).unwrap();
-    let mut select = db.prepare(sql).unwrap();
-    let rows = select.query_map([channel], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).unwrap();
-    let numbered = rows.map(Result::unwrap).filter_map(|(json, id)| {
-        let event: Value = serde_json::from_str(&json).unwrap();
-        let title = event["pull_request"]["title"].as_str()?;
-        Some((title.strip_prefix("number ")?.parse().ok()?, id))
+    let mut select = db.prepare(&sql).unwrap();
+    let rows = select.query_map([channel], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
+    let numbered = rows.map(Result::unwrap).filter_map(|(record, id)| {
+        let record: Value = serde_json::from_slice(&lz4_flex::decompress_size_prepended(&record).unwrap()).unwrap();
+        let title = record["events"][0]["event"]["pull_request"]["title"].as_str()?;
+        Some((title.strip_prefix("number ")?.parse().ok()?, DeliveryId::numbered(id).to_string()))
     });
     numbered.collect()
 }

@@ -83,7 +83,7 @@ to = "screen"
 fn neutral(text: &str) -> String {
     let replaced =
         |text: &str, pattern: &str, by: &str| regex::Regex::new(pattern).unwrap().replace_all(text, by).into_owned();
-    let text = replaced(text, r"(evt|req|dlv)_[0-9a-z]{26}", "${1}_…");
+    let text = replaced(text, r"(evt|req|dlv)_[0-9a-z]{13}", "${1}_…");
     let text = replaced(&text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ \(\d+ \w+ ago\)", "(a moment ago)");
     replaced(&text, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ  (\w+) after \d+ ms", "(then)  $1 after some ms")
 }

@@ -2,31 +2,33 @@
 
 use super::*;
 
-/// Bodies received by several webhooks, with the memory of them.
+/// Bodies received by several webhooks, with the last new request of each.
 struct Bodies {
     source: SourceName,
     memory: Memory,
+    known: BTreeMap<BodyDigest, SameBody>,
 }
 
 impl Bodies {
     fn new() -> Self {
-        Self { source: SourceName::from("bitbucket"), memory: Memory::new() }
+        Self { source: SourceName::from("bitbucket"), memory: Memory::new(), known: BTreeMap::new() }
     }
 
     fn see(&mut self, event: &Event, hook: &str, at: i64) -> Seen {
-        let (events, mut after) = (std::slice::from_ref(event), Memory::new());
+        let events = std::slice::from_ref(event);
         let body = serde_json::to_string(event).unwrap();
-        let subject = subject_of_body(&self.source, events, body.as_bytes());
+        let digest = digest_of_body(&self.source, events, body.as_bytes());
         let mut recall = Recall::new(&self.source, &[], &self.memory, at);
-        let request = RequestId::from(format!("{hook} {at}"));
-        let seen = seen((&subject, events), (Some(hook), &request, at), &recall, &mut after);
+        let seen = seen(events, (Some(hook), at), self.known.get(&digest), &recall);
         if seen == Seen::New {
             let mut event = event.clone();
             recall.identify(&mut event);
             recall.name(&mut event);
-            after.extend(recall.into_memory());
+            let after = recall.into_memory();
+            self.memory.extend(after);
+            let request = RequestId::from(format!("{hook} {at}"));
+            self.known.insert(digest, SameBody { request, hook: Some(hook.to_owned()), at });
         }
-        self.memory.extend(after);
         seen
     }
 }
@@ -39,9 +41,9 @@ fn sample_event(name: &str) -> Event {
 #[test]
 fn cross_webhook_duplicates_are_recognized_by_body() {
     let (mut bodies, event) = (Bodies::new(), sample_event("pull_request.merged"));
-    let first = || Seen::Before("repository 0".to_owned());
+    let first = || Seen::Before("repository 0".into());
     assert_eq!(bodies.see(&event, "repository", 0), Seen::New);
-    assert_eq!(bodies.see(&event, "workspace", 20), Seen::ByOtherHook("repository 0".to_owned()));
+    assert_eq!(bodies.see(&event, "workspace", 20), Seen::ByOtherHook("repository 0".into()));
     assert_eq!(bodies.see(&event, "repository", 10), first());
     assert_eq!(bodies.see(&event, "repository", 20 * 86_400_000), first());
     assert_eq!(bodies.see(&event, "forged", 20 * 86_400_000), first(), "the webhook's id is not signed");
@@ -69,13 +71,13 @@ fn push_is_a_duplicate_while_its_ref_is_unchanged() {
 #[test]
 fn bodies_are_compared_by_source_text_and_family() {
     let (source, events) = (SourceName::from("s"), [sample_event("pull_request.opened")]);
-    let subject = subject_of_body(&source, &events, b"{}");
-    assert_ne!(subject, subject_of_body(&source, &events, b"{} "));
-    assert_ne!(subject, subject_of_body(&"other".into(), &events, b"{}"));
+    let digest = digest_of_body(&source, &events, b"{}");
+    assert_ne!(digest, digest_of_body(&source, &events, b"{} "));
+    assert_ne!(digest, digest_of_body(&"other".into(), &events, b"{}"));
     // Hosts may send one body with two keys, one of which is more specific.
     let merged = Event { kind: Kind::PullRequestMerged, ..events[0].clone() };
-    assert_ne!(subject, subject_of_body(&source, &[merged], b"{}"));
+    assert_ne!(digest, digest_of_body(&source, &[merged], b"{}"));
     let comment = |kind| Event { kind, ..sample_event("pull_request.comment_added") };
-    let of = |kind| subject_of_body(&source, &[comment(kind)], b"{}");
+    let of = |kind| digest_of_body(&source, &[comment(kind)], b"{}");
     assert_eq!(of(Kind::PullRequestCommentAdded), of(Kind::PullRequestCommentResolved));
 }

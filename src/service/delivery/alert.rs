@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 
 use crate::chat::Failure;
 use crate::config::{Live, Settings};
-use crate::event::{ChannelName, DeliveryId, EventId, Summary};
+use crate::event::{ChannelName, Content, DeliveryId, EventId, Summary};
 use crate::memory::Memory;
 use crate::store::{
-    Decided, Delivery, Ids, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision, Target,
+    Decided, Delivery, Ids, Known, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision,
+    Target,
 };
 use crate::time::{Millis, timestamp};
 
@@ -94,13 +95,14 @@ impl Outage {
 
 impl Alert {
     fn of(delivery: &Delivery, title: String, response: &str, help: String, cause: Cause) -> Self {
-        let text = |pointer: &str| delivery.event.pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
+        let text =
+            |pointer: &str| delivery.event.event().pointer(pointer).and_then(Value::as_str).map(ToOwned::to_owned);
         let about = About {
             delivery: delivery.id.clone(),
             event: delivery.event_id.clone(),
             kind: text("/kind").unwrap_or_default(),
             repository: text("/repository/full_name"),
-            summary: Summary::of(&delivery.event),
+            summary: Summary::of(delivery.event.event()),
         };
         Self {
             title,
@@ -268,13 +270,14 @@ impl Alerts {
     ) -> Result<(), StoreError> {
         let alerted = settings.delivery.alerts.iter().filter_map(|name| settings.lanes.get_key_value(name));
         let alerted = alerted.filter(|(_, lane)| alert.is_open || Some(*lane) != failing);
-        let to: Vec<_> = alerted.map(|(name, lane)| (name.clone(), lane.clone())).collect();
+        let to: Vec<_> = alerted.map(|(name, _)| name.clone()).collect();
         let subject = alert.outage.as_ref().map(Outage::subject);
         if settings.delivery.alerts.is_empty() || (to.is_empty() && subject.is_none()) {
             return Ok(());
         }
         let time = jiff::Timestamp::from_millisecond(now).ok();
-        let json = json!({ "kind": ALERT, "key": ALERT, "time": time, "alert": alert }).to_string();
+        let json = json!({ "kind": ALERT, "key": ALERT, "time": time, "alert": alert });
+        let content = Content::Json(Arc::new(json));
         let request = NewRequest {
             source: SOURCE.into(),
             hook: None,
@@ -282,11 +285,12 @@ impl Alerts {
             received_at: now,
             headers: json!({}),
             body: Bytes::new(),
+            digest: None,
             subjects: subject.iter().cloned().collect(),
         };
         let is_recovery = alert.is_recovery;
-        let decide = move |memory: &Memory, ids: &Ids| {
-            decided(ids, &json, &to, remembered(subject.as_deref(), is_recovery, memory, now))
+        let decide = move |known: &Known, ids: &Ids| {
+            decided(ids, &content, &to, remembered(subject.as_deref(), is_recovery, &known.memory, now))
         };
         self.store.accept(Arc::new(request), settings.generation, Arc::new(decide)).await.map(|_| ())
     }
@@ -315,21 +319,18 @@ fn remembered(subject: Option<&str>, is_recovery: bool, memory: &Memory, now: Mi
     Memory::from([(subject.to_owned(), state)])
 }
 
-fn decided(ids: &Ids, json: &str, to: &[(ChannelName, Lane)], memory: Memory) -> Decided {
-    let event = ids.event(0);
-    let deliveries = to.iter().cloned().enumerate().map(|(n, (channel, lane))| NewDelivery {
+fn decided(ids: &Ids, content: &Content, to: &[ChannelName], memory: Memory) -> Decided {
+    let deliveries = to.iter().map(|channel| NewDelivery {
         template: Some(ALERT.to_owned()),
-        ..NewDelivery::new(ids.delivery(n), event.clone(), channel, lane, "alerts")
+        ..NewDelivery::new(ids.event(0), channel.clone(), "alerts")
     });
     let sends: Vec<NewDelivery> = deliveries.collect();
     let targets = sends.iter().map(|send| Target { route: send.route.clone(), channel: send.channel.clone() });
     let event = NewEvent {
-        id: event,
         kind: ALERT,
         repository: None,
         subject: None,
-        json: json.to_owned(),
-        same: None,
+        content: content.clone(),
         decision: StoredDecision { targets: targets.collect(), ..StoredDecision::default() },
     };
     Decided { events: vec![event], deliveries: sends, memory, ..Decided::empty(Receipt::empty(ids.request())) }

@@ -13,7 +13,7 @@ use crate::config::{Channel, Settings};
 use crate::event::DeliveryId;
 use crate::message::Style;
 use crate::store::{Attempt, AttemptOutcome, Delivery, Finished, NextState};
-use crate::template::{Context, Library, REFS, RenderFailure};
+use crate::template::{Library, REFS, RenderFailure};
 use crate::time::{Millis, millis};
 
 /// Minimum wait that is accepted from a chat. Below it, the lane uses its own backoff.
@@ -65,8 +65,7 @@ pub(super) async fn attempt(
     failures: u32,
     clock: fn() -> Millis,
 ) -> Attempted {
-    let (delivery, rendered) = render_delivery(settings, channel, delivery).await;
-    let (body, template_error) = match rendered {
+    let (body, template_error) = match render_delivery(settings, channel, &delivery).await {
         Rendered::Body { body, template_error } => (body, template_error),
         Rendered::Nothing { why } => {
             tracing::debug!(delivery = %delivery.id, channel = %delivery.channel, why, "delivery skipped");
@@ -133,10 +132,7 @@ async fn built_in(
     rejected: &Body,
     response: &str,
 ) -> Option<Sent> {
-    let body = {
-        let event = Context::new(delivery.event.clone());
-        channel.chat.encode(&style(channel, delivery).of(templates.render_built_in(&event)))
-    };
+    let body = channel.chat.encode(&style(channel, delivery).of(templates.render_built_in(&delivery.event)));
     if body == *rejected {
         return None;
     }
@@ -159,25 +155,22 @@ async fn built_in(
 const LARGE: usize = 16 * 1024;
 
 /// Renders a delivery, on a separate thread if it is large.
-async fn render_delivery(settings: &Arc<Settings>, channel: &Channel, mut delivery: Delivery) -> (Delivery, Rendered) {
-    let guarded = |settings: &Settings, channel: &Channel, mut delivery: Delivery| {
-        let event = Context::new(std::mem::take(&mut delivery.event));
+async fn render_delivery(settings: &Arc<Settings>, channel: &Channel, delivery: &Delivery) -> Rendered {
+    let guarded = |settings: &Settings, channel: &Channel, delivery: &Delivery| {
         // A panic must affect only this message, not the lane.
-        let rendered = catch_unwind(AssertUnwindSafe(|| render(settings, channel, &delivery, &event)));
+        let rendered = catch_unwind(AssertUnwindSafe(|| render(settings, channel, delivery)));
         let broken = |_| Rendered::Broken { why: "rendering panicked: this is a bug in Hookbell".to_owned() };
-        delivery.event = event.into_event();
-        (delivery, rendered.unwrap_or_else(broken))
+        rendered.unwrap_or_else(broken)
     };
     if delivery.size < LARGE {
         return guarded(settings, channel, delivery);
     }
-    let (settings, event) = (settings.clone(), std::mem::take(&mut delivery.event));
-    let job = Delivery { event, ..delivery.clone() };
+    let (settings, delivery) = (settings.clone(), delivery.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let channel = settings.channels.get(&job.channel)?;
-        Some(guarded(&settings, channel, job))
+        let channel = settings.channels.get(&delivery.channel)?;
+        Some(guarded(&settings, channel, &delivery))
     });
-    let failed = || (delivery, Rendered::Broken { why: "rendering failed: this is a bug in Hookbell".to_owned() });
+    let failed = || Rendered::Broken { why: "rendering failed: this is a bug in Hookbell".to_owned() };
     work.await.ok().flatten().unwrap_or_else(failed)
 }
 
@@ -193,7 +186,8 @@ fn style(channel: &Channel, delivery: &Delivery) -> Style {
     delivery.style.unwrap_or(channel.style)
 }
 
-fn render(settings: &Settings, channel: &Channel, delivery: &Delivery, event: &Context) -> Rendered {
+fn render(settings: &Settings, channel: &Channel, delivery: &Delivery) -> Rendered {
+    let event = delivery.event.as_ref();
     if let Some(body) = channel.chat.encode_event(event.event()) {
         return Rendered::Body { body, template_error: None };
     }

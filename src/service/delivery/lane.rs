@@ -105,7 +105,8 @@ impl Worker {
         }
     }
 
-    /// Leases the lane, waits as long as required, and sends the messages that it read ahead, until one fails.
+    /// Leases the lane, waits as long as required, and sends the message that was handed over, or those that it reads, until
+    /// one fails.
     async fn turn(&mut self) -> Result<(), Leave> {
         self.probe |= self.signals.take_probe();
         let wait = match self.lease().await? {
@@ -120,10 +121,22 @@ impl Worker {
             Lease::Taken => return self.until_changed(LEASE / 2).await,
         };
         self.pause(wait).await?;
-        let mut heads = self.store.heads(&self.lane, BATCH).await?.into_iter().peekable();
-        if heads.peek().is_none() {
-            return self.until_arrival().await;
+        if !self.signals.inbox.is_open() {
+            self.signals.inbox.open();
+            let heads = self.store.heads(&self.lane, BATCH).await?;
+            if !heads.is_empty() {
+                self.signals.inbox.close_after(&heads);
+                return self.send_all(heads.into_iter()).await;
+            }
         }
+        match self.signals.inbox.take() {
+            Some(head) => self.send_all(std::iter::once(head)).await,
+            None => self.until_arrival().await,
+        }
+    }
+
+    /// Sends messages until one fails.
+    async fn send_all(&mut self, mut heads: impl Iterator<Item = Delivery>) -> Result<(), Leave> {
         while let Some(head) = heads.next() {
             // While the chat fails, messages that are too old are dropped without another attempt.
             if self.failing && self.is_too_old(&head) {
@@ -152,6 +165,8 @@ impl Worker {
             return Ok(Lease::Held { wait: Duration::ZERO, failing: self.failing, is_asked: false });
         }
         let asked = Instant::now();
+        // What happened to the lane in the meantime is in the store.
+        self.signals.inbox.close();
         let lease = self.store.lease(&self.lane, &self.owner, LEASE).await?;
         self.leased = matches!(lease, Lease::Held { .. }).then_some(asked);
         Ok(lease)

@@ -4,6 +4,7 @@
 mod alert;
 mod attempt;
 mod backoff;
+mod inbox;
 mod lane;
 mod signals;
 
@@ -13,7 +14,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use ulid::Ulid;
 
 use crate::chat::{Pace, Pacer};
 use crate::config::{Live, Settings};
@@ -21,6 +21,7 @@ use crate::event::ChannelName;
 use crate::service::health::{Health, supervise, supervise_service};
 use crate::store::{Arrivals, Assignment, Lane, LaneSignal, RouteLater, Store, StoreError};
 use crate::time::{Millis, SteadyClock, now};
+use inbox::InAll;
 use signals::Signals;
 
 pub(crate) use alert::{Alert, Alerts, Outage};
@@ -49,14 +50,21 @@ struct Running {
 
 /// Signals to the tasks of lanes.
 #[derive(Clone, Default)]
-struct Waking(Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>);
+struct Waking {
+    lanes: Arc<RwLock<BTreeMap<Lane, Arc<Signals>>>>,
+    in_all: InAll,
+}
 
 impl Waking {
     /// Passes signals of the store on to the lanes, until the store is closed.
     async fn pass_on(self, mut arrivals: Arrivals) {
         while let Some(signal) = arrivals.next().await {
             match signal {
-                LaneSignal::Arrived(lane) => self.of(&lane).iter().for_each(|signals| signals.wake()),
+                LaneSignal::Arrived { lane, message } => {
+                    if let Some(signals) = self.of(&lane) {
+                        signals.arrive(message.map(Arc::unwrap_or_clone));
+                    }
+                }
                 LaneSignal::Changed(lane) => self.of(&lane).iter().for_each(|signals| signals.notify_change()),
                 LaneSignal::Any => self.wake_all(),
             }
@@ -65,34 +73,39 @@ impl Waking {
 
     fn wake_all(&self) {
         for signals in self.all() {
-            signals.wake();
+            signals.arrive(None);
             signals.notify_change();
         }
     }
 
     fn all(&self) -> Vec<Arc<Signals>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     fn of(&self, lane: &Lane) -> Option<Arc<Signals>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(lane).cloned()
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(lane).cloned()
     }
 
     /// Returns the signals of a lane; creates them if it has none.
     fn register(&self, lane: &Lane) -> Arc<Signals> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).entry(lane.clone()).or_default().clone()
+        self.lanes
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(lane.clone())
+            .or_insert_with(|| Arc::new(Signals::new(self.in_all.clone())))
+            .clone()
     }
 
     fn keep(&self, lanes: &BTreeSet<Lane>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|lane, _| lanes.contains(lane));
+        self.lanes.write().unwrap_or_else(PoisonError::into_inner).retain(|lane, _| lanes.contains(lane));
     }
 }
 
-/// Returns a name of this run of the program, for leases and attempts: the machine's host name and a ULID.
+/// Returns a name of this run of the program, for leases and attempts: the machine's host name and a random number.
 fn node() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = Some(host.trim()).filter(|host| !host.is_empty()).unwrap_or("node");
-    format!("{host}/{}", Ulid::generate().to_string().to_ascii_lowercase())
+    format!("{host}/{:016x}", rand::random::<u64>())
 }
 
 /// Returns the lanes, each with the settings whose change restarts its task: its channels and their rate limits.

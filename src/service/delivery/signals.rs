@@ -4,9 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
+use super::inbox::{InAll, Inbox};
+use crate::store::Delivery;
+
 /// Signals to a lane. Each is received once, even if it was sent before the lane waited for it.
-#[derive(Default)]
 pub(super) struct Signals {
+    /// Messages that arrived.
+    pub(super) inbox: Inbox,
     arrival: Notify,
     change: Notify,
     is_changed: AtomicBool,
@@ -14,8 +18,19 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Signals that a message was queued in the lane.
-    pub(super) fn wake(&self) {
+    pub(super) fn new(in_all: InAll) -> Self {
+        Self {
+            inbox: Inbox::new(in_all),
+            arrival: Notify::new(),
+            change: Notify::new(),
+            is_changed: AtomicBool::new(false),
+            probe: AtomicBool::new(false),
+        }
+    }
+
+    /// Hands over a message that was queued in the lane. Without the message, the lane reads it.
+    pub(super) fn arrive(&self, message: Option<Delivery>) {
+        self.inbox.add(message);
         self.arrival.notify_one();
     }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::chat::{Action, Body, Chat, Failure, Outcome, Posted, Reason, Sent};
 use crate::config::{Channel, DeliverySettings, Live};
-use crate::event::{DeliveryId, EventId};
+use crate::event::{ChannelName, Content, DeliveryId, EventId};
 use crate::message::{Message, Style, plain_text};
 use crate::store::*;
 use patient::Patient;
@@ -180,23 +180,22 @@ impl Fixture {
 
     /// Stores several events at once.
     async fn tell_all(&self, channel: &str, texts: &[String]) -> Vec<DeliveryId> {
-        let lane = Lane(channel.to_owned());
-        let mut decided = Decided::empty(Receipt::empty("req_1".into()));
-        for text in texts {
-            let event = EventId::fresh();
-            decided.events.push(NewEvent {
-                id: event.clone(),
-                kind: "other",
-                repository: None,
-                subject: None,
-                json: json!({ "kind": "other", "key": text, "actor": null }).to_string(),
-                same: None,
-                decision: StoredDecision::default(),
-            });
-            let id = DeliveryId::fresh();
-            decided.deliveries.push(NewDelivery::new(id, event, channel.into(), lane.clone(), "r"));
-        }
-        let ids = decided.deliveries.iter().map(|delivery| delivery.id.clone()).collect();
+        let (name, texts) = (ChannelName::from(channel), texts.to_vec());
+        let count = texts.len();
+        let decide: Decide = Arc::new(move |_, ids| {
+            let mut decided = Decided::empty(Receipt::empty(ids.request()));
+            for (n, text) in texts.iter().enumerate() {
+                decided.events.push(NewEvent {
+                    kind: "other",
+                    repository: None,
+                    subject: None,
+                    content: Content::Json(Arc::new(json!({ "kind": "other", "key": text, "actor": null }))),
+                    decision: StoredDecision::default(),
+                });
+                decided.deliveries.push(NewDelivery::new(ids.event(n), name.clone(), "r"));
+            }
+            decided
+        });
         let request = NewRequest {
             source: "s".into(),
             hook: None,
@@ -204,11 +203,13 @@ impl Fixture {
             received_at: clock(),
             headers: json!({}),
             body: Bytes::new(),
+            digest: None,
             subjects: vec![],
         };
         let generation = self.live.now().generation;
-        self.store.accept(request.into(), generation, Arc::new(move |_, _| decided.clone())).await.unwrap();
-        ids
+        self.store.accept(request.into(), generation, decide).await.unwrap();
+        let filter = Filter { channel: Some(channel.into()), limit: count, ..Filter::default() };
+        self.store.deliveries(filter).await.unwrap().into_iter().map(|delivery| delivery.id).collect()
     }
 
     async fn state(&self, id: &DeliveryId) -> (State, Option<String>) {
@@ -330,6 +331,8 @@ async fn restart_or_reload_probes_at_once_and_resets_the_backoff() {
 async fn unknown_outcome_marks_do_not_raise_the_backoff() {
     let mut f = Fixture::new(&[]).await;
     let id = f.tell("a", "event 0").await;
+    let lanes = [(ChannelName::from("a"), Lane("a".to_owned()))].into();
+    f.store.assign(Assignment { generation: Generation::default(), lanes, route_pending: None }).await.unwrap();
     // Ten runs of the program that each ended while the message was being sent.
     for run in 0..10 {
         let (lane, owner) = (Lane("a".to_owned()), format!("run {run}"));

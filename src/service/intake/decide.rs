@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::receipt;
 use crate::config::{Settings, SourceEntry};
-use crate::event::{Event, EventId, Kind, RequestId};
-use crate::memory::{Memory, Recall, Seen, seen};
+use crate::event::{Content, Event, EventId, Kind, RequestId};
+use crate::memory::{Recall, Seen, seen};
 use crate::routing::{Decision, RouteTarget, Subject};
 use crate::store::{
-    Decide, Decided, Duplicate, Ids, NewDelivery, NewEvent, NewRequest, Receipt, RouteLater, RoutedLater,
-    StoredDecision,
+    Decide, Decided, Ids, Known, NewDelivery, NewEvent, NewRequest, Receipt, RouteLater, RoutedLater, StoredDecision,
 };
 use crate::time::timestamp;
 
@@ -22,8 +21,6 @@ const PENDING_ROUTING: &str =
 /// A parsed request, and what is needed to decide on it.
 pub(super) struct Incoming {
     pub(super) request: Arc<NewRequest>,
-    /// Memory subject of the body: [`subject_of_body`](crate::memory::subject_of_body).
-    pub(super) body_subject: String,
     pub(super) events: Vec<Event>,
     pub(super) note: Option<String>,
 }
@@ -31,35 +28,23 @@ pub(super) struct Incoming {
 impl Incoming {
     /// Returns the function that the store runs.
     pub(super) fn decide(self: Arc<Self>, settings: Arc<Settings>) -> Decide {
-        Arc::new(move |memory, ids| self.decided(&settings, memory, ids))
+        Arc::new(move |known, ids| self.decided(&settings, known, ids))
     }
 
-    /// Returns `true` if all events share one actor and one repository, which then need to be stored only once.
-    fn shared(&self) -> bool {
-        let same = |one: &Event, other: &Event| {
-            let actor =
-                one.actor.as_ref().zip(other.actor.as_ref()).is_some_and(|(one, other)| Arc::ptr_eq(one, other));
-            let repository = one.repository.as_ref().zip(other.repository.as_ref());
-            actor && repository.is_some_and(|(one, other)| Arc::ptr_eq(one, other))
-        };
-        self.events.first().is_some_and(|first| self.events.iter().all(|event| same(first, event)))
-    }
-
-    fn decided(&self, settings: &Settings, memory: &Memory, ids: &Ids) -> Decided {
+    fn decided(&self, settings: &Settings, known: &Known, ids: &Ids) -> Decided {
         let NewRequest { source, hook, received_at, .. } = self.request.as_ref();
         let request = ids.request();
         let (mut decided, mut receipts) = (Decided::empty(Receipt::empty(request.clone())), vec![]);
         // The settings may have changed since the request was parsed.
         let entry = settings.sources.get(source);
         let named = entry.map_or(&[][..], |entry| entry.provider.named);
-        let mut recall = Recall::new(source, named, memory, *received_at);
-        let by = (hook.as_deref(), &request, *received_at);
-        let seen = seen((&self.body_subject, &self.events), by, &recall, &mut decided.memory);
-        if let Seen::Before(request) = seen {
-            decided.duplicate_of = Some(Duplicate { request: request.into(), subject: self.body_subject.clone() });
+        let mut recall = Recall::new(source, named, &known.memory, *received_at);
+        let seen = seen(&self.events, (hook.as_deref(), *received_at), known.same_body.as_ref(), &recall);
+        if let Seen::Before(earlier) = seen {
+            decided.duplicate_of = Some(earlier);
             return decided;
         }
-        let shared = self.shared();
+        decided.is_new = seen == Seen::New;
         for event in &self.events {
             let mut event = event.clone();
             event.time = event.time.or_else(|| jiff::Timestamp::from_millisecond(*received_at).ok());
@@ -88,19 +73,17 @@ impl Incoming {
             receipts.push(receipt::of_event(&event, &decision, pending_routing));
             let kind = event.kind;
             let stored = NewEvent {
-                id: ids.event(decided.events.len()),
                 kind: kind.as_str(),
                 repository: event.repository.as_ref().and_then(|repository| repository.full_name.clone()),
                 subject: event.subject(),
-                json: json_of(event, shared && !decided.events.is_empty()),
-                same: if shared { decided.events.first().map(|first| first.id.clone()) } else { None },
+                content: Content::Event(Arc::new(event)),
                 decision: match pending_routing {
                     Some(_) => StoredDecision::pending_routing(),
                     None => StoredDecision::new(&decision, &settings.kept.hash),
                 },
             };
-            let of = Origin { request: &request, event: &stored.id, kind };
-            let new = deliveries(decision.sends, of, settings, ids, decided.deliveries.len());
+            let of = Origin { request: &request, event: &ids.event(decided.events.len()), kind };
+            let new = deliveries(decision.sends, of, settings);
             decided.deliveries.extend(new);
             decided.events.push(stored);
         }
@@ -108,15 +91,6 @@ impl Incoming {
         decided.receipt = receipt::of_request(&request, receipts, self.note.as_deref());
         decided
     }
-}
-
-/// Serializes an event for storage. Leaves out what it shares with the first event of its request, if that is stored
-/// there.
-fn json_of(mut event: Event, is_stored_elsewhere: bool) -> String {
-    if is_stored_elsewhere {
-        (event.actor, event.repository) = (None, None);
-    }
-    serde_json::to_string(&event).unwrap_or_default()
 }
 
 /// Returns the reason why the source may not send this event, if any. Events that name a repository or workspace were
@@ -137,26 +111,20 @@ pub(in crate::service) struct Origin<'a> {
     pub(in crate::service) kind: Kind,
 }
 
-/// Creates the deliveries of an event for storage. Their ids are numbered from `first`.
-pub(in crate::service) fn deliveries(
-    sends: Vec<RouteTarget>,
-    of: Origin<'_>,
-    settings: &Settings,
-    ids: &Ids,
-    first: usize,
-) -> Vec<NewDelivery> {
+/// Creates the deliveries of an event for storage.
+pub(in crate::service) fn deliveries(sends: Vec<RouteTarget>, of: Origin<'_>, settings: &Settings) -> Vec<NewDelivery> {
     let served = sends.into_iter().filter_map(|send| {
-        let (channel, lane) = (settings.channels.get(&send.channel)?, settings.lanes.get(&send.channel)?);
-        Some((send, channel, lane.clone()))
+        let channel = settings.channels.get(&send.channel)?;
+        settings.lanes.contains_key(&send.channel).then_some((send, channel))
     });
-    let deliveries = served.enumerate().map(|(n, (send, channel, lane))| {
+    let deliveries = served.map(|(send, channel)| {
         // A program receives every event. A person gets one message for all refs of a push that moved in the same way.
         let is_drawn = !channel.kind.takes_events();
         NewDelivery {
             template: send.template,
             style: send.style,
             joins: (is_drawn && of.kind.is_of_ref()).then(|| (of.request.clone(), of.kind)),
-            ..NewDelivery::new(ids.delivery(first + n), of.event.clone(), send.channel, lane, send.route)
+            ..NewDelivery::new(of.event.clone(), send.channel, send.route)
         }
     });
     deliveries.collect()
@@ -167,7 +135,7 @@ pub(in crate::service) type Count = Arc<AtomicU64>;
 
 /// Routes events that arrived while the routing configuration was invalid, and counts them.
 pub(in crate::service) fn route_pending(settings: Arc<Settings>, routed: Count) -> RouteLater {
-    Arc::new(move |pending, ids| {
+    Arc::new(move |pending| {
         routed.fetch_add(1, Ordering::Relaxed);
         let (kind, decision) = match serde_json::from_value::<Event>(pending.json) {
             Ok(event) => {
@@ -178,6 +146,6 @@ pub(in crate::service) fn route_pending(settings: Arc<Settings>, routed: Count) 
         };
         let stored = StoredDecision::new(&decision, &settings.kept.hash);
         let of = Origin { request: &pending.request, event: &pending.event, kind };
-        RoutedLater { decision: stored, deliveries: deliveries(decision.sends, of, &settings, ids, 0) }
+        RoutedLater { decision: stored, deliveries: deliveries(decision.sends, of, &settings) }
     })
 }

@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::health::Health;
 use crate::config::{Live, Settings, SourceEntry};
 use crate::event::{ChannelName, SourceName};
-use crate::memory::{subject_of_body, subjects};
+use crate::memory::{digest_of_body, subjects};
 use crate::source::{Parsed, Rejection, Verified};
 use crate::store::{Accepted, Filter, NewRequest, Receipt, RejectedRequest, State, Store, StoreError};
 use crate::telemetry::LogLimit;
@@ -272,9 +272,8 @@ impl Intake {
     async fn store(self: &Arc<Self>, head: &Head, parsed: Parsed, body: Bytes) -> Result<Accepted, NotStored> {
         let (source, sources) = (head.source.clone(), head.settings.sources.len());
         let place = self.places.take(&source, sources, body.len(), parsed.events.len()).ok_or(NotStored::NoPlace)?;
-        let body_subject = subject_of_body(&source, &parsed.events, &body);
-        let mut subjects = subjects(&source, &parsed.events);
-        subjects.push(body_subject.clone());
+        let subjects = subjects(&source, &parsed.events);
+        let digest = Some(digest_of_body(&source, &parsed.events, &body));
         let request = Arc::new(NewRequest {
             source,
             hook: parsed.hook,
@@ -282,9 +281,10 @@ impl Intake {
             received_at: now(),
             headers: kept(&head.headers, head.entry().source.kept_headers()),
             body,
+            digest,
             subjects,
         });
-        let incoming = Arc::new(Incoming { request, body_subject, events: parsed.events, note: parsed.note });
+        let incoming = Arc::new(Incoming { request, events: parsed.events, note: parsed.note });
         let settings = head.settings.clone();
         // A separate task: a stored request must be delivered even if the sender hangs up or the time ends.
         let intake = self.clone();

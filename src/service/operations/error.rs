@@ -24,8 +24,8 @@ pub enum OperationError {
     /// `since` is outside of its range.
     #[error("`since` must be in milliseconds since 1970, before the year 2100")]
     InvalidSince,
-    /// `before` is outside of its range.
-    #[error("`before` must be the `seq` of a delivery")]
+    /// `before` is not an id.
+    #[error("`before` must be the id of a delivery: `dlv_…`")]
     InvalidBefore,
     /// A selection names nothing.
     #[error("nothing selected: set `ids` or `state`")]

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::error::OperationError;
-use crate::event::{ChannelName, EventId, Kind};
+use crate::event::{ChannelName, DeliveryId, EventId, Kind};
 use crate::source::providers;
 use crate::store::{Filter, State};
 
@@ -61,9 +61,6 @@ fn limit(asked: Option<usize>, default: usize, most: usize) -> Result<usize, Ope
 
 /// The year 2100, in milliseconds since 1970. A later time is an error.
 const MAX_TIME: i64 = 4_102_444_800_000;
-
-/// Maximum integer that JSON numbers represent exactly.
-const MAX_SEQ: i64 = (1 << 53) - 1;
 
 /// Returns the event kinds for a name: a kind, or a host's event key.
 fn kinds(name: Option<String>) -> Result<Vec<String>, OperationError> {
@@ -165,9 +162,9 @@ pub struct DeliveriesQuery {
     /// Earliest creation time, in milliseconds since 1970-01-01 UTC.
     #[schemars(range(min = 0, max = 4_102_444_800_000_i64))]
     pub since: Option<i64>,
-    /// Only deliveries older than the one with this `seq`. Use the first `seq` of a page to get the page before it.
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
-    pub before: Option<i64>,
+    /// Only deliveries older than the one with this id. Use the first id of a page to get the page before it.
+    #[schemars(regex(pattern = "^dlv_"))]
+    pub before: Option<String>,
     /// Maximum number of deliveries; the newest are returned. Default: 50.
     #[schemars(range(min = 1, max = 1000))]
     pub limit: Option<usize>,
@@ -175,7 +172,7 @@ pub struct DeliveriesQuery {
 
 impl DeliveriesQuery {
     pub(super) fn filter(self) -> Result<Filter, OperationError> {
-        if self.before.is_some_and(|before| !(0..=MAX_SEQ).contains(&before)) {
+        if self.before.as_ref().is_some_and(|before| !before.starts_with("dlv_")) {
             return Err(OperationError::InvalidBefore);
         }
         Ok(Filter {
@@ -185,7 +182,7 @@ impl DeliveriesQuery {
             channel: self.channel.map(ChannelName::from),
             state: self.state,
             since: timestamp(self.since)?,
-            before: self.before,
+            before: self.before.map(DeliveryId::from),
             limit: limit(self.limit, DEFAULT_LIMIT, MAX_LIMIT)?,
             ..Filter::default()
         })

@@ -9,7 +9,7 @@ use crate::config::Settings;
 use crate::event::{ChannelName, DeliveryId, Event, EventId};
 use crate::routing::Subject;
 use crate::service::intake::{Origin, deliveries};
-use crate::store::{DeliverySummary, Filter, Ids, Lane, NewDelivery, State, StoreError, joined};
+use crate::store::{DeliverySummary, Filter, NewDelivery, State, StoreError, joined};
 use crate::time::{now, timestamp};
 
 /// Maximum number of events that one id resolves to.
@@ -57,7 +57,6 @@ impl Operations {
         let limit = filter.limit;
         let (found, mut left) = self.selected(once(filter)).await?;
         let (mut sends, more) = (vec![], found.len() >= limit);
-        let ids = Ids::fresh();
         for delivery in found {
             if delivery.state == State::PendingRouting {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::PendingRouting));
@@ -65,9 +64,9 @@ impl Operations {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::Unfinished));
             } else if delivery.channel.as_str().is_empty() {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::NoChannel));
-            } else if let Some(lane) = settings.lanes.get(&delivery.channel) {
+            } else if settings.lanes.contains_key(&delivery.channel) {
                 let also = self.further_events(&delivery).await?;
-                sends.push(NewDelivery { also, ..again(ids.delivery(sends.len()), &delivery, lane) });
+                sends.push(NewDelivery { also, ..again(&delivery) });
             } else {
                 left.push(LeftOut::new(&delivery.id, &Unchanged::UnknownChannel(delivery.channel)));
             }
@@ -133,15 +132,17 @@ impl Operations {
         let sends = joined(sends);
         let replayed = sends.iter().map(|new| Replayed {
             id: new.replay_of.clone(),
-            delivery: (!dry_run).then(|| new.id.clone()),
+            delivery: None,
             event: new.event.clone(),
             channel: new.channel.clone(),
         });
-        let replayed = replayed.collect();
+        let mut replayed: Vec<_> = replayed.collect();
         if !dry_run && !sends.is_empty() {
-            let count = sends.len();
-            self.store.enqueue(sends, settings.generation).await?;
-            tracing::info!(deliveries = count, "deliveries replayed");
+            let ids = self.store.enqueue(sends, settings.generation).await?;
+            tracing::info!(deliveries = ids.len(), "deliveries replayed");
+            for (replayed, id) in replayed.iter_mut().zip(ids) {
+                replayed.delivery = Some(id);
+            }
         }
         Ok(ReplayAnswer { replayed, left_out: left, more, dry_run })
     }
@@ -175,7 +176,7 @@ impl Operations {
             settings.router.decide(Subject { source: &seen.source, event: &event, at: timestamp(now()) });
         decision.sends.retain(|send| !has(&send.channel));
         let of = Origin { request: &seen.request, event: id, kind: event.kind };
-        let mut sends = deliveries(decision.sends, of, settings, &Ids::fresh(), 0);
+        let mut sends = deliveries(decision.sends, of, settings);
         sends.iter_mut().for_each(|send| send.replay_of = replay_of.cloned());
         Ok(if sends.is_empty() { Err(Unchanged::NoNewChannel) } else { Ok(sends) })
     }
@@ -219,7 +220,7 @@ impl Operations {
             }
             found.extend(of_event);
         }
-        found.sort_by_key(|delivery| delivery.seq);
+        found.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
         found.dedup_by(|one, other| one.id == other.id);
         Ok((found, left))
     }
@@ -250,12 +251,12 @@ fn once(filter: Filter) -> Filter {
 }
 
 /// Creates a new delivery that repeats another.
-fn again(id: DeliveryId, delivery: &DeliverySummary, lane: &Lane) -> NewDelivery {
+fn again(delivery: &DeliverySummary) -> NewDelivery {
     let DeliverySummary { event, channel, route, .. } = delivery;
     NewDelivery {
         template: delivery.template.clone(),
         style: delivery.style,
         replay_of: Some(delivery.id.clone()),
-        ..NewDelivery::new(id, event.clone(), channel.clone(), lane.clone(), route)
+        ..NewDelivery::new(event.clone(), channel.clone(), route)
     }
 }

@@ -4,9 +4,10 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension};
-
+use super::database::Database;
 use super::{private_file, sibling};
+use crate::store::ids::time_of;
+use crate::time::{Millis, timestamp};
 
 /// Open files. Data that is written to a file without a name is lost when the process ends, so nothing may be
 /// acknowledged in that case.
@@ -68,17 +69,17 @@ impl Files {
     }
 }
 
-/// Highest `seq` of a committed delivery, in its own file. A database with a lower one has lost data, for example
-/// because it was restored from a backup or its write-ahead log was removed.
+/// Highest number of committed data, in its own file. A database with a lower one has lost data, for example because it
+/// was restored from a backup or its write-ahead log was removed.
 ///
 /// The file is not synced. After a power cut its value may be too low, never too high.
 pub(super) struct Reached {
     file: File,
-    seq: i64,
+    number: i64,
 }
 
-/// Maximum number of deliveries that may plausibly be missing.
-const PLAUSIBLE: i64 = 1 << 40;
+/// Maximum time by which a number may plausibly be ahead of the clock, in milliseconds.
+const PLAUSIBLE: Millis = 24 * 60 * 60 * 1_000;
 
 /// Number of digits of the highest number. All numbers are padded to it, so that a shorter one overwrites a longer one.
 const DIGITS: usize = 19;
@@ -90,44 +91,33 @@ impl Reached {
         let read = file.read_at(&mut digits, 0)?;
         let text = digits.get(..read).and_then(|digits| std::str::from_utf8(digits).ok());
         // A file that a power cut truncated is ignored.
-        let seq = text.filter(|_| read == DIGITS).and_then(|text| text.parse().ok()).unwrap_or_default();
-        Ok(Self { file, seq })
+        let number = text.filter(|_| read == DIGITS).and_then(|text| text.parse().ok()).unwrap_or_default();
+        Ok(Self { file, number })
     }
 
     /// Compares the file with the database. New numbers start above both, so that none is used twice.
-    pub(super) fn compare(&mut self, db: &Connection) -> rusqlite::Result<Option<String>> {
-        let held = highest(db)?;
-        // So many missing deliveries are implausible: the file itself is damaged.
-        if held >= self.seq || self.seq - held > PLAUSIBLE {
-            self.seq = held;
-            return Ok(None);
+    pub(super) fn compare(&mut self, db: &mut Database, now: Millis) -> Option<String> {
+        let (held, reached) = (db.numbers.last(), self.number);
+        // A number of the far future is implausible: the file itself is damaged.
+        if held >= reached || time_of(reached) > now.saturating_add(PLAUSIBLE) {
+            self.number = held;
+            return None;
         }
-        let update = "UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'deliveries'";
-        if db.execute(update, [self.seq])? == 0 {
-            db.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('deliveries', ?1)", [self.seq])?;
-        }
-        let missing = self.seq - held;
-        Ok(Some(format!(
-            "the database lacks {missing} committed deliveries (it has up to {held} of {}): it was restored from a \
+        db.numbers.use_up_to(reached);
+        let until = if held == 0 { "is empty".to_owned() } else { format!("ends at {}", timestamp(time_of(held))) };
+        Some(format!(
+            "the database lacks committed data: it {until}, but data was stored until {}; it was restored from a \
              backup, or its `-wal` file was removed; send later events again from the host's webhook page",
-            self.seq
-        )))
+            timestamp(time_of(reached))
+        ))
     }
 
     /// Writes the highest number of the database to the file.
-    pub(super) fn keep(&mut self, db: &Connection) {
-        if let Ok(seq) = highest(db)
-            && seq > self.seq
-        {
+    pub(super) fn keep(&mut self, number: i64) {
+        if number > self.number {
             // The file is only a safeguard, so a failure is ignored.
-            let _ = self.file.write_all_at(format!("{seq:0DIGITS$}").as_bytes(), 0);
-            self.seq = seq;
+            let _ = self.file.write_all_at(format!("{number:0DIGITS$}").as_bytes(), 0);
+            self.number = number;
         }
     }
-}
-
-/// Returns the highest `seq` ever used.
-fn highest(db: &Connection) -> rusqlite::Result<i64> {
-    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'";
-    db.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional().map(Option::unwrap_or_default)
 }

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::database::Database;
+use super::former_ids::{FormerIds, number};
+use super::queue;
 use crate::store::{InDoubt, Lane, LaneRecord, LaneState, Lease};
 use crate::time::Millis;
 
 const COLUMNS: &str = "owner, lease_until, state, reason, help, since, next_at, pause, is_asked, marked";
 
-fn record(row: &Row<'_>) -> rusqlite::Result<LaneRecord> {
+fn record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<LaneRecord> {
     let owner: String = row.get(0)?;
     let reason: Option<String> = row.get(3)?;
     let state = match row.get_ref(2)?.as_str()? {
@@ -26,20 +29,23 @@ fn record(row: &Row<'_>) -> rusqlite::Result<LaneRecord> {
         next_at: row.get(6)?,
         pause: row.get::<_, Millis>(7)?.max(0),
         is_asked: row.get(8)?,
-        marked: row.get::<_, Option<String>>(9)?.map(Into::into),
+        marked: match row.get(9)? {
+            Some(marked) => Some(FormerIds::of(db)?.delivery(db, marked)?),
+            None => None,
+        },
     })
 }
 
 /// Returns the record of a lane; `None` if nothing is known about the lane.
 fn read(db: &Connection, lane: &Lane) -> rusqlite::Result<Option<LaneRecord>> {
     let sql = format!("SELECT {COLUMNS} FROM lanes WHERE lane = ?1");
-    db.prepare_cached(&sql)?.query_row([&lane.0], record).optional()
+    db.prepare_cached(&sql)?.query_row([&lane.0], |row| record(db, row)).optional()
 }
 
 /// Returns the records of all lanes.
 pub(super) fn all(db: &Connection) -> rusqlite::Result<BTreeMap<Lane, LaneRecord>> {
     let mut select = db.prepare_cached(&format!("SELECT {COLUMNS}, lane FROM lanes"))?;
-    let rows = select.query_map([], |row| Ok((Lane(row.get(10)?), record(row)?)))?;
+    let rows = select.query_map([], |row| Ok((Lane(row.get(10)?), record(db, row)?)))?;
     rows.collect()
 }
 
@@ -48,6 +54,10 @@ fn write(db: &Connection, lane: &Lane, record: &LaneRecord) -> rusqlite::Result<
         LaneState::Open => ("open", None, None),
         LaneState::Closed { reason, help } => ("closed", Some(reason), help.as_ref()),
         LaneState::Paused { reason } => ("paused", reason.as_ref(), None),
+    };
+    let marked = match &record.marked {
+        Some(marked) => number(db, marked.as_str())?,
+        None => None,
     };
     let sql =
         "INSERT INTO lanes (lane, owner, lease_until, state, reason, help, since, next_at, pause, is_asked, marked)
@@ -65,7 +75,7 @@ fn write(db: &Connection, lane: &Lane, record: &LaneRecord) -> rusqlite::Result<
         record.next_at,
         record.pause,
         record.is_asked,
-        record.marked.as_ref().map(|id| id.as_str()),
+        marked,
     ])?;
     Ok(())
 }
@@ -85,7 +95,13 @@ pub(super) fn update<T>(
     Ok(result)
 }
 
-pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, time: Duration, now: Millis) -> rusqlite::Result<Lease> {
+pub(super) fn lease(
+    db: &mut Database,
+    lane: &Lane,
+    owner: &str,
+    time: Duration,
+    now: Millis,
+) -> rusqlite::Result<Lease> {
     let mut last_owner = None;
     let (lease, in_doubt) = update(db, lane, |record| {
         last_owner.clone_from(&record.owner);
@@ -98,7 +114,7 @@ pub(super) fn lease(db: &Connection, lane: &Lane, owner: &str, time: Duration, n
 }
 
 /// Reclaims a lane from an owner that has ended.
-pub(super) fn reclaim(db: &Connection, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
+pub(super) fn reclaim(db: &mut Database, lane: &Lane, owner: &str, now: Millis) -> rusqlite::Result<()> {
     match update(db, lane, |record| record.reclaim(owner))? {
         Some(in_doubt) => mark_unknown(db, lane, &in_doubt, owner, now),
         None => Ok(()),
@@ -106,7 +122,7 @@ pub(super) fn reclaim(db: &Connection, lane: &Lane, owner: &str, now: Millis) ->
 }
 
 /// Reclaims all lanes from owners that have ended.
-pub(super) fn reclaim_all(db: &Connection, now: Millis) -> rusqlite::Result<()> {
+pub(super) fn reclaim_all(db: &mut Database, now: Millis) -> rusqlite::Result<()> {
     for (lane, record) in all(db)? {
         if let Some(owner) = record.owner {
             reclaim(db, &lane, &owner, now)?;
@@ -116,25 +132,12 @@ pub(super) fn reclaim_all(db: &Connection, now: Millis) -> rusqlite::Result<()> 
 }
 
 /// Adds an attempt with the outcome `unknown` to the message that `owner` left in doubt.
-fn mark_unknown(db: &Connection, lane: &Lane, in_doubt: &InDoubt, owner: &str, now: Millis) -> rusqlite::Result<()> {
+fn mark_unknown(db: &mut Database, lane: &Lane, in_doubt: &InDoubt, owner: &str, now: Millis) -> rusqlite::Result<()> {
     let doubted = match in_doubt {
-        InDoubt::Marked(id) => {
-            let sql = "UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?1 AND state = 'queued'
-                       RETURNING id, attempts";
-            db.prepare_cached(sql)?.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
-        }
-        InDoubt::Oldest => {
-            let sql = "UPDATE deliveries SET attempts = attempts + 1
-                       WHERE seq = (SELECT min(seq) FROM deliveries WHERE lane = ?1 AND state = 'queued')
-                       RETURNING id, attempts";
-            db.prepare_cached(sql)?.query_row([&lane.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?
-        }
+        InDoubt::Marked(id) => number(db, id.as_str())?,
+        InDoubt::Oldest => queue::oldest(db, lane)?,
     };
-    let Some((id, n)): Option<(String, u32)> = doubted else { return Ok(()) };
-    let response = "the process ended while this message may have been in flight; the chat may show it twice";
-    let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, response, node) VALUES (?1, ?2, ?3, 0, 'unknown', ?4, ?5)";
-    db.prepare_cached(sql)?.execute(params![id, n, now, response, owner])?;
-    Ok(())
+    doubted.map_or(Ok(()), |id| queue::mark_unknown(db, id, owner, now))
 }
 
 /// Deletes the lanes that no channel uses, unless they are kept.

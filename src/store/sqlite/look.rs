@@ -1,15 +1,21 @@
 //! SQL queries for operators.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::compressed::unpack;
+use super::former_ids::{FormerIds, number, numbers};
 use super::lane;
-use super::query::{Shared, style, whole};
+use super::record::{RecordedEvent, Records};
+use super::state::Code;
 use crate::chat::MessageRef;
 use crate::event::{ChannelName, DeliveryId, EventId, Summary};
+use crate::message::Style;
+use crate::store::ids::first_of;
 use crate::store::{
     AttemptDetail, AttemptOutcome, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane,
     LaneCounts, RejectedRequest, State,
@@ -35,34 +41,53 @@ pub(super) fn rejected(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Re
 /// SQL conditions, and the values of their parameters.
 #[derive(Default)]
 struct Where {
-    conditions: Vec<&'static str>,
+    conditions: Vec<Cow<'static, str>>,
     values: Vec<(&'static str, Box<dyn ToSql>)>,
 }
 
 impl Where {
-    fn add(&mut self, name: &'static str, value: Option<impl ToSql + 'static>, condition: &'static str) {
+    fn add(
+        &mut self,
+        name: &'static str,
+        value: Option<impl ToSql + 'static>,
+        condition: impl Into<Cow<'static, str>>,
+    ) {
         if let Some(value) = value {
-            self.conditions.push(condition);
+            self.conditions.push(condition.into());
             self.values.push((name, Box::new(value)));
         }
     }
 
+    /// Adds the value of a parameter that another condition uses.
+    fn bind(&mut self, name: &'static str, value: impl ToSql + 'static) {
+        self.values.push((name, Box::new(value)));
+    }
+
     /// Builds the conditions that events and deliveries share.
-    fn of(filter: &Filter) -> Self {
+    fn of(db: &Connection, filter: &Filter) -> rusqlite::Result<Self> {
         let mut all = Self::default();
-        all.add(":repository", filter.repository.clone(), "events.repository = :repository COLLATE NOCASE");
-        all.add(":kind", kinds(filter), "events.kind IN (SELECT value FROM json_each(:kind))");
-        all.add(":request", filter.request.as_ref().map(|id| id.as_str().to_owned()), "events.request = :request");
-        // The cheap conditions come first: the URL contains the name of the repository.
-        all.add(
-            ":page",
-            filter.pull_request_url.clone(),
-            "events.subject GLOB 'pr:*' AND instr(lower(:page), lower(events.repository)) > 0
-                 AND (:page = json_extract(json, '$.pull_request.url')
-                      OR :page LIKE json_extract(json, '$.pull_request.url') || '/%')",
-        );
-        all.add(":key", filter.request_key.clone(), "events.request IN (SELECT request FROM dedupe WHERE key = :key)");
-        all
+        let in_repository = "events.repository IN (SELECT id FROM names WHERE name = :repository COLLATE NOCASE)";
+        all.add(":repository", filter.repository.clone(), in_repository);
+        let kinds = (!filter.kinds.is_empty()).then(|| serde_json::to_string(&filter.kinds).unwrap_or_default());
+        let of_kind = "events.kind IN (SELECT id FROM names WHERE name IN (SELECT value FROM json_each(:kind)))";
+        all.add(":kind", kinds, of_kind);
+        if let Some(request) = &filter.request {
+            // Nothing has the number -1.
+            let request = number(db, request.as_str())?.unwrap_or(-1);
+            let of_request = "events.id >= :request AND events.id <
+                (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > :request)";
+            all.add(":request", Some(request), of_request);
+        }
+        if let Some(key) = &filter.request_key {
+            let of_key = "events.request IN (SELECT id FROM requests WHERE key_hash = :key_hash AND key = :key)";
+            all.add(":key", Some(key.clone()), of_key);
+            all.bind(":key_hash", super::memory::hash(key));
+        }
+        if let Some(page) = &filter.pull_request_url {
+            let subjects = serde_json::to_string(&subjects_of(db, page)?).unwrap_or_default();
+            all.add(":page", Some(subjects), "events.subject IN (SELECT value FROM json_each(:page))");
+        }
+        Ok(all)
     }
 
     fn conditions(&self) -> String {
@@ -71,7 +96,7 @@ impl Where {
 
     /// Counts the rows that match, up to a limit.
     fn count(mut self, db: &Connection, from: &str) -> rusqlite::Result<u64> {
-        self.values.push((":limit", Box::new(COUNTED + 1)));
+        self.bind(":limit", COUNTED + 1);
         let sql = format!("SELECT count(*) FROM (SELECT 1 {from} WHERE {} LIMIT :limit)", self.conditions());
         let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
         db.prepare(&sql)?.query_row(&values[..], |row| row.get(0))
@@ -85,7 +110,7 @@ impl Where {
         is_oldest_first: bool,
         of: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Vec<T>> {
-        self.values.push((":limit", Box::new(limit)));
+        self.bind(":limit", limit);
         let sql = format!("{select} WHERE {} ORDER BY {order} LIMIT :limit", self.conditions());
         let mut statement = db.prepare(&sql)?;
         let values: Vec<_> = self.values.iter().map(|(name, value)| (*name, value.as_ref())).collect();
@@ -97,160 +122,227 @@ impl Where {
     }
 }
 
-fn kinds(filter: &Filter) -> Option<String> {
-    (!filter.kinds.is_empty()).then(|| serde_json::to_string(&filter.kinds).unwrap_or_default())
+/// Returns the subjects of the pull requests that have a page with this URL. The URL is in the records only, so the
+/// newest event of each pull request of the repositories in the URL is read.
+fn subjects_of(db: &Connection, page: &str) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT subject, request, max(events.id) FROM events JOIN names ON names.id = repository
+               WHERE subject GLOB 'pr:*' AND instr(lower(?1), lower(name)) > 0 GROUP BY subject";
+    let mut select = db.prepare_cached(sql)?;
+    let (mut rows, mut records, mut found) = (select.query([page])?, Records::default(), vec![]);
+    while let Some(row) = rows.next()? {
+        let event = records.event(db, row.get(1)?, row.get(2)?)?.map(RecordedEvent::value).unwrap_or_default();
+        let url = event.pointer("/pull_request/url").and_then(Value::as_str);
+        let is_below = |url: &str| {
+            let start = page.get(..url.len()).is_some_and(|start| start.eq_ignore_ascii_case(url));
+            start && matches!(page.as_bytes().get(url.len()), None | Some(b'/'))
+        };
+        if url.is_some_and(is_below) {
+            found.push(row.get(0)?);
+        }
+    }
+    Ok(found)
 }
 
-fn ids(filter: &Filter) -> Option<String> {
-    (!filter.ids.is_empty()).then(|| serde_json::to_string(&filter.ids).unwrap_or_default())
+fn json_of(ids: &[i64]) -> String {
+    serde_json::to_string(ids).unwrap_or_default()
+}
+
+/// Returns the numbers of the filter's ids as JSON; `None` if it has none.
+fn ids(db: &Connection, filter: &Filter) -> rusqlite::Result<Option<String>> {
+    let found = numbers(db, filter.ids.iter().map(String::as_str))?;
+    Ok((!filter.ids.is_empty()).then(|| json_of(&found)))
+}
+
+/// Condition for the state of a delivery. Queued messages of a channel without a lane are parked. The codes are literals
+/// where an index has them.
+fn in_state(state: State) -> &'static str {
+    match state {
+        State::Queued => "state = 2 AND :state = 2 AND (SELECT lane FROM channels WHERE id = channel) IS NOT NULL",
+        State::Parked => "state = 2 AND :state = 2 AND (SELECT lane FROM channels WHERE id = channel) IS NULL",
+        State::PendingRouting => "state = 8 AND :state = 8",
+        State::Dead | State::Suspect | State::Skipped => "state = :state AND state IN (5, 6, 7)",
+        State::Delivered | State::Accepted => "state = :state",
+    }
+}
+
+/// Condition for the channel of a delivery.
+const OF_CHANNEL: &str = "channel = (SELECT id FROM names WHERE name = :channel)";
+
+fn channel(filter: &Filter) -> Option<String> {
+    filter.channel.as_ref().map(|name| name.as_str().to_owned())
+}
+
+/// Condition for events with a message for which a condition holds.
+fn has_message(condition: &str) -> String {
+    format!(
+        "events.id IN (SELECT event FROM deliveries WHERE {condition}
+             UNION ALL SELECT delivery_events.event FROM delivery_events
+             JOIN deliveries ON deliveries.id = delivery_events.delivery WHERE {condition})"
+    )
 }
 
 /// Builds the conditions for events.
-fn where_events(filter: &Filter) -> Where {
-    let mut all = Where::of(filter);
-    all.add(":ids", ids(filter), "events.id IN (SELECT value FROM json_each(:ids))");
-    all.add(":event", filter.event.as_ref().map(|event| event.as_str().to_owned()), "events.id = :event");
-    all.add(":since", filter.since, "received_at >= :since");
-    all.add(
-        ":channel",
-        filter.channel.as_ref().map(|name| name.as_str().to_owned()),
-        "EXISTS (SELECT 1 FROM deliveries WHERE channel = :channel AND (deliveries.event = events.id
-             OR id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = events.id)))",
-    );
-    all.add(
-        ":state",
-        filter.state.map(State::as_str),
-        "EXISTS (SELECT 1 FROM deliveries WHERE state = :state AND (deliveries.event = events.id
-             OR id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = events.id)))",
-    );
-    all
-}
-
-/// Returns the tables, newest request first, unless the filter names requests or events: otherwise SQLite would read
-/// and sort them all.
-fn from_events(filter: &Filter) -> &'static str {
-    let named =
-        filter.event.is_some() || !filter.ids.is_empty() || filter.request.is_some() || filter.request_key.is_some();
-    if named {
-        "FROM requests JOIN events ON events.request = requests.id"
-    } else {
-        "FROM requests CROSS JOIN events ON events.request = requests.id"
+fn where_events(db: &Connection, filter: &Filter) -> rusqlite::Result<Where> {
+    let mut all = Where::of(db, filter)?;
+    all.add(":ids", ids(db, filter)?, "events.id IN (SELECT value FROM json_each(:ids))");
+    if let Some(event) = &filter.event {
+        all.add(":event", Some(number(db, event.as_str())?.unwrap_or(-1)), "events.id = :event");
     }
+    all.add(":since", filter.since.map(first_of), "events.id >= :since");
+    all.add(":channel", channel(filter), has_message(OF_CHANNEL));
+    if let Some(state) = filter.state {
+        all.add(":state", Some(Code::of(state)), has_message(in_state(state)));
+    }
+    Ok(all)
 }
 
 /// Returns the events that match, newest last.
 pub(super) fn events(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<EventSummary>> {
-    let select = format!(
-        "SELECT events.id, request, source, received_at, kind, repository, decision, json, same {}",
-        from_events(filter)
-    );
-    let mut shared = Shared::default();
-    let order = "received_at DESC, request DESC, n DESC";
-    where_events(filter).select(db, (&select, order), filter.limit, false, |row| {
+    let select = "SELECT events.id, events.request, source.name, received_at, kind.name, repository.name
+                  FROM events JOIN requests ON requests.id = events.request
+                  JOIN names AS source ON source.id = requests.source JOIN names AS kind ON kind.id = events.kind
+                  LEFT JOIN names AS repository ON repository.id = events.repository";
+    let (mut records, former) = (Records::default(), FormerIds::of(db)?);
+    where_events(db, filter)?.select(db, (select, "events.id DESC"), filter.limit, false, |row| {
+        let (id, request) = (row.get(0)?, row.get(1)?);
+        let event = records.event(db, request, id)?;
         Ok(EventSummary {
-            id: row.get::<_, String>(0)?.into(),
-            request: row.get::<_, String>(1)?.into(),
+            id: former.event(db, id)?,
+            request: former.request(db, request)?,
             source: row.get::<_, String>(2)?.into(),
             at: row.get(3)?,
             kind: row.get(4)?,
             repository: row.get(5)?,
-            summary: Summary::of(&whole(row.get_ref(7)?.as_str()?, shared.json(db, row.get(8)?)?)),
-            decision: serde_json::from_str(&row.get::<_, String>(6)?).unwrap_or_default(),
+            summary: event.map(|event| Summary::of(&event.value())).unwrap_or_default(),
+            decision: event.map(RecordedEvent::decision).unwrap_or_default(),
         })
     })
 }
 
 pub(super) fn count_events(db: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
-    where_events(filter).count(db, from_events(filter))
+    where_events(db, filter)?.count(db, "FROM events")
 }
 
 const DELIVERIES: &str =
-    "SELECT deliveries.id, seq, event, kind, repository, channel, route, template, style, state, reason,
-        template_error, created_at, deliveries.attempts, last.outcome, last.response, message_id, replay_of, more, json, same
-    FROM deliveries JOIN events ON events.id = deliveries.event
-    LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts";
+    "SELECT deliveries.id, deliveries.event, events.request, kind.name, repository.name, channel.name,
+        route.name, template.name, style.name, state,
+        (SELECT lane FROM channels WHERE id = deliveries.channel) IS NOT NULL, reason, template_error, created_at,
+        deliveries.attempts, outcome.name, last.response, last.message_id, replay_of, more
+    FROM deliveries CROSS JOIN events ON events.id = deliveries.event
+    JOIN names AS kind ON kind.id = events.kind
+    LEFT JOIN names AS repository ON repository.id = events.repository
+    JOIN names AS channel ON channel.id = deliveries.channel
+    JOIN names AS route ON route.id = deliveries.route
+    LEFT JOIN names AS template ON template.id = deliveries.template
+    LEFT JOIN names AS style ON style.id = deliveries.style
+    LEFT JOIN attempts AS last ON last.delivery = deliveries.id AND last.n = deliveries.attempts
+    LEFT JOIN names AS outcome ON outcome.id = last.outcome";
 
 /// Returns the deliveries that match, newest last.
 pub(super) fn deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Vec<DeliverySummary>> {
-    let order = if filter.oldest { "seq" } else { "seq DESC" };
-    let mut shared = Shared::default();
-    let row = |row: &Row<'_>| delivery_row(db, &mut shared, row);
-    where_deliveries(filter).select(db, (DELIVERIES, order), filter.limit, filter.oldest, row)
+    let order = if filter.oldest { "deliveries.id" } else { "deliveries.id DESC" };
+    let (mut records, former) = (Records::default(), FormerIds::of(db)?);
+    let row = |row: &Row<'_>| delivery_row(db, &mut records, former, row);
+    where_deliveries(db, filter)?.select(db, (DELIVERIES, order), filter.limit, filter.oldest, row)
 }
 
 pub(super) fn count_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<u64> {
-    where_deliveries(filter).count(db, "FROM deliveries JOIN events ON events.id = deliveries.event")
+    let from = "FROM deliveries CROSS JOIN events ON events.id = deliveries.event";
+    where_deliveries(db, filter)?.count(db, from)
 }
 
 /// Builds the conditions for deliveries.
-fn where_deliveries(filter: &Filter) -> Where {
-    let mut all = Where::of(filter);
-    all.add(":ids", ids(filter), "deliveries.id IN (SELECT value FROM json_each(:ids))");
-    all.add(
-        ":event",
-        filter.event.as_ref().map(|event| event.as_str().to_owned()),
-        "(deliveries.event = :event
-             OR deliveries.id IN (SELECT delivery FROM delivery_events WHERE delivery_events.event = :event))",
-    );
-    all.add(":since", filter.since, "created_at >= :since");
-    all.add(":channel", filter.channel.as_ref().map(|name| name.as_str().to_owned()), "channel = :channel");
-    all.add(":before", filter.before, "seq < :before");
-    all.add(
-        ":state",
-        filter.state.map(State::as_str),
-        match filter.state {
-            // Repeats the conditions of the partial indexes, so that SQLite uses them.
-            Some(State::Queued | State::Parked) => "state = :state AND state IN ('queued', 'parked')",
-            Some(State::PendingRouting) => "state = 'pending_routing' AND state = :state",
-            Some(State::Dead | State::Suspect | State::Skipped) => {
-                "state = :state AND state IN ('dead', 'suspect', 'skipped')"
-            }
-            _ => "state = :state",
-        },
-    );
-    if filter.unrepeated {
-        all.conditions.push("NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)");
+fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where> {
+    let mut all = Where::of(db, filter)?;
+    all.add(":ids", ids(db, filter)?, "deliveries.id IN (SELECT value FROM json_each(:ids))");
+    // A request's deliveries are below the next request, except those that were added later.
+    if filter.request.is_some() {
+        let condition = "(deliveries.is_added = 1 OR (deliveries.id >= :request AND deliveries.id <
+            (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > :request)))";
+        all.conditions.push(condition.into());
     }
-    all
+    if let Some(event) = &filter.event {
+        let event = number(db, event.as_str())?.unwrap_or(-1);
+        let of_event = of_event(db, event)?;
+        all.add(":event", Some(json_of(&of_event)), "deliveries.id IN (SELECT value FROM json_each(:event))");
+    }
+    // A replay is newer than the time of its event.
+    all.add(":since", filter.since.map(first_of), "deliveries.id >= :since");
+    all.add(":channel", channel(filter), OF_CHANNEL);
+    if let Some(before) = &filter.before {
+        all.add(":before", Some(number(db, before.as_str())?.unwrap_or(-1)), "deliveries.id < :before");
+    }
+    if let Some(state) = filter.state {
+        all.add(":state", Some(Code::of(state)), in_state(state));
+    }
+    if filter.unrepeated {
+        let condition = "NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)";
+        all.conditions.push(condition.into());
+    }
+    Ok(all)
 }
 
-fn delivery_row(db: &Connection, shared: &mut Shared, row: &Row<'_>) -> rusqlite::Result<DeliverySummary> {
+/// Returns the deliveries of an event: those that were created with it, which are below the next request; those that
+/// were added later; and messages of other events that are also about this one.
+fn of_event(db: &Connection, event: i64) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT request FROM events WHERE id = ?1";
+    let Some(request) = db.prepare_cached(sql)?.query_row([event], |row| row.get::<_, i64>(0)).optional()? else {
+        return Ok(vec![]);
+    };
+    let sql = "SELECT id FROM deliveries WHERE id >= ?2 AND event = ?1
+                   AND id < (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > ?2)
+               UNION SELECT id FROM deliveries WHERE is_added = 1 AND event = ?1
+               UNION SELECT delivery FROM delivery_events WHERE event = ?1";
+    let mut select = db.prepare_cached(sql)?;
+    select.query_map([event, request], |row| row.get(0))?.collect()
+}
+
+fn delivery_row(
+    db: &Connection,
+    records: &mut Records,
+    former: FormerIds,
+    row: &Row<'_>,
+) -> rusqlite::Result<DeliverySummary> {
+    let event = row.get(1)?;
+    let found = records.event(db, row.get(2)?, event)?;
     Ok(DeliverySummary {
-        id: row.get::<_, String>(0)?.into(),
-        seq: row.get(1)?,
-        event: row.get::<_, String>(2)?.into(),
+        id: former.delivery(db, row.get(0)?)?,
+        event: former.event(db, event)?,
         kind: row.get(3)?,
         repository: row.get(4)?,
-        summary: Summary::of(&whole(row.get_ref(19)?.as_str()?, shared.json(db, row.get(20)?)?)),
+        summary: found.map(|event| Summary::of(&event.value())).unwrap_or_default(),
         channel: row.get::<_, String>(5)?.into(),
         route: row.get(6)?,
         template: row.get(7)?,
-        style: style(row, 8)?,
-        // The table allows no other states.
-        state: State::parse(&row.get::<_, String>(9)?).unwrap_or(State::Dead),
-        reason: row.get(10)?,
-        template_error: row.get(11)?,
-        created_at: row.get(12)?,
-        attempts: row.get(13)?,
-        outcome: row.get_ref(14)?.as_str_or_null()?.map(AttemptOutcome::parse),
-        response: row.get(15)?,
-        message_id: row.get::<_, Option<String>>(16)?.map(MessageRef::new),
-        replay_of: row.get::<_, Option<String>>(17)?.map(DeliveryId::from),
-        more: row.get(18)?,
+        style: row.get_ref(8)?.as_str_or_null()?.and_then(Style::parse),
+        state: row.get::<_, Code>(9)?.state(row.get(10)?),
+        reason: row.get(11)?,
+        template_error: row.get(12)?,
+        created_at: row.get(13)?,
+        attempts: row.get(14)?,
+        outcome: row.get_ref(15)?.as_str_or_null()?.map(AttemptOutcome::parse),
+        response: row.get(16)?,
+        message_id: row.get::<_, Option<String>>(17)?.map(MessageRef::new),
+        replay_of: match row.get(18)? {
+            Some(repeated) => Some(former.delivery(db, repeated)?),
+            None => None,
+        },
+        more: row.get(19)?,
     })
 }
 
 pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<DeliveryDetail>> {
+    let (Some(id), former) = (number(db, id.as_str())?, FormerIds::of(db)?) else { return Ok(None) };
     let mut select = db.prepare_cached(&format!("{DELIVERIES} WHERE deliveries.id = ?1"))?;
-    let Some(delivery) =
-        select.query_row([id.as_str()], |row| delivery_row(db, &mut Shared::default(), row)).optional()?
-    else {
-        return Ok(None);
-    };
-    let sql = "SELECT n, at, duration_ms, outcome, status, response, node FROM attempts WHERE delivery = ?1 ORDER BY n";
+    let row = |row: &Row<'_>| delivery_row(db, &mut Records::default(), former, row);
+    let Some(delivery) = select.query_row([id], row).optional()? else { return Ok(None) };
+    let sql = "SELECT n, at, duration_ms, outcome.name, status, response, node.name, body FROM attempts
+               JOIN names AS outcome ON outcome.id = outcome LEFT JOIN names AS node ON node.id = node
+               WHERE delivery = ?1 ORDER BY n";
     let mut select = db.prepare_cached(sql)?;
-    let attempt_log = select.query_map([id.as_str()], |row| {
-        Ok(AttemptDetail {
+    let (mut rows, mut attempt_log, mut sent) = (select.query([id])?, vec![], None);
+    while let Some(row) = rows.next()? {
+        attempt_log.push(AttemptDetail {
             n: row.get(0)?,
             at: row.get(1)?,
             duration_ms: row.get(2)?,
@@ -258,25 +350,23 @@ pub(super) fn delivery(db: &Connection, id: &DeliveryId) -> rusqlite::Result<Opt
             status: row.get(4)?,
             response: row.get(5)?,
             node: row.get(6)?,
-        })
-    })?;
-    let attempt_log = attempt_log.collect::<rusqlite::Result<_>>()?;
-    let sent = "SELECT body FROM deliveries WHERE id = ?1";
-    let sent: Option<Vec<u8>> = db.prepare_cached(sent)?.query_row([id.as_str()], |row| row.get(0))?;
-    let sent = sent.and_then(|body| lz4_flex::decompress_size_prepended(&body).ok());
-    let sent = sent.map(|body| String::from_utf8_lossy(&body).into_owned());
-    let also = "SELECT event FROM delivery_events WHERE delivery = ?1 ORDER BY n";
-    let mut also = db.prepare_cached(also)?;
-    let also = also.query_map([id.as_str()], |row| row.get::<_, String>(0).map(EventId::from))?;
+        });
+        if let Some(body) = row.get_ref(7)?.as_blob_or_null()? {
+            sent = unpack(body).map(|body| String::from_utf8_lossy(&body).into_owned());
+        }
+    }
+    let mut also = db.prepare_cached("SELECT event FROM delivery_events WHERE delivery = ?1 ORDER BY n")?;
+    let also = also.query_map([id], |row| former.event(db, row.get(0)?))?;
     let also = also.collect::<rusqlite::Result<_>>()?;
     Ok(Some(DeliveryDetail { delivery, also, attempt_log, sent }))
 }
 
 pub(super) fn event_json(db: &Connection, id: &EventId) -> rusqlite::Result<Option<Value>> {
-    let mut select = db.prepare_cached("SELECT json, same FROM events WHERE id = ?1")?;
-    let found = select.query_row([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()?;
-    let Some((json, same)) = found else { return Ok(None) };
-    Ok(Some(whole(&json, Shared::default().json(db, same)?)).filter(|event| !event.is_null()))
+    let Some(id) = number(db, id.as_str())? else { return Ok(None) };
+    let mut select = db.prepare_cached("SELECT request FROM events WHERE id = ?1")?;
+    let Some(request) = select.query_row([id], |row| row.get(0)).optional()? else { return Ok(None) };
+    let mut records = Records::default();
+    Ok(records.event(db, request, id)?.map(RecordedEvent::value).filter(|event| !event.is_null()))
 }
 
 /// Returns the rules with this hash.
@@ -286,36 +376,42 @@ pub(super) fn config(db: &Connection, hash: &str) -> rusqlite::Result<Option<Str
 
 pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     let mut lanes: BTreeMap<Lane, LaneCounts> = BTreeMap::new();
-    let sql = "SELECT waiting.lane, waiting, created_at FROM
-                   (SELECT lane, count(*) AS waiting, min(seq) AS first FROM deliveries WHERE state = 'queued' GROUP BY lane)
-                   AS waiting JOIN deliveries ON seq = first";
+    let mut ended = BTreeMap::new();
+    let sql = "SELECT lane, queued, created_at, name FROM
+                   (SELECT channel, count(*) AS queued, min(id) AS first FROM deliveries WHERE state = 2 GROUP BY channel)
+                   AS queue JOIN deliveries ON deliveries.id = first JOIN names ON names.id = queue.channel
+                   LEFT JOIN channels ON channels.id = queue.channel";
     let mut select = db.prepare_cached(sql)?;
     let mut rows = select.query([])?;
     while let Some(row) = rows.next()? {
-        let counts = LaneCounts { queued: row.get(1)?, oldest: row.get(2)?, ..LaneCounts::default() };
-        lanes.insert(Lane(row.get(0)?), counts);
+        let (queued, oldest): (u64, _) = (row.get(1)?, row.get(2)?);
+        match row.get::<_, Option<String>>(0)?.map(Lane) {
+            Some(lane) => {
+                let counts = lanes.entry(lane).or_default();
+                counts.queued += queued;
+                counts.oldest = Some(counts.oldest.map_or(oldest, |other| oldest.min(other)));
+            }
+            None => {
+                ended.insert((ChannelName::from(row.get::<_, String>(3)?), State::Parked), queued);
+            }
+        }
     }
     for (lane, record) in lane::all(db)? {
         let next_at = (record.pause > 0).then_some(record.next_at);
         let known = lanes.entry(lane).or_default();
         *known = LaneCounts { state: record.state, since: record.since, next_at, ..known.clone() };
     }
-    let mut ended = BTreeMap::new();
-    for sql in [
-        // A delivery that was sent again counts as the new delivery.
-        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('dead', 'suspect', 'skipped')
-             AND (state = 'skipped' OR NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id))
-             GROUP BY channel, state",
-        "SELECT channel, state, count(*) FROM deliveries WHERE state IN ('queued', 'parked') AND state = 'parked' GROUP BY channel",
-    ] {
-        let mut select = db.prepare_cached(sql)?;
-        let mut rows = select.query(params![])?;
-        while let Some(row) = rows.next()? {
-            let Some(state) = State::parse(row.get_ref(1)?.as_str()?) else { continue };
-            ended.insert((ChannelName::from(row.get::<_, String>(0)?), state), row.get(2)?);
-        }
+    // A delivery that was sent again counts as the new delivery; 5 is the code of `skipped`.
+    let sql = "SELECT name, state, count(*) FROM deliveries JOIN names ON names.id = channel WHERE state IN (5, 6, 7)
+                   AND (state = 5 OR NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id))
+               GROUP BY channel, state";
+    let mut select = db.prepare_cached(sql)?;
+    let mut rows = select.query(params![])?;
+    while let Some(row) = rows.next()? {
+        let state = row.get::<_, Code>(1)?.state(true);
+        ended.insert((ChannelName::from(row.get::<_, String>(0)?), state), row.get(2)?);
     }
-    let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending_routing'";
+    let sql = "SELECT count(*) FROM deliveries WHERE state = 8";
     let pending_routing = db.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(Counts { lanes, ended, pending_routing })
 }

@@ -4,16 +4,25 @@
 //! waits for that. Readers have their own connections. A lock file keeps other processes away, so the next start can
 //! reclaim the leases of a process that was killed.
 
+mod accept;
 mod backup;
 mod checkpoint;
+mod compressed;
+mod database;
 mod engine;
 mod files;
+mod former_ids;
 mod lane;
 mod look;
+mod memory;
+mod notes;
+mod older;
 mod pending_routing;
 mod prune;
-mod query;
+mod queue;
+mod record;
 mod schema;
+mod state;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -25,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -32,15 +42,19 @@ use tokio::sync::Semaphore;
 use super::lane::Announcer;
 use super::{
     Accepted, Arrivals, Assignment, Counts, Decide, Delivery, DeliveryDetail, DeliverySummary, EventSummary, Filter,
-    Finished, Generation, History, Ids, Intake, Lane, LaneSignal, LaneState, Lanes, Lease, NewDelivery, NewRequest,
+    Finished, Generation, History, Intake, Lane, LaneSignal, LaneState, Lanes, Lease, NewDelivery, NewRequest,
     RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
 };
 use crate::event::{DeliveryId, EventId};
 use crate::time::{Millis, SteadyClock};
 use backup::CopyError;
 use checkpoint::Checkpointer;
+use compressed::pack;
+use database::Database;
 pub(super) use engine::{ABOUT, DEFAULT_URL, FORMS, SCHEME, locate};
 use files::{Files, Reached};
+use prune::Sweep;
+use queue::Arrival;
 use schema::SchemaError;
 use writer::{Durability, Then, Writer};
 
@@ -52,6 +66,8 @@ pub(super) struct SqliteStore {
     readers: Arc<Readers>,
     _checkpointer: Checkpointer,
     announcer: Announcer,
+    /// Place of the search for states of subjects that did not change for long.
+    sweep: Arc<Mutex<Sweep>>,
     /// Number of the assigned configuration. Only one process uses the file, so it need not be stored.
     generation: Arc<AtomicU64>,
     clock: fn() -> Millis,
@@ -114,15 +130,16 @@ impl SqliteStore {
             tracing::info!(copy = %copy.display(), "store copied before the upgrade");
         }
         schema::migrate(&mut db)?;
+        let files = Files::of(path, &file)?;
+        let (checkpointer, log) = Checkpointer::start(connect(path)?, &mut db).map_err(OpenError::Thread)?;
+        let mut db = Database::new(db)?;
         // This process has the lock, so all earlier owners of lanes have ended.
-        lane::reclaim_all(&db, clock())?;
+        lane::reclaim_all(&mut db, clock())?;
         let mut reached = Reached::open(path)?;
-        let lost = reached.compare(&db)?;
+        let lost = reached.compare(&mut db, clock());
         if let Some(lost) = &lost {
             tracing::error!(store = %path.display(), fault = %lost, "committed deliveries are missing");
         }
-        let files = Files::of(path, &file)?;
-        let (checkpointer, log) = Checkpointer::start(connect(path)?, &mut db).map_err(OpenError::Thread)?;
         let readers = Arc::new(Readers::new(path));
         let writer = Writer::start(db, log, files, reached).map_err(OpenError::Thread)?;
         Ok(Self {
@@ -130,6 +147,7 @@ impl SqliteStore {
             readers,
             _checkpointer: checkpointer,
             announcer: Announcer::default(),
+            sweep: Arc::default(),
             generation: Arc::default(),
             clock,
             steady: SteadyClock::start(clock()),
@@ -171,33 +189,34 @@ impl Intake for SqliteStore {
         generation: Generation,
         decide: Decide,
     ) -> Result<Accepted, StoreError> {
-        let (body, ids) = (lz4_flex::compress_prepend_size(&request.body), Ids::fresh());
-        let (is_current, announcer) = (self.is_current(generation), self.announcer.clone());
-        // Returns the request, so that the writer thread does not free it.
-        let accept = move |db: &Connection| {
-            let accepted = if is_current() { Some(query::accept(db, &request, &body, &ids, &decide)?) } else { None };
-            Ok((accepted, request, body))
+        let body = pack(&request.body);
+        let (is_current, announcer, now) = (self.is_current(generation), self.announcer.clone(), (self.clock)());
+        let accept = move |db: &mut Database| {
+            is_current().then(|| accept::accept(db, &request, &body, &decide, now)).transpose()
         };
-        let announce = move |(accepted, ..): &(Option<Accepted>, Arc<NewRequest>, Vec<u8>)| {
-            if let Some(Accepted::Stored { lanes, .. }) = accepted {
-                lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Arrived(lane.clone())));
+        let announce = move |accepted: &mut Option<(Accepted, Vec<Arrival>)>| {
+            let arrivals = accepted.iter_mut().flat_map(|(_, arrivals)| std::mem::take(arrivals));
+            for Arrival { lane, message } in arrivals {
+                announcer.announce(LaneSignal::Arrived { lane, message: message.map(Arc::new) });
             }
         };
-        let (accepted, ..) =
-            self.writer.write_then("accept a request", Durability::Power, Then::Soon(announce), accept).await?;
-        accepted.ok_or(StoreError::Outdated)
+        let then = Then::Soon(announce);
+        let accepted = self.writer.write_then("accept a request", Durability::Power, then, accept).await?;
+        accepted.map(|(accepted, _)| accepted).ok_or(StoreError::Outdated)
     }
 
     async fn assign(&self, assignment: Assignment) -> Result<(), StoreError> {
-        let Assignment { generation, lanes, route_pending } = assignment;
-        let assign = move |db: &Connection| {
-            if let Some(route_pending) = route_pending {
-                pending_routing::route_pending(db, &route_pending, usize::MAX)?;
+        let (Assignment { generation, lanes, route_pending }, now) = (assignment, (self.clock)());
+        let assign = move |db: &mut Database| {
+            // First, so that the new deliveries find the lanes of their channels.
+            queue::assign(db, &lanes)?;
+            if let Some(route_pending) = &route_pending {
+                pending_routing::route_pending(db, route_pending, usize::MAX, now)?;
             }
-            query::assign(db, &lanes)
+            Ok(())
         };
         let (assigned, announcer) = (self.generation.clone(), self.announcer.clone());
-        let then = move |(): &()| {
+        let then = move |(): &mut ()| {
             assigned.store(generation.0, Ordering::Release);
             announcer.announce(LaneSignal::Any);
         };
@@ -205,9 +224,9 @@ impl Intake for SqliteStore {
     }
 
     async fn route_pending(&self, route_pending: RouteLater, limit: usize) -> Result<bool, StoreError> {
-        let announcer = self.announcer.clone();
-        let route_pending = move |db: &Connection| pending_routing::route_pending(db, &route_pending, limit);
-        let announce = move |routed: &usize| {
+        let (announcer, now) = (self.announcer.clone(), (self.clock)());
+        let route_pending = move |db: &mut Database| pending_routing::route_pending(db, &route_pending, limit, now);
+        let announce = move |routed: &mut usize| {
             if *routed > 0 {
                 announcer.announce(LaneSignal::Any);
             }
@@ -219,18 +238,18 @@ impl Intake for SqliteStore {
 
     async fn keep_config(&self, hash: &str, text: &str) -> Result<(), StoreError> {
         let (hash, text, now) = (hash.to_owned(), text.to_owned(), (self.clock)());
-        let keep = move |db: &Connection| query::keep_config(db, &hash, &text, now);
+        let keep = move |db: &mut Database| notes::keep_config(db, &hash, &text, now);
         self.writer.write("store the rules", Durability::Power, keep).await
     }
 
     async fn remembered(&self, subject: &str) -> Result<Option<serde_json::Value>, StoreError> {
         let subjects = vec![subject.to_owned()];
-        let memory = self.read("read memory", move |db| query::remembered(db, &subjects)).await?;
+        let memory = self.read("read memory", move |db| memory::read(db, &subjects)).await?;
         Ok(memory.into_values().next().filter(|state| !state.is_null()))
     }
 
     async fn add_rejected(&self, rejected: Vec<RejectedRequest>) -> Result<(), StoreError> {
-        let add = move |db: &Connection| query::add_rejected(db, &rejected);
+        let add = move |db: &mut Database| notes::add_rejected(db, &rejected);
         self.writer.write("record a rejection", Durability::Kill, add).await
     }
 
@@ -239,9 +258,9 @@ impl Intake for SqliteStore {
     }
 
     async fn probe(&self, bytes: usize) -> Result<(), StoreError> {
-        let insert = move |db: &Connection| query::insert_probe(db, bytes);
+        let insert = move |db: &mut Database| memory::insert_probe(db, bytes);
         self.writer.write("write", Durability::Power, insert).await?;
-        self.writer.write("write", Durability::Power, query::remove_probe).await
+        self.writer.write("write", Durability::Power, |db| memory::remove_probe(db)).await
     }
 }
 
@@ -249,48 +268,47 @@ impl Intake for SqliteStore {
 impl Lanes for SqliteStore {
     async fn lease(&self, lane: &Lane, owner: &str, time: Duration) -> Result<Lease, StoreError> {
         let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
-        let lease = move |db: &Connection| lane::lease(db, &lane, &owner, time, now);
+        let lease = move |db: &mut Database| lane::lease(db, &lane, &owner, time, now);
         self.writer.write("lease a lane", Durability::Kill, lease).await
     }
 
     async fn mark(&self, lane: &Lane, owner: &str, delivery: &DeliveryId) -> Result<(), StoreError> {
         let (lane, owner, delivery) = (lane.clone(), owner.to_owned(), delivery.clone());
-        let mark = move |db: &Connection| lane::update(db, &lane, |record| record.mark(&owner, &delivery));
+        let mark = move |db: &mut Database| lane::update(db, &lane, |record| record.mark(&owner, &delivery));
         self.writer.write("mark a message", Durability::Kill, mark).await
     }
 
     async fn release(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner) = (lane.clone(), owner.to_owned());
-        let release = move |db: &Connection| lane::update(db, &lane, |record| record.release(&owner));
+        let release = move |db: &mut Database| lane::update(db, &lane, |record| record.release(&owner));
         self.writer.write("release a lane", Durability::Kill, release).await
     }
 
     async fn reclaim(&self, lane: &Lane, owner: &str) -> Result<(), StoreError> {
         let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
-        let reclaim = move |db: &Connection| lane::reclaim(db, &lane, &owner, now);
+        let reclaim = move |db: &mut Database| lane::reclaim(db, &lane, &owner, now);
         self.writer.write("reclaim a lane", Durability::Kill, reclaim).await
     }
 
     async fn heads(&self, lane: &Lane, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         let lane = lane.clone();
-        self.read("read queued messages", move |db| query::heads(db, &lane, limit)).await
+        self.read("read queued messages", move |db| queue::heads(db, &lane, limit)).await
     }
 
     async fn finish(&self, lane: &Lane, owner: &str, turn: Arc<Turn>) -> Result<bool, StoreError> {
         let (lane, owner, now) = (lane.clone(), owner.to_owned(), (self.clock)());
         // Compresses here rather than on the writer thread.
-        let body =
-            |finished: &Finished| Some(lz4_flex::compress_prepend_size(finished.attempt.as_ref()?.body.as_bytes()));
+        let body = |finished: &Finished| Some(pack(finished.attempt.as_ref()?.body.as_bytes()));
         let bodies: Vec<_> = turn.finished.iter().map(body).collect();
-        let finish = move |db: &Connection| query::finish(db, &lane, &owner, &turn, &bodies, now);
+        let finish = move |db: &mut Database| queue::finish(db, &lane, &owner, &turn, &bodies, now);
         self.writer.write("finish a delivery", Durability::Kill, finish).await
     }
 
     async fn set_lane(&self, lane: &Lane, state: LaneState) -> Result<(), StoreError> {
         let (announcer, now) = (self.announcer.clone(), (self.clock)());
         let (lane, changed) = (lane.clone(), LaneSignal::Changed(lane.clone()));
-        let set = move |db: &Connection| lane::update(db, &lane, |record| record.set(state, now));
-        let announce = move |(): &()| announcer.announce(changed);
+        let set = move |db: &mut Database| lane::update(db, &lane, |record| record.set(state.clone(), now));
+        let announce = move |(): &mut ()| announcer.announce(changed);
         self.writer.write_then("open or close a lane", Durability::Power, Then::Soon(announce), set).await
     }
 
@@ -340,29 +358,27 @@ impl History for SqliteStore {
         self.read("count messages", look::counts).await
     }
 
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError> {
+    async fn enqueue(
+        &self,
+        deliveries: Vec<NewDelivery>,
+        generation: Generation,
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         let (is_current, announcer, now) = (self.is_current(generation), self.announcer.clone(), (self.clock)());
-        let lanes: BTreeSet<_> = deliveries.iter().map(|delivery| delivery.lane.clone()).collect();
-        let enqueue = move |db: &Connection| {
-            let is_current = is_current();
-            if is_current {
-                query::enqueue(db, deliveries, now)?;
-            }
-            Ok(is_current)
+        let enqueue =
+            move |db: &mut Database| is_current().then(|| queue::enqueue(db, &deliveries, now, now)).transpose();
+        let announce = move |added: &mut Option<(Vec<DeliveryId>, BTreeSet<Lane>)>| {
+            let lanes = added.iter_mut().flat_map(|(_, lanes)| std::mem::take(lanes));
+            lanes.for_each(|lane| announcer.announce(LaneSignal::Arrived { lane, message: None }));
         };
-        let announce = move |is_added: &bool| {
-            let lanes = lanes.into_iter().filter(|_| *is_added);
-            lanes.for_each(|lane| announcer.announce(LaneSignal::Arrived(lane)));
-        };
-        let is_added =
-            self.writer.write_then("add deliveries", Durability::Power, Then::Soon(announce), enqueue).await?;
-        if is_added { Ok(()) } else { Err(StoreError::Outdated) }
+        let then = Then::Soon(announce);
+        let added = self.writer.write_then("add deliveries", Durability::Power, then, enqueue).await?;
+        added.map(|(ids, _)| ids).ok_or(StoreError::Outdated)
     }
 
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {
         let (why, announcer) = (why.to_owned(), self.announcer.clone());
-        let give_up = move |db: &Connection| query::give_up(db, &ids, &why);
-        let announce = move |(_, lanes): &(Vec<DeliveryId>, BTreeSet<Lane>)| {
+        let give_up = move |db: &mut Database| queue::give_up(db, &ids, &why);
+        let announce = move |(_, lanes): &mut (Vec<DeliveryId>, BTreeSet<Lane>)| {
             lanes.iter().for_each(|lane| announcer.announce(LaneSignal::Changed(lane.clone())));
         };
         let (given_up, _) =
@@ -371,8 +387,10 @@ impl History for SqliteStore {
     }
 
     async fn prune(&self, keep: Retention) -> Result<bool, StoreError> {
-        let now = self.steady.for_ages((self.clock)());
-        let prune = move |db: &Connection| prune::step(db, keep, now);
+        let (now, sweep) = (self.steady.for_ages((self.clock)()), self.sweep.clone());
+        let prune = move |db: &mut Database| {
+            prune::step(db, keep, now, &mut sweep.lock().unwrap_or_else(PoisonError::into_inner))
+        };
         self.writer.write("delete expired data", Durability::Kill, prune).await
     }
 }
@@ -427,6 +445,7 @@ impl Readers {
 
 fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "cache_size", -512)?;
     Ok(db)
 }
@@ -435,16 +454,17 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(5))?;
+    // Otherwise SQLite compiles some statements again for each value of a parameter, to see whether a partial index fits
+    // (<https://sqlite.org/queryplanner-ng.html#qpstab>).
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // More statements than rusqlite caches by default.
     db.set_prepared_statement_cache_capacity(64);
-    // Keys of requests and commits are spread over their tables, so the pages of a small cache would be read and
-    // written again and again. A negative size is in KB, and allocated as needed
+    // The rows of `memory` and the indexes of `requests` are in no order of time, so the pages of a small cache would be
+    // read and written again and again. A negative size is in KB, and allocated as needed
     // (<https://sqlite.org/pragma.html#pragma_cache_size>).
     db.pragma_update(None, "cache_size", -16_384)?;
     // A log that grew beyond this size is truncated.
     db.pragma_update(None, "journal_size_limit", 128 * 1024 * 1024)?;
-    // Keeps the rollback data of savepoints in memory; in a file it would cost more writes than everything else.
-    db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 

@@ -1,56 +1,64 @@
 //! Events that were stored while the routing configuration was invalid. Each is stored as a delivery without a channel,
 //! in the order of all deliveries, until it is routed.
 
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
-use super::query::{Shared, enqueue, json_of, whole};
-use crate::store::{Decided, Ids, PendingEvent, RouteLater};
+use super::database::Database;
+use super::queue::{Entry, enqueue};
+use super::record::Records;
+use crate::store::{PendingEvent, RouteLater};
 use crate::time::Millis;
 
-pub(super) fn add(db: &Connection, ids: &Ids, decided: &Decided, now: Millis) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO deliveries (id, event, lane, channel, route, state, created_at)
-               VALUES (?1, ?2, '', '', '', 'pending_routing', ?3)";
-    let pending = decided.events.iter().filter(|event| event.decision.pending_routing);
-    for (n, event) in pending.enumerate() {
-        let id = ids.delivery(decided.deliveries.len() + n);
-        db.prepare_cached(sql)?.execute(params![id.as_str(), event.id.as_str(), now])?;
-    }
+/// Adds the row of an event. Its channel and its route have an empty name.
+pub(super) fn insert(db: &mut Database, entry: &Entry) -> rusqlite::Result<()> {
+    let nothing = db.name("")?;
+    let sql = "INSERT INTO deliveries (id, event, state, channel, route, created_at) VALUES (?1, ?2, ?3, ?4, ?4, ?5)";
+    let Entry { id, event, state, created_at, .. } = entry;
+    db.prepare_cached(sql)?.execute(params![id, event, state, nothing, created_at])?;
     Ok(())
 }
 
 /// Routes the oldest events, at most `limit`; returns their number.
-pub(super) fn route_pending(db: &Connection, route_pending: &RouteLater, limit: usize) -> rusqlite::Result<usize> {
-    let sql = "SELECT seq, events.id, source, received_at, json, same, request FROM deliveries
-               JOIN events ON events.id = deliveries.event JOIN requests ON requests.id = events.request
-               WHERE state = 'pending_routing' ORDER BY seq LIMIT ?1";
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut select = db.prepare_cached(sql)?;
-    let mut shared = Shared::default();
-    let found = select.query_map([limit], |row| {
-        let pending_routing = PendingEvent {
-            event: row.get::<_, String>(1)?.into(),
-            request: row.get::<_, String>(6)?.into(),
-            source: row.get::<_, String>(2)?.into(),
-            received_at: row.get(3)?,
-            json: whole(row.get_ref(4)?.as_str()?, shared.json(db, row.get(5)?)?),
-        };
-        Ok((row.get::<_, i64>(0)?, pending_routing))
-    })?;
-    let found = found.collect::<rusqlite::Result<Vec<_>>>()?;
-    let count = found.len();
+pub(super) fn route_pending(
+    db: &mut Database,
+    route_pending: &RouteLater,
+    limit: usize,
+    now: Millis,
+) -> rusqlite::Result<usize> {
+    let found = oldest(db, limit)?;
+    let mut records = Records::default();
     let mut deliveries = vec![];
-    for (seq, pending_routing) in found {
-        let (event, at) = (pending_routing.event.clone(), pending_routing.received_at);
-        let routed_later = route_pending(pending_routing, &Ids::fresh());
-        deliveries.extend(routed_later.deliveries.into_iter().map(|delivery| (at, delivery)));
-        db.prepare_cached("UPDATE events SET decision = ?2 WHERE id = ?1")?
-            .execute([event.as_str(), &json_of(&routed_later.decision)])?;
-        db.prepare_cached("DELETE FROM deliveries WHERE seq = ?1")?.execute([seq])?;
+    for (id, request, event) in &found {
+        let sql = "SELECT name, received_at FROM requests JOIN names ON names.id = source WHERE requests.id = ?1";
+        let of = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get(1)?));
+        let (source, received_at) = db.prepare_cached(sql)?.query_row([request], of)?;
+        let json = records.event(db, *request, *event)?.map(super::record::RecordedEvent::value).unwrap_or_default();
+        let pending = PendingEvent {
+            event: db.former.event(db, *event)?,
+            request: db.former.request(db, *request)?,
+            source: source.into(),
+            received_at,
+            json,
+        };
+        let routed = route_pending(pending);
+        deliveries.extend(routed.deliveries.into_iter().map(|delivery| (received_at, delivery)));
+        records.decide(db, (*request, *event), &routed.decision)?;
+        db.prepare_cached("DELETE FROM deliveries WHERE id = ?1")?.execute([id])?;
     }
     // The deliveries of one request have the same time, so that they may join.
     for chunk in deliveries.chunk_by(|(one, _), (other, _)| one == other) {
         let at = chunk.first().map_or(0, |(at, _)| *at);
-        enqueue(db, chunk.iter().map(|(_, delivery)| delivery.clone()).collect(), at)?;
+        let of_request: Vec<_> = chunk.iter().map(|(_, delivery)| delivery.clone()).collect();
+        enqueue(db, &of_request, at, now)?;
     }
-    Ok(count)
+    Ok(found.len())
+}
+
+/// Returns the ids of the oldest pending deliveries, with those of their request and event.
+fn oldest(db: &Database, limit: usize) -> rusqlite::Result<Vec<(i64, i64, i64)>> {
+    let sql = "SELECT deliveries.id, request, event FROM deliveries JOIN events ON events.id = deliveries.event
+               WHERE state = 8 ORDER BY deliveries.id LIMIT ?1";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut select = db.prepare_cached(sql)?;
+    select.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }

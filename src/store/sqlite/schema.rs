@@ -1,20 +1,15 @@
-//! Tables, and the migrations from older versions.
+//! The version of a file: new files get today's tables, older ones are migrated.
 
 use rusqlite::Connection;
 use thiserror::Error;
 
-/// Migration steps, oldest first; a file with `n` applied steps has version `n`. Steps are only added.
-pub(super) const STEPS: &[&str] = &[
-    include_str!("0001.sql"),
-    include_str!("0002.sql"),
-    include_str!("0003.sql"),
-    include_str!("0004.sql"),
-    include_str!("0005.sql"),
-    include_str!("0006.sql"),
-    include_str!("0007.sql"),
-    include_str!("0008.sql"),
-    include_str!("0009.sql"),
-];
+use super::older;
+
+/// Version of files with the tables of `schema.sql`.
+pub(super) const VERSION: usize = 11;
+
+/// Tables of this version.
+pub(super) const TABLES: &str = include_str!("schema.sql");
 
 /// Reason why the tables of a file cannot be used.
 #[derive(Debug, Error)]
@@ -30,27 +25,28 @@ pub(super) enum SchemaError {
     Database(#[from] rusqlite::Error),
 }
 
-/// Returns the number of applied steps.
+/// Returns the version of a file; 0 if it is empty.
 pub(super) fn version(db: &Connection) -> rusqlite::Result<usize> {
     db.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Returns the version of a file that is not empty and has steps to apply.
+/// Returns the version of a file that has to be copied before its migration. A file in which the migration has begun was
+/// copied before.
 pub(super) fn older(db: &Connection) -> rusqlite::Result<Option<usize>> {
-    Ok(Some(version(db)?).filter(|found| (1..STEPS.len()).contains(found)))
+    Ok(Some(version(db)?).filter(|found| (1..older::BEGUN).contains(found)))
 }
 
-/// Applies the steps that are missing.
+/// Creates the tables of this version, or migrates those of an older one.
 pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
-    let found = version(db)?;
-    if found > STEPS.len() {
-        return Err(SchemaError::Newer { found, known: STEPS.len() });
+    match version(db)? {
+        VERSION => Ok(()),
+        0 => {
+            let transaction = db.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            Ok(transaction.commit()?)
+        }
+        found if found < VERSION => Ok(older::migrate(db, found)?),
+        found => Err(SchemaError::Newer { found, known: VERSION }),
     }
-    for (n, step) in STEPS.iter().enumerate().skip(found) {
-        let transaction = db.transaction()?;
-        transaction.execute_batch(step)?;
-        transaction.pragma_update(None, "user_version", n + 1)?;
-        transaction.commit()?;
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The only thread that writes. It runs all queued jobs in one transaction, so that concurrent requests share a commit
-//! and its wait for the disk.
+//! and its wait for the disk. If a job fails, the transaction is rolled back, and its jobs run again one by one: a
+//! savepoint for each would cost all of them, to help the rare failure.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -7,10 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Log;
+use super::database::Database;
 use super::files::{Files, Reached};
 use crate::store::StoreError;
 
@@ -20,21 +21,72 @@ const MAX_BATCH: usize = 64;
 /// Maximum number of queued jobs; further callers wait until there is room.
 const MAX_QUEUE: usize = 1_024;
 
-/// Job that runs in its own savepoint, or gets the reason why there is no transaction. Returns the action that follows
-/// the transaction.
-type Work = Box<dyn FnOnce(Result<&Connection, &str>) -> Epilogue + Send>;
-type Epilogue = Box<dyn FnOnce(Result<(), &str>)>;
+/// Reason why a job failed.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-struct Job {
+/// Write that runs in a transaction with others.
+trait Job: Send {
+    /// Required durability.
+    fn durability(&self) -> Durability;
+
+    /// Returns `true` if later jobs must see the effect of its commit.
+    fn ends_batch(&self) -> bool;
+
+    /// Runs within a transaction. It may run again, if that transaction is rolled back.
+    fn run(&mut self, db: &mut Database) -> rusqlite::Result<()>;
+
+    /// Ends the job after its commit, or with the reason why it failed.
+    fn end(self: Box<Self>, result: Result<(), Failure>);
+}
+
+/// Job of a caller that waits for its result.
+struct Call<T, Work, Then> {
+    doing: &'static str,
     durability: Durability,
-    work: Work,
-    /// `true` if later jobs must see the effect of its commit.
     ends_batch: bool,
+    work: Work,
+    then: Then,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, Work, Then> Job for Call<T, Work, Then>
+where
+    T: Send,
+    Work: FnMut(&mut Database) -> rusqlite::Result<T> + Send,
+    Then: FnOnce(&mut T) + Send,
+{
+    fn durability(&self) -> Durability {
+        self.durability
+    }
+
+    fn ends_batch(&self) -> bool {
+        self.ends_batch
+    }
+
+    fn run(&mut self, db: &mut Database) -> rusqlite::Result<()> {
+        self.value = Some((self.work)(db)?);
+        Ok(())
+    }
+
+    fn end(self: Box<Self>, result: Result<(), Failure>) {
+        let Self { doing, then, value, reply, .. } = *self;
+        let result = match (result, value) {
+            (Ok(()), Some(mut value)) => {
+                then(&mut value);
+                Ok(value)
+            }
+            (Ok(()), None) => Err(StoreError::Closed),
+            (Err(source), _) => Err(StoreError::Database { doing, source }),
+        };
+        // The caller may no longer wait for the result; the write is kept.
+        let _ = reply.send(result);
+    }
 }
 
 /// Command to the thread.
 enum Order {
-    Write(Job),
+    Write(Box<dyn Job>),
     /// Move all of the write-ahead log into the database, before the service ends.
     Rest(oneshot::Sender<rusqlite::Result<()>>),
 }
@@ -67,7 +119,7 @@ pub(super) enum Then<F> {
 }
 
 impl Writer {
-    pub(super) fn start(db: Connection, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
+    pub(super) fn start(db: Database, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
         let (orders, queue) = mpsc::channel(MAX_QUEUE);
         let panics = Arc::new(AtomicU64::default());
         let mut thread = Thread { db, log, files, reached, synchronous: None, panics: panics.clone() };
@@ -90,14 +142,14 @@ impl Writer {
         rested.map_err(|error| StoreError::Database { doing: "empty the write-ahead log", source: error.into() })
     }
 
-    /// Runs `work` within a transaction, and returns after its commit.
+    /// Runs `work` within a transaction, and returns after its commit. It may run more than once; the last time counts.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
         durability: Durability,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnMut(&mut Database) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.job(doing, durability, work, |_| (), false).await
+        self.call(doing, durability, work, |_| (), false).await
     }
 
     /// Runs `work` as [`write`](Self::write) does, and `then` with its result after the commit, even if the caller no
@@ -106,45 +158,27 @@ impl Writer {
         &self,
         doing: &'static str,
         durability: Durability,
-        then: Then<impl FnOnce(&T) + Send + 'static>,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        then: Then<impl FnOnce(&mut T) + Send + 'static>,
+        work: impl FnMut(&mut Database) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         match then {
-            Then::Soon(then) => self.job(doing, durability, work, then, false).await,
-            Then::BeforeNextJob(then) => self.job(doing, durability, work, then, true).await,
+            Then::Soon(then) => self.call(doing, durability, work, then, false).await,
+            Then::BeforeNextJob(then) => self.call(doing, durability, work, then, true).await,
         }
     }
 
-    async fn job<T: Send + 'static>(
+    async fn call<T: Send + 'static>(
         &self,
         doing: &'static str,
         durability: Durability,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
-        then: impl FnOnce(&T) + Send + 'static,
+        work: impl FnMut(&mut Database) -> rusqlite::Result<T> + Send + 'static,
+        then: impl FnOnce(&mut T) + Send + 'static,
         ends_batch: bool,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let work = move |db: Result<&Connection, &str>| -> Epilogue {
-            let result = match db {
-                Ok(db) => in_savepoint(db, work).map_err(Into::into),
-                Err(reason) => Err(reason.into()),
-            };
-            Box::new(move |committed: Result<(), &str>| {
-                let result = match (result, committed) {
-                    (Ok(value), Ok(())) => {
-                        then(&value);
-                        Ok(value)
-                    }
-                    (Ok(_), Err(reason)) => Err(StoreError::Database { doing, source: reason.into() }),
-                    (Err(source), _) => Err(StoreError::Database { doing, source }),
-                };
-                // The caller may no longer wait for the result; the write is kept.
-                let _ = reply.send(result);
-            })
-        };
-        let job = Job { durability, work: Box::new(work), ends_batch };
+        let call = Call { doing, durability, ends_batch, work, then, value: None, reply };
         let orders = self.orders.as_ref().ok_or(StoreError::Closed)?;
-        orders.send(Order::Write(job)).await.map_err(|_| StoreError::Closed)?;
+        orders.send(Order::Write(Box::new(call))).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 }
@@ -161,7 +195,7 @@ impl Drop for Writer {
 
 /// State of the thread.
 struct Thread {
-    db: Connection,
+    db: Database,
     log: Log,
     files: Files,
     reached: Reached,
@@ -189,15 +223,13 @@ impl Thread {
                 self.panics.fetch_add(1, Ordering::Relaxed);
                 metrics::counter!("hookbell_panics_total", "task" => "store").increment(1);
                 tracing::error!("store writer panicked; it continues");
-                if !self.db.is_autocommit() {
-                    let _ = self.db.execute_batch("ROLLBACK");
-                }
+                self.roll_back();
                 std::thread::sleep(PANIC_PAUSE);
             }
         }
     }
 
-    fn commit(&mut self, batch: Vec<Job>) {
+    fn commit(&mut self, batch: Vec<Box<dyn Job>>) {
         let (began, size) = (std::time::Instant::now(), batch.len());
         self.write(batch);
         self.log.keep_small(&self.db);
@@ -206,46 +238,61 @@ impl Thread {
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
 
-    /// Writes a batch in one transaction. All jobs get the same result: it is committed, or the reason why it is not.
-    fn write(&mut self, batch: Vec<Job>) {
-        let durable = batch.iter().any(|job| job.durability == Durability::Power);
-        let mut failure = self.files.fault();
-        if failure.is_none() {
-            failure = begin(&self.db, durable, &mut self.synchronous).err().map(|error| error.to_string());
+    /// Writes a batch in one transaction; if that fails, each job in its own.
+    fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        if batch.len() > 1 && self.transaction(&mut batch).is_ok() {
+            batch.into_iter().for_each(|job| job.end(Ok(())));
+            return;
         }
-        let db = &self.db;
-        let mut epilogues = vec![];
-        for job in batch {
-            let db_or_reason = failure.as_deref().map_or(Ok(db), Err);
-            epilogues.push((job.work)(db_or_reason));
-            // Some errors (a full disk) roll back the whole transaction, including earlier jobs; the next job would run
-            // outside of any transaction.
-            if failure.is_none() && db.is_autocommit() {
-                failure = Some("another write in the same transaction failed and rolled it back".to_owned());
+        for mut job in batch {
+            let result = self.transaction(std::slice::from_mut(&mut job));
+            job.end(result);
+        }
+    }
+
+    /// Runs jobs in one transaction. If one fails, none has an effect.
+    fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        if let Some(fault) = self.files.fault() {
+            return Err(fault.into());
+        }
+        let durable = jobs.iter().any(|job| job.durability() == Durability::Power);
+        let result = self.run_all(jobs, durable);
+        if result.is_ok() {
+            self.db.committed();
+            if durable {
+                self.reached.keep(self.db.numbers.last());
             }
+        } else {
+            self.roll_back();
         }
-        if failure.is_none() {
-            failure = statement(db, "COMMIT").err().map(|error| error.to_string());
+        result
+    }
+
+    fn run_all(&mut self, jobs: &mut [Box<dyn Job>], durable: bool) -> Result<(), Failure> {
+        begin(&self.db, durable, &mut self.synchronous)?;
+        for job in jobs {
+            // A panic must fail this job only, because all jobs share the thread.
+            catch_unwind(AssertUnwindSafe(|| job.run(&mut self.db))).map_err(|_| "the job panicked")??;
         }
-        if !db.is_autocommit() {
+        Ok(statement(&self.db, "COMMIT")?)
+    }
+
+    /// Ends a failed transaction. After some errors (a full disk) SQLite has ended it already.
+    fn roll_back(&mut self) {
+        if !self.db.is_autocommit() {
             // If this fails too, the next BEGIN reports it; the first error is the one to return.
-            let _ = db.execute_batch("ROLLBACK");
+            let _ = self.db.execute_batch("ROLLBACK");
         }
-        if failure.is_none() && durable {
-            self.reached.keep(db);
-        }
-        for epilogue in epilogues {
-            epilogue(failure.as_deref().map_or(Ok(()), Err));
-        }
+        self.db.rolled_back();
     }
 }
 
 /// Returns the jobs that share a transaction with `first`: those queued behind it, up to a job whose commit later jobs
 /// must see. Also returns an order that was taken from the queue and follows the batch.
-fn batch(first: Job, queue: &mut mpsc::Receiver<Order>) -> (Vec<Job>, Option<Order>) {
+fn batch(first: Box<dyn Job>, queue: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn Job>>, Option<Order>) {
     let mut batch = vec![first];
     while batch.len() < MAX_BATCH
-        && batch.last().is_some_and(|job| !job.ends_batch)
+        && batch.last().is_some_and(|job| !job.ends_batch())
         && let Ok(order) = queue.try_recv()
     {
         match order {
@@ -256,7 +303,7 @@ fn batch(first: Job, queue: &mut mpsc::Receiver<Order>) -> (Vec<Job>, Option<Ord
     (batch, None)
 }
 
-fn begin(db: &Connection, durable: bool, synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
+fn begin(db: &Database, durable: bool, synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
     let wanted = if durable { Durability::Power } else { Durability::Kill };
     if *synchronous != Some(wanted) {
         // In WAL mode FULL waits for the disk at each commit, NORMAL does not
@@ -268,27 +315,15 @@ fn begin(db: &Connection, durable: bool, synchronous: &mut Option<Durability>) -
     statement(db, "BEGIN IMMEDIATE")
 }
 
-fn statement(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+fn statement(db: &Database, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
-}
-
-/// Runs a job in a savepoint, so that its failure does not affect the other jobs of the batch, if possible.
-fn in_savepoint<T>(db: &Connection, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    db.prepare_cached("SAVEPOINT job")?.execute([])?;
-    // A panic must fail this job only, because all jobs share the thread.
-    let result = catch_unwind(AssertUnwindSafe(|| work(db)))
-        .unwrap_or_else(|_| Err(rusqlite::Error::ToSqlConversionFailure("the job panicked".into())))
-        .and_then(|value| db.prepare_cached("RELEASE job")?.execute([]).map(|_| value));
-    if result.is_err() && !db.is_autocommit() && db.execute_batch("ROLLBACK TO job; RELEASE job").is_err() {
-        // The savepoint cannot be rolled back alone, so the whole transaction is rolled back.
-        let _ = db.execute_batch("ROLLBACK");
-    }
-    result
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};
+
+    use rusqlite::Connection;
 
     use super::super::checkpoint::Checkpointer;
     use super::*;
@@ -304,13 +339,14 @@ mod tests {
         /// Creates a writer of a database with these tables.
         fn of(tables: &str) -> Self {
             let mut db = Connection::open_in_memory().unwrap();
+            db.execute_batch(include_str!("schema.sql")).unwrap();
             db.execute_batch(tables).unwrap();
             let (checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("file");
             let file = super::super::private_file(&path).unwrap();
             let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
-            let writer = Writer::start(db, log, files, reached).unwrap();
+            let writer = Writer::start(Database::new(db).unwrap(), log, files, reached).unwrap();
             Self { writer, _checkpointer: checkpointer, _directory: directory }
         }
     }
@@ -323,13 +359,13 @@ mod tests {
              CREATE TABLE b (a INTEGER REFERENCES a (n) DEFERRABLE INITIALLY DEFERRED)",
         );
         let done = Arc::new(Mutex::new(vec![]));
-        let insert = |sql: &'static str| move |db: &Connection| db.execute(sql, []);
+        let insert = |sql: &'static str| move |db: &mut Database| db.execute(sql, []);
         let note = |what: &'static str| {
             let done = done.clone();
-            move |_: &usize| done.lock().unwrap().push(what)
+            move |_: &mut usize| done.lock().unwrap().push(what)
         };
         let seen = done.clone();
-        let look = move |_: &Connection| Ok(seen.lock().unwrap().clone());
+        let look = move |_: &mut Database| Ok(seen.lock().unwrap().clone());
         let (lost, kept, seen) = tokio::join!(
             writer.write_then(
                 "lose",
@@ -352,10 +388,10 @@ mod tests {
     #[tokio::test]
     async fn writer_thread_counts_a_panic_and_continues() {
         let Fixture { writer, .. } = &Fixture::of("CREATE TABLE a (n INTEGER)");
-        let insert = |db: &Connection| db.execute("INSERT INTO a VALUES (1)", []);
+        let insert = |db: &mut Database| db.execute("INSERT INTO a VALUES (1)", []);
         // A panic of the job itself would fail only the job; the action that follows it panics in the thread.
         let lost =
-            writer.write_then("panic", Durability::Kill, Then::Soon(|_: &usize| panic!("a defect")), insert).await;
+            writer.write_then("panic", Durability::Kill, Then::Soon(|_: &mut usize| panic!("a defect")), insert).await;
         assert!(matches!(lost, Err(StoreError::Closed)), "{lost:?}");
         assert_eq!(writer.write("go on", Durability::Kill, insert).await.unwrap(), 1);
         assert_eq!(writer.panics(), 1);

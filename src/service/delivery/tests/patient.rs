@@ -114,7 +114,11 @@ impl History for Patient {
     async fn counts(&self) -> Result<Counts, StoreError> {
         wait_for!(self.counts())
     }
-    async fn enqueue(&self, deliveries: Vec<NewDelivery>, generation: Generation) -> Result<(), StoreError> {
+    async fn enqueue(
+        &self,
+        deliveries: Vec<NewDelivery>,
+        generation: Generation,
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         wait_for!(self.enqueue(deliveries, generation))
     }
     async fn give_up(&self, ids: Vec<DeliveryId>, why: &str) -> Result<Vec<DeliveryId>, StoreError> {

@@ -6,8 +6,8 @@ use crate::store::RoutedLater;
 /// Returns a decision with an event that is routed later.
 fn later(text: &str) -> Decide {
     let says = says(text, &[]);
-    Arc::new(move |memory, ids| {
-        let mut decided = says(memory, ids);
+    Arc::new(move |known, ids| {
+        let mut decided = says(known, ids);
         decided.events.iter_mut().for_each(|event| event.decision = StoredDecision::pending_routing());
         decided
     })
@@ -15,7 +15,7 @@ fn later(text: &str) -> Decide {
 
 /// Routes each event to `a`, except those with the text `unrouted`.
 fn to_a() -> RouteLater {
-    Arc::new(|pending, _| {
+    Arc::new(|pending| {
         let sends = new_delivery(pending.event, "a");
         let deliveries = if pending.json["text"] == "unrouted" { vec![] } else { vec![sends] };
         RoutedLater {

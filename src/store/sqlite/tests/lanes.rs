@@ -10,7 +10,7 @@ async fn finished_deliveries_leave_the_queue_and_failed_ones_stay() {
     assert_eq!(lease(&f.store, "a", OWNER).await, HELD);
     assert!(finish_first(&f.store, "a", NextState::Queued { strike: true }).await);
     let head = f.store.heads(&lane("a"), 1).await.unwrap().remove(0);
-    assert_eq!((head.event["text"].as_str(), head.attempts, head.strikes), (Some("one"), 1, 1));
+    assert_eq!((head.event.event()["text"].as_str(), head.attempts, head.strikes), (Some("one"), 1, 1));
     assert!(finish_first(&f.store, "a", DELIVERED).await);
     assert_eq!(waiting(&f.store, "a").await, ["two"]);
 }
