@@ -13,6 +13,9 @@ use crate::chats::config;
 use crate::fakes::{Fake, Fault, Kind};
 use crate::program::{Home, request, sample};
 
+/// Dictionary of the records in the store.
+const DICTIONARY: &[u8] = include_bytes!("../../src/store/sqlite/record.dictionary");
+
 /// Number of rounds; few by default.
 fn rounds() -> usize {
     std::env::var("HOOKBELL_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(12)
@@ -132,7 +135,8 @@ fn selected(home: &Home, channel: &str, condition: &str) -> Vec<(usize, String)>
     let mut select = db.prepare(&sql).unwrap();
     let rows = select.query_map([channel], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).unwrap();
     let numbered = rows.map(Result::unwrap).filter_map(|(record, id)| {
-        let record: Value = serde_json::from_slice(&lz4_flex::decompress_size_prepended(&record).unwrap()).unwrap();
+        let record = lz4_flex::block::decompress_size_prepended_with_dict(&record, DICTIONARY).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
         let title = record["events"][0]["event"]["pull_request"]["title"].as_str()?;
         Some((title.strip_prefix("number ")?.parse().ok()?, DeliveryId::numbered(id).to_string()))
     });

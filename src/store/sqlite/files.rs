@@ -41,6 +41,11 @@ impl Files {
         Ok(Self { database: (path.to_owned(), identity), size: 0, log: (log, None) })
     }
 
+    /// Returns the path of the write-ahead log.
+    pub(super) fn log(&self) -> &Path {
+        &self.log.0
+    }
+
     /// Returns the reason why nothing may be written: a file was removed or replaced.
     pub(super) fn fault(&mut self) -> Option<String> {
         let (path, identity) = &self.database;

@@ -1,8 +1,8 @@
 //! Embedded store: SQLite, in a file next to the config file.
 //!
-//! One thread writes (`writer`). Another moves the write-ahead log into the database (`checkpoint`), so that no request
-//! waits for that. Readers have their own connections. A lock file keeps other processes away, so the next start can
-//! reclaim the leases of a process that was killed.
+//! One thread writes (`writer`), and one waits for the disk (`sync`). A third moves the write-ahead log into the database
+//! (`checkpoint`), so that no request waits for that. Readers have their own connections. A lock file keeps other
+//! processes away, so the next start can reclaim the leases of a process that was killed.
 
 mod accept;
 mod backup;
@@ -23,6 +23,7 @@ mod queue;
 mod record;
 mod schema;
 mod state;
+mod sync;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -463,6 +464,9 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // read and written again and again. A negative size is in KB, and allocated as needed
     // (<https://sqlite.org/pragma.html#pragma_cache_size>).
     db.pragma_update(None, "cache_size", -16_384)?;
+    // A commit does not wait for the disk: `sync` does. Checkpoints and the start of the log still do
+    // (<https://sqlite.org/pragma.html#pragma_synchronous>).
+    db.pragma_update(None, "synchronous", "NORMAL")?;
     // A log that grew beyond this size is truncated.
     db.pragma_update(None, "journal_size_limit", 128 * 1024 * 1024)?;
     Ok(db)

@@ -1,18 +1,21 @@
-//! The only thread that writes. It runs all queued jobs in one transaction, so that concurrent requests share a commit
-//! and its wait for the disk. If a job fails, the transaction is rolled back, and its jobs run again one by one: a
-//! savepoint for each would cost all of them, to help the rare failure.
+//! The only thread that writes. It runs all queued jobs in one transaction, so that concurrent requests share a commit.
+//! If a job fails, the transaction is rolled back, and its jobs run again one by one: a savepoint for each would cost all
+//! of them, to help the rare failure.
+//!
+//! A commit survives a kill of the process. Jobs that must also survive a power cut end after a sync (`sync`).
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Log;
 use super::database::Database;
 use super::files::{Files, Reached};
+use super::sync::{Committed, Syncer};
 use crate::store::StoreError;
 
 /// Maximum number of jobs in a transaction. More would add latency and gain nothing.
@@ -25,7 +28,7 @@ const MAX_QUEUE: usize = 1_024;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Write that runs in a transaction with others.
-trait Job: Send {
+pub(super) trait Job: Send {
     /// Required durability.
     fn durability(&self) -> Durability;
 
@@ -122,7 +125,8 @@ impl Writer {
     pub(super) fn start(db: Database, log: Log, files: Files, reached: Reached) -> std::io::Result<Self> {
         let (orders, queue) = mpsc::channel(MAX_QUEUE);
         let panics = Arc::new(AtomicU64::default());
-        let mut thread = Thread { db, log, files, reached, synchronous: None, panics: panics.clone() };
+        let syncer = Syncer::start(files.log().to_owned(), reached)?;
+        let mut thread = Thread { db, log, files, syncer, panics: panics.clone() };
         let run = move || thread.run(queue);
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(run)?;
         Ok(Self { orders: Some(orders), thread: Some(thread), panics })
@@ -198,8 +202,7 @@ struct Thread {
     db: Database,
     log: Log,
     files: Files,
-    reached: Reached,
-    synchronous: Option<Durability>,
+    syncer: Syncer,
     panics: Arc<AtomicU64>,
 }
 
@@ -230,46 +233,56 @@ impl Thread {
     }
 
     fn commit(&mut self, batch: Vec<Box<dyn Job>>) {
-        let (began, size) = (std::time::Instant::now(), batch.len());
+        let size = batch.len();
         self.write(batch);
         self.log.keep_small(&self.db);
-        metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
         #[expect(clippy::cast_precision_loss, reason = "64 at most")]
         metrics::histogram!("hookbell_commit_batch").record(size as f64);
     }
 
     /// Writes a batch in one transaction; if that fails, each job in its own.
     fn write(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        let began = Instant::now();
         if batch.len() > 1 && self.transaction(&mut batch).is_ok() {
-            batch.into_iter().for_each(|job| job.end(Ok(())));
+            self.end(batch, began);
             return;
         }
         for mut job in batch {
-            let result = self.transaction(std::slice::from_mut(&mut job));
-            job.end(result);
+            let began = Instant::now();
+            match self.transaction(std::slice::from_mut(&mut job)) {
+                Ok(()) => self.end(vec![job], began),
+                Err(failure) => job.end(Err(failure)),
+            }
+        }
+    }
+
+    /// Ends committed jobs: at once, or after the sync.
+    fn end(&self, jobs: Vec<Box<dyn Job>>, began: Instant) {
+        let (jobs, ended): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.durability() == Durability::Power);
+        ended.into_iter().for_each(|job| job.end(Ok(())));
+        if jobs.is_empty() {
+            metrics::histogram!("hookbell_commit_seconds").record(began.elapsed());
+        } else {
+            self.syncer.add(Committed { jobs, number: self.db.numbers.last(), began });
         }
     }
 
     /// Runs jobs in one transaction. If one fails, none has an effect.
     fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
-        if let Some(fault) = self.files.fault() {
+        if let Some(fault) = self.files.fault().or_else(|| self.syncer.fault()) {
             return Err(fault.into());
         }
-        let durable = jobs.iter().any(|job| job.durability() == Durability::Power);
-        let result = self.run_all(jobs, durable);
+        let result = self.run_all(jobs);
         if result.is_ok() {
             self.db.committed();
-            if durable {
-                self.reached.keep(self.db.numbers.last());
-            }
         } else {
             self.roll_back();
         }
         result
     }
 
-    fn run_all(&mut self, jobs: &mut [Box<dyn Job>], durable: bool) -> Result<(), Failure> {
-        begin(&self.db, durable, &mut self.synchronous)?;
+    fn run_all(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+        statement(&self.db, "BEGIN IMMEDIATE")?;
         for job in jobs {
             // A panic must fail this job only, because all jobs share the thread.
             catch_unwind(AssertUnwindSafe(|| job.run(&mut self.db))).map_err(|_| "the job panicked")??;
@@ -303,18 +316,6 @@ fn batch(first: Box<dyn Job>, queue: &mut mpsc::Receiver<Order>) -> (Vec<Box<dyn
     (batch, None)
 }
 
-fn begin(db: &Database, durable: bool, synchronous: &mut Option<Durability>) -> rusqlite::Result<()> {
-    let wanted = if durable { Durability::Power } else { Durability::Kill };
-    if *synchronous != Some(wanted) {
-        // In WAL mode FULL waits for the disk at each commit, NORMAL does not
-        // (<https://sqlite.org/pragma.html#pragma_synchronous>).
-        let level = if durable { "FULL" } else { "NORMAL" };
-        db.pragma_update(None, "synchronous", level)?;
-        *synchronous = Some(wanted);
-    }
-    statement(db, "BEGIN IMMEDIATE")
-}
-
 fn statement(db: &Database, sql: &str) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute([]).map(|_| ())
 }
@@ -338,13 +339,14 @@ mod tests {
     impl Fixture {
         /// Creates a writer of a database with these tables.
         fn of(tables: &str) -> Self {
-            let mut db = Connection::open_in_memory().unwrap();
-            db.execute_batch(include_str!("schema.sql")).unwrap();
-            db.execute_batch(tables).unwrap();
-            let (checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("file");
             let file = super::super::private_file(&path).unwrap();
+            let mut db = Connection::open(&path).unwrap();
+            db.pragma_update(None, "journal_mode", "WAL").unwrap();
+            db.execute_batch(include_str!("schema.sql")).unwrap();
+            db.execute_batch(tables).unwrap();
+            let (checkpointer, log) = Checkpointer::start(Connection::open_in_memory().unwrap(), &mut db).unwrap();
             let (files, reached) = (Files::of(&path, &file).unwrap(), Reached::open(&path).unwrap());
             let writer = Writer::start(Database::new(db).unwrap(), log, files, reached).unwrap();
             Self { writer, _checkpointer: checkpointer, _directory: directory }
