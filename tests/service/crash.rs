@@ -22,7 +22,7 @@ fn rounds() -> usize {
 }
 
 /// Returns the numbers of a channel's messages, in the order in which they are shown.
-fn numbers(fake: &Fake) -> Vec<usize> {
+pub(crate) fn numbers(fake: &Fake) -> Vec<usize> {
     let number = |message: &Value| {
         let text = message.to_string();
         let digits = text.split("number ").nth(1)?;
@@ -97,7 +97,7 @@ async fn kills_lose_no_acknowledged_request_and_mark_repeats() {
 }
 
 /// Sends until the service is gone, and returns the numbers that were acknowledged.
-async fn flood(client: Client, url: String, next: Arc<AtomicUsize>, killed: Arc<AtomicBool>) -> Vec<usize> {
+pub(crate) async fn flood(client: Client, url: String, next: Arc<AtomicUsize>, killed: Arc<AtomicBool>) -> Vec<usize> {
     let (key, mut body) = sample("pull_request.opened");
     let mut acknowledged = vec![];
     while !killed.load(Ordering::Relaxed) {

@@ -17,6 +17,7 @@ mod explain;
 mod fakes;
 mod faults;
 mod operations;
+mod power;
 mod program;
 mod programs;
 mod reload;
