@@ -153,10 +153,12 @@ impl Ledger {
 }
 
 /// Distribution of a latency, in milliseconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Latency {
     pub(crate) p50: f64,
     pub(crate) p99: f64,
+    /// Shares of the times up to 1 ms, 2 ms, 4 ms, …
+    pub(crate) histogram: String,
 }
 
 impl Latency {
@@ -167,6 +169,13 @@ impl Latency {
             let last = times.len().saturating_sub(1) as f64;
             times.get((last * share).round() as usize).map_or(f64::NAN, |nanos| *nanos as f64 / 1e6)
         };
-        Self { p50: at(0.5), p99: at(0.99) }
+        let (mut histogram, mut counted, mut limit) = (vec![], 0, 1);
+        while counted < times.len() {
+            let until = times.partition_point(|nanos| *nanos <= limit * 1_000_000);
+            let share = (until - counted) as f64 / times.len() as f64 * 100.0;
+            histogram.push(format!("≤ {limit} ms: {share:.1} %"));
+            (counted, limit) = (until, limit * 2);
+        }
+        Self { p50: at(0.5), p99: at(0.99), histogram: histogram.join(", ") }
     }
 }

@@ -31,12 +31,15 @@ pub(crate) struct Figure {
     baseline: Option<(&'static str, f64)>,
     /// Lowest and highest ratio of all rounds; both values are those of the median round.
     spread: Option<(f64, f64)>,
-    bar: Option<Bar>,
+    /// What it must reach.
+    must: Option<Bar>,
+    /// What it should reach, if that is more.
+    goal: Option<Bar>,
 }
 
 impl Figure {
     pub(crate) fn new(id: &'static str, name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { id, name: name.into(), value, unit, baseline: None, spread: None, bar: None }
+        Self { id, name: name.into(), value, unit, baseline: None, spread: None, must: None, goal: None }
     }
 
     /// Compares in rounds: each has a value and the compared value.
@@ -54,35 +57,48 @@ impl Figure {
         Self { baseline: Some((other, baseline)), spread, ..Self::new(id, name, value, unit) }
     }
 
-    pub(crate) fn bar(self, bar: Bar) -> Self {
-        Self { bar: Some(bar), ..self }
+    /// Sets what the figure must reach.
+    pub(crate) fn must(self, bar: Bar) -> Self {
+        Self { must: Some(bar), ..self }
+    }
+
+    /// Sets what the figure should reach.
+    pub(crate) fn goal(self, bar: Bar) -> Self {
+        Self { goal: Some(bar), ..self }
     }
 
     fn ratio(&self) -> Option<f64> {
         self.baseline.map(|(_, baseline)| self.value / baseline)
     }
 
-    /// Returns true if the figure reaches its target. A missing value does not.
+    /// Returns true if the figure reaches what it must. A missing value does not.
     pub(crate) fn met(&self) -> Option<bool> {
-        Some(match (self.bar?, self.ratio()) {
+        self.must.map(|bar| self.reaches(bar))
+    }
+
+    fn reaches(&self, bar: Bar) -> bool {
+        match (bar, self.ratio()) {
             (Bar::AtMost(most), _) => self.value <= most,
             (Bar::TimesAtLeast(least), Some(ratio)) => ratio >= least,
             (Bar::TimesAtMost(most), Some(ratio)) => ratio <= most,
             (_, None) => false,
-        })
+        }
     }
 
     fn json(&self) -> Value {
-        let bar = self.bar.map(|bar| match bar {
-            Bar::TimesAtLeast(least) => json!({ "times_at_least": least }),
-            Bar::TimesAtMost(most) => json!({ "times_at_most": most }),
-            Bar::AtMost(most) => json!({ "at_most": most }),
+        let [must, goal] = [self.must, self.goal].map(|bar| {
+            bar.map(|bar| match bar {
+                Bar::TimesAtLeast(least) => json!({ "times_at_least": least }),
+                Bar::TimesAtMost(most) => json!({ "times_at_most": most }),
+                Bar::AtMost(most) => json!({ "at_most": most }),
+            })
         });
         json!({
             "id": self.id, "name": self.name, "value": self.value, "unit": self.unit,
             "baseline": self.baseline.map(|(name, value)| json!({ "name": name, "value": value })),
             "ratio": self.ratio(), "lowest_ratio": self.spread.map(|spread| spread.0),
-            "highest_ratio": self.spread.map(|spread| spread.1), "bar": bar, "met": self.met(),
+            "highest_ratio": self.spread.map(|spread| spread.1), "must": must, "goal": goal, "met": self.met(),
+            "goal_met": self.goal.map(|bar| self.reaches(bar)),
         })
     }
 }
@@ -109,7 +125,8 @@ impl Report {
 
     pub(crate) fn print(&self) {
         println!("\n{}", self.circumstances());
-        let mut rows = vec![["figure", "", "baseline", "times", "of all rounds", "bar", ""].map(ToOwned::to_owned)];
+        let mut rows =
+            vec![["figure", "", "baseline", "times", "of all rounds", "must", "", "goal", ""].map(ToOwned::to_owned)];
         for figure in &self.figures {
             let ratio = figure.ratio().map(|ratio| format!("{ratio:.2}"));
             let spread = figure.spread.filter(|(lowest, highest)| lowest != highest);
@@ -119,12 +136,14 @@ impl Report {
                 figure.baseline.map(|(name, value)| format!("{} {name}", short(value))).unwrap_or_default(),
                 ratio.unwrap_or_default(),
                 spread.map(|(lowest, highest)| format!("{lowest:.2}–{highest:.2}")).unwrap_or_default(),
-                figure.bar.map(|bar| bar.text(figure.unit)).unwrap_or_default(),
-                figure.met().map(|met| if met { "met" } else { "NOT MET" }).unwrap_or_default().to_owned(),
+                figure.must.map(|bar| bar.text(figure.unit)).unwrap_or_default(),
+                word(figure.met()),
+                figure.goal.map(|bar| bar.text(figure.unit)).unwrap_or_default(),
+                word(figure.goal.map(|bar| figure.reaches(bar))),
             ]);
         }
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<_> = (0..7).map(width).collect();
+        let widths: Vec<_> = (0..9).map(width).collect();
         for row in &rows {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
             println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
@@ -159,6 +178,10 @@ impl Bar {
             Self::AtMost(most) => format!("≤ {} {unit}", short(most)),
         }
     }
+}
+
+fn word(met: Option<bool>) -> String {
+    met.map(|met| if met { "met" } else { "NOT MET" }).unwrap_or_default().to_owned()
 }
 
 /// Formats with three significant digits and separated thousands.

@@ -79,6 +79,13 @@ impl Home {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 
+    /// Size of the database of an ended service in bytes, with what is still in its log.
+    pub(crate) fn database_size(&self) -> f64 {
+        let db = rusqlite::Connection::open(self.directory.path().join("hookbell.db")).unwrap();
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        std::fs::metadata(self.directory.path().join("hookbell.db")).map_or(f64::NAN, |file| file.len() as f64)
+    }
+
     /// Size of the store's files in MB.
     pub(crate) fn store_size(&self) -> f64 {
         let size = |name: &str| std::fs::metadata(self.directory.path().join(name)).map_or(0, |file| file.len());

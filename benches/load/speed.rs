@@ -43,8 +43,17 @@ async fn floor(bench: &Bench, role: Role) -> f64 {
     sent.per_second()
 }
 
+/// Half of what schema version 9 stored for the same request, in KB.
+const STORED: f64 = 7.45;
+
+/// Returns the middle value.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 pub(crate) async fn accept(bench: &Bench) -> Vec<Figure> {
-    let mut rounds = vec![];
+    let (mut rounds, mut written, mut stored) = (vec![], vec![], vec![]);
     for _ in 0..bench.plan.rounds {
         let baseline = floor(bench, Role::Sqlite).await;
         let ledger = bench.ledger();
@@ -56,9 +65,17 @@ pub(crate) async fn accept(bench: &Bench) -> Vec<Figure> {
         let account = ledger.account();
         assert_eq!((account.acknowledged, ledger.delivered()), (sent.count, 0), "{account:?}\n{}", home.log());
         rounds.push((sent.per_second(), baseline));
+        let kilobytes = |bytes: f64| bytes / 1024.0 / sent.count as f64;
+        written.push(service.process.written().map_or(f64::NAN, |bytes| kilobytes(bytes as f64)));
+        drop(service);
+        stored.push(kilobytes(home.database_size()));
     }
     let figure = Figure::rounds("accept.rate", "accepted, deliveries parked", "/s", "the SQLite floor", rounds);
-    vec![figure.bar(Bar::TimesAtLeast(0.8))]
+    vec![
+        figure.must(Bar::TimesAtLeast(0.5)).goal(Bar::TimesAtLeast(0.8)),
+        Figure::new("accept.written", "written per request, log and database", median(written), "KB"),
+        Figure::new("accept.stored", "stored per request", median(stored), "KB").must(Bar::AtMost(STORED)),
+    ]
 }
 
 /// Result of a delivery scenario.
@@ -104,9 +121,9 @@ pub(crate) async fn deliver(bench: &Bench) -> Vec<Figure> {
     let rate = Figure::rounds("deliver.rate", "accepted to delivered, 16 lanes", "/s", "the naive whole", rates);
     let cpu = Figure::rounds("deliver.cpu", "processor for 1,000 of these", "s", "the naive whole", cpus);
     vec![
-        rate.bar(Bar::TimesAtLeast(1.25)),
-        cpu.bar(Bar::TimesAtMost(0.8)),
-        Figure::new("deliver.rss", "resident at most, meanwhile", most, "MB").bar(Bar::AtMost(64.0)),
+        rate.must(Bar::TimesAtLeast(1.0)).goal(Bar::TimesAtLeast(1.25)),
+        cpu.must(Bar::TimesAtMost(1.0)).goal(Bar::TimesAtMost(0.8)),
+        Figure::new("deliver.rss", "resident at most, meanwhile", most, "MB").must(Bar::AtMost(64.0)),
         Figure::new("deliver.rss_after", "resident afterwards", after, "MB"),
     ]
 }
@@ -137,5 +154,5 @@ pub(crate) async fn lane(bench: &Bench) -> Vec<Figure> {
         rounds.push((measured, most));
     }
     let figure = Figure::rounds("lane.rate", "delivered in one lane", "/s", "1 / (round trip + commit)", rounds);
-    vec![figure.bar(Bar::TimesAtLeast(0.7))]
+    vec![figure.must(Bar::TimesAtLeast(0.6)).goal(Bar::TimesAtLeast(0.7))]
 }

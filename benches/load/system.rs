@@ -31,6 +31,12 @@ impl Process {
         Some(TICK * ticks)
     }
 
+    /// Bytes that it wrote to files and connections.
+    pub(crate) fn written(&self) -> Option<u64> {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.0.id())).ok()?;
+        io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
+    }
+
     /// Resident memory in MB.
     pub(crate) fn resident(&self) -> Option<f64> {
         self.status("VmRSS:")

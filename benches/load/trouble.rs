@@ -74,10 +74,10 @@ fn figures(id: &str, name: &str, kills: usize, ledger: &Ledger) -> Vec<Figure> {
     };
     let (of, count) = (format!("{name}: "), |n: usize| n as f64);
     vec![
-        Figure::new(ids[0], format!("{of}lost of {acknowledged}"), count(lost), "").bar(Bar::AtMost(0.0)),
+        Figure::new(ids[0], format!("{of}lost of {acknowledged}"), count(lost), "").must(Bar::AtMost(0.0)),
         // A closed connection, like a kill, may repeat one message of each lane.
-        Figure::new(ids[1], format!("{of}repeated"), count(repeats), "").bar(Bar::AtMost(count((kills + 1) * LANES))),
-        Figure::new(ids[2], format!("{of}refused"), count(refused), "").bar(Bar::AtMost(0.0)),
+        Figure::new(ids[1], format!("{of}repeated"), count(repeats), "").must(Bar::AtMost(count((kills + 1) * LANES))),
+        Figure::new(ids[2], format!("{of}refused"), count(refused), "").must(Bar::AtMost(0.0)),
         Figure::new(ids[3], format!("{of}without an answer"), count(broken), ""),
     ]
 }
