@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -10,10 +11,11 @@ use serde_json::Value;
 use super::compressed::unpack;
 use super::former_ids::{FormerIds, number, numbers};
 use super::lane;
+use super::memory;
 use super::record::{RecordedEvent, Records};
 use super::state::Code;
 use crate::chat::MessageRef;
-use crate::event::{ChannelName, DeliveryId, EventId, Summary};
+use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
 use crate::message::Style;
 use crate::store::ids::first_of;
 use crate::store::{
@@ -74,14 +76,12 @@ impl Where {
         if let Some(request) = &filter.request {
             // Nothing has the number -1.
             let request = number(db, request.as_str())?.unwrap_or(-1);
-            let of_request = "events.id >= :request AND events.id <
-                (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > :request)";
-            all.add(":request", Some(request), of_request);
+            all.add(":request", Some(request), "events.id >= :request AND events.id < :next_request");
+            all.bind(":next_request", next_request(db, request)?);
         }
         if let Some(key) = &filter.request_key {
-            let of_key = "events.request IN (SELECT id FROM requests WHERE key_hash = :key_hash AND key = :key)";
-            all.add(":key", Some(key.clone()), of_key);
-            all.bind(":key_hash", super::memory::hash(key));
+            let of_key = json_of(&events_of_key(db, key)?);
+            all.add(":key", Some(of_key), "events.id IN (SELECT value FROM json_each(:key))");
         }
         if let Some(page) = &filter.pull_request_url {
             let subjects = serde_json::to_string(&subjects_of(db, page)?).unwrap_or_default();
@@ -120,6 +120,20 @@ impl Where {
         }
         Ok(rows)
     }
+}
+
+/// Returns the events of the requests that have this id on the host.
+fn events_of_key(db: &Connection, key: &str) -> rusqlite::Result<Vec<i64>> {
+    let mut select = db.prepare_cached("SELECT id FROM requests WHERE key_hash = ?1 AND key = ?2")?;
+    let found = select.query_map(params![memory::hash(key), key], |row| row.get(0))?;
+    let mut events = db.prepare_cached("SELECT id FROM events WHERE id >= ?1 AND id < ?2")?;
+    let mut all = vec![];
+    for request in found {
+        let request = request?;
+        let ids = events.query_map([request, next_request(db, request)?], |row| row.get(0))?;
+        all.extend(ids.collect::<rusqlite::Result<Vec<i64>>>()?);
+    }
+    Ok(all)
 }
 
 /// Returns the subjects of the pull requests that have a page with this URL. The URL is in the records only, so the
@@ -177,7 +191,7 @@ fn has_message(condition: &str) -> String {
     format!(
         "events.id IN (SELECT event FROM deliveries WHERE {condition}
              UNION ALL SELECT delivery_events.event FROM delivery_events
-             JOIN deliveries ON deliveries.id = delivery_events.delivery WHERE {condition})"
+             CROSS JOIN deliveries ON deliveries.id = delivery_events.delivery WHERE {condition})"
     )
 }
 
@@ -255,17 +269,13 @@ pub(super) fn count_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Re
 fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where> {
     let mut all = Where::of(db, filter)?;
     all.add(":ids", ids(db, filter)?, "deliveries.id IN (SELECT value FROM json_each(:ids))");
-    // A request's deliveries are below the next request, except those that were added later.
-    if filter.request.is_some() {
-        let condition = "(deliveries.is_added = 1 OR (deliveries.id >= :request AND deliveries.id <
-            (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > :request)))";
-        all.conditions.push(condition.into());
-    }
-    if let Some(event) = &filter.event {
-        let event = number(db, event.as_str())?.unwrap_or(-1);
-        let of_event = of_event(db, event)?;
-        all.add(":event", Some(json_of(&of_event)), "deliveries.id IN (SELECT value FROM json_each(:event))");
-    }
+    let of_events = match (&filter.event, &filter.request) {
+        (Some(event), _) => Some(of_event(db, event)?),
+        (None, Some(request)) => Some(of_request(db, request)?),
+        (None, None) => None,
+    };
+    let of_events = of_events.map(|found| json_of(&found));
+    all.add(":events", of_events, "deliveries.id IN (SELECT value FROM json_each(:events))");
     // A replay is newer than the time of its event.
     all.add(":since", filter.since.map(first_of), "deliveries.id >= :since");
     all.add(":channel", channel(filter), OF_CHANNEL);
@@ -282,19 +292,37 @@ fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where>
     Ok(all)
 }
 
-/// Returns the deliveries of an event: those that were created with it, which are below the next request; those that
-/// were added later; and messages of other events that are also about this one.
-fn of_event(db: &Connection, event: i64) -> rusqlite::Result<Vec<i64>> {
-    let sql = "SELECT request FROM events WHERE id = ?1";
-    let Some(request) = db.prepare_cached(sql)?.query_row([event], |row| row.get::<_, i64>(0)).optional()? else {
-        return Ok(vec![]);
-    };
-    let sql = "SELECT id FROM deliveries WHERE id >= ?2 AND event = ?1
-                   AND id < (SELECT coalesce(min(id), 9223372036854775807) FROM requests WHERE id > ?2)
-               UNION SELECT id FROM deliveries WHERE is_added = 1 AND event = ?1
-               UNION SELECT delivery FROM delivery_events WHERE event = ?1";
+/// Returns the deliveries of an event.
+fn of_event(db: &Connection, event: &EventId) -> rusqlite::Result<Vec<i64>> {
+    let Some(event) = number(db, event.as_str())? else { return Ok(vec![]) };
+    let mut select = db.prepare_cached("SELECT request FROM events WHERE id = ?1")?;
+    match select.query_row([event], |row| row.get(0)).optional()? {
+        Some(request) => of_range(db, request, event..event + 1),
+        None => Ok(vec![]),
+    }
+}
+
+/// Returns the deliveries of the events of a request.
+fn of_request(db: &Connection, request: &RequestId) -> rusqlite::Result<Vec<i64>> {
+    let Some(request) = number(db, request.as_str())? else { return Ok(vec![]) };
+    of_range(db, request, request..next_request(db, request)?)
+}
+
+/// Returns the id of the next request; the events of a request are below it.
+fn next_request(db: &Connection, request: i64) -> rusqlite::Result<i64> {
+    let sql = "SELECT min(id) FROM requests WHERE id > ?1";
+    Ok(db.prepare_cached(sql)?.query_row([request], |row| row.get::<_, Option<i64>>(0))?.unwrap_or(i64::MAX))
+}
+
+/// Returns the deliveries of events of a request: those that were created with them, which are below the next request;
+/// those that were added later; and messages of other events that are also about these.
+fn of_range(db: &Connection, request: i64, events: Range<i64>) -> rusqlite::Result<Vec<i64>> {
+    let sql = "SELECT id FROM deliveries WHERE id >= ?1 AND id < ?2 AND event >= ?3 AND event < ?4
+               UNION SELECT id FROM deliveries WHERE is_added = 1 AND event >= ?3 AND event < ?4
+               UNION SELECT delivery FROM delivery_events WHERE event >= ?3 AND event < ?4";
     let mut select = db.prepare_cached(sql)?;
-    select.query_map([event, request], |row| row.get(0))?.collect()
+    let ids = [request, next_request(db, request)?, events.start, events.end];
+    select.query_map(ids, |row| row.get(0))?.collect()
 }
 
 fn delivery_row(
