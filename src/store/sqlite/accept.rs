@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, params};
 
+use super::compressed::unpacked_size;
 use super::database::Database;
 use super::former_ids::number;
 use super::queue::{Arrival, Entry, insert};
@@ -41,7 +42,7 @@ pub(super) fn accept(
             vec![],
         ));
     }
-    insert_request(db, first, request, body, &decided)?;
+    let bytes = insert_request(db, first, request, body, &decided)?;
     insert_events(db, first, &decided)?;
     memory::write(db, &decided.memory, request.received_at)?;
     db.numbers.use_up_to(nth(first, decided.events.len().saturating_sub(1)));
@@ -66,7 +67,7 @@ pub(super) fn accept(
             template: new.template.clone(),
             style: new.style,
             event: context.clone(),
-            size: request.body.len(),
+            size: bytes / events.len().max(1),
             created_at: request.received_at,
             attempts: 0,
             strikes: 0,
@@ -119,15 +120,18 @@ fn same_body(db: &Database, request: &NewRequest) -> rusqlite::Result<Option<Sam
     Ok(Some(SameBody { request: db.former.request(db, id)?, hook, at }))
 }
 
+/// Adds a request, and returns the size of its records as JSON, in bytes.
 fn insert_request(
     db: &mut Database,
     id: i64,
     request: &NewRequest,
     body: &[u8],
     decided: &Decided,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<usize> {
     let source = db.name(request.source.as_str())?;
-    let mut records = record::write(request, decided).into_iter();
+    let records = record::write(request, decided);
+    let bytes = records.iter().map(|(_, record)| unpacked_size(record)).sum();
+    let mut records = records.into_iter();
     let (_, record) = records.next().unwrap_or_default();
     let sql = "INSERT INTO requests (id, received_at, source, hook, key, key_hash, digest, record)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -146,7 +150,7 @@ fn insert_request(
         db.prepare_cached(sql)?.execute(params![nth(id, index), record])?;
     }
     db.prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
-    Ok(())
+    Ok(bytes)
 }
 
 fn insert_events(db: &mut Database, request: i64, decided: &Decided) -> rusqlite::Result<()> {

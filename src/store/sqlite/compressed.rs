@@ -35,6 +35,12 @@ pub(super) fn unpack(bytes: &[u8]) -> Option<Vec<u8>> {
     lz4_flex::decompress_size_prepended(bytes).ok()
 }
 
+/// Returns the size of compressed bytes before the compression.
+pub(super) fn unpacked_size(bytes: &[u8]) -> usize {
+    let size = bytes.first_chunk().map_or(0, |size| u32::from_le_bytes(*size));
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
 /// Compresses bytes that are similar to a dictionary.
 pub(super) fn pack_with(bytes: &[u8], dictionary: &[u8]) -> Vec<u8> {
     lz4_flex::block::compress_prepend_size_with_dict(bytes, dictionary)
@@ -54,6 +60,7 @@ mod tests {
         for size in [0, 1, 100, 65_535, 65_536, LARGE, LARGE + 1] {
             let bytes: Vec<u8> = (0..size).map(|n| (n % 7 * n % 251) as u8).collect();
             assert_eq!(unpack(&pack(&bytes)).as_ref(), Some(&bytes), "{size}");
+            assert_eq!(unpacked_size(&pack(&bytes)), bytes.len());
             assert_eq!(lz4_flex::decompress_size_prepended(&pack(&bytes)).ok().as_ref(), Some(&bytes), "{size}");
             assert_eq!(unpack_with(&pack_with(&bytes, b"0123"), b"0123").as_ref(), Some(&bytes), "{size}");
         }
