@@ -109,6 +109,7 @@ impl Reached {
             return None;
         }
         db.numbers.use_up_to(reached);
+        db.committed();
         let until = if held == 0 { "is empty".to_owned() } else { format!("ends at {}", timestamp(time_of(held))) };
         Some(format!(
             "the database lacks committed data: it {until}, but data was stored until {}; it was restored from a \

@@ -272,6 +272,9 @@ async fn missing_committed_data_is_reported() {
     let restored = SqliteStore::open(&path).unwrap();
     let faults = restored.faults();
     assert!(faults[0].starts_with("the database lacks committed data: it ends at "), "{faults:?}");
+    // Nor does a failed write bring the lost numbers back.
+    let fail = |_: &mut Database| Err::<(), _>(rusqlite::Error::InvalidQuery);
+    restored.writer.write("fail", Durability::Kill, fail).await.unwrap_err();
     accept(&restored, "three", &["a"]).await;
     let new = restored.deliveries(Filter { limit: 1, ..Filter::default() }).await.unwrap().remove(0).id;
     drop(restored);
