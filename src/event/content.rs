@@ -13,7 +13,7 @@ use super::Event;
 pub enum Content {
     /// Event of a host.
     Event(Arc<Event>),
-    /// Another event, such as an alert, or one that was read from the store.
+    /// Another event, such as an alert.
     Json(Arc<Value>),
 }
 

@@ -75,7 +75,7 @@ impl Inbox {
         self.content().is_open
     }
 
-    /// Adds a message, if the inbox is open. Without the message, or if there is no room for it, the inbox is closed.
+    /// Adds a message to an open inbox. Closes the inbox if the message is missing or does not fit.
     pub(super) fn add(&self, message: Option<Delivery>) {
         let mut content = self.content();
         let is_read = message.as_ref().is_some_and(|message| number(message) <= content.read);

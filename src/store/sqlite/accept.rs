@@ -7,84 +7,88 @@ use rusqlite::{OptionalExtension, params};
 use super::compressed::unpacked_size;
 use super::database::Database;
 use super::former_ids::number;
-use super::queue::{Arrival, Entry, insert};
+use super::queue::{Entry, insert};
 use super::state::{PENDING_ROUTING, QUEUED};
 use super::{database, memory, record};
 use crate::event::{DeliveryId, EventId};
-use crate::memory::SameBody;
+use crate::memory::{BodyDigest, SameBody};
 use crate::store::ids::{STEP, nth};
-use crate::store::{Accepted, Decide, Decided, Delivery, Ids, Known, NewRequest, Receipt, joined};
+use crate::store::{
+    Accepted, Decide, Decided, Delivery, Ids, Known, LaneSignal, NewEvent, NewRequest, Receipt, joined,
+};
 use crate::template::Context;
 use crate::time::Millis;
 
-/// Stores a request and what is decided about it, unless it is a duplicate. Also returns the messages for lanes. `body`
-/// is the compressed body.
+/// Stores a request and what is decided about it, unless it is a duplicate. Also returns the signals to lanes. `body` is
+/// the compressed body.
 pub(super) fn accept(
     db: &mut Database,
     request: &NewRequest,
     body: &[u8],
     decide: &Decide,
     now: Millis,
-) -> rusqlite::Result<(Accepted, Vec<Arrival>)> {
+) -> rusqlite::Result<(Accepted, Vec<LaneSignal>)> {
     if let Some(receipt) = received_before(db, request)? {
         return Ok((Accepted::Duplicate { receipt }, vec![]));
     }
     let first = db.numbers.next(now);
     let known = Known { memory: memory::read(db, &request.subjects)?, same_body: same_body(db, request)? };
     let decided = decide(&known, &Ids::from(first));
-    if let Some(earlier) = &decided.duplicate_of {
-        let receipt = match number(db, earlier.as_str())? {
-            Some(earlier) => receipt_of(db, earlier)?,
-            None => None,
-        };
-        return Ok((
-            Accepted::Duplicate { receipt: receipt.unwrap_or_else(|| Receipt::empty(earlier.clone())) },
-            vec![],
-        ));
+    if let Some(earlier) = decided.duplicate_of {
+        let receipt = number(db, earlier.as_str())?.map_or(Ok(None), |id| receipt_of(db, id))?;
+        return Ok((Accepted::Duplicate { receipt: receipt.unwrap_or_else(|| Receipt::empty(earlier)) }, vec![]));
     }
-    let bytes = insert_request(db, first, request, body, &decided)?;
-    insert_events(db, first, &decided)?;
-    memory::write(db, &decided.memory, request.received_at)?;
-    db.numbers.use_up_to(nth(first, decided.events.len().saturating_sub(1)));
-    let Decided { receipt, events, deliveries, .. } = decided;
+    let Decided { receipt, events, deliveries, memory, is_new, .. } = decided;
+    let decisions = events.iter().map(|event| (&event.content, &event.decision));
+    let row = RequestRow {
+        source: request.source.as_str(),
+        hook: request.hook.as_deref(),
+        received_at: request.received_at,
+        key: request.key.as_deref(),
+        digest: request.digest.filter(|_| is_new),
+        records: record::write(&request.headers, &receipt, decisions),
+        body: Some(body),
+    };
+    let bytes = row.records.iter().map(|(_, record)| unpacked_size(record)).sum::<usize>();
+    insert_request(db, first, row)?;
+    for (n, NewEvent { kind, repository, subject, .. }) in events.iter().enumerate() {
+        insert_event(db, (first, n), kind, repository.as_deref(), subject.as_deref())?;
+    }
+    memory::write(db, &memory, request.received_at)?;
     // Each event is built once, for all of its messages.
     let contexts: Vec<_> = events.iter().map(|event| Arc::new(Context::from(event.content.clone()))).collect();
-    let mut arrivals = vec![];
-    let mut count = 0;
+    let created_at = request.received_at;
+    let entry =
+        |n, index, state| Entry { id: nth(first, n), event: nth(first, index), state, created_at, is_added: false };
+    let (mut signals, mut count) = (vec![], 0);
     for new in joined(deliveries) {
         let index = index_of(first, &new.event);
-        let id = nth(first, count);
-        let entry =
-            Entry { id, event: nth(first, index), state: QUEUED, created_at: request.received_at, is_added: false };
+        let entry = entry(count, index, QUEUED);
         let channel = insert(db, &entry, &new)?;
         count += 1;
         let Some(lane) = db.lane_of(channel)? else { continue };
         let context = contexts.get(index).filter(|_| new.also.is_empty());
         let message = context.map(|context| Delivery {
-            id: DeliveryId::numbered(id),
-            event_id: new.event.clone(),
-            channel: new.channel.clone(),
-            template: new.template.clone(),
+            id: DeliveryId::numbered(entry.id),
+            event_id: new.event,
+            channel: new.channel,
+            template: new.template,
             style: new.style,
             event: context.clone(),
             size: bytes / events.len().max(1),
-            created_at: request.received_at,
+            created_at,
             attempts: 0,
             strikes: 0,
         });
-        arrivals.push(Arrival { lane, message });
+        signals.push(LaneSignal::Arrived { lane, message: message.map(Arc::new) });
     }
-    for (index, event) in events.iter().enumerate() {
-        if event.decision.pending_routing {
-            let state = PENDING_ROUTING;
-            let id = nth(first, count);
-            let entry = Entry { id, event: nth(first, index), state, created_at: request.received_at, is_added: false };
-            super::pending_routing::insert(db, &entry)?;
-            count += 1;
-        }
+    let pending = events.iter().enumerate().filter(|(_, event)| event.decision.pending_routing);
+    for (index, _) in pending {
+        super::pending_routing::insert(db, &entry(count, index, PENDING_ROUTING))?;
+        count += 1;
     }
-    db.numbers.use_up_to(nth(first, count.saturating_sub(1)));
-    Ok((Accepted::Stored { receipt }, arrivals))
+    db.numbers.use_up_to(nth(first, events.len().max(count).saturating_sub(1)));
+    Ok((Accepted::Stored { receipt }, signals))
 }
 
 /// Returns the index of an event of the request whose ids begin with `first`.
@@ -99,10 +103,8 @@ fn received_before(db: &Database, request: &NewRequest) -> rusqlite::Result<Opti
     let Some(source) = database::find_name(db, request.source.as_str())? else { return Ok(None) };
     let sql = "SELECT id FROM requests WHERE key_hash = ?1 AND key = ?2 AND source = ?3 AND coalesce(hook, '') = ?4";
     let row = params![memory::hash(key), key, source, request.hook.as_deref().unwrap_or_default()];
-    match db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()? {
-        Some(earlier) => receipt_of(db, earlier),
-        None => Ok(None),
-    }
+    let earlier = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
+    earlier.map_or(Ok(None), |earlier| receipt_of(db, earlier))
 }
 
 fn receipt_of(db: &Database, request: i64) -> rusqlite::Result<Option<Receipt>> {
@@ -120,46 +122,48 @@ fn same_body(db: &Database, request: &NewRequest) -> rusqlite::Result<Option<Sam
     Ok(Some(SameBody { request: db.former.request(db, id)?, hook, at }))
 }
 
-/// Adds a request, and returns the size of its records as JSON, in bytes.
-fn insert_request(
-    db: &mut Database,
-    id: i64,
-    request: &NewRequest,
-    body: &[u8],
-    decided: &Decided,
-) -> rusqlite::Result<usize> {
-    let source = db.name(request.source.as_str())?;
-    let records = record::write(request, decided);
-    let bytes = records.iter().map(|(_, record)| unpacked_size(record)).sum();
-    let mut records = records.into_iter();
+/// Row of a request, with its records and its compressed body.
+pub(super) struct RequestRow<'a> {
+    pub(super) source: &'a str,
+    pub(super) hook: Option<&'a str>,
+    pub(super) received_at: Millis,
+    pub(super) key: Option<&'a str>,
+    pub(super) digest: Option<BodyDigest>,
+    /// As [`record::write`] returns them.
+    pub(super) records: Vec<(usize, Vec<u8>)>,
+    pub(super) body: Option<&'a [u8]>,
+}
+
+/// Adds a request.
+pub(super) fn insert_request(db: &mut Database, id: i64, row: RequestRow<'_>) -> rusqlite::Result<()> {
+    let RequestRow { source, hook, received_at, key, digest, records, body } = row;
+    let (source, mut records) = (db.name(source)?, records.into_iter());
     let (_, record) = records.next().unwrap_or_default();
     let sql = "INSERT INTO requests (id, received_at, source, hook, key, key_hash, digest, record)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-    db.prepare_cached(sql)?.execute(params![
-        id,
-        request.received_at,
-        source,
-        request.hook,
-        request.key,
-        request.key.as_deref().map(memory::hash),
-        request.digest.filter(|_| decided.is_new),
-        record,
-    ])?;
+    let row = params![id, received_at, source, hook, key, key.map(memory::hash), digest, record];
+    db.prepare_cached(sql)?.execute(row)?;
     for (index, record) in records {
         let sql = "INSERT INTO more_events (id, record) VALUES (?1, ?2)";
         db.prepare_cached(sql)?.execute(params![nth(id, index), record])?;
     }
-    db.prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
-    Ok(bytes)
+    if let Some(body) = body {
+        db.prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
+    }
+    Ok(())
 }
 
-fn insert_events(db: &mut Database, request: i64, decided: &Decided) -> rusqlite::Result<()> {
-    for (n, event) in decided.events.iter().enumerate() {
-        let kind = db.name(event.kind)?;
-        let repository = event.repository.as_deref().map(|name| db.name(name)).transpose()?;
-        let sql = "INSERT INTO events (id, request, kind, repository, subject) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let row = params![nth(request, n), request, kind, repository, event.subject];
-        db.prepare_cached(sql)?.execute(row)?;
-    }
+/// Adds the `n`th event of a request, from 0.
+pub(super) fn insert_event(
+    db: &mut Database,
+    (request, n): (i64, usize),
+    kind: &str,
+    repository: Option<&str>,
+    subject: Option<&str>,
+) -> rusqlite::Result<()> {
+    let kind = db.name(kind)?;
+    let repository = repository.map(|name| db.name(name)).transpose()?;
+    let sql = "INSERT INTO events (id, request, kind, repository, subject) VALUES (?1, ?2, ?3, ?4, ?5)";
+    db.prepare_cached(sql)?.execute(params![nth(request, n), request, kind, repository, subject])?;
     Ok(())
 }

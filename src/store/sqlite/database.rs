@@ -21,6 +21,8 @@ pub(super) struct Database {
     pub(super) former: FormerIds,
     names: HashMap<String, i64>,
     lanes: HashMap<i64, Option<Lane>>,
+    /// Hash of the last subject that was looked at for its age. The search starts over when the program does.
+    pub(super) swept: i64,
 }
 
 impl Deref for Database {
@@ -34,7 +36,20 @@ impl Deref for Database {
 impl Database {
     pub(super) fn new(db: Connection) -> rusqlite::Result<Self> {
         let (numbers, former) = (Numbers::above(highest(&db)?), FormerIds::of(&db)?);
-        Ok(Self { db, numbers, committed: numbers, former, names: HashMap::new(), lanes: HashMap::new() })
+        Ok(Self {
+            db,
+            numbers,
+            committed: numbers,
+            former,
+            names: HashMap::new(),
+            lanes: HashMap::new(),
+            swept: i64::MIN,
+        })
+    }
+
+    /// Returns the connection alone.
+    pub(super) fn into_connection(self) -> Connection {
+        self.db
     }
 
     /// Keeps what the last transaction changed.
@@ -78,11 +93,17 @@ impl Database {
     }
 
     /// Stores the lane of a channel.
-    pub(super) fn set_lane_of(&mut self, channel: i64, lane: Option<&Lane>) -> rusqlite::Result<()> {
+    pub(super) fn set_lane_of(&mut self, channel: i64, lane: &Lane) -> rusqlite::Result<()> {
         let sql = "INSERT INTO channels (id, lane) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET lane = ?2";
-        self.db.prepare_cached(sql)?.execute(rusqlite::params![channel, lane.map(|lane| &lane.0)])?;
-        self.lanes.insert(channel, lane.cloned());
+        self.db.prepare_cached(sql)?.execute(rusqlite::params![channel, lane.0])?;
+        self.lanes.insert(channel, Some(lane.clone()));
         Ok(())
+    }
+
+    /// Takes the lanes from all channels.
+    pub(super) fn unassign(&mut self) -> rusqlite::Result<()> {
+        self.lanes.clear();
+        self.db.prepare_cached("UPDATE channels SET lane = NULL")?.execute([]).map(|_| ())
     }
 }
 

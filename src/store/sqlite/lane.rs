@@ -29,10 +29,7 @@ fn record(db: &Connection, row: &Row<'_>) -> rusqlite::Result<LaneRecord> {
         next_at: row.get(6)?,
         pause: row.get::<_, Millis>(7)?.max(0),
         is_asked: row.get(8)?,
-        marked: match row.get(9)? {
-            Some(marked) => Some(FormerIds::of(db)?.delivery(db, marked)?),
-            None => None,
-        },
+        marked: row.get::<_, Option<i64>>(9)?.map(|id| FormerIds::of(db)?.delivery(db, id)).transpose()?,
     })
 }
 
@@ -55,10 +52,7 @@ fn write(db: &Connection, lane: &Lane, record: &LaneRecord) -> rusqlite::Result<
         LaneState::Closed { reason, help } => ("closed", Some(reason), help.as_ref()),
         LaneState::Paused { reason } => ("paused", reason.as_ref(), None),
     };
-    let marked = match &record.marked {
-        Some(marked) => number(db, marked.as_str())?,
-        None => None,
-    };
+    let marked = record.marked.as_ref().map_or(Ok(None), |marked| number(db, marked.as_str()))?;
     let sql =
         "INSERT INTO lanes (lane, owner, lease_until, state, reason, help, since, next_at, pause, is_asked, marked)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)

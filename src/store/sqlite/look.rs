@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::compressed::unpack;
@@ -70,7 +71,7 @@ impl Where {
         let mut all = Self::default();
         let in_repository = "events.repository IN (SELECT id FROM names WHERE name = :repository COLLATE NOCASE)";
         all.add(":repository", filter.repository.clone(), in_repository);
-        let kinds = (!filter.kinds.is_empty()).then(|| serde_json::to_string(&filter.kinds).unwrap_or_default());
+        let kinds = (!filter.kinds.is_empty()).then(|| json_of(&filter.kinds));
         let of_kind = "events.kind IN (SELECT id FROM names WHERE name IN (SELECT value FROM json_each(:kind)))";
         all.add(":kind", kinds, of_kind);
         if let Some(request) = &filter.request {
@@ -84,7 +85,7 @@ impl Where {
             all.add(":key", Some(of_key), "events.id IN (SELECT value FROM json_each(:key))");
         }
         if let Some(page) = &filter.pull_request_url {
-            let subjects = serde_json::to_string(&subjects_of(db, page)?).unwrap_or_default();
+            let subjects = json_of(&subjects_of(db, page)?);
             all.add(":page", Some(subjects), "events.subject IN (SELECT value FROM json_each(:page))");
         }
         Ok(all)
@@ -157,8 +158,9 @@ fn subjects_of(db: &Connection, page: &str) -> rusqlite::Result<Vec<String>> {
     Ok(found)
 }
 
-fn json_of(ids: &[i64]) -> String {
-    serde_json::to_string(ids).unwrap_or_default()
+/// Returns a list as JSON, for `json_each`.
+fn json_of<T: Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).unwrap_or_default()
 }
 
 /// Returns the numbers of the filter's ids as JSON; `None` if it has none.
@@ -167,15 +169,15 @@ fn ids(db: &Connection, filter: &Filter) -> rusqlite::Result<Option<String>> {
     Ok((!filter.ids.is_empty()).then(|| json_of(&found)))
 }
 
-/// Condition for the state of a delivery. Queued messages of a channel without a lane are parked. The codes are literals
-/// where an index has them.
-fn in_state(state: State) -> &'static str {
+/// Returns the condition for the state of a delivery. Queued messages of a channel without a lane are parked. Codes are
+/// literals, so that SQLite finds the partial indexes.
+fn in_state(state: State) -> String {
+    let in_state = format!("state = {}", Code::of(state).0);
     match state {
-        State::Queued => "state = 2 AND :state = 2 AND (SELECT lane FROM channels WHERE id = channel) IS NOT NULL",
-        State::Parked => "state = 2 AND :state = 2 AND (SELECT lane FROM channels WHERE id = channel) IS NULL",
-        State::PendingRouting => "state = 8 AND :state = 8",
-        State::Dead | State::Suspect | State::Skipped => "state = :state AND state IN (5, 6, 7)",
-        State::Delivered | State::Accepted => "state = :state",
+        State::Queued => format!("{in_state} AND (SELECT lane FROM channels WHERE id = channel) IS NOT NULL"),
+        State::Parked => format!("{in_state} AND (SELECT lane FROM channels WHERE id = channel) IS NULL"),
+        State::Dead | State::Suspect | State::Skipped => format!("{in_state} AND state IN (5, 6, 7)"),
+        _ => in_state,
     }
 }
 
@@ -205,7 +207,7 @@ fn where_events(db: &Connection, filter: &Filter) -> rusqlite::Result<Where> {
     all.add(":since", filter.since.map(first_of), "events.id >= :since");
     all.add(":channel", channel(filter), has_message(OF_CHANNEL));
     if let Some(state) = filter.state {
-        all.add(":state", Some(Code::of(state)), has_message(in_state(state)));
+        all.conditions.push(has_message(&in_state(state)).into());
     }
     Ok(all)
 }
@@ -283,7 +285,7 @@ fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where>
         all.add(":before", Some(number(db, before.as_str())?.unwrap_or(-1)), "deliveries.id < :before");
     }
     if let Some(state) = filter.state {
-        all.add(":state", Some(Code::of(state)), in_state(state));
+        all.conditions.push(in_state(state).into());
     }
     if filter.unrepeated {
         let condition = "NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id)";
@@ -351,10 +353,7 @@ fn delivery_row(
         outcome: row.get_ref(15)?.as_str_or_null()?.map(AttemptOutcome::parse),
         response: row.get(16)?,
         message_id: row.get::<_, Option<String>>(17)?.map(MessageRef::new),
-        replay_of: match row.get(18)? {
-            Some(repeated) => Some(former.delivery(db, repeated)?),
-            None => None,
-        },
+        replay_of: row.get::<_, Option<i64>>(18)?.map(|id| former.delivery(db, id)).transpose()?,
         more: row.get(19)?,
     })
 }

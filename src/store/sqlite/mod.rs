@@ -54,8 +54,6 @@ use compressed::pack;
 use database::Database;
 pub(super) use engine::{ABOUT, DEFAULT_URL, FORMS, SCHEME, locate};
 use files::{Files, Reached};
-use prune::Sweep;
-use queue::Arrival;
 use schema::SchemaError;
 use writer::{Durability, Then, Writer};
 
@@ -67,14 +65,12 @@ pub(super) struct SqliteStore {
     readers: Arc<Readers>,
     _checkpointer: Checkpointer,
     announcer: Announcer,
-    /// Place of the search for states of subjects that did not change for long.
-    sweep: Arc<Mutex<Sweep>>,
     /// Number of the assigned configuration. Only one process uses the file, so it need not be stored.
     generation: Arc<AtomicU64>,
     clock: fn() -> Millis,
     /// Clock for the age of data, because the system's clock may be changed.
     steady: SteadyClock,
-    /// Report of committed deliveries that are missing in the database.
+    /// Report of committed data that is missing in the database.
     lost: Option<String>,
     lock: File,
     /// The database, locked like the lock file, so that a link to it or a new lock file does not let a second process
@@ -123,14 +119,14 @@ impl SqliteStore {
         let file = private_file(path)?;
         file.try_lock().map_err(|_| OpenError::InUse)?;
 
-        let mut db = connect(path)?;
+        let db = connect(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         if let Some(found) = schema::older(&db)? {
             let copy = sibling(path, &format!("version-{found}"));
             backup::copy(&db, &copy).map_err(OpenError::CopyFailed)?;
             tracing::info!(copy = %copy.display(), "store copied before the upgrade");
         }
-        schema::migrate(&mut db)?;
+        let mut db = schema::migrate(db)?;
         let files = Files::of(path, &file)?;
         let (checkpointer, log) = Checkpointer::start(connect(path)?, &mut db).map_err(OpenError::Thread)?;
         let mut db = Database::new(db)?;
@@ -139,7 +135,7 @@ impl SqliteStore {
         let mut reached = Reached::open(path)?;
         let lost = reached.compare(&mut db, clock());
         if let Some(lost) = &lost {
-            tracing::error!(store = %path.display(), fault = %lost, "committed deliveries are missing");
+            tracing::error!(store = %path.display(), fault = %lost, "committed data is missing");
         }
         let readers = Arc::new(Readers::new(path));
         let writer = Writer::start(db, log, files, reached).map_err(OpenError::Thread)?;
@@ -148,7 +144,6 @@ impl SqliteStore {
             readers,
             _checkpointer: checkpointer,
             announcer: Announcer::default(),
-            sweep: Arc::default(),
             generation: Arc::default(),
             clock,
             steady: SteadyClock::start(clock()),
@@ -195,11 +190,9 @@ impl Intake for SqliteStore {
         let accept = move |db: &mut Database| {
             is_current().then(|| accept::accept(db, &request, &body, &decide, now)).transpose()
         };
-        let announce = move |accepted: &mut Option<(Accepted, Vec<Arrival>)>| {
-            let arrivals = accepted.iter_mut().flat_map(|(_, arrivals)| std::mem::take(arrivals));
-            for Arrival { lane, message } in arrivals {
-                announcer.announce(LaneSignal::Arrived { lane, message: message.map(Arc::new) });
-            }
+        let announce = move |accepted: &mut Option<(Accepted, Vec<LaneSignal>)>| {
+            let signals = accepted.iter_mut().flat_map(|(_, signals)| std::mem::take(signals));
+            signals.for_each(|signal| announcer.announce(signal));
         };
         let then = Then::Soon(announce);
         let accepted = self.writer.write_then("accept a request", Durability::Power, then, accept).await?;
@@ -388,10 +381,8 @@ impl History for SqliteStore {
     }
 
     async fn prune(&self, keep: Retention) -> Result<bool, StoreError> {
-        let (now, sweep) = (self.steady.for_ages((self.clock)()), self.sweep.clone());
-        let prune = move |db: &mut Database| {
-            prune::step(db, keep, now, &mut sweep.lock().unwrap_or_else(PoisonError::into_inner))
-        };
+        let now = self.steady.for_ages((self.clock)());
+        let prune = move |db: &mut Database| prune::step(db, keep, now);
         self.writer.write("delete expired data", Durability::Kill, prune).await
     }
 }

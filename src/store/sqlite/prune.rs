@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use super::database::highest;
+use super::database::{Database, highest};
 use super::memory;
 use crate::store::Retention;
 use crate::store::ids::first_of;
@@ -22,21 +22,12 @@ const MEMORY: Duration = Duration::from_secs(180 * 24 * 60 * 60);
 /// Time for which rules are stored after the last time at which they are known to have been in use.
 const CONFIGS: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Place up to which subjects were looked at. It starts over when the program does.
-pub(super) struct Sweep(i64);
-
-impl Default for Sweep {
-    fn default() -> Self {
-        Self(i64::MIN)
-    }
-}
-
 /// Deletes some of the expired data, and returns `true` if there may be more.
-pub(super) fn step(db: &Connection, keep: Retention, now: Millis, sweep: &mut Sweep) -> rusqlite::Result<bool> {
+pub(super) fn step(db: &mut Database, keep: Retention, now: Millis) -> rusqlite::Result<bool> {
     let before = |age: Duration| now.saturating_sub(millis(age));
     let sql = "DELETE FROM bodies WHERE id IN (SELECT id FROM bodies WHERE id < ?1 ORDER BY id LIMIT ?2)";
     let bodies = db.prepare_cached(sql)?.execute(params![first_of(before(keep.raw)), STEP])?;
-    sweep.0 = memory::sweep(db, sweep.0, SUBJECTS, before(MEMORY))?;
+    db.swept = memory::sweep(db, db.swept, SUBJECTS, before(MEMORY))?;
     let sql = "DELETE FROM configs WHERE at < ?1";
     db.prepare_cached(sql)?.execute([before(keep.all.saturating_add(CONFIGS))])?;
     let requests = requests(db, first_of(before(keep.all)))?;

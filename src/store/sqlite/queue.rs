@@ -17,12 +17,6 @@ use crate::store::{Attempt, Delivery, Finished, Lane, NewDelivery, NextState, St
 use crate::template::Context;
 use crate::time::Millis;
 
-/// Message for a lane. Without it, the lane must read the store.
-pub(super) struct Arrival {
-    pub(super) lane: Lane,
-    pub(super) message: Option<Delivery>,
-}
-
 /// What a new row has besides a [`NewDelivery`].
 pub(super) struct Entry {
     pub(super) id: i64,
@@ -38,10 +32,7 @@ pub(super) fn insert(db: &mut Database, entry: &Entry, new: &NewDelivery) -> rus
     let (channel, route) = (db.name(new.channel.as_str())?, db.name(&new.route)?);
     let template = new.template.as_deref().map(|name| db.name(name)).transpose()?;
     let style = new.style.map(|style| db.name(style.as_str())).transpose()?;
-    let replay_of = match &new.replay_of {
-        Some(repeated) => number(db, repeated.as_str())?,
-        None => None,
-    };
+    let replay_of = new.replay_of.as_ref().map_or(Ok(None), |repeated| number(db, repeated.as_str()))?;
     let sql = "INSERT INTO deliveries
                    (id, event, state, channel, route, template, style, created_at, is_added, replay_of, more)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
@@ -88,20 +79,10 @@ pub(super) fn enqueue(
 
 /// Assigns lanes to channels. Messages need not be touched: they belong to their channel.
 pub(super) fn assign(db: &mut Database, lanes: &BTreeMap<ChannelName, Lane>) -> rusqlite::Result<()> {
-    let known: Vec<(i64, String)> = {
-        let mut select =
-            db.prepare_cached("SELECT channels.id, name FROM channels JOIN names ON names.id = channels.id")?;
-        let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
-    for (id, name) in known {
-        if !lanes.contains_key(&ChannelName::from(name)) {
-            db.set_lane_of(id, None)?;
-        }
-    }
+    db.unassign()?;
     for (channel, lane) in lanes {
         let id = db.name(channel.as_str())?;
-        db.set_lane_of(id, Some(lane))?;
+        db.set_lane_of(id, lane)?;
     }
     lane::delete_unused(db, lanes)
 }

@@ -1,7 +1,5 @@
 //! Records: what is stored of a request, besides what is searched. They are compressed JSON.
 
-use std::io::Write;
-
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,7 +8,7 @@ use serde_json::value::RawValue;
 use super::compressed::{pack_with, unpack_with};
 use crate::event::RequestId;
 use crate::store::ids::{STEP, nth};
-use crate::store::{Decided, NewEvent, NewRequest, Receipt, StoredDecision};
+use crate::store::{Receipt, StoredDecision};
 
 /// Size of the events in a record, in bytes of JSON, above which further events go to the next one. To read one event,
 /// its whole record is decompressed.
@@ -65,33 +63,37 @@ impl Record {
     }
 }
 
-/// Writes the records of a request, each with the index of its first event. The first is that of the request.
-pub(super) fn write(request: &NewRequest, decided: &Decided) -> Vec<(usize, Vec<u8>)> {
-    // `Value` and the types of events serialize to any writer without an error.
-    let json = |out: &mut Vec<u8>, before: &[u8], value: &dyn Fn(&mut Vec<u8>) -> serde_json::Result<()>| {
-        out.extend_from_slice(before);
-        let _ = value(out);
-    };
+/// Writes the records of a request, each with the index of its first event. The first is that of the request. An event
+/// comes with its decision.
+pub(super) fn write<E: Serialize, D: Serialize>(
+    headers: &impl Serialize,
+    receipt: &impl Serialize,
+    events: impl IntoIterator<Item = (E, D)>,
+) -> Vec<(usize, Vec<u8>)> {
     let mut out = Vec::with_capacity(8 * 1024);
-    json(&mut out, br#"{"headers":"#, &|out| serde_json::to_writer(out, &request.headers));
-    json(&mut out, br#","receipt":"#, &|out| serde_json::to_writer(out, &decided.receipt));
+    add(&mut out, r#"{"headers":"#, headers);
+    add(&mut out, r#","receipt":"#, receipt);
     out.extend_from_slice(br#","events":["#);
     let (mut records, mut first, mut start) = (vec![], 0, out.len());
-    for (n, event) in decided.events.iter().enumerate() {
+    for (n, (event, decision)) in events.into_iter().enumerate() {
         if n > first && out.len() - start > ENOUGH {
             records.push((first, closed(&mut out)));
             out.extend_from_slice(br#"{"events":["#);
             (first, start) = (n, out.len());
         }
-        let NewEvent { content, decision, .. } = event;
-        json(&mut out, if n > first { br#",{"event":"# } else { br#"{"event":"# }, &|out| {
-            serde_json::to_writer(out, content)
-        });
-        json(&mut out, br#","decision":"#, &|out| serde_json::to_writer(out, decision));
-        let _ = out.write_all(b"}");
+        add(&mut out, if n > first { r#",{"event":"# } else { r#"{"event":"# }, &event);
+        add(&mut out, r#","decision":"#, &decision);
+        out.push(b'}');
     }
     records.push((first, closed(&mut out)));
     records
+}
+
+/// Adds a value behind its key.
+fn add(out: &mut Vec<u8>, key: &str, value: &impl Serialize) {
+    out.extend_from_slice(key.as_bytes());
+    // These types serialize to memory without an error.
+    let _ = serde_json::to_writer(out, value);
 }
 
 fn closed(out: &mut Vec<u8>) -> Vec<u8> {
@@ -179,24 +181,4 @@ impl Records {
         self.last = Some((Place::More(first), record));
         Ok(Some((first, Place::More(first))))
     }
-}
-
-/// Builds records from stored JSON, for the migration from versions that stored it in columns.
-pub(super) fn migrated(headers: &str, receipt: &str, events: Vec<(String, String)>) -> Vec<(usize, Vec<u8>)> {
-    let raw = |text: String| RawValue::from_string(text).unwrap_or_else(|_| RawValue::NULL.to_owned());
-    let mut records = vec![];
-    let (mut first, mut bytes) = (0, 0);
-    let mut record =
-        Record { headers: Some(raw(headers.to_owned())), receipt: Some(raw(receipt.to_owned())), events: vec![] };
-    for (n, (event, decision)) in events.into_iter().enumerate() {
-        if n > first && bytes > ENOUGH {
-            records.push((first, record.pack()));
-            record = Record { headers: None, receipt: None, events: vec![] };
-            (first, bytes) = (n, 0);
-        }
-        bytes += event.len() + decision.len();
-        record.events.push(RecordedEvent { event: raw(event), decision: raw(decision) });
-    }
-    records.push((first, record.pack()));
-    records
 }

@@ -37,14 +37,15 @@ pub(super) fn older(db: &Connection) -> rusqlite::Result<Option<usize>> {
 }
 
 /// Creates the tables of this version, or migrates those of an older one.
-pub(super) fn migrate(db: &mut Connection) -> Result<(), SchemaError> {
-    match version(db)? {
-        VERSION => Ok(()),
+pub(super) fn migrate(mut db: Connection) -> Result<Connection, SchemaError> {
+    match version(&db)? {
+        VERSION => Ok(db),
         0 => {
             let transaction = db.transaction()?;
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
-            Ok(transaction.commit()?)
+            transaction.commit()?;
+            Ok(db)
         }
         found if found < VERSION => Ok(older::migrate(db, found)?),
         found => Err(SchemaError::Newer { found, known: VERSION }),

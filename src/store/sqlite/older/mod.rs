@@ -67,7 +67,7 @@ const OLD: &[&str] = &[
 ];
 
 /// Migrates a file of this version, which is older than [`VERSION`], or in which the migration was interrupted.
-pub(super) fn migrate(db: &mut Connection, found: usize) -> rusqlite::Result<()> {
+pub(super) fn migrate(mut db: Connection, found: usize) -> rusqlite::Result<Connection> {
     for (n, step) in STEPS.iter().enumerate().skip(found) {
         let transaction = db.transaction()?;
         transaction.execute_batch(step)?;
@@ -83,7 +83,7 @@ pub(super) fn migrate(db: &mut Connection, found: usize) -> rusqlite::Result<()>
     } else {
         tracing::info!("continuing the migration of the store");
     }
-    move_all(db)?;
+    let mut db = move_all(Database::new(db)?)?.into_connection();
     for table in OLD {
         db.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
@@ -92,19 +92,17 @@ pub(super) fn migrate(db: &mut Connection, found: usize) -> rusqlite::Result<()>
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
     tracing::info!("store migrated");
-    Ok(())
+    Ok(db)
 }
 
 /// Moves the rows of all parts that are not moved yet.
-fn move_all(db: &Connection) -> rusqlite::Result<()> {
-    let path = db.path().unwrap_or_default().to_owned();
-    let mut db = Database::new(super::connect(std::path::Path::new(&path))?)?;
-    let mut told = Instant::now();
+fn move_all(mut db: Database) -> rusqlite::Result<Database> {
+    let mut logged = Instant::now();
     loop {
         let (part, position) = db.query_row("SELECT part, time, key FROM moved", [], |row| {
             Ok((row.get::<_, usize>(0)?, Position { time: row.get(1)?, key: row.get(2)? }))
         })?;
-        let Some((table, move_some)) = PARTS.get(part) else { return Ok(()) };
+        let Some((table, move_some)) = PARTS.get(part) else { return Ok(db) };
         let (mut position, mut count) = (Some(position), 0_usize);
         let all: usize = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
         while let Some(last) = position {
@@ -118,8 +116,8 @@ fn move_all(db: &Connection) -> rusqlite::Result<()> {
             };
             db.execute_batch("COMMIT")?;
             count += STEP;
-            if told.elapsed() > PROGRESS {
-                told = Instant::now();
+            if logged.elapsed() > PROGRESS {
+                logged = Instant::now();
                 let rows = table.trim_start_matches("old_");
                 tracing::info!(rows, moved = count.min(all), of = all, "migrating the store");
             }

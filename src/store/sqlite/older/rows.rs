@@ -2,17 +2,19 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Position;
 use crate::event::RequestId;
 use crate::memory::digest_of_subject;
-use crate::store::State;
 use crate::store::ids::{Numbers, nth};
+use crate::store::sqlite::accept::{RequestRow, insert_event, insert_request};
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::former_ids::{DELIVERY, EVENT, REQUEST, number};
 use crate::store::sqlite::memory::hash;
 use crate::store::sqlite::record;
 use crate::store::sqlite::state::Code;
+use crate::store::{Lane, State};
 
 /// Subjects of bodies, which requests have now.
 const BODY: &str = "body:";
@@ -93,33 +95,25 @@ fn one_request(db: &mut Database, request: &OldRequest) -> rusqlite::Result<()> 
         event.json = whole(&event.json, &shared);
     }
     for (n, event) in events.iter().enumerate() {
-        let id = nth(first, n);
-        keep_id(db, EVENT, id, &event.id)?;
-        let kind = db.name(&event.kind)?;
-        let repository = event.repository.as_deref().map(|name| db.name(name)).transpose()?;
-        let sql = "INSERT INTO events (id, request, kind, repository, subject) VALUES (?1, ?2, ?3, ?4, ?5)";
-        db.prepare_cached(sql)?.execute(params![id, first, kind, repository, event.subject])?;
+        keep_id(db, EVENT, nth(first, n), &event.id)?;
+        insert_event(db, (first, n), &event.kind, event.repository.as_deref(), event.subject.as_deref())?;
     }
     db.numbers.use_up_to(nth(first, events.len().saturating_sub(1)));
-    let events = events.into_iter().map(|event| (event.json, event.decision)).collect();
-    let mut records = record::migrated(&request.headers, &request.receipt, events).into_iter();
-    let (_, record) = records.next().unwrap_or_default();
     let sql = "SELECT key FROM old_dedupe WHERE request = ?1";
     let key: Option<String> = db.prepare_cached(sql)?.query_row([&request.id], |row| row.get(0)).optional()?;
-    let source = db.name(&request.source)?;
-    let sql = "INSERT INTO requests (id, received_at, source, hook, key, key_hash, record)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
-    let OldRequest { received_at, hook, .. } = request;
-    let key_hash = key.as_deref().map(hash);
-    db.prepare_cached(sql)?.execute(params![first, received_at, source, hook, key, key_hash, record])?;
-    for (index, record) in records {
-        let sql = "INSERT INTO more_events (id, record) VALUES (?1, ?2)";
-        db.prepare_cached(sql)?.execute(params![nth(first, index), record])?;
-    }
-    if let Some(body) = &request.body {
-        db.prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?.execute(params![first, body])?;
-    }
-    Ok(())
+    let raw = |text: &str| RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+    let events = events.iter().map(|event| (raw(&event.json), raw(&event.decision)));
+    let row = RequestRow {
+        source: &request.source,
+        hook: request.hook.as_deref(),
+        received_at: request.received_at,
+        key: key.as_deref(),
+        // From the memory, later.
+        digest: None,
+        records: record::write(&raw(&request.headers), &raw(&request.receipt), events),
+        body: request.body.as_deref(),
+    };
+    insert_request(db, first, row)
 }
 
 /// Adds to an event the actor and repository that the first event of its request stored.
@@ -201,14 +195,11 @@ fn one_delivery(db: &mut Database, id: i64, delivery: &OldDelivery) -> rusqlite:
     let (channel, route) = (db.name(&delivery.channel)?, db.name(&delivery.route)?);
     let state = State::parse(&delivery.state).unwrap_or(State::Dead);
     if state == State::Queued {
-        db.set_lane_of(channel, Some(&crate::store::Lane(delivery.lane.clone())))?;
+        db.set_lane_of(channel, &Lane(delivery.lane.clone()))?;
     }
     let template = delivery.template.as_deref().map(|name| db.name(name)).transpose()?;
     let style = delivery.style.as_deref().map(|name| db.name(name)).transpose()?;
-    let replay_of = match &delivery.replay_of {
-        Some(repeated) => number(db, repeated)?,
-        None => None,
-    };
+    let replay_of = delivery.replay_of.as_deref().map_or(Ok(None), |repeated| number(db, repeated))?;
     let sql =
         "INSERT INTO deliveries (id, event, state, attempts, strikes, channel, route, template, style, created_at,
                    is_added, replay_of, more, reason, template_error)
