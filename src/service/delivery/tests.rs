@@ -207,8 +207,10 @@ impl Fixture {
             subjects: vec![],
         };
         let generation = self.live.now().generation;
-        self.store.accept(request.into(), generation, decide).await.unwrap();
-        let filter = Filter { channel: Some(channel.into()), limit: count, ..Filter::default() };
+        let accepted = self.store.accept(request.into(), generation, decide).await.unwrap();
+        let Accepted::Stored { receipt } = accepted else { panic!("{accepted:?}") };
+        // By request, because an alert may already be the newest message of the channel.
+        let filter = Filter { request: Some(receipt.request), limit: count, ..Filter::default() };
         self.store.deliveries(filter).await.unwrap().into_iter().map(|delivery| delivery.id).collect()
     }
 
@@ -406,8 +408,9 @@ async fn repeated_waits_are_respected_each_time() {
 async fn reopening_a_lane_probes_at_once() {
     let fake = Fake::new("a").with(|state| state.script = [retry(Reason::RateLimited, Some(3_600))].into());
     let f = Fixture::new(&[&fake]).await;
-    f.tell("a", "event 0").await;
-    until("one attempt is made", async || fake.came().len() == 1).await;
+    let id = f.tell("a", "event 0").await;
+    // Otherwise the store may open the lane before it stores the chat's request to wait.
+    until("one attempt is stored", async || f.outcomes(&id).await.len() == 1).await;
     let began = Instant::now();
     f.store.set_lane(&Lane("a".to_owned()), LaneState::Open).await.unwrap();
     fake.wait_for(1).await;
