@@ -176,7 +176,6 @@ fn in_state(state: State) -> String {
     match state {
         State::Queued => format!("{in_state} AND (SELECT lane FROM channels WHERE id = channel) IS NOT NULL"),
         State::Parked => format!("{in_state} AND (SELECT lane FROM channels WHERE id = channel) IS NULL"),
-        State::Dead | State::Suspect | State::Skipped => format!("{in_state} AND state IN (5, 6, 7)"),
         _ => in_state,
     }
 }
@@ -429,7 +428,8 @@ pub(super) fn counts(db: &Connection) -> rusqlite::Result<Counts> {
         *known = LaneCounts { state: record.state, since: record.since, next_at, ..known.clone() };
     }
     // A delivery that was sent again counts as the new delivery; 5 is the code of `skipped`.
-    let sql = "SELECT name, state, count(*) FROM deliveries JOIN names ON names.id = channel WHERE state IN (5, 6, 7)
+    let sql = "SELECT name, state, count(*) FROM deliveries JOIN names ON names.id = channel
+                   WHERE (state = 5 OR state = 6 OR state = 7)
                    AND (state = 5 OR NOT EXISTS (SELECT 1 FROM deliveries AS again WHERE again.replay_of = deliveries.id))
                GROUP BY channel, state";
     let mut select = db.prepare_cached(sql)?;

@@ -205,28 +205,27 @@ fn finish_one(db: &mut Database, owner: &str, finished: &Finished, body: Option<
     let tried = finished.attempt.is_some();
     let sql = "UPDATE deliveries SET state = ?2, reason = ?3, strikes = strikes + ?4, attempts = attempts + ?5,
                    template_error = coalesce(?6, template_error)
-               WHERE id = ?1 AND state = 2 RETURNING attempts";
+               WHERE id = ?1 AND state = 2";
     let row = params![id, code, reason, strike, tried, finished.template_error];
-    let attempts: Option<u32> = db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()?;
+    let was_queued = db.prepare_cached(sql)?.execute(row)? > 0;
     let Some(Attempt { at, duration_ms, outcome, status, response, .. }) = &finished.attempt else { return Ok(()) };
-    let n = match attempts {
-        Some(n) => n,
+    if !was_queued {
         // The delivery was dropped in the meantime; the result of the attempt still counts.
-        None => {
-            let sql = "UPDATE deliveries SET attempts = attempts + 1, state = CASE WHEN ?2 THEN ?3 ELSE state END
-                       WHERE id = ?1 RETURNING attempts";
-            let row = params![id, finished.next.is_sent(), code];
-            match db.prepare_cached(sql)?.query_row(row, |row| row.get(0)).optional()? {
-                Some(n) => n,
-                None => return Ok(()),
-            }
-        }
-    };
+        let sql = "UPDATE deliveries SET attempts = attempts + 1, state = CASE WHEN ?2 THEN ?3 ELSE state END
+                   WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![id, finished.next.is_sent(), code])?;
+    }
+    let Some(n) = attempts(db, id)? else { return Ok(()) };
     let (outcome, node) = (db.name(outcome.as_str())?, db.name(owner)?);
     let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, status, response, node, message_id, body)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     db.prepare_cached(sql)?.execute(params![id, n, at, duration_ms, outcome, status, response, node, message, body])?;
     Ok(())
+}
+
+/// Returns the number of attempts of a delivery. A query of its own: `RETURNING` would make SQLite fill a table in memory.
+fn attempts(db: &Connection, id: i64) -> rusqlite::Result<Option<u32>> {
+    db.prepare_cached("SELECT attempts FROM deliveries WHERE id = ?1")?.query_row([id], |row| row.get(0)).optional()
 }
 
 /// Ends deliveries; returns those that had not ended, and their lanes.
@@ -261,9 +260,11 @@ pub(super) fn give_up(
 
 /// Adds an attempt with the outcome `unknown` to a queued message that `owner` left in doubt.
 pub(super) fn mark_unknown(db: &mut Database, id: i64, owner: &str, now: Millis) -> rusqlite::Result<()> {
-    let sql = "UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?1 AND state = 2 RETURNING attempts";
-    let n: Option<u32> = db.prepare_cached(sql)?.query_row([id], |row| row.get(0)).optional()?;
-    let Some(n) = n else { return Ok(()) };
+    let sql = "UPDATE deliveries SET attempts = attempts + 1 WHERE id = ?1 AND state = 2";
+    if db.prepare_cached(sql)?.execute([id])? == 0 {
+        return Ok(());
+    }
+    let Some(n) = attempts(db, id)? else { return Ok(()) };
     let response = "the process ended while this message may have been in flight; the chat may show it twice";
     let (outcome, node) = (db.name("unknown")?, db.name(owner)?);
     let sql = "INSERT INTO attempts (delivery, n, at, duration_ms, outcome, response, node)

@@ -78,8 +78,8 @@ CREATE TABLE deliveries (
 
 -- The queue. 2 is the code of `queued`.
 CREATE INDEX deliveries_queued ON deliveries (channel) WHERE state = 2;
--- Codes of `skipped`, `dead` and `suspect`.
-CREATE INDEX deliveries_failed ON deliveries (channel, state) WHERE state IN (5, 6, 7);
+-- Codes of `skipped`, `dead` and `suspect`. `IN` would make SQLite fill a table in memory for each new row.
+CREATE INDEX deliveries_failed ON deliveries (channel, state) WHERE state = 5 OR state = 6 OR state = 7;
 -- Code of `pending_routing`.
 CREATE INDEX deliveries_pending ON deliveries (state) WHERE state = 8;
 CREATE INDEX deliveries_added ON deliveries (event) WHERE is_added = 1;

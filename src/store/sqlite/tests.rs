@@ -395,3 +395,16 @@ async fn filters_select_exactly() {
     assert_eq!(waiting(&f.store, "a").await, ["two", "one"], "at the end");
     assert_eq!(count(dead).await, 0, "it was sent again already");
 }
+
+#[test]
+fn changes_of_deliveries_fill_no_table_in_memory() {
+    let db = Connection::open_in_memory().unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    // It would cost each message more than all the rest of the statement.
+    for sql in ["INSERT INTO deliveries DEFAULT VALUES", "UPDATE deliveries SET state = 3 WHERE id = 1"] {
+        let mut explained = db.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let steps: rusqlite::Result<Vec<String>> = explained.query_map([], |row| row.get(1)).unwrap().collect();
+        let steps = steps.unwrap();
+        assert!(steps.contains(&"OpenWrite".to_owned()) && !steps.contains(&"OpenEphemeral".to_owned()), "{sql}");
+    }
+}
