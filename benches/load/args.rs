@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::peer::Peer;
+
 /// Scenarios: name, whether it runs by default, description.
-pub(crate) const SCENARIOS: [(&str, bool, &str); 10] = [
+pub(crate) const SCENARIOS: [(&str, bool, &str); 11] = [
     ("floors", true, "what a bare handler, verifying, and keeping in SQLite or in a file allow"),
     ("accept", true, "acknowledged requests a second, with nothing delivered"),
     ("deliver", true, "from request to message, in 16 lanes: a second, processor, memory"),
@@ -15,6 +17,7 @@ pub(crate) const SCENARIOS: [(&str, bool, &str); 10] = [
     ("kill", true, "the same, with `kill -9` in between"),
     ("start", true, "from start to ready, and memory when idle"),
     ("million", false, "the same events when a million others wait"),
+    ("peer", false, "another program, given with --peer, next to Hookbell"),
 ];
 
 /// Scenarios to run.
@@ -29,14 +32,23 @@ pub(crate) struct Plan {
     pub(crate) directory: PathBuf,
     pub(crate) json: Option<PathBuf>,
     pub(crate) picture: Option<PathBuf>,
+    pub(crate) peer: Option<Peer>,
 }
 
 impl Plan {
     /// Reads arguments. The error is the usage text.
     pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         // `cargo bench` passes `--bench`, `cargo test` does not.
-        let mut plan =
-            Self { test: true, names: vec![], rounds: 3, directory: std::env::temp_dir(), json: None, picture: None };
+        let mut plan = Self {
+            test: true,
+            names: vec![],
+            rounds: 3,
+            directory: std::env::temp_dir(),
+            json: None,
+            picture: None,
+            peer: None,
+        };
+        let (mut peer, mut peer_url) = (None, None);
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(usage);
             match argument.as_str() {
@@ -46,6 +58,8 @@ impl Plan {
                 "--dir" => plan.directory = value()?.into(),
                 "--json" => plan.json = Some(value()?.into()),
                 "--picture" => plan.picture = Some(value()?.into()),
+                "--peer" => peer = Some(value()?),
+                "--peer-url" => peer_url = Some(value()?),
                 name if SCENARIOS.iter().any(|(known, ..)| known == &name) => plan.names.push(name.to_owned()),
                 _ => return Err(usage()),
             }
@@ -53,13 +67,22 @@ impl Plan {
         if plan.test {
             plan.rounds = 1;
         }
+        plan.peer = match (peer, peer_url) {
+            (Some(command), Some(url)) => Some(Peer::new(command, &url).ok_or_else(usage)?),
+            (None, None) => None,
+            _ => return Err(usage()),
+        };
         Ok(plan)
     }
 
-    /// Returns true if a scenario runs.
+    /// Returns true if a scenario runs: if it is named, or if none is. A given peer counts as named; without one, only
+    /// a test runs its scenario.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
+        let none_named = self.names.is_empty() && self.peer.is_none();
+        let is_named = self.names.iter().any(|name| name == scenario) || (scenario == "peer" && self.peer.is_some());
         let usual = SCENARIOS.iter().any(|(name, usual, _)| *name == scenario && *usual);
-        self.names.iter().any(|name| name == scenario) || (self.names.is_empty() && usual)
+        let runs_alone = usual || (scenario == "peer" && self.test);
+        is_named || (none_named && runs_alone)
     }
 
     fn or_in_test<T>(&self, value: T, in_test: T) -> T {
@@ -124,10 +147,11 @@ impl Plan {
 
 fn usage() -> String {
     let mut text =
-        "cargo bench --bench load -- [SCENARIO]… [--rounds N] [--dir DIR] [--json FILE] [--picture FILE.svg]\n"
+        "cargo bench --bench load -- [SCENARIO]… [--rounds N] [--dir DIR] [--json FILE] [--picture FILE.svg]\n                          \
+         [--peer COMMAND --peer-url http://HOST:PORT/PATH]\n"
             .to_owned();
     for (name, usual, about) in SCENARIOS {
         text += &format!("  {name:8} {about}{}\n", if usual { "" } else { " (only when asked for)" });
     }
-    text
+    text + crate::peer::USAGE
 }

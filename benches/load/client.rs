@@ -113,7 +113,7 @@ impl Client {
         self.supply.fill(&mut connection.wire, number);
         self.ledger.due(number, due);
         match connection.exchange(self.address).await {
-            Ok(202) => self.ledger.acknowledge(number),
+            Ok(200..300) => self.ledger.acknowledge(number),
             Ok(_) => self.ledger.refuse(),
             Err(_) => {
                 connection.stream = None;

@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioExecutor;
 use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
 use poem::{EndpointExt, Request, Server};
@@ -53,8 +56,8 @@ pub(crate) fn play(role: Role, directory: &Path, sink: &str) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         if role == Role::Lane {
-            let (trip, commit) = lane(directory, sink).await;
-            println!("{trip} {commit}");
+            let Lane { trip, bare_trip, commit } = lane(directory, sink).await;
+            println!("{trip} {bare_trip} {commit}");
             return;
         }
         let floor = Arc::new(match role {
@@ -123,8 +126,18 @@ fn verified(request: &Request, body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }
 
-/// Measures a round trip to the sink and an unsynced commit, both in seconds.
-async fn lane(directory: &Path, sink: &str) -> (f64, f64) {
+/// Times of a lane's steps in seconds.
+struct Lane {
+    /// Round trip to the sink, with reqwest.
+    trip: f64,
+    /// The same with the client below reqwest.
+    bare_trip: f64,
+    /// Unsynced commit.
+    commit: f64,
+}
+
+/// Measures the steps of a lane.
+async fn lane(directory: &Path, sink: &str) -> Lane {
     const ROWS: i64 = 1_000;
     const TIME: Duration = Duration::from_millis(1_000);
     let db = journal::database(&directory.join("lane.db"));
@@ -133,17 +146,24 @@ async fn lane(directory: &Path, sink: &str) -> (f64, f64) {
         journal::keep(&db, b"a body");
     });
     let (client, url) = (reqwest::Client::new(), format!("{sink}/services/lane00"));
+    let bare = hyper_util::client::legacy::Client::builder(TokioExecutor::new()).build_http();
     // The size of a message with three commits.
     let message = serde_json::json!({ "text": "x".repeat(3_000) }).to_string();
-    let (mut trips, mut commits, mut count) = (Duration::ZERO, Duration::ZERO, 0_u32);
+    let (mut trips, mut bare_trips, mut commits, mut count) = (Duration::ZERO, Duration::ZERO, Duration::ZERO, 0_u32);
     let began = Instant::now();
     while count < 100 || began.elapsed() < TIME {
         let started = Instant::now();
         let request = client.post(&url).header("content-type", "application/json").body(message.clone());
         request.send().await.unwrap().bytes().await.unwrap();
         let sent = Instant::now();
+        let request = http::Request::post(&url).header("content-type", "application/json");
+        let response = bare.request(request.body(Full::new(Bytes::from(message.clone()))).unwrap()).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        let sent_bare = Instant::now();
         journal::done(&db, i64::from(count) % ROWS + 1);
-        (trips, commits, count) = (trips + (sent - started), commits + sent.elapsed(), count + 1);
+        (trips, bare_trips) = (trips + (sent - started), bare_trips + (sent_bare - sent));
+        (commits, count) = (commits + sent_bare.elapsed(), count + 1);
     }
-    (trips.as_secs_f64() / f64::from(count), commits.as_secs_f64() / f64::from(count))
+    let mean = |sum: Duration| sum.as_secs_f64() / f64::from(count);
+    Lane { trip: mean(trips), bare_trip: mean(bare_trips), commit: mean(commits) }
 }

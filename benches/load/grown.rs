@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::Bench;
 use crate::client::Client;
 use crate::ledger::Ledger;
-use crate::push::{Size, Supply};
+use crate::push::{HOOKS, Size, Supply};
 use crate::report::{Bar, Figure, short};
 use crate::service::{Home, LANES, Service, unused_address};
 use crate::sink::{Mood, Sink};
@@ -35,7 +35,7 @@ pub(crate) async fn million(bench: &Bench) -> Vec<Figure> {
     let home = Home::new(&bench.plan.directory, &[(sink.address, LANES), (unused_address(), LANES)]);
     let service = home.start();
     let client = |lanes, numbers| {
-        let supply = Arc::new(Supply::new(Size::Small, lanes, numbers));
+        let supply = Arc::new(Supply::new(Size::Small, HOOKS, lanes, numbers));
         Client { address: service.address, supply, ledger: ledger.clone() }
     };
     let (here, there) = (0..LANES, LANES..2 * LANES);

@@ -19,6 +19,7 @@ mod journal;
 mod latency;
 mod ledger;
 mod naive;
+mod peer;
 mod picture;
 mod push;
 mod report;
@@ -39,7 +40,7 @@ use args::Plan;
 use client::Client;
 use floors::ROLES;
 use ledger::Ledger;
-use push::{Size, Supply};
+use push::{HOOKS, Size, Supply};
 use report::{Figure, Report};
 use service::LANES;
 use system::Disk;
@@ -93,7 +94,7 @@ fn main() -> ExitCode {
 
 async fn run(plan: Plan) -> Report {
     let began = Instant::now();
-    let supply = Arc::new(Supply::new(Size::Recorded, 0..LANES, 0..plan.supply()));
+    let supply = Arc::new(Supply::new(Size::Recorded, HOOKS, 0..LANES, 0..plan.supply()));
     let bench = &Bench { plan, supply };
     let plan = &bench.plan;
     let mut report = Report::new(Disk::measure(&plan.directory, plan.disk_writes()));
@@ -117,6 +118,7 @@ async fn run(plan: Plan) -> Report {
         "kill" trouble::kill
         "start" grown::start
         "million" grown::million
+        "peer" peer::peer
     }
     eprintln!("{:>4} s  done; bodies of {} bytes", began.elapsed().as_secs(), bench.supply.body_size());
     if plan.test {

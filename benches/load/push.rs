@@ -8,6 +8,9 @@ use hookbell::source::{Provider, provider};
 use secrecy::SecretString;
 use serde_json::Value;
 
+/// Path of Hookbell's source.
+pub(crate) const HOOKS: &str = "/hooks/bitbucket";
+
 /// Secret that signs requests.
 pub(crate) const SECRET: &str = "a secret for the load alone";
 
@@ -55,8 +58,9 @@ enum Patch {
 }
 
 impl Supply {
-    pub(crate) fn new(size: Size, lanes: Range<usize>, numbers: Range<usize>) -> Self {
-        let (head, body) = template(size);
+    /// Prepares requests to a path.
+    pub(crate) fn new(size: Size, path: &str, lanes: Range<usize>, numbers: Range<usize>) -> Self {
+        let (head, body) = template(size, path);
         let wire = [head.as_bytes(), body.as_bytes()].concat();
         let mut patches = vec![];
         let mut find = |marker: &str, patch: Patch| {
@@ -136,7 +140,7 @@ fn bitbucket() -> &'static Provider {
 }
 
 /// Head and body with placeholders.
-fn template(size: Size) -> (String, String) {
+fn template(size: Size, path: &str) -> (String, String) {
     let sample = bitbucket().sample("push").unwrap();
     let mut value: Value = serde_json::from_str(sample.body).unwrap();
     let bytes = match size {
@@ -176,7 +180,7 @@ fn template(size: Size) -> (String, String) {
 
     let headers = (bitbucket().headers)(sample.key, &format!("00000000-0000-4000-8000-0000{NUMBER}"));
     let (signature, _) = (bitbucket().sign)(&SECRET.into(), b"");
-    let mut head = format!("POST /hooks/bitbucket HTTP/1.1\r\nhost: localhost\r\ncontent-length: {bytes}\r\n");
+    let mut head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {bytes}\r\n");
     for (name, value) in &headers {
         head += &format!("{name}: {}\r\n", value.to_str().unwrap());
     }

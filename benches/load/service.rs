@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::ledger::PATIENCE;
-use crate::push::SECRET;
+use crate::push::{HOOKS, SECRET};
 use crate::system::Process;
+
+/// The built program.
+const HOOKBELL: &str = env!("CARGO_BIN_EXE_hookbell");
 
 /// Number of lanes in scenarios with many.
 pub(crate) const LANES: usize = 16;
@@ -53,11 +56,22 @@ impl Home {
         Self { directory, address }
     }
 
+    /// Shell command that starts the program.
+    pub(crate) fn command(&self) -> String {
+        let log = self.directory.path().join("log");
+        format!("cd '{}' && exec '{HOOKBELL}' 2> '{}'", self.directory.path().display(), log.display())
+    }
+
+    /// URL of its source.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}{HOOKS}", self.address)
+    }
+
     /// Starts the program, and waits until it is ready.
     pub(crate) fn start(&self) -> Service {
         let log = self.directory.path().join("log");
         let log = OpenOptions::new().append(true).create(true).open(log).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookbell"));
+        let mut command = Command::new(HOOKBELL);
         command.current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG").env_remove("HOOKBELL_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let began = Instant::now();

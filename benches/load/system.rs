@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,11 +25,7 @@ impl Process {
 
     /// Processor time of all its threads.
     pub(crate) fn cpu(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id())).ok()?;
-        // The name, which may contain spaces, ends at the bracket; user and system time are fields 14 and 15.
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u32 = fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?;
-        Some(TICK * ticks)
+        Stat::read(self.0.id()).map(|stat| stat.cpu)
     }
 
     /// Bytes that it wrote to files and connections.
@@ -39,23 +36,81 @@ impl Process {
 
     /// Resident memory in MB.
     pub(crate) fn resident(&self) -> Option<f64> {
-        self.status("VmRSS:")
+        status(self.0.id(), "VmRSS:")
     }
 
     /// Maximum resident memory in MB.
     pub(crate) fn most_resident(&self) -> Option<f64> {
-        self.status("VmHWM:")
-    }
-
-    fn status(&self, name: &str) -> Option<f64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
+        status(self.0.id(), "VmHWM:")
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
     }
+}
+
+/// A command with all processes that it starts. They are killed when it is dropped.
+pub(crate) struct Group(Process);
+
+impl Group {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(Process::start(command.process_group(0)))
+    }
+
+    /// Processes of the group.
+    fn members(&self) -> Vec<(u32, Stat)> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let stats = ids.filter_map(|id| Some((id, Stat::read(id)?)));
+        stats.filter(|(_, stat)| stat.group == self.0.0.id()).collect()
+    }
+
+    /// Processor time of the processes that have not ended.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        let members = self.members();
+        (!members.is_empty()).then(|| members.iter().map(|(_, stat)| stat.cpu).sum())
+    }
+
+    /// Maximum resident memory of each process, added up, in MB.
+    pub(crate) fn most_resident(&self) -> Option<f64> {
+        self.members().iter().map(|(id, _)| status(*id, "VmHWM:")).sum()
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.has_ended()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let group = format!("-{}", self.0.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    }
+}
+
+/// The used part of `/proc/PID/stat`.
+struct Stat {
+    /// Number of its process group.
+    group: u32,
+    cpu: Duration,
+}
+
+impl Stat {
+    fn read(process: u32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+        // The name, which may contain spaces, ends at the bracket; the group is field 5, user and system time are fields
+        // 14 and 15.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let number = |n: usize| fields.get(n)?.parse::<u32>().ok();
+        Some(Self { group: number(2)?, cpu: TICK * (number(11)? + number(12)?) })
+    }
+}
+
+/// Returns a size from `/proc/PID/status` in MB.
+fn status(process: u32, name: &str) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
 }
 
 impl Drop for Process {
