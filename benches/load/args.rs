@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::peer::Peer;
 
 /// Scenarios: name, whether it runs by default, description.
-pub(crate) const SCENARIOS: [(&str, bool, &str); 11] = [
+pub(crate) const SCENARIOS: [(&str, bool, &str); 12] = [
     ("floors", true, "what a bare handler, verifying, and keeping in SQLite or in a file allow"),
     ("accept", true, "acknowledged requests a second, with nothing delivered"),
     ("deliver", true, "from request to message, in 16 lanes: a second, processor, memory"),
@@ -17,6 +17,7 @@ pub(crate) const SCENARIOS: [(&str, bool, &str); 11] = [
     ("kill", true, "the same, with `kill -9` in between"),
     ("start", true, "from start to ready, and memory when idle"),
     ("million", false, "the same events when a million others wait"),
+    ("lists", false, "lists by repository and channel, with 400,000 stored events"),
     ("peer", false, "another program, given with --peer, next to Hookbell"),
 ];
 
@@ -75,14 +76,14 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Returns true if a scenario runs: if it is named, or if none is. A given peer counts as named; without one, only
-    /// a test runs its scenario.
+    /// Returns true if a scenario runs: if it is named, or if none is. A given peer counts as named.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
         let none_named = self.names.is_empty() && self.peer.is_none();
         let is_named = self.names.iter().any(|name| name == scenario) || (scenario == "peer" && self.peer.is_some());
         let usual = SCENARIOS.iter().any(|(name, usual, _)| *name == scenario && *usual);
-        let runs_alone = usual || (scenario == "peer" && self.test);
-        is_named || (none_named && runs_alone)
+        // Short ones are always tested.
+        let is_short_in_test = self.test && scenario != "million";
+        is_named || (none_named && (usual || is_short_in_test))
     }
 
     fn or_in_test<T>(&self, value: T, in_test: T) -> T {
@@ -132,6 +133,11 @@ impl Plan {
     /// Number of queued deliveries in a large store, and number of measured requests.
     pub(crate) fn very_many(&self) -> (usize, usize) {
         self.or_in_test((1_000_000, 20_000), (2_000, 200))
+    }
+
+    /// Number of events in a store whose lists are measured.
+    pub(crate) fn listed(&self) -> usize {
+        self.or_in_test(400_000, 500)
     }
 
     /// Number of measured disk writes.

@@ -1,7 +1,7 @@
 //! The service with nothing in its store, and with very much.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Bench;
 use crate::client::Client;
@@ -70,6 +70,38 @@ pub(crate) async fn million(bench: &Bench) -> Vec<Figure> {
         Figure::new("million.rss_restarted", "resident, started again", restarted, "MB").must(Bar::AtMost(100.0)),
         Figure::new("million.ready", "killed, start to ready", median(ready), "ms").must(Bar::AtMost(250.0)),
     ]
+}
+
+/// Commands that list: id and name of the figure, arguments.
+const LISTS: [(&str, &str, &[&str]); 6] = [
+    ("lists.events", "events of a repository", &["events", "--repo", "acme/lane03"]),
+    ("lists.events_none", "events of a repository without any", &["events", "--repo", "acme/other"]),
+    ("lists.events_channel", "events to a channel", &["events", "--channel", "lane03"]),
+    ("lists.deliveries", "deliveries to a channel", &["deliveries", "--channel", "lane03"]),
+    ("lists.deliveries_repo", "deliveries of a repository", &["deliveries", "--repo", "acme/lane03"]),
+    ("lists.deliveries_none", "deliveries of a repository without any", &["deliveries", "--repo", "acme/other"]),
+];
+
+/// Lists of a large store, as an operator sees them: each is a command of its own, from its start to its end.
+pub(crate) async fn lists(bench: &Bench) -> Vec<Figure> {
+    let count = bench.plan.listed();
+    let ledger = Arc::new(Ledger::new(count));
+    let home = Home::new(&bench.plan.directory, &[(unused_address(), LANES)]);
+    let service = home.start();
+    let supply = Arc::new(Supply::new(Size::Small, HOOKS, 0..LANES, 0..count));
+    let client = Client { address: service.address, supply, ledger: ledger.clone() };
+    client.closed(0..count, Duration::MAX).await;
+    assert_eq!(ledger.account().acknowledged, count);
+    let figures = LISTS.iter().map(|(id, name, arguments)| {
+        let took = (0..5).map(|_| {
+            let began = Instant::now();
+            home.run(&[arguments, &["--since", "1d"][..]].concat());
+            began.elapsed().as_secs_f64() * 1_000.0
+        });
+        let name = format!("{name}, of {}", short(count as f64));
+        Figure::new(id, name, median(took.collect()), "ms").must(Bar::AtMost(200.0))
+    });
+    figures.collect()
 }
 
 fn milliseconds(service: &Service) -> f64 {

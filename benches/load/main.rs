@@ -118,6 +118,7 @@ async fn run(plan: Plan) -> Report {
         "kill" trouble::kill
         "start" grown::start
         "million" grown::million
+        "lists" grown::lists
         "peer" peer::peer
     }
     eprintln!("{:>4} s  done; bodies of {} bytes", began.elapsed().as_secs(), bench.supply.body_size());

@@ -62,6 +62,14 @@ impl Home {
         format!("cd '{}' && exec '{HOOKBELL}' 2> '{}'", self.directory.path().display(), log.display())
     }
 
+    /// Runs a command of the program to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) {
+        let mut command = Command::new(HOOKBELL);
+        command.args(arguments).current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG");
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// URL of its source.
     pub(crate) fn url(&self) -> String {
         format!("http://{}{HOOKS}", self.address)
