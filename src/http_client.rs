@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT as USER_AGENT_HEADER};
 use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Url};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -59,10 +59,8 @@ pub(crate) struct Answer {
     pub(crate) text: String,
     /// True if the body ended regularly, or exceeded the maximum size.
     pub(crate) whole: bool,
-    /// Secret parts of the URL, which the response may echo.
-    pub(crate) secrets: Vec<String>,
-    /// Names of the URL's query parameters.
-    pub(crate) parameters: Vec<String>,
+    /// URL of the request.
+    pub(crate) target: Target,
 }
 
 /// Error in the settings, described without secrets.
@@ -116,6 +114,9 @@ pub struct AddressError {
     /// Instructions that fix the error.
     pub help: &'static str,
 }
+
+/// Type of the sent bodies.
+const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// `User-Agent` of requests, unless a chat requires another one.
 pub(crate) const USER_AGENT: &str = concat!("Hookbell/", env!("CARGO_PKG_VERSION"));
@@ -183,28 +184,27 @@ impl Http {
         &self,
         method: Method,
         target: &Target,
-        user_agent: &str,
+        user_agent: &'static str,
         headers: HeaderMap,
         body: String,
     ) -> Result<Answer, NoAnswer> {
         let request = self
             .0
-            .request(method, target.0.clone())
+            .request(method, Url::clone(&target.0))
             .headers(headers)
-            .header(reqwest::header::USER_AGENT, user_agent)
-            .header(reqwest::header::CONTENT_TYPE, "application/json; charset=utf-8")
+            .header(USER_AGENT_HEADER, HeaderValue::from_static(user_agent))
+            .header(CONTENT_TYPE, JSON)
             .body(body);
         let mut response = request.send().await.map_err(|error| NoAnswer::of(&error))?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let (bytes, whole) = read(&mut response, MAX_ANSWER).await;
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let parameters = target.0.query_pairs().map(|(name, _)| name.into_owned()).collect();
-        Ok(Answer { status, headers, text, whole, secrets: target.secrets(), parameters })
+        Ok(Answer { status, headers, text, whole, target: target.clone() })
     }
 
     /// Fetches a public file of less than [`MAX_FILE`] bytes.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let request = self.0.get(url).header(reqwest::header::USER_AGENT, USER_AGENT);
+        let request = self.0.get(url).header(USER_AGENT_HEADER, USER_AGENT);
         let mut response = request.send().await.map_err(|error| FetchError::NoResponse(root_cause(&error)))?;
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status().as_u16()));
@@ -273,8 +273,8 @@ impl Answer {
     /// secret, and "not found" pages often repeat them.
     pub(crate) fn saying(&self, text: &str) -> String {
         let mut text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        for secret in &self.secrets {
-            text = masked(&text, secret);
+        for secret in self.target.secrets() {
+            text = masked(&text, &secret);
         }
         let text = crate::text::cut_text(text.trim(), 300);
         if text.is_empty() { format!("status {}", self.status) } else { format!("status {}: {text}", self.status) }
@@ -323,7 +323,7 @@ pub(crate) fn seconds_of(seconds: f64) -> Option<Duration> {
 
 /// A validated webhook URL.
 #[derive(Clone)]
-pub(crate) struct Target(Url);
+pub(crate) struct Target(Arc<Url>);
 
 impl Target {
     /// Validates a URL. `http` is for this machine only, unless the configuration sets `insecure`.
@@ -344,7 +344,7 @@ impl Target {
                 "copy the complete URL; it begins with `https://`",
             );
         }
-        Ok(Self(url))
+        Ok(Self(url.into()))
     }
 
     /// Returns true if messages would cross a network unencrypted.
@@ -395,36 +395,41 @@ impl Target {
         found.map(|(_, value)| value.into_owned()).filter(|value| !value.is_empty())
     }
 
+    /// Returns true if there is a query parameter of this name.
+    pub(crate) fn has_parameter(&self, name: &str) -> bool {
+        self.0.query_pairs().any(|(known, _)| known == name)
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.path()
     }
 
     /// Returns the URL with the path prefix `from` replaced by `to`, or unchanged if the path has another prefix.
     pub(crate) fn with_path_prefix(&self, from: &str, to: &str) -> Self {
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         if let Some(rest) = self.0.path().strip_prefix(from) {
             url.set_path(&format!("{to}{rest}"));
         }
-        Self(url)
+        Self(url.into())
     }
 
     /// Returns the URL with a query parameter added, unless it has one of this name.
     pub(crate) fn with_parameter(&self, name: &str, value: &str) -> Self {
-        let mut url = self.0.clone();
-        if !url.query_pairs().any(|(known, _)| known == name) {
+        let mut url = Url::clone(&self.0);
+        if !self.has_parameter(name) {
             url.query_pairs_mut().append_pair(name, value);
         }
-        Self(url)
+        Self(url.into())
     }
 
     /// Returns the URL with further segments of the path, and the same query.
     pub(crate) fn below(&self, segments: &[&str]) -> Self {
-        let mut url = self.0.clone();
+        let mut url = Url::clone(&self.0);
         // A URL with a host always has segments.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
-        Self(url)
+        Self(url.into())
     }
 
     /// Returns an identifier of the destination that reveals nothing about the URL.
@@ -451,8 +456,7 @@ mod tests {
             headers: HeaderMap::new(),
             text: text.to_owned(),
             whole: true,
-            secrets: target.secrets(),
-            parameters: vec![],
+            target: target.clone(),
         };
         for (text, response) in [
             ("no /hook/p%40ss-word/ab1/q here", "status 404: no *** here"),

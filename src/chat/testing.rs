@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::{AddressError, Chat, Keys, MessageRef, Pace};
-use crate::http_client::{Http, HttpSettings};
+use crate::http_client::{Answer, Http, HttpSettings, Target};
 
 use crate::message::{Field, Inline, Message, Person, Ping, Style};
 use crate::source::providers;
@@ -224,18 +224,17 @@ pub(crate) fn assert_clean(body: &Value, what: &str) {
 }
 
 /// Creates a response to interpret.
-pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> crate::http_client::Answer {
+pub(crate) fn answer(status: u16, headers: &[(&str, &str)], text: &str) -> Answer {
     let mut map = reqwest::header::HeaderMap::new();
     for (name, value) in headers {
         map.insert(reqwest::header::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
     }
-    crate::http_client::Answer {
+    Answer {
         status,
         headers: map,
         text: text.to_owned(),
         whole: true,
-        secrets: vec![],
-        parameters: vec!["sig".to_owned()],
+        target: Target::parse(&"https://x.example/?sig=a".to_owned().into()).unwrap(),
     }
 }
 

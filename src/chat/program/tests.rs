@@ -1,8 +1,7 @@
 use secrecy::SecretString;
 
 use super::*;
-use crate::chat::testing::short;
-use crate::http_client::Answer;
+use crate::chat::testing::{answer as response, short};
 
 fn endpoint(secret: &str) -> Result<Endpoint, AddressError> {
     Ok(Endpoint { key: key(&SecretString::from(secret))? })
@@ -30,17 +29,7 @@ fn secret_can_be_plain_or_prefixed() {
 
 #[test]
 fn response_status_decides_the_outcome() {
-    let outcome = |status| {
-        let answer = Answer {
-            status,
-            headers: HeaderMap::new(),
-            text: String::new(),
-            whole: true,
-            secrets: vec![],
-            parameters: vec![],
-        };
-        short(&answer::outcome(&answer))
-    };
+    let outcome = |status| short(&answer::outcome(&response(status, &[], "")));
     let outcomes: Vec<_> =
         [200, 202, 204, 302, 400, 401, 404, 410, 413, 429, 500, 503].map(|n| format!("{n} {}", outcome(n))).into();
     insta::assert_snapshot!(outcomes.join("\n"));

@@ -26,7 +26,7 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
         return common;
     }
     let closed = |reason, help| Outcome::Closed(Failure::with_help(reason, answer.said(), help));
-    let is_cut = !answer.parameters.iter().any(|name| name == "sig");
+    let is_cut = !answer.target.has_parameter("sig");
     let code = code(&answer.text);
     match (answer.status, code.as_str()) {
         (200..=299, _) => Outcome::Accepted,

@@ -6,6 +6,7 @@ use crate::chat::testing::{
     all, answer, assert_clean, channel, hold_against_sizes, hold_against_strangers, leads_astray, markup, pinging,
     pinging_fact, sample, short, texts,
 };
+use crate::http_client::{Answer, Target};
 use crate::message::Inline;
 
 fn encode(message: &Message) -> String {
@@ -90,16 +91,16 @@ fn every_response_has_its_outcome() {
     for (status, text, expected) in cases {
         assert_eq!(short(&answer::outcome(&answer(status, &[], text))), expected, "{status} {text}");
     }
-    let help = |status, text: &str, parameters: &[&str]| {
-        let parameters = parameters.iter().map(|name| (*name).to_owned()).collect();
-        let answer = crate::http_client::Answer { parameters, ..answer(status, &[], text) };
+    let help = |status, text: &str, query: &str| {
+        let target = Target::parse(&format!("https://x.example/?{query}").into()).unwrap();
+        let answer = Answer { target, ..answer(status, &[], text) };
         let Outcome::Closed(failure) = answer::outcome(&answer) else { panic!("not closed") };
         failure.help.unwrap()
     };
     let off = r#"{"error":{"code":"WorkflowTriggerIsNotEnabled"}}"#;
-    assert!(help(401, sign_in, &["api-version", "sig"]).contains("\"Anyone\""));
-    assert!(help(401, sign_in, &["api-version"]).starts_with("the flow URL is incomplete"));
-    assert!(help(400, off, &["sig"]).starts_with("the flow is turned off"));
+    assert!(help(401, sign_in, "api-version=1&sig=a").contains("\"Anyone\""));
+    assert!(help(401, sign_in, "api-version=1").starts_with("the flow URL is incomplete"));
+    assert!(help(400, off, "sig=a").starts_with("the flow is turned off"));
 }
 
 #[test]
