@@ -273,7 +273,7 @@ fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where>
     let of_events = match (&filter.event, &filter.request) {
         (Some(event), _) => Some(of_event(db, event)?),
         (None, Some(request)) => Some(of_request(db, request)?),
-        (None, None) => None,
+        (None, None) => of_few_events(db, filter)?,
     };
     let of_events = of_events.map(|found| json_of(&found));
     all.add(":events", of_events, "deliveries.id IN (SELECT value FROM json_each(:events))");
@@ -291,6 +291,28 @@ fn where_deliveries(db: &Connection, filter: &Filter) -> rusqlite::Result<Where>
         all.conditions.push(condition.into());
     }
     Ok(all)
+}
+
+/// Maximum number of events whose deliveries are looked up one by one. Otherwise all deliveries are looked at.
+const FEW: usize = 1_000;
+
+/// Returns the deliveries of the events that match, if the filter is about events and few match.
+fn of_few_events(db: &Connection, filter: &Filter) -> rusqlite::Result<Option<Vec<i64>>> {
+    let all = Where::of(db, filter)?;
+    if all.conditions.is_empty() {
+        return Ok(None);
+    }
+    let select = "SELECT events.id, events.request FROM events";
+    let of = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
+    let found = all.select(db, (select, "events.id"), FEW + 1, true, of)?;
+    if found.len() > FEW {
+        return Ok(None);
+    }
+    let mut deliveries = vec![];
+    for (event, request) in found {
+        deliveries.extend(of_range(db, request, event..event + 1)?);
+    }
+    Ok(Some(deliveries))
 }
 
 /// Returns the deliveries of an event.

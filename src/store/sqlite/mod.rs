@@ -451,10 +451,10 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // More statements than rusqlite caches by default.
     db.set_prepared_statement_cache_capacity(64);
-    // The rows of `memory` and the indexes of `requests` are in no order of time, so the pages of a small cache would be
-    // read and written again and again. A negative size is in KB, and allocated as needed
+    // The rows of `memory` and the indexes of `requests` are in no order of time, so a cache much smaller than this would
+    // read their pages again and again; the system's cache has the rest. A negative size is in KB, and allocated as needed
     // (<https://sqlite.org/pragma.html#pragma_cache_size>).
-    db.pragma_update(None, "cache_size", -16_384)?;
+    db.pragma_update(None, "cache_size", -4_096)?;
     // A commit does not wait for the disk: `sync` does. Checkpoints and the start of the log still do
     // (<https://sqlite.org/pragma.html#pragma_synchronous>).
     db.pragma_update(None, "synchronous", "NORMAL")?;
