@@ -116,7 +116,7 @@ fn diff(config: &Path, name: Option<&str>) -> Result<(), Failure> {
     let library = library(config)?;
     let texts: Vec<_> = library.texts().filter(|(other, _)| name.is_none_or(|name| name == *other)).collect();
     if let (Some(name), true) = (name, texts.is_empty()) {
-        return Err(Failure::NoUserTemplate(name.to_owned()));
+        Library::built_in_text(name).ok_or_else(|| Failure::NoUserTemplate(name.to_owned()))?;
     }
     let mut differ = 0;
     for (name, text) in texts {

@@ -152,7 +152,8 @@ impl Library {
         Some(String::from_utf8_lossy(&file.data).into_owned())
     }
 
-    /// Loads the built-in templates and the files of a directory that override them.
+    /// Loads the built-in templates and the files of a directory that override them. A file that equals the built-in
+    /// template of its name does not count.
     ///
     /// Returns the problems next to the library. Files with errors are left out of the library.
     pub fn load(directory: &Path, shown_as: &str) -> (Self, Vec<Problem>) {
@@ -177,6 +178,9 @@ impl Library {
         }
         misnamed(directory, shown_as, PORTABLE, &mut problems);
         for (name, source) in read(directory, shown_as, PORTABLE, &mut problems) {
+            if Self::built_in_text(&name).is_some_and(|text| text == source.text) {
+                continue;
+            }
             let kinds = served_by_name(&name);
             let (portable, found) = library.compile(&name, source, kinds.as_deref());
             library.files.extend(portable.map(|portable| (name, portable)));

@@ -71,6 +71,11 @@ fn built_in_template_is_ejected_edited_and_compared() {
     let (code, _, err) = home.run(&["templates", "eject", "tag.creatd"]);
     assert!(code == 2 && err.contains("did you mean `tag.created`?"), "{err}");
     assert!(home.run(&["templates", "diff"]).2.contains("none of your templates differs"));
+    assert!(home.run(&["templates", "diff", "tag.created"]).2.contains("none of your templates differs"));
+    assert!(home.run(&["templates", "diff", "tag.creatd"]).2.contains("there is no user template `tag.creatd`"));
+    // A file counts as the user's once it differs.
+    let (_, listed, _) = home.run(&["templates", "list"]);
+    assert!(listed.lines().any(|line| line.starts_with("tag.created ") && line.ends_with("built in")), "{listed}");
     let file = home.path().join("mine/tag.created.md.hbs");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replacen("created tag", "named tag", 1)).unwrap();
