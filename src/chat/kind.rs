@@ -43,6 +43,11 @@ pub trait Kind: Send + Sync {
     /// Returns the value of `kind`, such as `slack`.
     fn name(&self) -> &'static str;
 
+    /// Returns where an operator gets the webhook URL, as an instruction; empty if the kind has none.
+    fn setup(&self) -> &'static str {
+        ""
+    }
+
     /// Returns the keys of a channel that only some kinds have, for the documentation.
     fn keys(&self) -> &'static [ChannelKey] {
         &[]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::init::AnswerError;
 use super::{plural, tally};
 use crate::event::ChannelName;
 use crate::problem::{Problem, did_you_mean, or_near};
@@ -56,6 +57,12 @@ pub(super) enum Failure {
     NothingSelected(&'static str),
     #[error("samples and files are explained with the local configuration: remove `--server`")]
     LocalOnly,
+    #[error("`{}` already exists: edit it, or name another file with `--config`", .0.display())]
+    ConfigExists(PathBuf),
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    #[error("cannot ask: {0}")]
+    Asking(io::Error),
     #[error("no source of kind `{0}` is configured")]
     NoSource(&'static str),
     #[error("source `{0}` has no secret yet: start Hookbell once to generate it")]
@@ -210,6 +217,8 @@ impl Failure {
                 | Self::RenamedFlag
                 | Self::NothingSelected(_)
                 | Self::LocalOnly
+                | Self::ConfigExists(_)
+                | Self::Answer(_)
                 | Self::NoSource(_)
                 | Self::NotLoopback(_)
                 | Self::NoToken(_)

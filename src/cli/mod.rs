@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod failure;
 mod host;
+mod init;
 mod preview;
 mod print;
 mod render;
@@ -64,6 +65,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Write a configuration for a new installation
+    Init(init::Init),
     /// Run the service: receive webhooks and post messages
     Serve,
     /// Check the configuration and the templates, and report all errors
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         shown::show_utc();
     }
     let result = match arguments.command.unwrap_or(Command::Serve) {
+        Command::Init(init) => init.run(&arguments.config),
         Command::Serve => serve::run(&arguments.config),
         Command::Check(check) => check.run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),

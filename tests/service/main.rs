@@ -16,6 +16,7 @@ mod expectations;
 mod explain;
 mod fakes;
 mod faults;
+mod init;
 mod older_store;
 mod operations;
 mod power;

@@ -57,6 +57,11 @@ impl Home {
         home
     }
 
+    /// Creates a directory without files.
+    pub(crate) fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
     /// Writes the configuration, readable only for its owner because it contains secrets.
     pub(crate) fn write_config(&self, config: &str) {
         use std::os::unix::fs::PermissionsExt;
@@ -95,7 +100,7 @@ impl Home {
         let log = Lines::of(child.stderr.take().unwrap());
         let mut service = Service { child: Process(child), log, address: None, messages: None };
         let address = service.wait_for_log("/hooks/");
-        let address = address.split("http://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
+        let address = address.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap();
         service.address = Some(address.parse().unwrap());
         service
     }

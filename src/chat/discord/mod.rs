@@ -29,6 +29,10 @@ impl Kind for Discord {
         NAME
     }
 
+    fn setup(&self) -> &'static str {
+        "in the settings of a channel, choose Integrations, then Webhooks"
+    }
+
     fn keys(&self) -> &'static [ChannelKey] {
         &[URL_KEY]
     }

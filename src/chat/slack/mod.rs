@@ -29,6 +29,10 @@ impl Kind for Slack {
         NAME
     }
 
+    fn setup(&self) -> &'static str {
+        "create an app at https://api.slack.com/apps, turn on Incoming Webhooks, and add it to a channel"
+    }
+
     fn keys(&self) -> &'static [ChannelKey] {
         &[
             URL_KEY,

@@ -27,6 +27,10 @@ impl Kind for Teams {
         NAME
     }
 
+    fn setup(&self) -> &'static str {
+        "in the menu of a channel, choose Workflows, then Send webhook alerts to a channel; let Anyone trigger it"
+    }
+
     fn keys(&self) -> &'static [ChannelKey] {
         &[URL_KEY]
     }

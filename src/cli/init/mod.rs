@@ -1,0 +1,113 @@
+//! `hookbell init`: write a configuration for a new installation.
+
+mod answers;
+mod text;
+
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use clap::Args;
+
+pub(super) use self::answers::AnswerError;
+use self::answers::{Answers, Chat};
+use super::Failure;
+use super::failure::Doing;
+use super::print::outln;
+use crate::config::secret::generated;
+
+/// Arguments of `hookbell init`. In a terminal, the command asks for what they leave open.
+#[derive(Args)]
+pub(super) struct Init {
+    /// Chats to post to: `slack`, `teams`, `discord`, or `console`, this terminal
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    chat: Vec<String>,
+    /// Webhook URL of a chat; without one, the command says which file to put it into
+    #[arg(long, value_name = "KIND=URL")]
+    webhook_url: Vec<String>,
+    /// Address at which the code host reaches Hookbell: `https://hookbell.acme.example`
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Workspace, or pattern of repositories, that may send events: `acme`, `acme/api-*`
+    #[arg(long, value_name = "NAME")]
+    repo: Option<String>,
+}
+
+/// Files that a repository of the configuration must not contain.
+const IGNORED: &str = "*.secret\n*.db\n*.db-shm\n*.db-wal\n*.db.lock\n*.db.seq\n*.db.token\n*.db.version-*\n";
+
+impl Init {
+    pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        if config.exists() {
+            return Err(Failure::ConfigExists(config.to_owned()));
+        }
+        let answers = if io::stdin().is_terminal() && io::stdout().is_terminal() {
+            Answers::ask(&self, &mut io::stdin().lock(), &mut io::stdout())
+        } else {
+            Answers::of(&self)
+        };
+        write(config, &answers?)
+    }
+}
+
+/// Writes all files, the configuration last: a failure before it can be repaired and the command run again.
+fn write(config: &Path, answers: &Answers) -> Result<(), Failure> {
+    let directory = config.parent().unwrap_or(Path::new(""));
+    let secret = directory.join(text::secret());
+    if !secret.exists() {
+        generated(&secret).map_err(Failure::file(Doing::Create, &secret))?;
+    }
+    for chat in &answers.chats {
+        if let (Some(file), Some(url)) = (chat.file(), &chat.url) {
+            private(&directory.join(file), &format!("{url}\n"))?;
+        }
+    }
+    ignore(&directory.join(".gitignore"))?;
+    private(config, &text::config(answers))?;
+    show(config, answers);
+    Ok(())
+}
+
+/// Creates a file that only its owner can read.
+fn private(path: &Path, text: &str) -> Result<(), Failure> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(Failure::file(Doing::Create, path))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(Failure::file(Doing::Write, path))
+}
+
+/// Adds the lines that are missing in `.gitignore`.
+fn ignore(path: &Path) -> Result<(), Failure> {
+    let old = std::fs::read_to_string(path).unwrap_or_default();
+    let missing: Vec<_> = IGNORED.lines().filter(|line| !old.lines().any(|old| old.trim() == *line)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let end = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+    let text = format!("{old}{end}{}\n", missing.join("\n"));
+    std::fs::write(path, text).map_err(Failure::file(Doing::Write, path))
+}
+
+/// Prints what was written, and what to do next.
+fn show(config: &Path, answers: &Answers) {
+    let (bold, dim) = (anstyle::Style::new().bold(), anstyle::Style::new().dimmed());
+    let directory = config.parent().unwrap_or(Path::new(""));
+    let path = |name: &str| directory.join(name).display().to_string();
+    outln!("{bold}{}{bold:#} is written\n", config.display());
+    let url = answers.public_url.as_deref().unwrap_or("http://127.0.0.1:8080");
+    outln!("  webhook   {url}{}", text::hook());
+    outln!("  secret    in {}{dim}: enter it as the webhook's secret{dim:#}", path(&text::secret()));
+    for Chat { kind, url, .. } in &answers.chats {
+        if let Some(file) = answers::file_of(*kind).filter(|_| url.is_none()) {
+            outln!("  {:8}  {bold}put its webhook URL into {}{bold:#}", kind.name(), path(&file));
+            outln!("            {dim}to get it: {}{dim:#}", kind.setup());
+        }
+    }
+    let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
+    let flag =
+        if config == Path::new("config.toml") { String::new() } else { format!(" --config {}", config.display()) };
+    outln!("\nnext:\n");
+    outln!("  {program} check{flag}");
+    outln!("  {program} serve{flag}");
+    outln!("  {program} sample send push{flag}    {dim}in a second terminal{dim:#}");
+}

@@ -1,0 +1,107 @@
+//! `hookbell init`: what it writes works.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use crate::fakes::{Fake, Kind};
+use crate::program::Home;
+
+const CHATS: [(&str, Option<Kind>); 4] =
+    [("slack", Some(Kind::Slack)), ("teams", Some(Kind::Teams)), ("discord", Some(Kind::Discord)), ("console", None)];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sample_arrives_in_each_combination_of_chats() {
+    for combination in 1..1 << CHATS.len() {
+        let (mut arguments, mut fakes) = (vec!["init".to_owned()], vec![]);
+        let chosen: Vec<_> = (0..CHATS.len()).filter(|n| combination >> n & 1 == 1).map(|n| CHATS[n]).collect();
+        for (name, kind) in &chosen {
+            arguments.extend(["--chat".to_owned(), (*name).to_owned()]);
+            if let Some(kind) = kind {
+                let fake = Fake::start(*kind).await;
+                arguments.extend(["--webhook-url".to_owned(), format!("{name}={}", fake.url)]);
+                fakes.push(fake);
+            }
+        }
+        let home = Home::empty();
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let (code, out, err) = home.run(&arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        for (name, kind) in &chosen {
+            let file = home.path().join(format!("{name}.secret"));
+            assert_eq!(file.exists(), kind.is_some(), "{name}: {out}");
+        }
+        let (code, out, err) = home.run(&["check"]);
+        assert!(code == 0 && err.is_empty() && out.contains("config.toml: ok"), "{arguments:?}: {out}{err}");
+
+        let mut command = home.command(&["serve"]);
+        command.env("HOOKBELL__SERVER__LISTEN", "127.0.0.1:0").stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut service = Home::running(command.spawn().unwrap());
+        let url = service.url("/hooks/bitbucket");
+        let (code, out, err) = home.run(&["sample", "send", "push", "--to", &url]);
+        assert_eq!(code, 0, "{out}{err}");
+        for fake in &fakes {
+            assert_eq!(fake.wait_for(1).await.len(), 1);
+        }
+        if chosen.iter().any(|(name, _)| *name == "console") {
+            assert!(service.next_messages(1)[0].contains("Pushed 3 commits to main"));
+        }
+    }
+}
+
+#[test]
+fn files_are_private_and_ignored_and_never_replaced() {
+    let home = Home::empty();
+    std::fs::write(home.path().join(".gitignore"), "/target\n*.secret").unwrap();
+    let (code, out, err) = home.run(&[
+        "init",
+        "--chat",
+        "slack,teams",
+        "--webhook-url",
+        "slack=https://hooks.slack.com/services/T0/B0/s3cret",
+        "--public-url",
+        "https://hookbell.acme.example",
+        "--repo",
+        "acme",
+    ]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(!out.contains("s3cret"), "{out}");
+    insta::assert_snapshot!("init_output", out);
+    let read = |name: &str| std::fs::read_to_string(home.path().join(name)).unwrap();
+    insta::assert_snapshot!("init_config", read("config.toml"));
+    assert_eq!(read("slack.secret"), "https://hooks.slack.com/services/T0/B0/s3cret\n");
+    for name in ["config.toml", "bitbucket.secret", "slack.secret"] {
+        let mode = std::fs::metadata(home.path().join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    let ignored = read(".gitignore");
+    assert!(ignored.starts_with("/target\n*.secret\n*.db\n"), "{ignored}");
+    assert_eq!(ignored.matches("*.secret").count(), 1);
+
+    let secret = read("bitbucket.secret");
+    let (code, _, err) = home.run(&["init"]);
+    assert!(code == 2 && err.contains("`config.toml` already exists"), "{err}");
+    // Without the configuration, the secret that a host may already know stays.
+    std::fs::remove_file(home.path().join("config.toml")).unwrap();
+    assert_eq!(home.run(&["init"]).0, 0);
+    assert_eq!(read("bitbucket.secret"), secret);
+}
+
+#[test]
+fn wrong_arguments_name_the_right_ones() {
+    let home = Home::empty();
+    for (arguments, expected) in [
+        (&["--chat", "slak"][..], "unknown chat `slak`; did you mean `slack`?"),
+        (&["--chat", "webhook"], "unknown chat `webhook`"),
+        (&["--webhook-url", "slack=https://x.example/s3cret"], "needs the name of a chosen chat"),
+        (&["--chat", "slack", "--webhook-url", "slack=s3cret"], "this is not a webhook URL for slack"),
+        (
+            &["--chat", "slack", "--webhook-url", "slack=https://discord.com/s3cret"],
+            "this URL is of discord, not of slack",
+        ),
+        (&["--public-url", "hookbell"], "`hookbell` is not an address"),
+    ] {
+        let (code, _, err) = home.run(&[&["init"][..], arguments].concat());
+        assert!(code == 2 && err.contains(expected) && !err.contains("s3cret"), "{arguments:?}: {err}");
+    }
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is written");
+}
