@@ -12,6 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::tls::Identity;
+
 /// Maximum time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
@@ -46,9 +48,28 @@ pub struct HttpSettings {
 #[derive(Clone)]
 pub struct Http(Arc<Client>);
 
+/// Certificates that a command trusts when it connects to Hookbell.
+#[derive(Clone, Copy)]
+pub(crate) enum Trust<'a> {
+    /// Those of the system, and this one, if it names the host.
+    SystemAnd(Option<&'a Identity>),
+    /// Only this one, at any address.
+    Only(&'a Identity),
+}
+
 /// Creates a client for requests of a command to Hookbell itself: without a proxy and without redirects.
-pub(crate) fn to_hookbell(timeout: Duration) -> reqwest::Result<Client> {
-    Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(timeout).no_proxy().build()
+pub(crate) fn to_hookbell(timeout: Duration, trust: Trust<'_>) -> reqwest::Result<Client> {
+    let builder = Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(timeout).no_proxy();
+    let builder = match trust {
+        Trust::SystemAnd(None) => builder,
+        Trust::SystemAnd(Some(own)) => builder.tls_certs_merge(Certificate::from_der(own.certificate())),
+        // A client without these settings trusts the system's certificates only.
+        Trust::Only(own) => match own.client() {
+            Ok(client) => builder.tls_backend_preconfigured(client),
+            Err(_) => builder,
+        },
+    };
+    builder.build()
 }
 
 /// Response of a chat.

@@ -40,3 +40,4 @@ pub mod template;
 pub mod text;
 pub mod text_file;
 pub mod time;
+pub mod tls;

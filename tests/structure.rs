@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Top-level modules from the lowest layer to the highest, as in `docs/architecture.md`.
 const LAYERS: &[&[&str]] = &[
-    &["event", "http_client", "mac", "message", "pattern", "problem", "telemetry", "text", "text_file", "time"],
+    &["event", "http_client", "mac", "message", "pattern", "problem", "telemetry", "text", "text_file", "time", "tls"],
     &["chat", "config", "memory", "routing", "source", "store", "template"],
     &["service"],
     &["cli", "server"],

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::{Doing, Failure};
 use crate::config::{self, Live, Secrets};
-use crate::http_client::{last_cause, to_hookbell};
+use crate::http_client::{Trust, last_cause, to_hookbell};
 use crate::server::admin::token_path;
 use crate::service::operations::{
     ChannelsAnswer, DeliveriesAnswer, DeliveriesQuery, DropAnswer, EventAnswer, EventsAnswer, EventsQuery,
@@ -67,7 +67,7 @@ impl Server {
     pub(super) fn caller(&self, config: &Path) -> Result<Caller, Failure> {
         let runtime = super::runtime()?;
         let way = match &self.server {
-            Some(url) => there(url.trim_end_matches('/').to_owned(), self.token()?)?,
+            Some(url) => there(url.trim_end_matches('/').to_owned(), self.token()?, Trust::SystemAnd(None))?,
             None => {
                 // The store's readers need a runtime.
                 let _guard = runtime.enter();
@@ -94,7 +94,7 @@ pub(super) fn read_token(path: &Path) -> Result<SecretString, Failure> {
 
 /// Connects to the instance that uses the configured store, or opens the store.
 fn of_config(config: &Path) -> Result<Way, Failure> {
-    let url = config::store(config).map_err(Failure::Problems)?;
+    let (url, tls) = config::service(config).map_err(Failure::Problems)?;
     if !url.exists() {
         return Err(Failure::NoStore(url));
     }
@@ -105,14 +105,18 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
         }
         Err(StoreError::InUse { .. }) => {
             let address = url.address().ok_or(Failure::Restarting)?;
-            there(format!("http://{address}"), read_token(&token_path(&url))?)
+            let (scheme, trust) = match &tls {
+                Some(own) => ("https", Trust::Only(own)),
+                None => ("http", Trust::SystemAnd(None)),
+            };
+            there(format!("{scheme}://{address}"), read_token(&token_path(&url))?, trust)
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn there(url: String, token: SecretString) -> Result<Way, Failure> {
-    let client = to_hookbell(Duration::from_secs(30));
+fn there(url: String, token: SecretString, trust: Trust<'_>) -> Result<Way, Failure> {
+    let client = to_hookbell(Duration::from_secs(30), trust);
     let client = client.map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
     Ok(Way::There(Api { url, token, client }))
 }

@@ -61,6 +61,8 @@ pub(super) enum Failure {
     ConfigExists(PathBuf),
     #[error(transparent)]
     Answer(#[from] AnswerError),
+    #[error("cannot create a certificate for {}: {error}", names.join(", "))]
+    NoCertificate { names: Vec<String>, error: rcgen::Error },
     #[error("cannot ask: {0}")]
     Asking(io::Error),
     #[error("no source of kind `{0}` is configured")]
@@ -219,6 +221,7 @@ impl Failure {
                 | Self::LocalOnly
                 | Self::ConfigExists(_)
                 | Self::Answer(_)
+                | Self::NoCertificate { .. }
                 | Self::NoSource(_)
                 | Self::NotLoopback(_)
                 | Self::NoToken(_)

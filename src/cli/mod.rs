@@ -5,6 +5,7 @@ mod caller;
 mod channels;
 mod check;
 mod deliveries;
+mod dev_cert;
 mod doctor;
 mod events;
 mod explain;
@@ -67,6 +68,8 @@ struct Arguments {
 enum Command {
     /// Write a configuration for a new installation
     Init(init::Init),
+    /// Create a self-signed certificate, to try TLS on this machine
+    DevCert(dev_cert::DevCert),
     /// Run the service: receive webhooks and post messages
     Serve,
     /// Check the configuration and the templates, and report all errors
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
     }
     let result = match arguments.command.unwrap_or(Command::Serve) {
         Command::Init(init) => init.run(&arguments.config),
+        Command::DevCert(dev_cert) => dev_cert.run(&arguments.config),
         Command::Serve => serve::run(&arguments.config),
         Command::Check(check) => check.run(&arguments.config),
         Command::Sample(sample) => sample.run(&arguments.config),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use regex::{Captures, Regex};
+use reqwest::Client;
 use secrecy::SecretString;
 use serde_json::Value;
 use ulid::Ulid;
@@ -17,7 +18,7 @@ use super::print::outln;
 use super::shown::in_line;
 use crate::config::{self, Secrets, Settings};
 use crate::event::ChannelName;
-use crate::http_client::{last_cause, to_hookbell};
+use crate::http_client::{Trust, last_cause, to_hookbell};
 use crate::service::payload::sample;
 use crate::source::{Provider, Sample as Body};
 use crate::store::{EventReceipt, Receipt};
@@ -81,6 +82,13 @@ fn list(provider: &Provider) {
 fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, config: &Path) -> Result<(), Failure> {
     let loaded = config::load(config, Secrets::Leave);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
+    // The service's own address is local; its certificate names the public one.
+    let trust = match &settings.tls {
+        Some(own) if to.is_none() => Trust::Only(own),
+        own => Trust::SystemAnd(own.as_deref()),
+    };
+    let client = to_hookbell(Duration::from_secs(15), trust);
+    let client = client.map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
     let (url, secret) = target(provider, &settings, to)?;
     let runtime = super::runtime()?;
     let story = provider.story(sample);
@@ -92,10 +100,11 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     }
     for sample in story {
         let body = unique(&as_of_now(sample.body));
-        let (status, answer) = runtime.block_on(post(provider, sample.key, &body, &url, &secret)).map_err(|error| {
-            let (reason, is_refused) = (last_cause(&error).to_string(), error.is_connect());
-            Failure::NotSent { url: url.clone(), reason, is_refused }
-        })?;
+        let (status, answer) =
+            runtime.block_on(post(&client, provider, sample.key, &body, &url, &secret)).map_err(|error| {
+                let (reason, is_refused) = (last_cause(&error).to_string(), error.is_connect());
+                Failure::NotSent { url: url.clone(), reason, is_refused }
+            })?;
         if !(200..300).contains(&status) {
             let json: Value = serde_json::from_str(&answer).unwrap_or_default();
             let message = cut_text(&in_line(json["error"].as_str().unwrap_or(&answer)), MAX_SHOWN);
@@ -185,8 +194,9 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
             return Err(Failure::NoSecretYet(name.to_string()));
         }
     };
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let url =
-        to.map_or_else(|| format!("http://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
+        to.map_or_else(|| format!("{scheme}://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
     Ok((url, secret))
 }
 
@@ -214,6 +224,7 @@ fn reachable(settings: &Settings) -> std::net::SocketAddr {
 }
 
 async fn post(
+    client: &Client,
     provider: &Provider,
     key: &str,
     body: &str,
@@ -221,7 +232,7 @@ async fn post(
     secret: &SecretString,
 ) -> Result<(u16, String), reqwest::Error> {
     let (header, signature) = (provider.sign)(secret, body.as_bytes());
-    let response = to_hookbell(Duration::from_secs(15))?
+    let response = client
         .post(url)
         .headers((provider.headers)(key, &Ulid::generate().to_string()))
         .header(header, signature)

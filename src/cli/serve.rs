@@ -177,7 +177,8 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     errln!("\n{bold}Hookbell {version}{bold:#} {dim}· {}{dim:#}\n", config.display());
     for (name, entry) in &settings.sources {
         let kind = entry.provider.kind;
-        errln!("  webhooks  {bold}http://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        errln!("  webhooks  {bold}{scheme}://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
         if let Some(origin) = entry.secret_origins.last() {
             errln!("  secret    {origin}{dim}: enter it as the webhook's secret{dim:#}");
         }
@@ -189,7 +190,8 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         errln!("  channels  {}", channels.join(", "));
     }
     errln!("  store     {}", settings.store);
-    errln!("  admin     http://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
+    let scheme = if settings.admin.tls.is_some() { "https" } else { "http" };
+    errln!("  admin     {scheme}://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     // If started by cargo, the program is probably not in the PATH.
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
     if settings.is_routing_invalid {

@@ -35,6 +35,7 @@ use crate::source::addresses::{Allowed, List};
 use crate::source::{Provider, Source};
 use crate::store::{Generation, Lane, Retention, StoreUrl};
 use crate::template::Library;
+use crate::tls::Identity;
 
 pub use files::Watched;
 pub use kept::Kept;
@@ -45,6 +46,8 @@ pub use outline::Outline;
 pub struct Settings {
     /// Listener for webhooks and health checks.
     pub listen: Listen,
+    /// Certificate of that listener; plain HTTP without one.
+    pub tls: Option<Arc<Identity>>,
     /// The admin listener.
     pub admin: Admin,
     /// Networks of proxies whose `X-Forwarded-For` header is trusted.
@@ -105,6 +108,8 @@ impl Listen {
 pub struct Admin {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Certificate of the listener; plain HTTP without one.
+    pub tls: Option<Arc<Identity>>,
     /// Names allowed in the `Host` header, in addition to IP addresses and `localhost`.
     pub hosts: Vec<String>,
     /// `[[admin.tokens]]`. The token generated next to the store is not included.
@@ -265,6 +270,12 @@ pub fn templates_directory(path: &Path) -> Result<Option<PathBuf>, Vec<Problem>>
 /// Reads only the location of the store. Errors elsewhere are ignored.
 pub fn store(path: &Path) -> Result<StoreUrl, Vec<Problem>> {
     build::store(&files::read(path)?)
+}
+
+/// Reads only what a command needs to reach the running service: the location of the store, and the certificate of the
+/// admin listener. Errors elsewhere are ignored.
+pub fn service(path: &Path) -> Result<(StoreUrl, Option<Arc<Identity>>), Vec<Problem>> {
+    build::service(&files::read(path)?)
 }
 
 /// The problem of a changed configuration that has no sources any more.

@@ -62,6 +62,8 @@ pub enum Shape {
     Matchers,
     /// A table of matchers that can have an `unless` table.
     Accept,
+    /// A certificate and its key.
+    Tls,
 }
 
 impl Shape {
@@ -79,6 +81,7 @@ impl Shape {
             Self::Secrets => "secret or list of secrets".to_owned(),
             Self::Patterns => "pattern or list of patterns".to_owned(),
             Self::Matchers | Self::Accept => "table of matchers".to_owned(),
+            Self::Tls => "`{ cert = \"cert.pem\", key = \"key.pem\" }`".to_owned(),
         }
     }
 
@@ -100,6 +103,10 @@ impl Shape {
             Self::Patterns => list_of(json!({ "type": ["string", "boolean"], "minLength": 1 })),
             Self::Matchers => json!({ "$ref": "#/$defs/matchers" }),
             Self::Accept => json!({ "$ref": "#/$defs/accept" }),
+            Self::Tls => json!({
+                "type": "object", "additionalProperties": false, "required": ["cert", "key"],
+                "properties": { "cert": { "type": "string" }, "key": { "type": "string" } },
+            }),
         }
     }
 }
@@ -188,7 +195,7 @@ pub fn tables() -> Vec<Table> {
                     "listen",
                     Text,
                     "127.0.0.1:8080",
-                    "listen address for webhooks and `/healthz`; `systemd` selects the socket that systemd passes in",
+                    "listen address for webhooks, `/healthz` and `/readyz`; `systemd` selects the socket that systemd passes in",
                 ),
                 entry(
                     "admin_listen",
@@ -196,6 +203,13 @@ pub fn tables() -> Vec<Table> {
                     "127.0.0.1:8081",
                     "address for `/api/v1`, `/metrics`, `/readyz` and `/-/reload`",
                 ),
+                entry(
+                    "tls",
+                    Shape::Tls,
+                    "none: plain HTTP",
+                    "TLS for `listen`; the files are read again when they change",
+                ),
+                entry("admin_tls", Shape::Tls, "none: plain HTTP", "TLS for `admin_listen`"),
                 entry(
                     "trusted_proxies",
                     Texts,

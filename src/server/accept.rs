@@ -17,6 +17,7 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -24,12 +25,16 @@ use tokio::time::{sleep, timeout};
 use super::answer;
 use super::connections::{Connection, Connections};
 use crate::telemetry::LogLimit;
+use crate::tls::Identity;
 
 /// Time within which a request's headers must arrive.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum time that a connection may stay open without a request.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time within which a TLS handshake must complete.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(5);
@@ -50,15 +55,19 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// way.
 const FIRST_REQUEST: Duration = Duration::from_secs(3);
 
+/// Returns the current certificate of a listener; `None` for plain HTTP.
+pub(super) type Tls = Arc<dyn Fn() -> Option<Arc<Identity>> + Send + Sync>;
+
 /// Accepts connections until `stopped` is true, then waits up to `grace` for the requests in progress.
 pub(super) async fn run(
     listener: TcpListener,
+    tls: Tls,
     connections: Arc<Connections>,
     endpoint: BoxEndpoint<'static, Response>,
     mut stopped: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    let endpoint = Arc::new(endpoint);
+    let shared = Arc::new(Shared { endpoint, connections: connections.clone(), tls, handshakes: LogLimit::default() });
     let stopping = stopped.clone();
     let accepting = async {
         let (mut pause, failures) = (PAUSES.0, LogLimit::default());
@@ -67,8 +76,7 @@ pub(super) async fn run(
                 Ok((stream, peer)) => {
                     pause = PAUSES.0;
                     if let Some(connection) = connections.open(peer.ip()) {
-                        let crowd = connections.clone();
-                        tokio::spawn(serve(stream, peer, connection, crowd, endpoint.clone(), stopping.clone()));
+                        tokio::spawn(serve(stream, peer, connection, shared.clone(), stopping.clone()));
                     }
                 }
                 Err(error) => {
@@ -90,29 +98,71 @@ pub(super) async fn run(
     }
 }
 
-/// Serves one connection until it closes.
+/// State shared by the connections of a listener.
+struct Shared {
+    endpoint: BoxEndpoint<'static, Response>,
+    connections: Arc<Connections>,
+    tls: Tls,
+    handshakes: LogLimit,
+}
+
+/// Serves one connection until it closes. Its handshake, if it has one, counts as waiting for the client.
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     open: Connection,
-    connections: Arc<Connections>,
-    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    shared: Arc<Shared>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let local = stream.local_addr().ok();
+    let Some(identity) = (shared.tls)() else {
+        return exchange(stream, Scheme::HTTP, (local, peer), open, shared, stopped).await;
+    };
+    let handshake = tokio::select! {
+        handshake = timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)) => handshake,
+        () = open.closed() => return,
+        _ = stopped.wait_for(|stopped| *stopped) => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => exchange(stream, Scheme::HTTPS, (local, peer), open, shared, stopped).await,
+        Ok(Err(error)) => {
+            let help = is_plain_http(&error).then_some("the client uses http; use https");
+            shared
+                .handshakes
+                .log(|skipped| tracing::info!(client = %peer.ip(), %error, help, skipped, "no TLS connection"));
+        }
+        Err(_) => open.timed_out(),
+    }
+}
+
+/// Returns true if a handshake failed because the client did not begin one.
+fn is_plain_http(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidMessage(_)))
+}
+
+/// Serves the requests of a connection.
+async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    scheme: Scheme,
+    (local, peer): (Option<SocketAddr>, SocketAddr),
+    open: Connection,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let (open, first) = (Arc::new(open), Arc::new(Notify::new()));
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (endpoint, exchange, connections) = (endpoint.clone(), open.request(), connections.clone());
+        let (shared, exchange, scheme) = (shared.clone(), open.request(), scheme.clone());
         first.notify_one();
         let is_http_1 = request.version() < Version::HTTP_2;
         let local = local.map_or_else(Addr::default, Addr::from);
-        let mut request = Request::from((request, LocalAddr(local), RemoteAddr(peer.into()), Scheme::HTTP));
+        let mut request = Request::from((request, LocalAddr(local), RemoteAddr(peer.into()), scheme));
         request.extensions_mut().insert(exchange.clone());
         async move {
             // A panic affects only this request.
-            let response = AssertUnwindSafe(endpoint.get_response(request)).catch_unwind().await;
+            let response = AssertUnwindSafe(shared.endpoint.get_response(request)).catch_unwind().await;
             let mut response = response.unwrap_or_else(|_| panicked());
-            if is_http_1 && connections.is_crowded() {
+            if is_http_1 && shared.connections.is_crowded() {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             drop(exchange);

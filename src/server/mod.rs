@@ -25,6 +25,7 @@ use crate::service::intake::Intake;
 use crate::service::operations::Operations;
 use crate::service::{Config, Service};
 use crate::store::{Store, StoreError};
+use accept::Tls;
 use admin::{Authorizer, Metrics};
 use answer::answer;
 use body::Bodies;
@@ -36,6 +37,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// State shared by all public requests.
 struct App {
     intake: Arc<Intake>,
+    operations: Arc<Operations>,
     /// Memory for bodies that are still arriving.
     bodies: Bodies,
 }
@@ -65,14 +67,16 @@ pub async fn serve(
         let keep_small = move || metrics.clone().keep_small();
         tokio::spawn(supervise_service(service.health(), "metrics", keep_small))
     });
-    let app = App { intake: service.intake.clone(), bodies: Bodies::default() };
+    let (intake, operations) = (service.intake.clone(), service.operations.clone());
+    let app = App { intake, operations, bodies: Bodies::default() };
     let admin_endpoint = admin::endpoint(service.operations.clone(), Arc::new(authorizer), metrics);
     let (public_limits, admin_limits) = Limits::for_open_files(listeners.open_files);
     let of_public = Connections::new("public", public_limits, live.clone());
-    let of_admin = Connections::new("admin", admin_limits, live);
+    let of_admin = Connections::new("admin", admin_limits, live.clone());
+    let (public_tls, admin_tls) = tls_of(&live);
     let (stopping, stopped) = watch::channel(false);
-    let public = accept::run(listeners.public, of_public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
-    let admin = accept::run(listeners.admin, of_admin, admin_endpoint, stopped, GRACE);
+    let public = accept::run(listeners.public, public_tls, of_public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
+    let admin = accept::run(listeners.admin, admin_tls, of_admin, admin_endpoint, stopped, GRACE);
     let stop = async {
         stop.await;
         service.begin_stop();
@@ -95,10 +99,12 @@ pub async fn serve_admin(
 ) {
     let (_, limits) = Limits::for_open_files(1_024);
     let connections = Connections::new("admin", limits, live.clone());
+    let plain: Tls = Arc::new(|| None);
     let operations = Operations::offline(store, live);
     let (stopping, stopped) = watch::channel(false);
     let served = accept::run(
         listener,
+        plain,
         connections,
         admin::endpoint(Arc::new(operations), Arc::new(authorizer), None),
         stopped,
@@ -109,6 +115,12 @@ pub async fn serve_admin(
         let _ = stopping.send(true);
     };
     tokio::join!(served, stop);
+}
+
+/// Returns the certificates of both listeners, as of the configuration in use.
+fn tls_of(live: &Live) -> (Tls, Tls) {
+    let (public, admin) = (live.clone(), live.clone());
+    (Arc::new(move || public.now().tls.clone()), Arc::new(move || admin.now().admin.tls.clone()))
 }
 
 fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {
@@ -133,6 +145,14 @@ async fn serve_public(app: Arc<App>, request: Request) -> Response {
         }
         [health] if is(health, "healthz") => match *request.method() {
             Method::GET | Method::HEAD => answer(StatusCode::OK, json!({ "status": "ok" })),
+            _ => answer::method_not_allowed("GET"),
+        },
+        // Without the problems, which name channels and files.
+        [ready] if is(ready, "readyz") => match *request.method() {
+            Method::GET | Method::HEAD => match app.operations.readiness().await.is_ready {
+                true => answer(StatusCode::OK, json!({ "status": "ready" })),
+                false => answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" })),
+            },
             _ => answer::method_not_allowed("GET"),
         },
         _ => hooks::unknown_path(&app, request).await,

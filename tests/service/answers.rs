@@ -77,6 +77,8 @@ async fn each_case_gets_its_expected_outcome() {
     assert_eq!(answer(signed(key, r#"{"push":{"changes":[]}}"#)).await.0, 202);
     assert_eq!(answer(client.get(service.url("/healthz"))).await, (200, json!({ "status": "ok" })));
     assert_eq!(answer(client.post(service.url("/healthz"))).await.0, 405);
+    assert_eq!(answer(client.get(service.url("/readyz"))).await, (200, json!({ "status": "ready" })));
+    assert_eq!(answer(client.post(service.url("/readyz"))).await.0, 405);
     assert_eq!(service.stop("TERM").1, Vec::<String>::new(), "no rejection is logged as stored");
 }
 

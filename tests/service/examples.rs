@@ -111,6 +111,7 @@ fn assert_fine(config: &str, of: &str) -> Home {
         std::fs::create_dir_all(home.path().join(directory)).unwrap();
     }
     std::fs::write(home.path().join("company-ca.pem"), CERTIFICATE).unwrap();
+    crate::tls::write_signed_certificate(home.path());
     let mut command = home.command(&["check", "--deny-warnings"]);
     for variable in named(r#"env = "([A-Z_]+)""#) {
         command.env(variable, "https://hooks.slack.com/services/T0/B0/x");

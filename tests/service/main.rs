@@ -26,6 +26,7 @@ mod reload;
 mod restart;
 mod senders;
 mod templates;
+mod tls;
 
 /// Locked by tests that open hundreds of connections, so that only one runs at a time.
 static MANY_CONNECTIONS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

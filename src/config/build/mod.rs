@@ -31,6 +31,7 @@ use crate::problem::{Place, Problem};
 use crate::routing::{Conditions, Router};
 use crate::store::{Generation, Lane, StoreUrl};
 use crate::template::Library;
+use crate::tls::Identity;
 
 pub(super) use service::LISTEN;
 
@@ -69,9 +70,20 @@ pub(super) fn store(files: &Files) -> Result<StoreUrl, Vec<Problem>> {
     let values = values(&notes, &files.main).unwrap_or_default();
     let builder = Builder::new(Secrets::Leave, &files.watched);
     let (store, _) = builder.store(&mut Section::root(&notes, &files.main, values));
-    let problems = notes.into_problems();
-    let store = store.filter(|_| problems.is_empty());
-    store.ok_or(problems)
+    let is_broken = notes.broken().service;
+    store.filter(|_| !is_broken).ok_or_else(|| notes.into_problems())
+}
+
+/// Reads only the location of the store, and the certificate of the admin listener.
+pub(super) fn service(files: &Files) -> Result<(StoreUrl, Option<Arc<Identity>>), Vec<Problem>> {
+    let notes = Notes::default();
+    let values = values(&notes, &files.main).unwrap_or_default();
+    let builder = Builder::new(Secrets::Leave, &files.watched);
+    let mut root = Section::root(&notes, &files.main, values);
+    let (server, (store, _)) = (builder.server(&mut root), builder.store(&mut root));
+    let is_broken = notes.broken().service;
+    let store = store.filter(|_| !is_broken).ok_or_else(|| notes.into_problems())?;
+    Ok((store, server.admin_tls))
 }
 
 /// The rules stored with the events that they routed; `None` if this version cannot read them.
@@ -121,7 +133,7 @@ impl<'a> Builder<'a> {
         root.strings("include");
         let server = self.server(&mut root);
         let (store, keep) = self.store(&mut root);
-        let admin = self.admin(&mut root, server.admin_listen);
+        let admin = self.admin(&mut root, server.admin_listen, server.admin_tls);
         let (sources, address_lists) = self.sources(&mut root);
 
         notes.begin(Part::Routing);
@@ -165,6 +177,7 @@ impl<'a> Builder<'a> {
         let lanes = channels.channels.iter().map(|(name, channel)| (name.clone(), Lane(channel.chat.destination())));
         let settings = Settings {
             listen: server.listen,
+            tls: server.tls,
             trusted_proxies: server.trusted_proxies,
             generation: self.before.map_or(Generation::default(), |before| before.generation).next(),
             admin,

@@ -1,15 +1,20 @@
 //! `[server]`, `[store]` and `[admin]`: listeners, database and admin access.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::Builder;
 use super::values::{address, duration, network};
 use crate::config::problems::ConfigProblem;
+use crate::config::secret::is_public;
 use crate::config::section::Section;
-use crate::config::{Admin, AdminToken, Listen, Role};
+use crate::config::{Admin, AdminToken, Listen, Role, Secrets};
 use crate::store::{Retention, StoreUrl};
+use crate::tls::Identity;
 
 /// Default address for webhooks.
 pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -18,7 +23,9 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 /// `[server]`.
 pub(super) struct Server {
     pub(super) listen: Listen,
+    pub(super) tls: Option<Arc<Identity>>,
     pub(super) admin_listen: SocketAddr,
+    pub(super) admin_tls: Option<Arc<Identity>>,
     pub(super) trusted_proxies: Vec<IpNet>,
 }
 
@@ -32,10 +39,52 @@ impl Builder<'_> {
         };
         let admin_listen = section.string("admin_listen");
         let admin_listen = admin_listen.map_or(ADMIN_LISTEN, |text| address(&section, &text, ADMIN_LISTEN));
+        let (tls, admin_tls) = (self.tls(&mut section, "tls"), self.tls(&mut section, "admin_tls"));
         let trusted_proxies = section.strings("trusted_proxies").unwrap_or_default();
         let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&section, text, &[])).collect();
         section.finish();
-        Server { listen, admin_listen, trusted_proxies }
+        Server { listen, tls, admin_listen, admin_tls, trusted_proxies }
+    }
+
+    /// The certificate and key of a listener. Their files are watched, so that a renewed certificate is used.
+    fn tls(&self, section: &mut Section<'_>, key_name: &'static str) -> Option<Arc<Identity>> {
+        let mut table = section.optional(key_name)?;
+        let (cert, key, place) = (table.string("cert"), table.string("key"), table.place());
+        let directory = &table.document.directory;
+        let identity = match (cert, key) {
+            (Some(cert), Some(key)) => {
+                let (cert, key) = (PathBuf::from(cert.value), PathBuf::from(key.value));
+                [&cert, &key].into_iter().for_each(|path| self.watched.borrow_mut().add(directory.join(path)));
+                if is_public(&directory.join(&key)) {
+                    table.note(&ConfigProblem::ExposedSecretFile(key.display().to_string()), place.clone());
+                }
+                match Identity::read(directory, &cert, &key) {
+                    Ok(identity) => {
+                        self.outline.borrow_mut().add_file("certificate", &cert, &identity.certificate());
+                        let shown = cert.display().to_string();
+                        if identity.until < Timestamp::now() {
+                            let date = identity.until.strftime("%Y-%m-%d").to_string();
+                            table.note(&ConfigProblem::CertificateExpired(shown.clone(), date), place.clone());
+                        }
+                        if key_name == "tls" && identity.is_self_signed {
+                            table.note(&ConfigProblem::SelfSigned(shown), place);
+                        }
+                        Some(Arc::new(identity))
+                    }
+                    Err(error) => {
+                        let is_optional = self.secrets == Secrets::Optional && error.is_missing();
+                        table.note(&ConfigProblem::Tls { error, is_optional }, place);
+                        None
+                    }
+                }
+            }
+            _ => {
+                table.note(&ConfigProblem::HalfTls, place);
+                None
+            }
+        };
+        table.finish();
+        identity
     }
 
     /// `[store]`: the location, unless it is invalid, and the retention times.
@@ -62,7 +111,7 @@ impl Builder<'_> {
     }
 
     /// `[admin]`: access to the admin listener.
-    pub(super) fn admin(&self, root: &mut Section<'_>, listen: SocketAddr) -> Admin {
+    pub(super) fn admin(&self, root: &mut Section<'_>, listen: SocketAddr, tls: Option<Arc<Identity>>) -> Admin {
         let mut section = root.table("admin");
         let hosts = section.strings("hosts").unwrap_or_default().into_iter().map(|host| host.value).collect();
         let mut tokens = vec![];
@@ -71,7 +120,7 @@ impl Builder<'_> {
             section.finish();
         }
         section.finish();
-        Admin { listen, hosts, tokens }
+        Admin { listen, tls, hosts, tokens }
     }
 
     fn token(&self, section: &mut Section<'_>, n: usize) -> Option<AdminToken> {

@@ -12,6 +12,7 @@ use crate::http_client::HttpError;
 use crate::pattern::PatternError;
 use crate::problem::{Describe, Severity, did_you_mean, one_of};
 use crate::store::StoreUrl;
+use crate::tls::TlsError;
 
 /// Problem with a file, a value, a secret, a source or a channel.
 #[derive(Debug, Error)]
@@ -87,6 +88,15 @@ pub(in crate::config) enum ConfigProblem {
     Secret(SecretError),
     #[error("{0}")]
     OptionalSecret(SecretError),
+    /// `is_optional` if the command works without TLS.
+    #[error("{error}")]
+    Tls { error: TlsError, is_optional: bool },
+    #[error("the certificate `{0}` expired on {1}")]
+    CertificateExpired(String, String),
+    #[error("the certificate `{0}` is self-signed, so a code host rejects it")]
+    SelfSigned(String),
+    #[error("TLS needs a certificate and its key")]
+    HalfTls,
     #[error("the secret file `{0}` no longer exists")]
     LostSecretFile(String),
     #[error("a secret is in plain text in a file that other users can read")]
@@ -132,6 +142,9 @@ impl Describe for ConfigProblem {
             | Self::LooksLikeRegex { .. }
             | Self::NoChatId { .. }
             | Self::OptionalSecret(_)
+            | Self::Tls { is_optional: true, .. }
+            | Self::CertificateExpired(..)
+            | Self::SelfSigned(_)
             | Self::ExposedSecret { .. }
             | Self::ExposedSecretFile(_)
             | Self::NoSource
@@ -211,7 +224,16 @@ impl Describe for ConfigProblem {
             Self::NotOneSecret(_) => "write `{ env = \"NAME\" }`, `{ file = \"…\" }` or the value itself",
             Self::NoSecrets | Self::SecretForm { .. } => SecretError::FORMS,
             Self::Secret(error) => error.help(),
-            Self::OptionalSecret(_) => "this command works without it; the service requires it",
+            Self::Tls { error, is_optional: false } => error.help(),
+            Self::CertificateExpired(..) => "renew it; Hookbell reads the files again when they change",
+            Self::SelfSigned(_) => {
+                "use the certificate of a public authority; if the host does not verify it, anybody in between can read and \
+                 change what the host sends"
+            }
+            Self::HalfTls => "write `{ cert = \"cert.pem\", key = \"key.pem\" }`; both are files in PEM format",
+            Self::OptionalSecret(_) | Self::Tls { is_optional: true, .. } => {
+                "this command works without it; the service requires it"
+            }
             Self::LostSecretFile(_) => {
                 "restore it, because webhooks are signed with it; to generate a new secret, restart Hookbell"
             }
