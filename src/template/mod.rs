@@ -16,9 +16,10 @@ mod problems;
 mod slot;
 mod syntax;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use handlebars::Handlebars;
 use rust_embed::RustEmbed;
@@ -65,7 +66,7 @@ pub struct Library {
     people: Arc<People>,
     partials: BTreeMap<String, Partial>,
     files: BTreeMap<String, Portable>,
-    built_in: BTreeMap<String, Portable>,
+    built_in: &'static BTreeMap<String, Portable>,
     /// Chat-native templates by chat and name.
     natives: BTreeMap<(&'static str, String), Native>,
 }
@@ -109,28 +110,40 @@ fn served_by_name(name: &str) -> Option<Vec<Kind>> {
     (!kinds.is_empty()).then_some(kinds)
 }
 
+/// The built-in templates, compiled when they are first used.
+static BUILT_IN: LazyLock<BTreeMap<String, Portable>> = LazyLock::new(|| {
+    let compiled = |path: &str| {
+        let name = path.strip_suffix(PORTABLE)?;
+        let text = Library::built_in_text(name).unwrap_or_default();
+        let source = SourceFile { path: format!("built-in {path}"), text };
+        // A test checks that every built-in template compiles. One that does not is missing, which is not fatal.
+        let known = LintContext { partials: &BTreeMap::new(), kinds: None, is_foreign: true };
+        let (portable, _) = Portable::compile(name, Arc::new(source), &known);
+        Some((name.to_owned(), portable?))
+    };
+    let paths: Vec<_> = BuiltIn::iter().collect();
+    // It takes a third of the time that the service needs to start, so two threads share it.
+    let (first, second) = paths.split_at(paths.len() / 2);
+    let of = |paths: &[Cow<'static, str>]| paths.iter().filter_map(|path| compiled(path)).collect::<BTreeMap<_, _>>();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| of(second));
+        let mut all = of(first);
+        all.extend(other.join().unwrap_or_default());
+        all
+    })
+});
+
 impl Library {
     /// Creates a library of the built-in templates.
     pub fn built_in() -> Self {
-        let mut library = Self {
+        Self {
             registry: helpers::registry(),
             people: Arc::default(),
             partials: BTreeMap::new(),
             files: BTreeMap::new(),
-            built_in: BTreeMap::new(),
+            built_in: &BUILT_IN,
             natives: BTreeMap::new(),
-        };
-        for path in BuiltIn::iter() {
-            let Some(name) = path.strip_suffix(PORTABLE) else { continue };
-            let source =
-                SourceFile { path: format!("built-in {path}"), text: Self::built_in_text(name).unwrap_or_default() };
-            // A test checks that every built-in template compiles. One that does not is missing, which is not fatal.
-            let known = LintContext { partials: &BTreeMap::new(), kinds: None, is_foreign: true };
-            if let (Some(portable), _) = Portable::compile(name, Arc::new(source), &known) {
-                library.built_in.insert(name.to_owned(), portable);
-            }
         }
-        library
     }
 
     /// Sets the people that mentions can ping.
