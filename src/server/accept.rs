@@ -118,20 +118,28 @@ async fn serve(
     let Some(identity) = (shared.tls)() else {
         return exchange(stream, Scheme::HTTP, (local, peer), open, shared, stopped).await;
     };
+    let stopping = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let too_long = async {
+        tokio::select! {
+            () = sleep(HANDSHAKE_TIMEOUT) => {}
+            // A request is about to follow the handshake.
+            () = stopping => sleep(FIRST_REQUEST).await,
+        }
+    };
     let handshake = tokio::select! {
-        handshake = timeout(HANDSHAKE_TIMEOUT, identity.accept(stream)) => handshake,
+        handshake = identity.accept(stream) => handshake,
         () = open.closed() => return,
-        _ = stopped.wait_for(|stopped| *stopped) => return,
+        () = too_long => return open.timed_out(),
     };
     match handshake {
-        Ok(Ok(stream)) => exchange(stream, Scheme::HTTPS, (local, peer), open, shared, stopped).await,
-        Ok(Err(error)) => {
+        Ok(stream) => exchange(stream, Scheme::HTTPS, (local, peer), open, shared, stopped).await,
+        Err(error) => {
             let help = is_plain_http(&error).then_some("the client uses http; use https");
-            shared
-                .handshakes
-                .log(|skipped| tracing::info!(client = %peer.ip(), %error, help, skipped, "no TLS connection"));
+            let client = peer.ip();
+            shared.handshakes.log(|skipped| tracing::info!(%client, %error, help, skipped, "no TLS connection"));
         }
-        Err(_) => open.timed_out(),
     }
 }
 
