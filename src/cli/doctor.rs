@@ -3,16 +3,19 @@
 use std::path::Path;
 
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 
 use super::caller::Server;
 use super::print::outln;
 use super::shown::{ago, sanitized_lines, timestamp};
 use super::{Failure, plural, tally};
-use crate::config::{self, Secrets};
+use crate::config::{self, Loaded, Secrets};
+use crate::problem::{Problem, Severity};
 use crate::server::admin::token_path;
 use crate::service::operations::{ChannelState, ChannelStatus, SourceStatus};
 use crate::store::StoreUrl;
 use crate::time::Millis;
+use crate::tls::Identity;
 
 /// Arguments of `hookbell doctor`.
 #[derive(Args)]
@@ -40,9 +43,15 @@ impl Finding {
 
 impl Doctor {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
-        let mut findings = vec![look_at_config(config)];
+        let loaded = config::load(config, Secrets::Leave);
+        let mut findings = vec![look_at_config(config, &loaded)];
+        if let Some(settings) = &loaded.settings {
+            findings.extend(settings.tls.as_deref().map(|tls| look_at_certificate("listen", tls)));
+            findings.extend(settings.admin.tls.as_deref().map(|tls| look_at_certificate("admin_listen", tls)));
+        }
         if let Ok(store) = config::store(config) {
             findings.extend([look_at_store(&store), look_at_files(&store)]);
+            findings.extend(look_at_disk(&store));
         }
         let asked = self.server.caller(config).and_then(|caller| {
             let sources = caller.sources()?;
@@ -121,15 +130,44 @@ fn pending_routing(events: u64) -> Option<Finding> {
     (events > 0).then(|| Finding::problem("events", text()))
 }
 
-fn look_at_config(config: &Path) -> Finding {
-    let loaded = config::load(config, Secrets::Leave);
+fn look_at_config(config: &Path, loaded: &Loaded) -> Finding {
     let shown = config.display();
     let text = if loaded.problems.is_empty() {
         format!("{shown}")
     } else {
         format!("{shown}: {}; run `hookbell check` for details", tally(&loaded.problems))
     };
-    Finding { item: "config", is_problem: loaded.sound().is_err(), text }
+    let is_error = |problem: &Problem| problem.severity == Severity::Error;
+    Finding { item: "config", is_problem: loaded.problems.iter().any(is_error), text }
+}
+
+/// Time before the end of a certificate from which it is a problem: public authorities and their clients renew earlier.
+const RENEW: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+fn look_at_certificate(listener: &str, tls: &Identity) -> Finding {
+    let (left, date) = (tls.until.duration_since(Timestamp::now()), tls.until.strftime("%Y-%m-%d"));
+    let found = |verb: &str| format!("the certificate of `{listener}` {verb} on {date}");
+    match left {
+        left if left <= SignedDuration::ZERO => Finding::problem("tls", found("expired")),
+        left if left < RENEW => Finding::problem("tls", format!("{}: renew it", found("expires"))),
+        _ => Finding::fine("tls", found("expires")),
+    }
+}
+
+/// Free space of the store's disk below which it is a problem, in MB. A full disk stops the acceptance of requests.
+const LITTLE: u64 = 200;
+
+fn look_at_disk(store: &StoreUrl) -> Option<Finding> {
+    let file = store.files().into_iter().next()?;
+    let directory = file.parent().filter(|directory| *directory != Path::new("")).unwrap_or(Path::new("."));
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 1024 / 1024;
+    let text = format!("{free} MB free for the store");
+    Some(if free < LITTLE {
+        Finding::problem("disk", format!("{text}; make room, or shorten `keep` and `keep_raw` in `[store]`"))
+    } else {
+        Finding::fine("disk", text)
+    })
 }
 
 fn look_at_store(store: &StoreUrl) -> Finding {

@@ -79,6 +79,11 @@ async fn samples_and_commands_use_tls() {
     assert_eq!(service.next_messages(2).len(), 2);
     let (code, out, err) = home.run(&["events"]);
     assert!(code == 0 && out.matches("acme/api").count() == 2, "{out}{err}");
+    let (_, out, _) = home.run(&["doctor"]);
+    for listener in ["listen", "admin_listen"] {
+        assert!(out.contains(&format!("ok     tls      the certificate of `{listener}` expires on ")), "{out}");
+    }
+    assert!(out.contains("MB free for the store"), "{out}");
     // Never replaces a key.
     let (code, _, err) = home.run(&["dev-cert"]);
     assert!(code == 1 && err.contains("cannot create `dev-key.pem`"), "{err}");
@@ -150,6 +155,8 @@ fn unusable_certificates_are_explained() {
     assert_eq!(found(), error("`key.pem` is not the key of the certificate in `cert.pem`"));
     write_certificate(home.path(), |parameters| parameters.not_after = rcgen::date_time_ymd(2021, 3, 4));
     assert_eq!(found(), (0, "warning: the certificate `cert.pem` expired on 2021-03-04".to_owned()));
+    let (_, out, _) = home.run(&["doctor"]);
+    assert!(out.contains("error  tls      the certificate of `listen` expired on 2021-03-04"), "{out}");
     home.write_config(&with_tls().replace(", key = \"key.pem\"", ""));
     assert_eq!(found(), error("TLS needs a certificate and its key"));
 }
