@@ -26,6 +26,9 @@ const KEY: &str = "dev-key.pem";
 impl DevCert {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
         let directory = config.parent().unwrap_or(Path::new(""));
+        if let Some(path) = [CERT, KEY].map(|name| directory.join(name)).into_iter().find(|path| path.exists()) {
+            return Err(Failure::CertificateExists(path));
+        }
         let made = rcgen::generate_simple_self_signed(self.names.clone());
         let made = made.map_err(|error| Failure::NoCertificate { names: self.names.clone(), error })?;
         create(&directory.join(KEY), 0o600, &made.signing_key.serialize_pem())?;

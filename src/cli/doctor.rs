@@ -50,7 +50,8 @@ impl Doctor {
             findings.extend(settings.admin.tls.as_deref().map(|tls| look_at_certificate("admin_listen", tls)));
         }
         if let Ok(store) = config::store(config) {
-            findings.extend([look_at_store(&store), look_at_files(&store)]);
+            findings.push(look_at_store(&store));
+            findings.extend(store.exists().then(|| look_at_files(&store)));
             findings.extend(look_at_disk(&store));
         }
         let asked = self.server.caller(config).and_then(|caller| {

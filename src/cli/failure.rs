@@ -59,6 +59,10 @@ pub(super) enum Failure {
     LocalOnly,
     #[error("`{}` already exists: edit it, or name another file with `--config`", .0.display())]
     ConfigExists(PathBuf),
+    #[error("`{}` already exists: remove it, or leave out the URL to keep it", .0.display())]
+    SecretExists(PathBuf),
+    #[error("`{}` already exists: remove it to create another", .0.display())]
+    CertificateExists(PathBuf),
     #[error(transparent)]
     Answer(#[from] AnswerError),
     #[error("cannot create a certificate for {}: {error}", names.join(", "))]
@@ -103,8 +107,8 @@ pub(super) enum Failure {
     UnexpectedResponse(serde_json::Error),
     #[error("nothing was sent for delivery `{0}` yet")]
     NothingSent(String),
-    #[error("cannot send to {url}: {reason}{}", if *is_refused { "\n  is Hookbell running? start it in another terminal" } else { "" })]
-    NotSent { url: String, reason: String, is_refused: bool },
+    #[error("cannot send to {url}: {reason}{}", help.map(|help| format!("\n  {help}")).unwrap_or_default())]
+    NotSent { url: String, reason: String, help: Option<&'static str> },
     #[error("{url} answered {status}: {message}")]
     SampleRejected { url: String, status: u16, message: String },
 
@@ -220,6 +224,8 @@ impl Failure {
                 | Self::NothingSelected(_)
                 | Self::LocalOnly
                 | Self::ConfigExists(_)
+                | Self::SecretExists(_)
+                | Self::CertificateExists(_)
                 | Self::Answer(_)
                 | Self::NoCertificate { .. }
                 | Self::NoSource(_)

@@ -102,8 +102,8 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         let body = unique(&as_of_now(sample.body));
         let (status, answer) =
             runtime.block_on(post(&client, provider, sample.key, &body, &url, &secret)).map_err(|error| {
-                let (reason, is_refused) = (last_cause(&error).to_string(), error.is_connect());
-                Failure::NotSent { url: url.clone(), reason, is_refused }
+                let help = not_sent(&url, &error, settings.tls.is_some());
+                Failure::NotSent { url: url.clone(), reason: last_cause(&error).to_string(), help }
             })?;
         if !(200..300).contains(&status) {
             let json: Value = serde_json::from_str(&answer).unwrap_or_default();
@@ -113,6 +113,17 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         show(sample.name, status, serde_json::from_str(&answer).ok());
     }
     Ok(())
+}
+
+/// Advice on a sample that was not sent.
+fn not_sent(url: &str, error: &reqwest::Error, has_tls: bool) -> Option<&'static str> {
+    match url.split_once("://") {
+        Some(("http", _)) if has_tls => Some("Hookbell is configured for TLS: use `https://`"),
+        Some(("http" | "https", _)) => {
+            error.is_connect().then_some("is Hookbell running? start it in another terminal")
+        }
+        _ => Some("write the whole URL: it begins with `http://` or `https://`"),
+    }
 }
 
 /// Maximum length of an error of a server, in UTF-16 units.

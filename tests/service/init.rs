@@ -84,6 +84,11 @@ fn files_are_private_and_ignored_and_never_replaced() {
     std::fs::remove_file(home.path().join("config.toml")).unwrap();
     assert_eq!(home.run(&["init"]).0, 0);
     assert_eq!(read("bitbucket.secret"), secret);
+    std::fs::remove_file(home.path().join("config.toml")).unwrap();
+    let (code, _, err) =
+        home.run(&["init", "--chat", "slack", "--webhook-url", "slack=https://hooks.slack.com/services/T0/B0/other"]);
+    assert!(code == 2 && err.contains("`slack.secret` already exists: remove it"), "{err}");
+    assert!(!home.path().join("config.toml").exists());
 }
 
 #[test]

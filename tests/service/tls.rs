@@ -76,6 +76,8 @@ async fn samples_and_commands_use_tls() {
         let (code, out, err) = home.run(&["sample", "send", "push", "--to", &to]);
         assert_eq!(code, 0, "{out}{err}");
     }
+    let (_, _, err) = home.run(&["sample", "send", "push", "--to", &format!("http://{address}")]);
+    assert!(err.contains("Hookbell is configured for TLS: use `https://`"), "{err}");
     assert_eq!(service.next_messages(2).len(), 2);
     let (code, out, err) = home.run(&["events"]);
     assert!(code == 0 && out.matches("acme/api").count() == 2, "{out}{err}");
@@ -86,7 +88,7 @@ async fn samples_and_commands_use_tls() {
     assert!(out.contains("MB free for the store"), "{out}");
     // Never replaces a key.
     let (code, _, err) = home.run(&["dev-cert"]);
-    assert!(code == 1 && err.contains("cannot create `dev-key.pem`"), "{err}");
+    assert!(code == 2 && err.contains("`dev-cert.pem` already exists: remove it to create another"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,13 +47,8 @@ pub(super) struct Chat {
 impl Chat {
     /// Name of the file with its webhook URL; `None` if it has none.
     pub(super) fn file(&self) -> Option<String> {
-        file_of(self.kind)
+        (required(self.kind).count() > 0).then(|| format!("{}.secret", self.kind.name()))
     }
-}
-
-/// Name of the file with the webhook URL of a chat; `None` if it has none.
-pub(super) fn file_of(kind: &dyn Kind) -> Option<String> {
-    (required(kind).count() > 0).then(|| format!("{}.secret", kind.name()))
 }
 
 fn required(kind: &dyn Kind) -> impl Iterator<Item = &'static str> {

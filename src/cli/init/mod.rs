@@ -11,7 +11,7 @@ use std::path::Path;
 use clap::Args;
 
 pub(super) use self::answers::AnswerError;
-use self::answers::{Answers, Chat};
+use self::answers::Answers;
 use super::Failure;
 use super::failure::Doing;
 use super::print::outln;
@@ -20,7 +20,7 @@ use crate::config::secret::generated;
 /// Arguments of `hookbell init`. In a terminal, the command asks for what they leave open.
 #[derive(Args)]
 pub(super) struct Init {
-    /// Chats to post to: `slack`, `teams`, `discord`, or `console`, this terminal
+    /// Chats to post to, separated by commas: `slack`, `teams`, `discord`, or `console`, this terminal
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     chat: Vec<String>,
     /// Webhook URL of a chat; without one, the command says which file to put it into
@@ -35,7 +35,7 @@ pub(super) struct Init {
 }
 
 /// Files that a repository of the configuration must not contain.
-const IGNORED: &str = "*.secret\n*.db\n*.db-shm\n*.db-wal\n*.db.lock\n*.db.seq\n*.db.token\n*.db.version-*\n";
+const IGNORED: &str = "*.secret\n*.db\n*.db-shm\n*.db-wal\n*.db.lock\n*.db.seq\n*.db.token\n*.db.version-*\n*.pem\n";
 
 impl Init {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
@@ -54,14 +54,17 @@ impl Init {
 /// Writes all files, the configuration last: a failure before it can be repaired and the command run again.
 fn write(config: &Path, answers: &Answers) -> Result<(), Failure> {
     let directory = config.parent().unwrap_or(Path::new(""));
+    let urls = answers.chats.iter().filter_map(|chat| Some((directory.join(chat.file()?), chat.url.as_ref()?)));
+    let urls: Vec<_> = urls.collect();
+    if let Some((path, _)) = urls.iter().find(|(path, _)| path.exists()) {
+        return Err(Failure::SecretExists(path.clone()));
+    }
     let secret = directory.join(text::secret());
     if !secret.exists() {
         generated(&secret).map_err(Failure::file(Doing::Create, &secret))?;
     }
-    for chat in &answers.chats {
-        if let (Some(file), Some(url)) = (chat.file(), &chat.url) {
-            private(&directory.join(file), &format!("{url}\n"))?;
-        }
+    for (path, url) in urls {
+        private(&path, &format!("{url}\n"))?;
     }
     ignore(&directory.join(".gitignore"))?;
     private(config, &text::config(answers))?;
@@ -97,11 +100,12 @@ fn show(config: &Path, answers: &Answers) {
     let url = answers.public_url.as_deref().unwrap_or("http://127.0.0.1:8080");
     outln!("  webhook   {url}{}", text::hook());
     outln!("  secret    in {}{dim}: enter it as the webhook's secret{dim:#}", path(&text::secret()));
-    for Chat { kind, url, .. } in &answers.chats {
-        if let Some(file) = answers::file_of(*kind).filter(|_| url.is_none()) {
-            outln!("  {:8}  {bold}put its webhook URL into {}{bold:#}", kind.name(), path(&file));
-            outln!("            {dim}to get it: {}{dim:#}", kind.setup());
-        }
+    let chats: Vec<_> = answers.chats.iter().map(|chat| chat.kind.name()).collect();
+    outln!("  channels  {}", chats.join(", "));
+    for chat in answers.chats.iter().filter(|chat| chat.url.is_none()) {
+        let Some(file) = chat.file() else { continue };
+        outln!("  {:8}  {bold}put its webhook URL into {}{bold:#}", chat.kind.name(), path(&file));
+        outln!("            {dim}to get it: {}{dim:#}", chat.kind.setup());
     }
     let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
     let flag =

@@ -232,7 +232,7 @@ impl Describe for ConfigProblem {
             }
             Self::HalfTls => "write `{ cert = \"cert.pem\", key = \"key.pem\" }`; both are files in PEM format",
             Self::OptionalSecret(_) | Self::Tls { is_optional: true, .. } => {
-                "this command works without it; the service requires it"
+                "`hookbell serve` needs it; this command works without it"
             }
             Self::LostSecretFile(_) => {
                 "restore it, because webhooks are signed with it; to generate a new secret, restart Hookbell"
