@@ -60,6 +60,8 @@ pub(super) enum SecretError {
     NotGenerated { path: PathBuf, error: io::Error },
     #[error("the secret is empty")]
     Empty,
+    #[error("the secret file `{}` is empty", .0.display())]
+    EmptyFile(PathBuf),
     #[error("the secret has more than one line")]
     SeveralLines,
     #[error("the secret has fewer than {MIN_LENGTH} characters and can be guessed")]
@@ -93,6 +95,7 @@ impl SecretError {
             },
             Self::NotGenerated { .. } => "make its directory writable",
             Self::Empty => Self::FORMS,
+            Self::EmptyFile(_) => "put the secret into it; for a channel, that is the webhook URL from the chat",
             Self::SeveralLines => "keep only the secret, on one line",
             Self::TooShort => "generate one: `openssl rand -hex 32`",
         }
@@ -153,7 +156,10 @@ pub(super) fn read(origin: &Origin, directory: &Path, secrets: Secrets) -> Resul
         return Err(SecretError::SeveralLines);
     }
     match trimmed {
-        "" => Err(SecretError::Empty),
+        "" => Err(match origin {
+            Origin::File { path, .. } => SecretError::EmptyFile(path.clone()),
+            Origin::Inline(_) | Origin::Env(_) => SecretError::Empty,
+        }),
         short if short.chars().count() < MIN_LENGTH => Err(SecretError::TooShort),
         trimmed => Ok(Some(trimmed.to_owned().into())),
     }
@@ -231,5 +237,15 @@ mod tests {
         };
         assert_eq!(wrong("the first\nthe second"), "the secret has more than one line");
         assert_eq!(wrong("\"\""), "the secret is empty");
+    }
+
+    #[test]
+    fn empty_file_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("slack.secret"), "\n").unwrap();
+        let origin = Origin::File { path: "slack.secret".into(), generate: false };
+        let error = super::read(&origin, directory.path(), Secrets::Leave).err().unwrap();
+        assert_eq!(error.to_string(), "the secret file `slack.secret` is empty");
+        assert!(error.help().contains("the webhook URL from the chat"));
     }
 }
