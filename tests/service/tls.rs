@@ -66,7 +66,10 @@ async fn samples_and_commands_use_tls() {
     let keys = "tls = { cert = \"dev-cert.pem\", key = \"dev-key.pem\" }";
     home.write_config(&EVERYTHING.replace("[server]", &format!("[server]\n{keys}\nadmin_{keys}")));
     let (code, _, err) = home.run(&["check"]);
-    assert!(code == 0 && err.contains("`dev-cert.pem` is self-signed, so a code host rejects it"), "{err}");
+    assert!(
+        code == 0 && err.contains("`dev-cert.pem` is self-signed, so code hosts and other clients reject it"),
+        "{err}"
+    );
 
     let mut service = serve(&home);
     service.wait_for_log("admin     https://");

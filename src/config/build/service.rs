@@ -1,7 +1,7 @@
 //! `[server]`, `[store]` and `[admin]`: listeners, database and admin access.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -14,7 +14,7 @@ use crate::config::secret::is_public;
 use crate::config::section::Section;
 use crate::config::{Admin, AdminToken, Listen, Role, Secrets};
 use crate::store::{Retention, StoreUrl};
-use crate::tls::Identity;
+use crate::tls::{Identity, TlsError};
 
 /// Default address for webhooks.
 pub(in crate::config) const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -46,45 +46,41 @@ impl Builder<'_> {
         Server { listen, tls, admin_listen, admin_tls, trusted_proxies }
     }
 
-    /// The certificate and key of a listener. Their files are watched, so that a renewed certificate is used.
-    fn tls(&self, section: &mut Section<'_>, key_name: &'static str) -> Option<Arc<Identity>> {
-        let mut table = section.optional(key_name)?;
-        let (cert, key, place) = (table.string("cert"), table.string("key"), table.place());
-        let directory = &table.document.directory;
-        let identity = match (cert, key) {
-            (Some(cert), Some(key)) => {
-                let (cert, key) = (PathBuf::from(cert.value), PathBuf::from(key.value));
-                [&cert, &key].into_iter().for_each(|path| self.watched.borrow_mut().add(directory.join(path)));
-                if is_public(&directory.join(&key)) {
-                    table.note(&ConfigProblem::ExposedSecretFile(key.display().to_string()), place.clone());
-                }
-                match Identity::read(directory, &cert, &key) {
-                    Ok(identity) => {
-                        self.outline.borrow_mut().add_file("certificate", &cert, &identity.certificate());
-                        let shown = cert.display().to_string();
-                        if identity.until < Timestamp::now() {
-                            let date = identity.until.strftime("%Y-%m-%d").to_string();
-                            table.note(&ConfigProblem::CertificateExpired(shown.clone(), date), place.clone());
-                        }
-                        if key_name == "tls" && identity.is_self_signed {
-                            table.note(&ConfigProblem::SelfSigned(shown), place);
-                        }
-                        Some(Arc::new(identity))
-                    }
-                    Err(error) => {
-                        let is_optional = self.secrets == Secrets::Optional && error.is_missing();
-                        table.note(&ConfigProblem::Tls { error, is_optional }, place);
-                        None
-                    }
-                }
-            }
+    /// The certificate and key of a listener.
+    fn tls(&self, section: &mut Section<'_>, listener: &'static str) -> Option<Arc<Identity>> {
+        let mut table = section.optional(listener)?;
+        let identity = match (table.string("cert"), table.string("key")) {
+            (Some(cert), Some(key)) => self.identity(&table, cert.value.as_ref(), key.value.as_ref()),
             _ => {
-                table.note(&ConfigProblem::HalfTls, place);
+                table.note(&ConfigProblem::HalfTls, table.place());
                 None
             }
         };
         table.finish();
         identity
+    }
+
+    /// Reads a certificate and its key. The files are watched, so that a renewed certificate is used.
+    fn identity(&self, table: &Section<'_>, cert: &Path, key: &Path) -> Option<Arc<Identity>> {
+        let (directory, shown) = (&table.document.directory, cert.display().to_string());
+        let note = |problem: ConfigProblem| table.note(&problem, table.place());
+        [cert, key].into_iter().for_each(|path| self.watched.borrow_mut().add(directory.join(path)));
+        if is_public(&directory.join(key)) {
+            note(ConfigProblem::ExposedSecretFile(key.display().to_string()));
+        }
+        let wrong = |error: TlsError| {
+            let is_optional = self.secrets == Secrets::Optional && error.is_missing();
+            note(ConfigProblem::Tls { error, is_optional });
+        };
+        let identity = Identity::read(directory, cert, key).map_err(wrong).ok()?;
+        self.outline.borrow_mut().add_file("certificate", cert, &identity.certificate());
+        if identity.until < Timestamp::now() {
+            let date = identity.until.strftime("%Y-%m-%d").to_string();
+            note(ConfigProblem::CertificateExpired(shown, date));
+        } else if identity.is_self_signed {
+            note(ConfigProblem::SelfSigned(shown));
+        }
+        Some(Arc::new(identity))
     }
 
     /// `[store]`: the location, unless it is invalid, and the retention times.

@@ -93,7 +93,7 @@ pub(in crate::config) enum ConfigProblem {
     Tls { error: TlsError, is_optional: bool },
     #[error("the certificate `{0}` expired on {1}")]
     CertificateExpired(String, String),
-    #[error("the certificate `{0}` is self-signed, so a code host rejects it")]
+    #[error("the certificate `{0}` is self-signed, so code hosts and other clients reject it")]
     SelfSigned(String),
     #[error("TLS needs a certificate and its key")]
     HalfTls,
