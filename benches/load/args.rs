@@ -69,21 +69,22 @@ impl Plan {
             plan.rounds = 1;
         }
         plan.peer = match (peer, peer_url) {
-            (Some(command), Some(url)) => Some(Peer::new(command, &url).ok_or_else(usage)?),
+            (Some(command), Some(url)) => {
+                plan.names.push("peer".to_owned());
+                Some(Peer::new(command, &url).ok_or_else(usage)?)
+            }
             (None, None) => None,
             _ => return Err(usage()),
         };
         Ok(plan)
     }
 
-    /// Returns true if a scenario runs: if it is named, or if none is. A given peer counts as named.
+    /// Returns true if a scenario runs: if it is named, or if none is.
     pub(crate) fn wants(&self, scenario: &str) -> bool {
-        let none_named = self.names.is_empty() && self.peer.is_none();
-        let is_named = self.names.iter().any(|name| name == scenario) || (scenario == "peer" && self.peer.is_some());
         let usual = SCENARIOS.iter().any(|(name, usual, _)| *name == scenario && *usual);
         // Short ones are always tested.
         let is_short_in_test = self.test && scenario != "million";
-        is_named || (none_named && (usual || is_short_in_test))
+        self.names.iter().any(|name| name == scenario) || (self.names.is_empty() && (usual || is_short_in_test))
     }
 
     fn or_in_test<T>(&self, value: T, in_test: T) -> T {

@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) supply: Arc<Supply>,
     pub(crate) ledger: Arc<Ledger>,
+    /// Statuses of accepted requests.
+    pub(crate) accepted: RangeInclusive<u16>,
 }
 
 /// Result of a loop.
@@ -43,6 +45,11 @@ impl Sent {
 }
 
 impl Client {
+    /// Creates a client of Hookbell, or of a server that answers like it.
+    pub(crate) fn new(address: SocketAddr, supply: Arc<Supply>, ledger: Arc<Ledger>) -> Self {
+        Self { address, supply, ledger, accepted: 202..=202 }
+    }
+
     /// Sends these requests, at most for `time`.
     pub(crate) async fn closed(&self, requests: Range<usize>, time: Duration) -> Sent {
         let (next, mut tasks) = (Arc::new(AtomicUsize::new(requests.start)), JoinSet::new());
@@ -113,7 +120,7 @@ impl Client {
         self.supply.fill(&mut connection.wire, number);
         self.ledger.due(number, due);
         match connection.exchange(self.address).await {
-            Ok(200..300) => self.ledger.acknowledge(number),
+            Ok(status) if self.accepted.contains(&status) => self.ledger.acknowledge(number),
             Ok(_) => self.ledger.refuse(),
             Err(_) => {
                 connection.stream = None;

@@ -36,7 +36,7 @@ pub(crate) async fn million(bench: &Bench) -> Vec<Figure> {
     let service = home.start();
     let client = |lanes, numbers| {
         let supply = Arc::new(Supply::new(Size::Small, HOOKS, lanes, numbers));
-        Client { address: service.address, supply, ledger: ledger.clone() }
+        Client::new(service.address, supply, ledger.clone())
     };
     let (here, there) = (0..LANES, LANES..2 * LANES);
     let none = delivered(&service.process, &client(here.clone(), 0..some), some).await;
@@ -89,7 +89,7 @@ pub(crate) async fn lists(bench: &Bench) -> Vec<Figure> {
     let home = Home::new(&bench.plan.directory, &[(unused_address(), LANES)]);
     let service = home.start();
     let supply = Arc::new(Supply::new(Size::Small, HOOKS, 0..LANES, 0..count));
-    let client = Client { address: service.address, supply, ledger: ledger.clone() };
+    let client = Client::new(service.address, supply, ledger.clone());
     client.closed(0..count, Duration::MAX).await;
     assert_eq!(ledger.account().acknowledged, count);
     let figures = LISTS.iter().map(|(id, name, arguments)| {

@@ -64,7 +64,7 @@ impl Bench {
 
     /// Creates the load generator for an address.
     pub(crate) fn client(&self, address: SocketAddr, ledger: &Arc<Ledger>) -> Client {
-        Client { address, supply: self.supply.clone(), ledger: ledger.clone() }
+        Client::new(address, self.supply.clone(), ledger.clone())
     }
 }
 

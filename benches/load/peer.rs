@@ -77,7 +77,7 @@ async fn theirs(bench: &Bench, peer: Option<&Peer>) -> Theirs {
     let peer = peer.cloned().unwrap_or_else(|| Peer::new(home.command(), &home.url()).unwrap());
     let group = peer.start(&directory, sink.address);
     let supply = Arc::new(Supply::new(Size::Recorded, &peer.path, 0..LANES, 0..count));
-    let client = Client { address: peer.address, supply, ledger: ledger.clone() };
+    let client = Client { accepted: 200..=299, ..Client::new(peer.address, supply, ledger.clone()) };
 
     let (cpu, began) = (group.cpu(), Instant::now());
     client.closed(0..count, Duration::from_secs(5)).await;

@@ -62,11 +62,17 @@ impl Home {
         format!("cd '{}' && exec '{HOOKBELL}' 2> '{}'", self.directory.path().display(), log.display())
     }
 
+    /// Creates a command of the program, in its directory.
+    fn program(&self) -> Command {
+        let mut command = Command::new(HOOKBELL);
+        command.current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG").env_remove("HOOKBELL_LOG");
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// Runs a command of the program to its end.
     pub(crate) fn run(&self, arguments: &[&str]) {
-        let mut command = Command::new(HOOKBELL);
-        command.args(arguments).current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG");
-        let output = command.stdin(Stdio::null()).output().unwrap();
+        let output = self.program().args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -79,11 +85,8 @@ impl Home {
     pub(crate) fn start(&self) -> Service {
         let log = self.directory.path().join("log");
         let log = OpenOptions::new().append(true).create(true).open(log).unwrap();
-        let mut command = Command::new(HOOKBELL);
-        command.current_dir(self.directory.path()).env_remove("HOOKBELL_CONFIG").env_remove("HOOKBELL_LOG");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let began = Instant::now();
-        let mut process = Process::start(&mut command);
+        let mut process = Process::start(self.program().stdout(Stdio::null()).stderr(log));
         while !is_well(self.address) {
             let failed = process.has_ended() || began.elapsed() > PATIENCE;
             assert!(!failed, "the service did not start:\n{}", self.log());

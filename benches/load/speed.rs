@@ -159,7 +159,7 @@ pub(crate) async fn lane(bench: &Bench) -> Vec<Figure> {
 
         let home = Home::new(&bench.plan.directory, &[(sink.address, 1)]);
         let service = home.start();
-        let client = Client { address: service.address, supply: supply.clone(), ledger: ledger.clone() };
+        let client = Client::new(service.address, supply.clone(), ledger.clone());
         let began = Instant::now();
         client.closed(0..count, PATIENCE).await;
         // From here on, the service has the machine to itself.
