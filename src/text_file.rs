@@ -1,7 +1,8 @@
-//! Size-limited reading of files that a user names. Only regular files are read.
+//! Files that a user names: size-limited reading, of regular files only, and creation.
 
-use std::fs::File;
-use std::io::{Error, ErrorKind, Read, Result};
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Read, Result, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Maximum size of a secret or a token, in bytes.
@@ -30,6 +31,13 @@ pub fn read_text(path: &Path, max: u64) -> Result<String> {
         bytes.drain(..BYTE_ORDER_MARK.len());
     }
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::InvalidData, "not UTF-8 text"))
+}
+
+/// Creates a file with these permissions, and waits until it is on disk. Never replaces a file.
+pub fn create(path: &Path, mode: u32, text: &str) -> Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

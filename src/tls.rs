@@ -143,6 +143,11 @@ fn described(certificate: &[u8]) -> Option<(Timestamp, bool)> {
     Some((until, parsed.issuer == parsed.subject))
 }
 
+/// Returns the scheme of the URLs of a listener.
+pub const fn scheme(certificate: Option<&Identity>) -> &'static str {
+    if certificate.is_some() { "https" } else { "http" }
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }

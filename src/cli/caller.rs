@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 
 use super::failure::{Doing, Failure};
 use crate::config::{self, Live, Secrets};
-use crate::http_client::{Trust, last_cause, to_hookbell};
+use crate::http_client::{Trust, last_cause};
 use crate::server::admin::token_path;
 use crate::service::operations::{
     ChannelsAnswer, DeliveriesAnswer, DeliveriesQuery, DropAnswer, EventAnswer, EventsAnswer, EventsQuery,
@@ -21,6 +21,7 @@ use crate::service::operations::{
     SourcesAnswer,
 };
 use crate::store::{DeliveryDetail, StoreError};
+use crate::tls::scheme;
 
 /// Environment variable for the API token.
 const TOKEN: &str = "HOOKBELL_TOKEN";
@@ -105,20 +106,15 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
         }
         Err(StoreError::InUse { .. }) => {
             let address = url.address().ok_or(Failure::Restarting)?;
-            let (scheme, trust) = match &tls {
-                Some(own) => ("https", Trust::Only(own)),
-                None => ("http", Trust::SystemAnd(None)),
-            };
-            there(format!("{scheme}://{address}"), read_token(&token_path(&url))?, trust)
+            let (tls, token) = (tls.as_deref(), read_token(&token_path(&url))?);
+            there(format!("{}://{address}", scheme(tls)), token, tls.map_or(Trust::SystemAnd(None), Trust::Only))
         }
         Err(error) => Err(error.into()),
     }
 }
 
 fn there(url: String, token: SecretString, trust: Trust<'_>) -> Result<Way, Failure> {
-    let client = to_hookbell(Duration::from_secs(30), trust);
-    let client = client.map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
-    Ok(Way::There(Api { url, token, client }))
+    Ok(Way::There(Api { url, token, client: super::client(Duration::from_secs(30), trust)? }))
 }
 
 impl Caller {

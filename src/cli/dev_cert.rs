@@ -1,8 +1,5 @@
 //! `hookbell dev-cert`: create a self-signed certificate, to try TLS on this machine.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use clap::Args;
@@ -10,6 +7,7 @@ use clap::Args;
 use super::Failure;
 use super::failure::Doing;
 use super::print::outln;
+use crate::text_file;
 
 /// Arguments of `hookbell dev-cert`.
 #[derive(Args)]
@@ -31,8 +29,10 @@ impl DevCert {
         }
         let made = rcgen::generate_simple_self_signed(self.names.clone());
         let made = made.map_err(|error| Failure::NoCertificate { names: self.names.clone(), error })?;
-        create(&directory.join(KEY), 0o600, &made.signing_key.serialize_pem())?;
-        create(&directory.join(CERT), 0o644, &made.cert.pem())?;
+        for (name, mode, text) in [(KEY, 0o600, made.signing_key.serialize_pem()), (CERT, 0o644, made.cert.pem())] {
+            let path = directory.join(name);
+            text_file::create(&path, mode, &text).map_err(Failure::file(Doing::Create, &path))?;
+        }
         let (bold, names) = (anstyle::Style::new().bold(), self.names.join(", "));
         outln!("{bold}{CERT}{bold:#} and {bold}{KEY}{bold:#} are written: a self-signed certificate for {names}\n");
         outln!("Add this below `[server]` in {}:\n", config.display());
@@ -46,11 +46,4 @@ impl DevCert {
         outln!("public authority, such as Let's Encrypt.");
         Ok(())
     }
-}
-
-/// Creates a file, but never replaces one.
-fn create(path: &Path, mode: u32, text: &str) -> Result<(), Failure> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file = file.map_err(Failure::file(Doing::Create, path))?;
-    file.write_all(text.as_bytes()).map_err(Failure::file(Doing::Write, path))
 }

@@ -10,7 +10,6 @@ use super::print::outln;
 use super::shown::{ago, sanitized_lines, timestamp};
 use super::{Failure, plural, tally};
 use crate::config::{self, Loaded, Secrets};
-use crate::problem::{Problem, Severity};
 use crate::server::admin::token_path;
 use crate::service::operations::{ChannelState, ChannelStatus, SourceStatus};
 use crate::store::StoreUrl;
@@ -138,8 +137,7 @@ fn look_at_config(config: &Path, loaded: &Loaded) -> Finding {
     } else {
         format!("{shown}: {}; run `hookbell check` for details", tally(&loaded.problems))
     };
-    let is_error = |problem: &Problem| problem.severity == Severity::Error;
-    Finding { item: "config", is_problem: loaded.problems.iter().any(is_error), text }
+    Finding { item: "config", is_problem: !loaded.is_sound(), text }
 }
 
 /// Time before the end of a certificate from which it is a problem: public authorities and their clients renew earlier.

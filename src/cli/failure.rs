@@ -165,6 +165,8 @@ pub(super) enum TestResult {
 pub(super) enum Doing {
     #[error("read the token file")]
     ReadTokenFile,
+    #[error("read")]
+    Read,
     #[error("create")]
     Create,
     #[error("write to")]

@@ -25,9 +25,11 @@ mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::http_client::{Trust, last_cause, to_hookbell};
 use crate::problem::{Problem, Severity, render_all};
 use crate::text::shows_colour;
 use failure::Failure;
@@ -105,6 +107,16 @@ enum Command {
     Backup(backup::Backup),
     /// Diagnose problems of the configuration, the store, its files and the channels
     Doctor(doctor::Doctor),
+}
+
+/// Returns how the user runs this program. If cargo started it, it is probably not in the PATH.
+fn program() -> &'static str {
+    if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" }
+}
+
+/// Creates the client of a command that connects to Hookbell.
+fn client(timeout: Duration, trust: Trust<'_>) -> Result<reqwest::Client, Failure> {
+    to_hookbell(timeout, trust).map_err(|error| Failure::NoClient(last_cause(&error).to_string()))
 }
 
 /// Creates the async runtime of a command.

@@ -18,11 +18,12 @@ use super::print::outln;
 use super::shown::in_line;
 use crate::config::{self, Secrets, Settings};
 use crate::event::ChannelName;
-use crate::http_client::{Trust, last_cause, to_hookbell};
+use crate::http_client::{Trust, last_cause};
 use crate::service::payload::sample;
 use crate::source::{Provider, Sample as Body};
 use crate::store::{EventReceipt, Receipt};
 use crate::text::cut_text;
+use crate::tls::scheme;
 
 /// Arguments of `hookbell sample`.
 #[derive(Subcommand)]
@@ -87,8 +88,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         Some(own) if to.is_none() => Trust::Only(own),
         own => Trust::SystemAnd(own.as_deref()),
     };
-    let client = to_hookbell(Duration::from_secs(15), trust);
-    let client = client.map_err(|error| Failure::NoClient(last_cause(&error).to_string()))?;
+    let client = super::client(Duration::from_secs(15), trust)?;
     let (url, secret) = target(provider, &settings, to)?;
     let runtime = super::runtime()?;
     let story = provider.story(sample);
@@ -205,7 +205,7 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
             return Err(Failure::NoSecretYet(name.to_string()));
         }
     };
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let scheme = scheme(settings.tls.as_deref());
     let url =
         to.map_or_else(|| format!("{scheme}://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
     Ok((url, secret))

@@ -10,13 +10,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::print::errln;
-use super::{Failure, complain, report, tally};
+use super::{Failure, complain, program, report, tally};
 use crate::config::{self, Listen, Live, Secrets, Settings, Watched};
 use crate::server::admin::{Authorizer, generate_token};
 use crate::server::{self, Listeners};
 use crate::service::{self, reload};
 use crate::store::{Store, StoreError, StoreUrl};
 use crate::telemetry;
+use crate::tls::scheme;
 
 pub(super) fn run(config: &Path) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(Failure::NoThreads)?;
@@ -177,7 +178,7 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     errln!("\n{bold}Hookbell {version}{bold:#} {dim}· {}{dim:#}\n", config.display());
     for (name, entry) in &settings.sources {
         let kind = entry.provider.kind;
-        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        let scheme = scheme(settings.tls.as_deref());
         errln!("  webhooks  {bold}{scheme}://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
         if let Some(origin) = entry.secret_origins.last() {
             errln!("  secret    {origin}{dim}: enter it as the webhook's secret{dim:#}");
@@ -190,10 +191,9 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         errln!("  channels  {}", channels.join(", "));
     }
     errln!("  store     {}", settings.store);
-    let scheme = if settings.admin.tls.is_some() { "https" } else { "http" };
+    let scheme = scheme(settings.admin.tls.as_deref());
     errln!("  admin     {scheme}://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
-    // If started by cargo, the program is probably not in the PATH.
-    let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
+    let program = program();
     if settings.is_routing_invalid {
         errln!("");
     } else {

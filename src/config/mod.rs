@@ -213,8 +213,14 @@ pub struct Loaded {
 impl Loaded {
     /// Returns the settings if there is no error, otherwise the problems.
     pub fn sound(self) -> Result<Settings, Vec<Problem>> {
+        let is_sound = self.is_sound();
         let Self { settings, problems, .. } = self;
-        settings.filter(|_| problems.iter().all(|problem| problem.severity == Severity::Warning)).ok_or(problems)
+        settings.filter(|_| is_sound).ok_or(problems)
+    }
+
+    /// Returns true if there is no error.
+    pub fn is_sound(&self) -> bool {
+        self.settings.is_some() && self.problems.iter().all(|problem| problem.severity == Severity::Warning)
     }
 }
 

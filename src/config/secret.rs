@@ -1,6 +1,6 @@
 //! Secrets: inline, in an environment variable, or in a file, which can be generated.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Value};
@@ -209,13 +209,7 @@ pub(super) fn is_public(path: &Path) -> bool {
 /// Generates a secret of 256 bits and writes it to a new file that only its owner can read.
 pub(crate) fn generated(path: &Path) -> std::io::Result<String> {
     let secret = hex::encode(rand::random::<[u8; 32]>());
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(format!("{secret}\n").as_bytes())?;
-    file.sync_all()?;
+    text_file::create(path, 0o600, &format!("{secret}\n"))?;
     Ok(secret)
 }
 

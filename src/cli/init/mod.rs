@@ -3,19 +3,18 @@
 mod answers;
 mod text;
 
-use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use clap::Args;
 
 pub(super) use self::answers::AnswerError;
 use self::answers::Answers;
-use super::Failure;
 use super::failure::Doing;
 use super::print::outln;
+use super::{Failure, program};
 use crate::config::secret::generated;
+use crate::text_file;
 
 /// Arguments of `hookbell init`. In a terminal, the command asks for what they leave open.
 #[derive(Args)]
@@ -64,24 +63,21 @@ fn write(config: &Path, answers: &Answers) -> Result<(), Failure> {
         generated(&secret).map_err(Failure::file(Doing::Create, &secret))?;
     }
     for (path, url) in urls {
-        private(&path, &format!("{url}\n"))?;
+        text_file::create(&path, 0o600, &format!("{url}\n")).map_err(Failure::file(Doing::Create, &path))?;
     }
     ignore(&directory.join(".gitignore"))?;
-    private(config, &text::config(answers))?;
+    text_file::create(config, 0o600, &text::config(answers)).map_err(Failure::file(Doing::Create, config))?;
     show(config, answers);
     Ok(())
 }
 
-/// Creates a file that only its owner can read.
-fn private(path: &Path, text: &str) -> Result<(), Failure> {
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    let mut file = file.map_err(Failure::file(Doing::Create, path))?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(Failure::file(Doing::Write, path))
-}
-
 /// Adds the lines that are missing in `.gitignore`.
 fn ignore(path: &Path) -> Result<(), Failure> {
-    let old = std::fs::read_to_string(path).unwrap_or_default();
+    let old = match std::fs::read_to_string(path) {
+        Ok(old) => old,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Failure::file(Doing::Read, path)(error)),
+    };
     let missing: Vec<_> = IGNORED.lines().filter(|line| !old.lines().any(|old| old.trim() == *line)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -97,7 +93,7 @@ fn show(config: &Path, answers: &Answers) {
     let directory = config.parent().unwrap_or(Path::new(""));
     let path = |name: &str| directory.join(name).display().to_string();
     outln!("{bold}{}{bold:#} is written\n", config.display());
-    let url = answers.public_url.as_deref().unwrap_or("http://127.0.0.1:8080");
+    let url = answers.public_url.as_deref().unwrap_or(text::LOCAL);
     outln!("  webhook   {url}{}", text::hook());
     outln!("  secret    in {}{dim}: enter it as the webhook's secret{dim:#}", path(&text::secret()));
     let chats: Vec<_> = answers.chats.iter().map(|chat| chat.kind.name()).collect();
@@ -107,7 +103,7 @@ fn show(config: &Path, answers: &Answers) {
         outln!("  {:8}  {bold}put its webhook URL into {}{bold:#}", chat.kind.name(), path(&file));
         outln!("            {dim}to get it: {}{dim:#}", chat.kind.setup());
     }
-    let program = if std::env::var_os("CARGO").is_some() { "cargo run --" } else { "hookbell" };
+    let program = program();
     let flag =
         if config == Path::new("config.toml") { String::new() } else { format!(" --config {}", config.display()) };
     outln!("\nnext:\n");

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::answers::{Answers, URL};
 use crate::source::providers;
 
+/// Address of the service without a proxy.
+pub(super) const LOCAL: &str = "http://127.0.0.1:8080";
+
 /// Name of the source: the first word of its kind.
 fn source() -> &'static str {
     kind().split('-').next().unwrap_or_default()
