@@ -16,6 +16,17 @@ pub(super) fn error(status: StatusCode, message: &str) -> Response {
     answer(status, json!({ "error": message }))
 }
 
+/// Builds the response to a readiness check: `200` if requests can be stored, otherwise `503`.
+pub(super) fn readiness(is_ready: bool, problems: &[String]) -> Response {
+    let (code, status) =
+        if is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
+    if problems.is_empty() {
+        answer(code, json!({ "status": status }))
+    } else {
+        answer(code, json!({ "status": status, "problems": problems }))
+    }
+}
+
 /// Builds a `405` response with the allowed method in the `Allow` header.
 pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed: use {allowed}"));

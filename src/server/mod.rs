@@ -143,16 +143,10 @@ async fn serve_public(app: Arc<App>, request: Request) -> Response {
             let source = percent_decode_str(source).decode_utf8_lossy();
             hooks::receive(&app, &source, request).await
         }
-        [health] if is(health, "healthz") => match *request.method() {
-            Method::GET | Method::HEAD => answer(StatusCode::OK, json!({ "status": "ok" })),
-            _ => answer::method_not_allowed("GET"),
-        },
-        // Without the problems, which name channels and files.
-        [ready] if is(ready, "readyz") => match *request.method() {
-            Method::GET | Method::HEAD => match app.operations.readiness().await.is_ready {
-                true => answer(StatusCode::OK, json!({ "status": "ready" })),
-                false => answer(StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready" })),
-            },
+        [probe] if is(probe, "healthz") || is(probe, "readyz") => match *request.method() {
+            Method::GET | Method::HEAD if is(probe, "healthz") => answer(StatusCode::OK, json!({ "status": "ok" })),
+            // Without the problems, which name channels and files.
+            Method::GET | Method::HEAD => answer::readiness(app.operations.readiness().await.is_ready, &[]),
             _ => answer::method_not_allowed("GET"),
         },
         _ => hooks::unknown_path(&app, request).await,

@@ -4,7 +4,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Version};
@@ -45,11 +44,6 @@ fn write_private(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn serve(home: &Home) -> Service {
-    let child = home.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    Home::running(child)
-}
-
 /// Requests `/healthz` at `localhost`, and trusts only this certificate.
 async fn health(service: &Service, certificate: &[u8]) -> reqwest::Result<reqwest::Response> {
     let trusted = Certificate::from_der(certificate).unwrap();
@@ -71,7 +65,7 @@ async fn samples_and_commands_use_tls() {
         "{err}"
     );
 
-    let mut service = serve(&home);
+    let mut service = home.serve();
     service.wait_for_log("admin     https://");
     let address = service.address();
     // By its local address, which no public certificate names, and by name.
@@ -98,7 +92,7 @@ async fn samples_and_commands_use_tls() {
 async fn certificate_is_replaced_while_the_service_runs() {
     let home = Home::new(&with_tls());
     let first = write_certificate(home.path(), |_| ());
-    let mut service = serve(&home);
+    let mut service = home.serve();
     let response = health(&service, &first).await.unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (200, Version::HTTP_2));
 
@@ -117,7 +111,7 @@ async fn certificate_is_replaced_while_the_service_runs() {
 async fn clients_without_a_handshake_are_closed() {
     let home = Home::new(&with_tls());
     let certificate = write_certificate(home.path(), |_| ());
-    let mut service = serve(&home);
+    let mut service = home.serve();
     let connect = || {
         let stream = TcpStream::connect(service.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

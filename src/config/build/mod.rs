@@ -66,24 +66,24 @@ pub(super) fn templates_directory(files: &Files) -> Result<Option<PathBuf>, Vec<
 
 /// Reads only the location of the store.
 pub(super) fn store(files: &Files) -> Result<StoreUrl, Vec<Problem>> {
-    let notes = Notes::default();
-    let values = values(&notes, &files.main).unwrap_or_default();
-    let builder = Builder::new(Secrets::Leave, &files.watched);
-    let (store, _) = builder.store(&mut Section::root(&notes, &files.main, values));
-    let is_broken = notes.broken().service;
-    store.filter(|_| !is_broken).ok_or_else(|| notes.into_problems())
+    part(files, |builder, root| builder.store(root).0)
 }
 
 /// Reads only the location of the store, and the certificate of the admin listener.
 pub(super) fn service(files: &Files) -> Result<(StoreUrl, Option<Arc<Identity>>), Vec<Problem>> {
+    part(files, |builder, root| {
+        let tls = builder.server(root).admin_tls;
+        Some((builder.store(root).0?, tls))
+    })
+}
+
+/// Reads a part of the configuration. Errors elsewhere are ignored.
+fn part<T>(files: &Files, read: impl FnOnce(&Builder<'_>, &mut Section<'_>) -> Option<T>) -> Result<T, Vec<Problem>> {
     let notes = Notes::default();
     let values = values(&notes, &files.main).unwrap_or_default();
     let builder = Builder::new(Secrets::Leave, &files.watched);
-    let mut root = Section::root(&notes, &files.main, values);
-    let (server, (store, _)) = (builder.server(&mut root), builder.store(&mut root));
-    let is_broken = notes.broken().service;
-    let store = store.filter(|_| !is_broken).ok_or_else(|| notes.into_problems())?;
-    Ok((store, server.admin_tls))
+    let found = read(&builder, &mut Section::root(&notes, &files.main, values));
+    found.filter(|_| !notes.broken().service).ok_or_else(|| notes.into_problems())
 }
 
 /// The rules stored with the events that they routed; `None` if this version cannot read them.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use poem::endpoint::BoxEndpoint;
 use poem::http::{Method, StatusCode};
 use poem::{EndpointExt, Request, Response, Route};
-use serde_json::json;
 
 use super::answer::{self, answer};
 use super::body::Bodies;
@@ -109,11 +108,5 @@ fn looking(authorizer: &Authorizer, request: &Request) -> Option<Response> {
 /// Readiness check for load balancers: `200` if requests can be stored, otherwise `503`.
 async fn ready(service: &Operations) -> Response {
     let readiness = service.readiness().await;
-    let (code, status) =
-        if readiness.is_ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    if readiness.problems.is_empty() {
-        answer(code, json!({ "status": status }))
-    } else {
-        answer(code, json!({ "status": status, "problems": readiness.problems }))
-    }
+    answer::readiness(readiness.is_ready, &readiness.problems)
 }
