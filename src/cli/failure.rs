@@ -12,6 +12,7 @@ use crate::event::ChannelName;
 use crate::problem::{Problem, did_you_mean, or_near};
 use crate::server::admin::TokenError;
 use crate::service::expectations::ExpectationsError;
+use crate::service::hooks::HooksError;
 use crate::service::payload::PayloadError;
 use crate::store::{StoreError, StoreUrl};
 
@@ -132,6 +133,12 @@ pub(super) enum Failure {
     )]
     NoPreviewPage,
 
+    // Webhooks on the code host.
+    #[error(transparent)]
+    Hooks(#[from] HooksError),
+    #[error("failed for {}", plural(*.0, "place"))]
+    HooksFailed(usize),
+
     // A check that failed.
     #[error("{} found", plural(*.0, "problem"))]
     Findings(usize),
@@ -210,6 +217,7 @@ impl Failure {
         match self {
             Self::Payload(error) => return error.is_usage(),
             Self::Expectations(error) => return error.is_usage(),
+            Self::Hooks(error) => return error.is_usage(),
             _ => {}
         }
         matches!(

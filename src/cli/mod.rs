@@ -10,6 +10,7 @@ mod doctor;
 mod events;
 mod explain;
 mod failure;
+mod hooks;
 mod host;
 mod init;
 mod preview;
@@ -105,6 +106,8 @@ enum Command {
     Drop(replay::DropMessages),
     /// Back up the store to a new file, also while the service is running
     Backup(backup::Backup),
+    /// List, create, repair and remove the webhooks on the code host
+    Hooks(hooks::HooksCommand),
     /// Diagnose problems of the configuration, the store, its files and the channels
     Doctor(doctor::Doctor),
 }
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(&arguments.config),
         Command::Drop(drop) => drop.run(&arguments.config),
         Command::Backup(backup) => backup.run(&arguments.config),
+        Command::Hooks(hooks) => hooks.run(&arguments.config),
         Command::Doctor(doctor) => doctor.run(&arguments.config),
     };
     match result {

@@ -290,6 +290,10 @@ const NOT_SECRET: &[&str] = &[
     "hosts",
     "name",
     "role",
+    "workspace",
+    "repos",
+    "email",
+    "source",
 ];
 
 /// A line that sets a key.

@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use secrecy::SecretString;
+use url::Url;
 
 use crate::chat::{Chat, Kind};
 use crate::event::{ChannelName, Event, SourceName};
@@ -32,11 +33,13 @@ use crate::pattern::Patterns;
 use crate::problem::{Describe, Place, Problem, Severity};
 use crate::routing::Router;
 use crate::source::addresses::{Allowed, List};
+use crate::source::hooks::Place as HookPlace;
 use crate::source::{Provider, Source};
 use crate::store::{Generation, Lane, Retention, StoreUrl};
 use crate::template::Library;
 use crate::tls::Identity;
 
+pub(crate) use build::service_url;
 pub use files::Watched;
 pub use kept::Kept;
 pub use live::Live;
@@ -62,6 +65,8 @@ pub struct Settings {
     pub delivery: DeliverySettings,
     /// `[sources.NAME]`.
     pub sources: BTreeMap<SourceName, SourceEntry>,
+    /// `[hooks]`.
+    pub hooks: Option<ManagedHooks>,
     /// `[channels.NAME]`.
     pub channels: BTreeMap<ChannelName, Channel>,
     /// The lane of each channel.
@@ -197,6 +202,37 @@ impl SourceEntry {
     pub fn speaks_for_all(&self) -> bool {
         self.repo.matches("")
     }
+}
+
+/// `[hooks]`: webhooks that Hookbell manages on a code host.
+pub struct ManagedHooks {
+    /// Source that the webhooks post to.
+    pub source: SourceName,
+    /// The workspace, or its repositories.
+    pub places: Vec<HookPlace>,
+    /// Account of the token; `None` for a token without an account.
+    pub email: Option<String>,
+    /// The token.
+    pub token: HookToken,
+    /// URL at which the host reaches Hookbell.
+    pub public_url: Url,
+    /// URL of the host's API.
+    pub api_url: Url,
+}
+
+impl ManagedHooks {
+    /// Returns the URL that the webhooks post to.
+    pub fn url(&self) -> String {
+        format!("{}/hooks/{}", self.public_url.as_str().trim_end_matches('/'), self.source)
+    }
+}
+
+/// Token of a code host's API.
+pub struct HookToken {
+    /// The token; `None` if it does not exist here.
+    pub token: Option<SecretString>,
+    /// Its location as text: `in the environment variable BITBUCKET_TOKEN`.
+    pub origin: String,
 }
 
 /// Result of reading a configuration.

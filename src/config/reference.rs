@@ -269,6 +269,28 @@ pub fn tables() -> Vec<Table> {
                 ),
             ],
         ),
+        table(
+            "hooks",
+            "Webhooks on the code host that `hookbell hooks` creates, repairs and removes, and `hookbell doctor` checks.",
+            vec![
+                required("workspace", Text, "short name of the workspace, as in its URL"),
+                entry(
+                    "repos",
+                    Texts,
+                    "one webhook of the whole workspace",
+                    "short names of repositories with a webhook each",
+                ),
+                entry("source", Text, "the only one", "name of the source that the webhooks post to"),
+                required(
+                    "public_url",
+                    Text,
+                    "address at which the host reaches Hookbell: `https://hookbell.acme.example`",
+                ),
+                required("token", Secret, "token of the host's API; only commands need it, the service does not"),
+                entry("email", Text, "none", "account of an API token; leave it out for an access token"),
+                entry("api_url", Text, "the host's API", "URL of the API, for a proxy"),
+            ],
+        ),
         table("channels.NAME", "A destination for messages.", channel_keys()),
         list(
             "mutes",

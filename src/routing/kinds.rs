@@ -117,6 +117,17 @@ impl Kinds {
                 || self.only_exclude())
     }
 
+    /// Returns true if events of a kind with this event key of the host may fit.
+    pub(super) fn may_hold_key(&self, kind: Kind, key: &str) -> bool {
+        let excluded = [self.kinds.fit(&[kind.as_str()]), self.words.fit(&[key])];
+        !excluded.iter().any(|fit| matches!(fit, Fit::Excluded { .. }))
+            && !self.excluded_sets.iter().any(|set| set.holds_all(kind))
+            && (self.kinds.matches(kind.as_str())
+                || self.words.matches(key)
+                || self.sets.iter().any(|set| set.may_hold(kind))
+                || self.only_exclude())
+    }
+
     /// Returns true if every event fits.
     pub(super) fn is_anything(&self) -> bool {
         self.texts == ["@all"]

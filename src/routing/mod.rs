@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::ChannelName;
+use crate::event::{ChannelName, Kind};
 use crate::message::Style;
 use index::Index;
 
@@ -144,6 +144,13 @@ impl Router {
     /// The mutes.
     pub fn mutes(&self) -> &[Mute] {
         &self.mutes
+    }
+
+    /// Returns true if some route may send events of a kind with this event key of the host, from this source.
+    pub fn may_send(&self, kind: Kind, key: &str, source: &str) -> bool {
+        let may = |conditions: &Conditions| conditions.may_hold_key(kind, key, source);
+        let reaches = |channel| self.guards.get(channel).is_none_or(may);
+        self.routes.iter().any(|route| route.enabled && may(&route.conditions) && route.to.iter().any(reaches))
     }
 
     /// Decides which channels get an event.

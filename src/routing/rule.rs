@@ -172,6 +172,15 @@ impl Conditions {
         self.all.iter().all(|condition| condition.may_hold(kind))
     }
 
+    /// Returns true if events of a kind with this event key of the host, from this source, may fit.
+    pub fn may_hold_key(&self, kind: Kind, key: &str, source: &str) -> bool {
+        self.all.iter().all(|condition| match condition {
+            Condition::Event(kinds) => kinds.may_hold_key(kind, key),
+            Condition::Value(Key::Source, patterns) => patterns.matches(source),
+            Condition::Value(..) => true,
+        })
+    }
+
     /// Returns true if every event that fits `other` also fits these conditions. Compares only the text of patterns, so
     /// a false result is not certain.
     pub fn cover(&self, other: &Self) -> bool {

@@ -42,6 +42,11 @@ impl Set {
         (self.kinds)(kind)
     }
 
+    /// Returns true if the set contains every event of this kind. Of pushes, a set may contain some.
+    pub fn holds_all(&self, kind: Kind) -> bool {
+        self.may_hold(kind) && kind != Kind::Push
+    }
+
     /// Returns true if the set contains the event.
     pub fn holds(&self, event: &Event) -> bool {
         (self.holds)(event)

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod expectations;
 pub mod explain;
 pub mod health;
+pub mod hooks;
 pub mod intake;
 pub mod operations;
 pub mod payload;

@@ -5,6 +5,7 @@
 
 pub mod addresses;
 pub mod bitbucket_cloud;
+pub mod hooks;
 mod json;
 mod signature;
 
@@ -21,6 +22,7 @@ use crate::memory::{Memory, Recall};
 use crate::pattern::Patterns;
 use crate::routing::Key;
 use addresses::Published;
+use hooks::HookApiKind;
 use json::Json;
 
 /// Webhook protocol of a code host.
@@ -213,6 +215,8 @@ pub struct Provider {
     pub words: Words,
     /// Address list that the host publishes.
     pub addresses: Option<&'static Published>,
+    /// The host's API for webhooks.
+    pub hooks: Option<&'static HookApiKind>,
     /// Event keys that the host sends.
     pub keys: &'static [HostKey],
     /// Built-in sample requests.

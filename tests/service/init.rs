@@ -111,3 +111,19 @@ fn wrong_arguments_name_the_right_ones() {
     }
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "nothing is written");
 }
+
+#[test]
+fn managed_webhooks_only_need_their_comment_signs_removed() {
+    let home = Home::empty();
+    let url = "https://hookbell.acme.example";
+    let (code, ..) = home.run(&["init", "--chat", "console", "--public-url", url, "--repo", "acme"]);
+    assert_eq!(code, 0);
+    let text = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
+    let (before, rest) = text.split_once("# [hooks]").unwrap();
+    let (hooks, after) = rest.split_once("\n\n").unwrap();
+    home.write_config(&format!("{before}[hooks]{}\n\n{after}", hooks.replace("\n# ", "\n")));
+    let (code, out, error) = home.run(&["check"]);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
+    let (code, _, error) = home.run(&["hooks", "sync", "--dry-run"]);
+    assert!(code == 2 && error.contains("put it in the environment variable BITBUCKET_TOKEN"), "{error}");
+}

@@ -4,6 +4,7 @@
 
 mod answers;
 mod attacks;
+mod bitbucket_api;
 mod cases;
 mod chats;
 mod command_line;
@@ -16,6 +17,7 @@ mod expectations;
 mod explain;
 mod fakes;
 mod faults;
+mod hooks;
 mod init;
 mod older_store;
 mod operations;

@@ -5,15 +5,7 @@ use serde_json::{Value, json};
 
 use crate::chats::{config, numbers, send};
 use crate::fakes::{Fake, Fault, Kind};
-use crate::program::{EVERYTHING, Home, post, sample};
-
-/// Runs a command that must succeed, and returns what it printed.
-fn output_of(home: &Home, arguments: &[&str]) -> String {
-    let (code, out, err) = home.run(arguments);
-    assert_eq!(code, 0, "{arguments:?}: {err}");
-    assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
-    out
-}
+use crate::program::{EVERYTHING, Home, output_of, post, sample};
 
 /// Returns the first delivery that matches.
 fn first(home: &Home, filter: &[&str]) -> String {

@@ -106,6 +106,14 @@ impl Home {
     }
 }
 
+/// Runs a command that must succeed, and returns what it printed.
+pub(crate) fn output_of(home: &Home, arguments: &[&str]) -> String {
+    let (code, out, err) = home.run(arguments);
+    assert_eq!(code, 0, "{arguments:?}: {err}");
+    assert!(!format!("{out}{err}").contains("s3cret"), "{out}{err}");
+    out
+}
+
 /// A child process. It is killed when the test ends, even if it fails.
 pub(crate) struct Process(Child);
 

@@ -19,6 +19,7 @@ pub(crate) static TOY: Provider = Provider {
     is_event_key: |text| text.starts_with("change "),
     words: Words::new("change", "Change", "!"),
     addresses: None,
+    hooks: None,
     keys: &[
         HostKey { name: "change opened", kinds: &[Kind::PullRequestOpened], needs: &[] },
         HostKey { name: "change edited", kinds: &[Kind::PullRequestEdited], needs: &[] },

@@ -9,6 +9,7 @@ use url::Url;
 use super::Init;
 use crate::chat::{KeyType, Kind, kind_at, kinds};
 use crate::cli::Failure;
+use crate::config::service_url;
 use crate::problem::{did_you_mean, nearest};
 
 /// Answers to all questions.
@@ -182,12 +183,9 @@ fn webhook_url(kind: &dyn Kind, text: &str) -> Result<String, AnswerError> {
 }
 
 fn public_url(text: &str) -> Result<String, AnswerError> {
-    let url = Url::parse(text).ok().filter(|url| {
-        let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        matches!(url.scheme(), "https" | "http") && url.has_host() && is_plain
-    });
     let wrong = || AnswerError::NotPublicUrl(text.to_owned());
-    url.map(|url| url.as_str().trim_end_matches('/').to_owned()).ok_or_else(wrong)
+    let url = service_url(text).ok_or_else(wrong)?;
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// Returns the pattern for a workspace, or a pattern as it is.

@@ -71,6 +71,21 @@ bots = ["renovate*", "*-bot"]           # accounts to treat as bots: actor_kind 
         line(&format!("secret = {{ file = {} }}", quoted(&secret())), "enter it in the webhook's settings"),
         line(&format!("repo = {}", quoted(repo)), "repositories that may send events"),
     );
+    if let (Some(url), Some(workspace)) = (public_url, repo.strip_suffix("/*").filter(|name| !name.contains('*'))) {
+        let _ = write!(
+            text,
+            r#"
+# Remove the `# ` below, and `hookbell hooks sync` creates the webhook. Only that command needs the token.
+# [hooks]
+# workspace = {}
+# email = "you@example.com"               # account of the API token
+# token = {{ env = "BITBUCKET_TOKEN" }}
+# public_url = {}
+"#,
+            quoted(workspace),
+            quoted(url),
+        );
+    }
     for chat in chats {
         let name = chat.kind.name();
         let _ = write!(text, "\n[channels.{name}]\nkind = {}\n", quoted(name));

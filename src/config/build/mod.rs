@@ -3,6 +3,7 @@
 //! An error affects only the part that contains it: all errors are reported at once, and the valid parts are built.
 
 mod channels;
+mod hooks;
 mod people;
 mod rules;
 mod service;
@@ -33,6 +34,7 @@ use crate::store::{Generation, Lane, StoreUrl};
 use crate::template::Library;
 use crate::tls::Identity;
 
+pub(crate) use hooks::service_url;
 pub(super) use service::LISTEN;
 
 /// Builds the settings as far as possible and collects all problems. The published address lists of `before`, the
@@ -135,6 +137,7 @@ impl<'a> Builder<'a> {
         let (store, keep) = self.store(&mut root);
         let admin = self.admin(&mut root, server.admin_listen, server.admin_tls);
         let (sources, address_lists) = self.sources(&mut root);
+        let hooks = self.hooks(&mut root, &sources);
 
         notes.begin(Part::Routing);
         let templates_directory = root.peek("templates").map(|named| root.document.directory.join(named));
@@ -185,6 +188,7 @@ impl<'a> Builder<'a> {
             keep,
             delivery,
             sources,
+            hooks,
             lanes: lanes.collect(),
             channels: channels.channels,
             router: if broken.routing { Router::default() } else { router },
@@ -302,7 +306,7 @@ type Places = Vec<(ChannelName, Place)>;
 /// The keys that are read from each type of table, for a configuration with every table.
 #[cfg(test)]
 pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
-    let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\
+    let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[hooks]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\
                 [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n[channels.b]\nkind = \"slack\"\n[people.a]\n\
                 [[mutes]]\n[mutes.unless]\n[[routes]]\n[routes.unless]\n";
     let directory = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod addresses;
 mod build;
 mod changes;
 mod comment;
+mod hooks;
 mod issue;
 mod json;
 mod keys;
@@ -43,6 +44,7 @@ pub(super) static PROVIDER: Provider = Provider {
     words: Words::PULL_REQUEST,
     build: |settings| Box::new(BitbucketCloud { settings }),
     addresses: Some(&addresses::ATLASSIAN),
+    hooks: Some(&hooks::API),
     keys: keys::ALL,
     samples: samples::ALL,
     headers,
