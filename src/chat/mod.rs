@@ -90,6 +90,12 @@ pub trait Chat: Send + Sync {
     /// Performs an action for a delivery once, and reports the outcome. The lane decides when to retry. An action that
     /// the destination does not support is [rejected](Action::unsupported).
     async fn perform(&self, delivery: &DeliveryId, action: Action<'_>) -> Sent;
+
+    /// Checks that the chat responds, and if possible that the destination exists. Posts nothing. `None` if there is
+    /// nothing to check.
+    async fn probe(&self) -> Option<Result<(), Failure>> {
+        None
+    }
 }
 
 /// Something to do in a conversation.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::pace::Limit;
 use super::{
-    Action, AddressError, Body, Capabilities, ChannelKey, Chat, Instead, KeyType, Keys, Kind, MessageRef, Outcome,
-    Pace, Posted, Reason, Sent,
+    Action, AddressError, Body, Capabilities, ChannelKey, Chat, Failure, Instead, KeyType, Keys, Kind, MessageRef,
+    Outcome, Pace, Posted, Reason, Sent,
 };
 use crate::event::DeliveryId;
 use crate::http_client::{Answer, Http, Target, USER_AGENT};
@@ -99,6 +99,11 @@ pub(super) trait Service: Send + Sync {
         vec![]
     }
 
+    /// Returns true if a `GET` of the URL describes the webhook, and posts nothing.
+    fn is_readable(&self) -> bool {
+        false
+    }
+
     /// Returns the request that edits a message: its URL and body. `None` if the chat cannot edit.
     fn edit(&self, _target: &Target, _message: &MessageRef, _body: &Body) -> Option<(Target, Body)> {
         None
@@ -179,5 +184,22 @@ impl<S: Service> Chat for Webhook<S> {
             },
             Action::Reply { .. } | Action::React { .. } | Action::Delete(_) => action.unsupported(),
         }
+    }
+
+    async fn probe(&self) -> Option<Result<(), Failure>> {
+        let mut outcome = self.http.probe(&self.target).await.err().map(Outcome::from);
+        if outcome.is_none() && self.service.is_readable() {
+            let nothing = Body(String::new());
+            outcome = Some(self.request(Method::GET, &self.target, &DeliveryId::from("probe"), &nothing).await.outcome);
+        }
+        Some(match outcome {
+            None | Some(Outcome::Delivered(_) | Outcome::Accepted) => Ok(()),
+            Some(
+                Outcome::Retry { failure, .. }
+                | Outcome::Rejected(failure)
+                | Outcome::Closed(failure)
+                | Outcome::Unknown(failure),
+            ) => Err(failure),
+        })
     }
 }

@@ -5,10 +5,11 @@ mod answer;
 mod target;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
 use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Url};
 use thiserror::Error;
 
@@ -46,7 +47,13 @@ pub struct HttpSettings {
 
 /// HTTP client shared by all channels.
 #[derive(Clone)]
-pub struct Http(Arc<Client>);
+pub struct Http(Arc<Shared>);
+
+struct Shared {
+    client: Client,
+    /// Time of the local clock minus that of the last [probed](Http::probe) or [called](Http::call) server.
+    ahead: Mutex<Option<SignedDuration>>,
+}
 
 /// Certificates that a command trusts when it connects to Hookbell.
 #[derive(Clone, Copy)]
@@ -182,7 +189,7 @@ impl Http {
             builder = builder.tls_certs_merge(certificates);
         }
         let client = builder.build().map_err(|error| HttpError::Client(error.without_url()))?;
-        Ok(Self(Arc::new(client)))
+        Ok(Self(Arc::new(Shared { client, ahead: Mutex::default() })))
     }
 
     /// Sends JSON.
@@ -196,6 +203,7 @@ impl Http {
     ) -> Result<Answer, NoAnswer> {
         let request = self
             .0
+            .client
             .request(method, target.url())
             .headers(headers)
             .header(USER_AGENT_HEADER, HeaderValue::from_static(user_agent))
@@ -216,13 +224,14 @@ impl Http {
         authorization: &HeaderValue,
         body: Option<String>,
     ) -> Result<Called, NoAnswer> {
-        let request = self.0.request(method, url).header(AUTHORIZATION, authorization);
+        let request = self.0.client.request(method, url).header(AUTHORIZATION, authorization);
         let request = request.header(USER_AGENT_HEADER, USER_AGENT);
         let request = match body {
             Some(body) => request.header(CONTENT_TYPE, JSON).body(body),
             None => request,
         };
         let mut response = request.send().await.map_err(|error| NoAnswer::of(&error))?;
+        self.compare_clocks(&response);
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let (bytes, whole) = read(&mut response, MAX_FILE).await;
         if !whole {
@@ -231,9 +240,33 @@ impl Http {
         Ok(Called { status, headers, bytes })
     }
 
+    /// Requests the first page of a webhook's server, whatever that is: any response shows that the server is reachable.
+    /// The request contains no secret.
+    pub(crate) async fn probe(&self, target: &Target) -> Result<(), NoAnswer> {
+        let request = self.0.client.get(target.server()).header(USER_AGENT_HEADER, USER_AGENT);
+        let response = request.send().await.map_err(|error| NoAnswer::of(&error))?;
+        self.compare_clocks(&response);
+        Ok(())
+    }
+
+    /// Returns how far the local clock is ahead of that of the server that was [probed](Self::probe) or
+    /// [called](Self::call) last; negative if it is behind, `None` if no response had a `Date` header.
+    pub fn clock_ahead(&self) -> Option<SignedDuration> {
+        *self.0.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compare_clocks(&self, response: &reqwest::Response) {
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
+        if let Some(date) = date {
+            let ahead = Timestamp::now().duration_since(date.timestamp());
+            *self.0.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+    }
+
     /// Fetches a public file of less than [`MAX_FILE`] bytes.
     pub(crate) async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let request = self.0.get(url).header(USER_AGENT_HEADER, USER_AGENT);
+        let request = self.0.client.get(url).header(USER_AGENT_HEADER, USER_AGENT);
         let mut response = request.send().await.map_err(|error| FetchError::NoResponse(root_cause(&error)))?;
         if !response.status().is_success() {
             return Err(FetchError::Status(response.status().as_u16()));

@@ -54,6 +54,17 @@ impl Target {
         Url::clone(&self.0)
     }
 
+    /// Returns the URL of the server alone, which is no secret.
+    pub(super) fn server(&self) -> Url {
+        let mut url = self.url();
+        // A URL with a host can have neither.
+        let _ = url.set_username("").and_then(|()| url.set_password(None));
+        url.set_path("");
+        url.set_query(None);
+        url.set_fragment(None);
+        url
+    }
+
     /// Returns the secret parts of the URL: path and query, complete and in parts, as written and decoded.
     pub(super) fn secrets(&self) -> Vec<String> {
         /// Minimum length of a secret part. A single character occurs everywhere.

@@ -34,6 +34,25 @@ pub fn unrouted(settings: &Settings) -> Vec<String> {
     named
 }
 
+/// Returns the channels to which routes send both builds and pipelines. Hosts that send both report the runs of their own
+/// pipelines as builds too.
+pub fn doubled_builds(settings: &Settings) -> Vec<&ChannelName> {
+    let sends_both = settings.sources.values().any(|entry| {
+        let sends = |family: &str| entry.provider.keys.iter().any(|key| key.kinds.iter().any(|k| k.family() == family));
+        sends("build") && sends("pipeline")
+    });
+    let routed = |family: &str| -> BTreeSet<&ChannelName> {
+        let kinds = || Kind::ALL.iter().filter(|kind| kind.family() == family);
+        let routes = settings.router.routes().iter().filter(|route| route.enabled);
+        let matching = routes.filter(|route| kinds().any(|kind| route.conditions.may_hold(*kind)));
+        matching.flat_map(|route| &route.to).collect()
+    };
+    if !sends_both {
+        return vec![];
+    }
+    routed("build").intersection(&routed("pipeline")).copied().collect()
+}
+
 /// Result of rendering the samples.
 #[derive(Default)]
 pub struct Rendered {

@@ -128,6 +128,10 @@ impl Endpoint for Serve {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let body = request.take_body().into_bytes().await.unwrap();
+        // Discord describes its webhook.
+        if request.method() == "GET" && self.0.lock().unwrap().kind == Kind::Discord {
+            return Ok(says(200, json!({ "type": 1, "id": "1", "name": "Hookbell" }).to_string()));
+        }
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         let fault = {
             let mut state = self.0.lock().unwrap();

@@ -1,4 +1,4 @@
-//! `hookbell hooks` against a fake of Bitbucket's API.
+//! `hookbell hooks` and `hookbell doctor` against a fake of Bitbucket's API.
 
 use serde_json::Value;
 
@@ -348,4 +348,43 @@ async fn mistakes_before_the_first_request_are_explained() {
     let home = Home::new(&text.replace(&api.url, "http://127.0.0.1:1/2.0"));
     let (code, _, error) = home.run(&["hooks", "list"]);
     assert!(code == 1 && error.contains("acme: no response from 127.0.0.1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_compares_the_webhooks_with_the_routes() {
+    let api = Api::start().await;
+    let home = home(&api);
+    let service = home.serve();
+    let doctor = || {
+        let (code, out, _) = home.run(&["doctor"]);
+        let findings = out.lines().filter(|line| line.contains("  hooks ") || line.contains("  clock "));
+        (code, named(&findings.map(|line| format!("{line}\n")).collect::<String>()))
+    };
+    let mut said = format!("missing:\n{}", doctor().1);
+    output_of(&home, &["hooks", "sync"]);
+    let (code, fine) = doctor();
+    assert_eq!(code, 0, "{fine}");
+    said.push_str(&format!("right:\n{fine}"));
+    let edit = |change: fn(&mut Hook)| api.with(|state| change(&mut state.hooks.get_mut(WORKSPACE).unwrap()[0]));
+    edit(|hook| {
+        hook.active = false;
+        hook.secret = None;
+        hook.events = ["repo:push".to_owned(), "repo:fork".to_owned()].into();
+        hook.skip_cert_verification = true;
+    });
+    // A repository that sends has a webhook of its own.
+    api.with(|state| {
+        state.hooks.get_mut(REPOSITORY).unwrap().push(Hook { url: OURS.to_owned(), ..Hook::foreign(3) });
+        state.clock_ahead = -95;
+    });
+    let (key, body) = sample("push");
+    assert_eq!(post(&service, key, "one", &body).await.0, 202);
+    let (code, wrong) = doctor();
+    assert_eq!(code, 1);
+    let ahead = wrong.split("the clock is ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!((95..100).contains(&ahead.parse::<u32>().unwrap()), "{wrong}");
+    said.push_str(&format!("wrong:\n{}", wrong.replace(&format!("is {ahead} s"), "is 95 s")));
+    home.write_config(&config(&api, ACCOUNT, "\"@calm\"").replace("\"the token\"", "{ env = \"NO_SUCH_TOKEN\" }"));
+    said.push_str(&format!("without the token:\n{}", doctor().1));
+    insta::assert_snapshot!("doctor_hooks", said);
 }

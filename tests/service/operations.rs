@@ -153,6 +153,45 @@ async fn doctor_reports_problems() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn doctor_asks_chats_without_posting() {
+    let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
+    let text = config(&[("slack", &slack), ("discord", &discord)], "");
+    let home = Home::new(&text.replace(&discord.url, &discord.url.replace("/1/", "/2/")));
+    let service = home.serve();
+    let (code, out, _) = home.run(&["doctor"]);
+    assert!(code == 1 && out.contains("ok     chat     `slack`: slack responds\n"), "{out}");
+    let gone = "error  chat     `discord`: status 404: not found; no webhook exists at this URL: create a new one and set its URL\n";
+    assert!(out.contains(gone), "{out}");
+    assert!(slack.came().is_empty() && discord.came().is_empty());
+    let offline = output_of(&home, &["doctor", "--offline"]);
+    assert!(!offline.contains("  chat  "), "{offline}");
+    drop(service);
+    // Nothing listens there any more.
+    let address = slack.url.split('/').nth(2).unwrap().to_owned();
+    home.write_config(
+        &text.replace(&address, "127.0.0.1:1").replace(&discord.url, "http://127.0.0.1:1/api/webhooks/1/t"),
+    );
+    let (_, out, _) = home.run(&["doctor"]);
+    assert!(
+        out.contains("error  chat     `slack`: ") && out.contains("check the network, and `[http] proxy`"),
+        "{out}"
+    );
+    assert!(!out.contains("s3cret"), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_notes_builds_that_come_twice() {
+    let home = Home::new(&EVERYTHING.replace("\"@all\"", "\"@builds\""));
+    let _service = home.serve();
+    let out = output_of(&home, &["doctor"]);
+    assert!(out.contains("note   routes   `screen` gets builds and pipelines"), "{out}");
+    // As the note says.
+    home.write_config(&EVERYTHING.replace("\"@all\"", "[\"@builds\", \"!pipeline.*\"]"));
+    let out = output_of(&home, &["doctor"]);
+    assert!(!out.contains("  routes  "), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn alerts_avoid_the_failing_channel() {
     let (slack, discord) = (Fake::start(Kind::Slack).await, Fake::start(Kind::Discord).await);
     slack.fail([Fault::word(410, "channel_is_archived")]);

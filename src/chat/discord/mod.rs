@@ -169,6 +169,11 @@ impl Service for ChannelWebhook {
         answer::outcome(answer)
     }
 
+    /// <https://discord.com/developers/docs/resources/webhook#get-webhook-with-token>
+    fn is_readable(&self) -> bool {
+        true
+    }
+
     /// <https://discord.com/developers/docs/resources/webhook#edit-webhook-message>
     fn edit(&self, target: &Target, message: &MessageRef, body: &Body) -> Option<(Target, Body)> {
         Some((target.below(&["messages", message.as_str()]), whole(body)))
