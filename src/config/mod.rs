@@ -188,6 +188,8 @@ pub struct SourceEntry {
     pub unsigned: bool,
     /// IP addresses that requests may come from; `None` allows all.
     pub allow_from: Option<Allowed>,
+    /// Time after which a source that sends nothing is reported.
+    pub expect_every: Option<Duration>,
 }
 
 impl SourceEntry {

@@ -262,6 +262,12 @@ pub fn tables() -> Vec<Table> {
                     "allowed networks, in addition to the secret; `atlassian` is the host's published list",
                 ),
                 entry(
+                    "expect_every",
+                    Duration,
+                    "never",
+                    "reports a source from which no request has come for this time, in alerts, metrics and `/readyz`",
+                ),
+                entry(
                     "bots",
                     Texts,
                     "none",

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::event::SourceName;
 use crate::store::Store;
 use crate::time::{Millis, timestamp};
 
@@ -35,6 +36,7 @@ struct Inner {
     panics: Mutex<BTreeMap<String, Panics>>,
     config: Mutex<Option<ConfigFailure>>,
     notes: Mutex<Vec<String>>,
+    silent: Mutex<BTreeMap<SourceName, String>>,
 }
 
 /// An invalid configuration.
@@ -130,6 +132,15 @@ impl Health {
         entry.last = Instant::now();
     }
 
+    /// Reports that a source is silent, in words, or that it is not.
+    pub(super) fn source_silent(&self, source: &SourceName, words: Option<String>) {
+        let mut silent = locked(&self.0.silent);
+        match words {
+            Some(words) => drop(silent.insert(source.clone(), words)),
+            None => drop(silent.remove(source)),
+        }
+    }
+
     /// Adds a note for the operator that is not a problem.
     pub fn note(&self, note: String) {
         locked(&self.0.notes).push(note);
@@ -157,7 +168,11 @@ impl Health {
         let config = locked(&self.0.config).as_ref().map(|ConfigFailure { errors, since, in_use }| {
             format!("the configuration has been invalid since {}; {in_use}: {errors}", timestamp(*since))
         });
-        store.into_iter().chain(config).chain(recent).collect()
+        let silent = locked(&self.0.silent);
+        let silent = silent.iter().map(|(source, words)| {
+            format!("source `{source}` is silent: {words}; check its webhook on the host, or change `expect_every`")
+        });
+        store.into_iter().chain(config).chain(recent).chain(silent).collect()
     }
 }
 

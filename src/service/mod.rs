@@ -15,6 +15,7 @@ pub mod operations;
 pub mod payload;
 pub mod reload;
 mod retention;
+mod silence;
 mod watch_files;
 
 use std::path::PathBuf;
@@ -80,6 +81,16 @@ impl Service {
             move || retention::prune(store.clone(), live.clone())
         };
         background.spawn(supervise_service(health.clone(), "retention", prune));
+        let silence = {
+            let (store, live, health, uses) =
+                (store.clone(), live.clone(), health.clone(), records.source_uses.clone());
+            let started = now();
+            move || {
+                let (store, live, health, uses) = (store.clone(), live.clone(), health.clone(), uses.clone());
+                silence::Watch { store, live, health, uses, started, clock: now }.run()
+            }
+        };
+        background.spawn(supervise_service(health.clone(), "silent source watch", silence));
         let watch = move || crate::time::watch(clock);
         background.spawn(supervise_service(health.clone(), "clock watch", watch));
         let probe = {

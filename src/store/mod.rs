@@ -163,6 +163,10 @@ pub trait History: Send + Sync {
     /// Returns the last rejected requests, newest last.
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError>;
 
+    /// Returns the time of the last request of a source, or `since` if it is older. `None` if the source has never sent
+    /// one.
+    async fn last_request(&self, source: &SourceName, since: Millis) -> Result<Option<Millis>, StoreError>;
+
     /// Counts the events that match the filter, without its limit; at most [`COUNTED`] + 1.
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError>;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::Builder;
-use super::values::{kind, network, patterns};
+use super::values::{duration, kind, network, patterns};
 use crate::config::SourceEntry;
 use crate::config::problems::ConfigProblem;
 use crate::config::section::{Section, Taken};
@@ -48,10 +48,11 @@ impl Builder<'_> {
         let bots = section.strings("bots").unwrap_or_default();
         let bots = patterns(section, bots, Style { separator: false, ignore_case: true });
         let allow_from = section.strings("allow_from");
+        let expect_every = duration(section, "expect_every");
         let provider = source::provider(kind?)?;
         let allow_from = allow_from.map(|texts| self.allowed(section, &texts, provider, unsigned, lists));
         let source = (provider.build)(SourceSettings { secrets: secrets.clone(), unsigned, bots });
-        Some(SourceEntry { provider, source, repo, secrets, secret_origins, unsigned, allow_from })
+        Some(SourceEntry { provider, source, repo, secrets, secret_origins, unsigned, allow_from, expect_every })
     }
 
     /// The secrets of a source, their locations, and true if the source is `unsigned`.

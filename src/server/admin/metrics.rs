@@ -119,5 +119,9 @@ fn describe() {
         "hookbell_config_valid",
         "1 if the configuration files are valid and in use, 0 if they have errors"
     );
+    describe_gauge!(
+        "hookbell_source_silent",
+        "1 if the source has sent nothing for longer than its `expect_every`, otherwise 0"
+    );
     describe_gauge!("hookbell_parked", "Messages whose channel is not in the configuration");
 }

@@ -5,6 +5,7 @@
 //! ensures that a cause is reported once. An outage is stored, so that its end is reported too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -12,13 +13,13 @@ use serde_json::{Value, json};
 
 use crate::chat::Failure;
 use crate::config::{Live, Settings};
-use crate::event::{ChannelName, Content, DeliveryId, EventId, Summary};
+use crate::event::{ChannelName, Content, DeliveryId, EventId, SourceName, Summary};
 use crate::memory::Memory;
 use crate::store::{
     Decided, Delivery, Ids, Known, Lane, NewDelivery, NewEvent, NewRequest, Receipt, Store, StoreError, StoredDecision,
     Target,
 };
-use crate::time::{Millis, timestamp};
+use crate::time::{Millis, millis, timestamp};
 
 /// Source of alerts. No configured source can have this name, because it contains a space.
 const SOURCE: &str = "hookbell itself";
@@ -81,6 +82,8 @@ pub(crate) enum Outage {
     Channel(ChannelName),
     /// Changes to the configuration do not take effect.
     Config,
+    /// A source sends nothing.
+    Source(SourceName),
 }
 
 impl Outage {
@@ -89,6 +92,7 @@ impl Outage {
         match self {
             Self::Channel(name) => format!("{SOURCE}:channel:{name}"),
             Self::Config => format!("{SOURCE}:config"),
+            Self::Source(name) => format!("{SOURCE}:source:{name}"),
         }
     }
 }
@@ -216,6 +220,25 @@ impl Alert {
         Self { is_recovery: true, outage: Some(Outage::Config), ..alert }
     }
 
+    /// Alert: a source has sent nothing for longer than expected.
+    pub(crate) fn silent(source: &SourceName, since: Millis, every: Duration, now: Millis) -> Self {
+        let title = format!("Source {source} is silent");
+        let (silent, every) = (duration(now.saturating_sub(since)), duration(millis(every)));
+        let response = format!("no request for {silent}; one is expected every {every}");
+        let help = "check its webhook on the host and the way from there: hookbell doctor";
+        let alert = Self::general(title, response, help, Cause::Once(format!("silent {source} {since}")));
+        Self { outage: Some(Outage::Source(source.clone())), ..alert }
+    }
+
+    /// Alert: a source sends again.
+    fn source_recovered(source: &SourceName, since: Millis, now: Millis) -> Self {
+        let response =
+            format!("a request arrived; the silence was reported {} ago", duration(now.saturating_sub(since)));
+        let cause = Cause::Once(format!("source recovered {source} {since}"));
+        let alert = Self::general(format!("Source {source} sends again"), response, "", cause);
+        Self { is_recovery: true, outage: Some(Outage::Source(source.clone())), ..alert }
+    }
+
     /// Returns true if the alert reports the start of an outage.
     pub(super) const fn begins_outage(&self) -> bool {
         self.outage.is_some() && !self.is_recovery
@@ -243,8 +266,8 @@ fn duration(millis: Millis) -> String {
 /// Stores alerts for the channels in `[delivery] alerts`.
 #[derive(Clone)]
 pub(crate) struct Alerts {
-    pub(super) live: Live,
-    pub(super) store: Arc<dyn Store>,
+    pub(in crate::service) live: Live,
+    pub(in crate::service) store: Arc<dyn Store>,
 }
 
 impl Alerts {
@@ -306,6 +329,7 @@ impl Alerts {
         let alert = match outage {
             Outage::Channel(channel) => Alert::channel_recovered(channel, since, now),
             Outage::Config => Alert::config_recovered(since, now),
+            Outage::Source(source) => Alert::source_recovered(source, since, now),
         };
         self.send(alert, None, now).await;
     }

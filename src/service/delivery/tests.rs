@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::chat::{Action, Body, Chat, Failure, Outcome, Posted, Reason, Sent};
 use crate::config::{Channel, DeliverySettings, Live};
-use crate::event::{ChannelName, Content, DeliveryId, EventId};
+use crate::event::{ChannelName, Content, DeliveryId, EventId, SourceName};
 use crate::message::{Message, Style, plain_text};
 use crate::store::*;
 use patient::Patient;

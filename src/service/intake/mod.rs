@@ -10,7 +10,7 @@ mod misdirected;
 mod places;
 mod receipt;
 mod rejected;
-mod secret_uses;
+mod source_uses;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use decide::Incoming;
 use misdirected::MisdirectedList;
 use places::{Place, Places};
 use rejected::RejectedList;
-use secret_uses::SecretUses;
+pub(super) use source_uses::SourceUses;
 
 pub(super) use decide::{Count, Origin, deliveries, route_pending};
 pub use misdirected::{Cause, Misdirected};
@@ -85,8 +85,8 @@ pub(super) struct Records {
     pub(super) rejected: RejectedList,
     /// The most recent requests to no known source.
     pub(super) misdirected: MisdirectedList,
-    /// Time at which each secret last verified a request.
-    pub(super) secret_uses: SecretUses,
+    /// Time of the last request of each source and each secret.
+    pub(super) source_uses: SourceUses,
 }
 
 /// A request to a source, without its body.
@@ -223,9 +223,8 @@ impl Intake {
     pub async fn accept(self: &Arc<Self>, head: &Head, body: Bytes) -> Result<Taken, Refusal> {
         let verified = self.verify(head, &body).await.map_err(|cause| self.not_stored(head, &cause))?;
         let (verified, parsed) = verified.map_err(|rejection| self.reject(head, rejection))?;
-        if let Some(secret) = verified.secret.and_then(|n| head.entry().secrets.get(n)) {
-            self.records.secret_uses.add(&head.source, secret, now());
-        }
+        let secret = verified.secret.and_then(|n| head.entry().secrets.get(n));
+        self.records.source_uses.add(&head.source, secret, now());
         let (key, events) = (parsed.key.clone(), parsed.events.len());
         let accepted = self.store(head, parsed, body).await.map_err(|cause| self.not_stored(head, &cause))?;
         let source = &head.source;

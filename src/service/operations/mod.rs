@@ -171,7 +171,7 @@ impl Operations {
         let sources = settings.sources.iter().map(|(name, entry)| SourceStatus {
             source: name.clone(),
             kind: entry.provider.kind.to_owned(),
-            secrets: entry.secrets.iter().map(|secret| self.records.secret_uses.last(name, secret)).collect(),
+            secrets: entry.secrets.iter().map(|secret| self.records.source_uses.last(name, secret)).collect(),
         });
         Ok(SourcesAnswer { sources: sources.collect(), started: self.reloads.is_some().then_some(self.started) })
     }

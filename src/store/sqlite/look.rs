@@ -16,13 +16,14 @@ use super::memory;
 use super::record::{RecordedEvent, Records};
 use super::state::Code;
 use crate::chat::MessageRef;
-use crate::event::{ChannelName, DeliveryId, EventId, RequestId, Summary};
+use crate::event::{ChannelName, DeliveryId, EventId, RequestId, SourceName, Summary};
 use crate::message::Style;
 use crate::store::ids::first_of;
 use crate::store::{
     AttemptDetail, AttemptOutcome, COUNTED, Counts, DeliveryDetail, DeliverySummary, EventSummary, Filter, Lane,
     LaneCounts, RejectedRequest, State,
 };
+use crate::time::Millis;
 
 /// Returns the last rejected requests, newest last.
 pub(super) fn rejected(db: &Connection, limit: usize) -> rusqlite::Result<Vec<RejectedRequest>> {
@@ -39,6 +40,16 @@ pub(super) fn rejected(db: &Connection, limit: usize) -> rusqlite::Result<Vec<Re
         })
     })?;
     rows.collect()
+}
+
+/// Returns the time of the last request of a source, or `since` if it is older. Scans the requests since then.
+pub(super) fn last_request(db: &Connection, source: &SourceName, since: Millis) -> rusqlite::Result<Option<Millis>> {
+    let mut named = db.prepare_cached("SELECT id FROM names WHERE name = ?1")?;
+    let named: Option<i64> = named.query_row([source.as_str()], |row| row.get(0)).optional()?;
+    let Some(source) = named else { return Ok(None) };
+    let sql = "SELECT received_at FROM requests WHERE id >= ?1 AND source = ?2 ORDER BY id DESC LIMIT 1";
+    let found = db.prepare_cached(sql)?.query_row(params![first_of(since), source], |row| row.get(0)).optional()?;
+    Ok(Some(found.unwrap_or(since)))
 }
 
 /// SQL conditions, and the values of their parameters.

@@ -46,7 +46,7 @@ use super::{
     Finished, Generation, History, Intake, Lane, LaneSignal, LaneState, Lanes, Lease, NewDelivery, NewRequest,
     RejectedRequest, Retention, RouteLater, Store, StoreError, Turn,
 };
-use crate::event::{DeliveryId, EventId};
+use crate::event::{DeliveryId, EventId, SourceName};
 use crate::time::{Millis, SteadyClock};
 use backup::CopyError;
 use checkpoint::Checkpointer;
@@ -320,6 +320,11 @@ impl History for SqliteStore {
 
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
         self.read("read rejected requests", move |db| look::rejected(db, limit)).await
+    }
+
+    async fn last_request(&self, source: &SourceName, since: Millis) -> Result<Option<Millis>, StoreError> {
+        let source = source.clone();
+        self.read("find the last request", move |db| look::last_request(db, &source, since)).await
     }
 
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {

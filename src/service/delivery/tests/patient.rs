@@ -91,6 +91,11 @@ impl History for Patient {
     async fn rejected(&self, limit: usize) -> Result<Vec<RejectedRequest>, StoreError> {
         wait_for!(self.rejected(limit))
     }
+    async fn last_request(&self, source: &SourceName, since: Millis) -> Result<Option<Millis>, StoreError> {
+        let source = source.clone();
+        wait_for!(self.last_request(&source, since))
+    }
+
     async fn count_events(&self, filter: Filter) -> Result<u64, StoreError> {
         wait_for!(self.count_events(filter))
     }
