@@ -9,6 +9,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -16,17 +18,25 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::time::Time;
 
 use crate::text_file;
 
 /// Protocols that are offered, best first (ALPN).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
+/// Protocol in which an authority checks that this server has a domain: a handshake, and nothing else
+/// (<https://www.rfc-editor.org/rfc/rfc8737>).
+pub(crate) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
+
 /// Certificate of a listener, with its key.
 #[derive(Clone)]
 pub struct Identity {
+    key: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
     certificate: CertificateDer<'static>,
+    /// Start of its validity.
+    pub since: Timestamp,
     /// End of its validity.
     pub until: Timestamp,
     /// True if it was signed with its own key, so that no host trusts it.
@@ -98,26 +108,39 @@ impl Identity {
             text_file::read(&directory.join(path), text_file::MAX_FILE)
                 .map_err(|error| TlsError::Unreadable { path: path.to_owned(), error })
         };
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(cert)?).collect();
-        let chain = chain.unwrap_or_default();
-        let certificate = chain.first().cloned().ok_or_else(|| TlsError::NoCertificate(cert.to_owned()))?;
-        let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| TlsError::NoKey(key.to_owned()))?;
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map(|builder| builder.with_no_client_auth())
-            .and_then(|builder| builder.with_single_cert(chain, private));
-        let mut config = config.map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => TlsError::OtherKey { cert: cert.to_owned(), key: key.to_owned() },
-            error => TlsError::Unusable { cert: cert.to_owned(), error },
-        })?;
-        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
-        let (until, is_self_signed) = described(&certificate).unwrap_or((Timestamp::MAX, false));
-        Ok(Self { config: config.into(), certificate, until, is_self_signed })
+        Self::parse((cert, &read(cert)?), (key, &read(key)?))
     }
 
-    /// Does the server's part of a handshake.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.config.clone()).accept(stream).await
+    /// Reads a certificate chain and its key from PEM texts.
+    pub(crate) fn of_pem(cert: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        Self::parse((Path::new("certificate"), cert), (Path::new("key"), key))
+    }
+
+    /// Parses PEM texts, which errors call by their names.
+    fn parse((cert, chain): (&Path, &[u8]), (key, private): (&Path, &[u8])) -> Result<Self, TlsError> {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
+        let chain = chain.unwrap_or_default();
+        let certificate = chain.first().cloned().ok_or_else(|| TlsError::NoCertificate(cert.to_owned()))?;
+        let private = PrivateKeyDer::from_pem_slice(private).map_err(|_| TlsError::NoKey(key.to_owned()))?;
+        let wrong = |error| match error {
+            rustls::Error::InconsistentKeys(_) => TlsError::OtherKey { cert: cert.to_owned(), key: key.to_owned() },
+            error => TlsError::Unusable { cert: cert.to_owned(), error },
+        };
+        let key = certified(chain, private).map_err(wrong)?;
+        let resolver = Arc::new(SingleCertAndKey::from(key.clone()));
+        let config = serving(resolver, &PROTOCOLS).map_err(wrong)?;
+        let (since, until, is_self_signed) = described(&certificate).unwrap_or((Timestamp::MIN, Timestamp::MAX, false));
+        Ok(Self { key, config, certificate, since, until, is_self_signed })
+    }
+
+    /// Returns the settings of a listener that shows this certificate.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+
+    /// Returns the certificate with its key.
+    pub(crate) fn key(&self) -> Arc<CertifiedKey> {
+        self.key.clone()
     }
 
     /// Returns the certificate's bytes (DER), for a comparison.
@@ -135,17 +158,55 @@ impl Identity {
     }
 }
 
-/// Returns the end of a certificate's validity, and whether it is signed with its own key.
-fn described(certificate: &[u8]) -> Option<(Timestamp, bool)> {
+/// Returns the start and the end of a certificate's validity, and whether it is signed with its own key.
+fn described(certificate: &[u8]) -> Option<(Timestamp, Timestamp, bool)> {
     let parsed = Certificate::from_der(certificate).ok()?.tbs_certificate;
-    let until = parsed.validity.not_after.to_unix_duration();
-    let until = Timestamp::from_second(i64::try_from(until.as_secs()).ok()?).ok()?;
-    Some((until, parsed.issuer == parsed.subject))
+    let time = |time: Time| Timestamp::from_second(i64::try_from(time.to_unix_duration().as_secs()).ok()?).ok();
+    let validity = parsed.validity;
+    Some((time(validity.not_before)?, time(validity.not_after)?, parsed.issuer == parsed.subject))
+}
+
+/// Joins the certificate of a challenge and its key. Its critical extension, which only authorities know, does not allow
+/// the check that they belong together.
+pub(crate) fn challenge_key(
+    certificate: CertificateDer<'static>,
+    private: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    let key = provider().key_provider.load_private_key(private)?;
+    Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
+}
+
+/// Checks that a key belongs to a certificate, and joins them.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    private: PrivateKeyDer<'static>,
+) -> Result<Arc<CertifiedKey>, rustls::Error> {
+    Ok(Arc::new(CertifiedKey::from_der(chain, private, &provider())?))
+}
+
+/// Returns the settings of a listener that shows the certificates of `resolver`, and also answers challenges.
+pub(crate) fn serving_challenges(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let [h2, http_1] = PROTOCOLS;
+    serving(resolver, &[h2, http_1, CHALLENGE_PROTOCOL])
+}
+
+fn serving(resolver: Arc<dyn ResolvesServerCert>, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, rustls::Error> {
+    let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(resolver);
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config.into())
+}
+
+/// Does the server's part of a handshake. Returns `None` if it was only a challenge of an authority.
+pub(crate) async fn accept(config: Arc<ServerConfig>, stream: TcpStream) -> io::Result<Option<TlsStream<TcpStream>>> {
+    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    let is_challenge = stream.get_ref().1.alpn_protocol() == Some(CHALLENGE_PROTOCOL);
+    Ok((!is_challenge).then_some(stream))
 }
 
 /// Returns the scheme of the URLs of a listener.
-pub const fn scheme(certificate: Option<&Identity>) -> &'static str {
-    if certificate.is_some() { "https" } else { "http" }
+pub const fn scheme(has_tls: bool) -> &'static str {
+    if has_tls { "https" } else { "http" }
 }
 
 fn provider() -> Arc<CryptoProvider> {

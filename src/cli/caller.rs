@@ -107,7 +107,11 @@ fn of_config(config: &Path) -> Result<Way, Failure> {
         Err(StoreError::InUse { .. }) => {
             let address = url.address().ok_or(Failure::Restarting)?;
             let (tls, token) = (tls.as_deref(), read_token(&token_path(&url))?);
-            there(format!("{}://{address}", scheme(tls)), token, tls.map_or(Trust::SystemAnd(None), Trust::Only))
+            there(
+                format!("{}://{address}", scheme(tls.is_some())),
+                token,
+                tls.map_or(Trust::SystemAnd(None), Trust::Only),
+            )
         }
         Err(error) => Err(error.into()),
     }

@@ -26,13 +26,17 @@ mod test;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Settings;
 use crate::http_client::{Trust, last_cause, to_hookbell};
 use crate::problem::{Problem, Severity, render_all};
+use crate::service::acme::last_certificate;
 use crate::text::shows_colour;
+use crate::tls::Identity;
 use failure::Failure;
 use print::errln;
 
@@ -120,6 +124,12 @@ fn program() -> &'static str {
 /// Creates the client of a command that connects to Hookbell.
 fn client(timeout: Duration, trust: Trust<'_>) -> Result<reqwest::Client, Failure> {
     to_hookbell(timeout, trust).map_err(|error| Failure::NoClient(last_cause(&error).to_string()))
+}
+
+/// Returns the certificate of the listener for webhooks, if there is one.
+fn certificate(settings: &Settings) -> Option<Arc<Identity>> {
+    let requested = || last_certificate(&settings.store).filter(|_| settings.acme.is_some()).map(Arc::new);
+    settings.tls.clone().or_else(requested)
 }
 
 /// Creates the async runtime of a command.

@@ -12,10 +12,10 @@ use secrecy::SecretString;
 use serde_json::Value;
 use ulid::Ulid;
 
-use super::Failure;
 use super::host::Host;
 use super::print::outln;
 use super::shown::in_line;
+use super::{Failure, certificate};
 use crate::config::{self, Secrets, Settings};
 use crate::event::ChannelName;
 use crate::http_client::{Trust, last_cause};
@@ -84,7 +84,8 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
     let loaded = config::load(config, Secrets::Leave);
     let Some(settings) = loaded.settings else { return Err(Failure::Problems(loaded.problems)) };
     // The service's own address is local; its certificate names the public one.
-    let trust = match &settings.tls {
+    let own = certificate(&settings);
+    let trust = match &own {
         Some(own) if to.is_none() => Trust::Only(own),
         own => Trust::SystemAnd(own.as_deref()),
     };
@@ -102,7 +103,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         let body = unique(&as_of_now(sample.body));
         let (status, answer) =
             runtime.block_on(post(&client, provider, sample.key, &body, &url, &secret)).map_err(|error| {
-                let help = not_sent(&url, &error, settings.tls.is_some());
+                let help = not_sent(&url, &error, settings.has_tls());
                 Failure::NotSent { url: url.clone(), reason: last_cause(&error).to_string(), help }
             })?;
         if !(200..300).contains(&status) {
@@ -205,7 +206,7 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
             return Err(Failure::NoSecretYet(name.to_string()));
         }
     };
-    let scheme = scheme(settings.tls.as_deref());
+    let scheme = scheme(settings.has_tls());
     let url =
         to.map_or_else(|| format!("{scheme}://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
     Ok((url, secret))

@@ -178,7 +178,7 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
     errln!("\n{bold}Hookbell {version}{bold:#} {dim}· {}{dim:#}\n", config.display());
     for (name, entry) in &settings.sources {
         let kind = entry.provider.kind;
-        let scheme = scheme(settings.tls.as_deref());
+        let scheme = scheme(settings.has_tls());
         errln!("  webhooks  {bold}{scheme}://{address}/hooks/{name}{bold:#} {dim}{kind}{dim:#}");
         if let Some(origin) = entry.secret_origins.last() {
             errln!("  secret    {origin}{dim}: enter it as the webhook's secret{dim:#}");
@@ -191,7 +191,7 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         errln!("  channels  {}", channels.join(", "));
     }
     errln!("  store     {}", settings.store);
-    let scheme = scheme(settings.admin.tls.as_deref());
+    let scheme = scheme(settings.admin.tls.is_some());
     errln!("  admin     {scheme}://{admin} {dim}/metrics /readyz /api/v1{dim:#}");
     let program = program();
     if settings.is_routing_invalid {

@@ -294,6 +294,7 @@ const NOT_SECRET: &[&str] = &[
     "repos",
     "email",
     "source",
+    "domains",
 ];
 
 /// A line that sets a key.

@@ -51,6 +51,8 @@ pub struct Settings {
     pub listen: Listen,
     /// Certificate of that listener; plain HTTP without one.
     pub tls: Option<Arc<Identity>>,
+    /// Certificate of that listener, if Hookbell requests it.
+    pub acme: Option<AcmeSettings>,
     /// The admin listener.
     pub admin: Admin,
     /// Networks of proxies whose `X-Forwarded-For` header is trusted.
@@ -88,6 +90,24 @@ pub struct Settings {
     pub kept: Kept,
     /// Parts of the configuration with their fingerprints.
     pub outline: Outline,
+}
+
+impl Settings {
+    /// Returns true if the listener for webhooks speaks TLS.
+    pub const fn has_tls(&self) -> bool {
+        self.tls.is_some() || self.acme.is_some()
+    }
+}
+
+/// `acme` in `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// Names in the certificate.
+    pub domains: Vec<String>,
+    /// Contact for the authority.
+    pub email: Option<String>,
+    /// Directory URL of the authority.
+    pub directory: String,
 }
 
 /// Listener address.

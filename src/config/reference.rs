@@ -64,6 +64,8 @@ pub enum Shape {
     Accept,
     /// A certificate and its key.
     Tls,
+    /// A certificate to request.
+    Acme,
 }
 
 impl Shape {
@@ -82,6 +84,7 @@ impl Shape {
             Self::Patterns => "pattern or list of patterns".to_owned(),
             Self::Matchers | Self::Accept => "table of matchers".to_owned(),
             Self::Tls => "`{ cert = \"cert.pem\", key = \"key.pem\" }`".to_owned(),
+            Self::Acme => "`{ domains = \"a.example\", email = \"…\", directory = \"https://…\" }`".to_owned(),
         }
     }
 
@@ -106,6 +109,12 @@ impl Shape {
             Self::Tls => json!({
                 "type": "object", "additionalProperties": false, "required": ["cert", "key"],
                 "properties": { "cert": { "type": "string" }, "key": { "type": "string" } },
+            }),
+            Self::Acme => json!({
+                "type": "object", "additionalProperties": false, "required": ["domains"],
+                "properties": {
+                    "domains": Self::Texts.schema(), "email": { "type": "string" }, "directory": { "type": "string" },
+                },
             }),
         }
     }
@@ -208,6 +217,12 @@ pub fn tables() -> Vec<Table> {
                     Shape::Tls,
                     "none: plain HTTP",
                     "TLS for `listen`; the files are read again when they change",
+                ),
+                entry(
+                    "acme",
+                    Shape::Acme,
+                    "none",
+                    "requests the certificate of `listen` from an authority and renews it; Let's Encrypt, unless `directory` names another",
                 ),
                 entry("admin_tls", Shape::Tls, "none: plain HTTP", "TLS for `admin_listen`"),
                 entry(

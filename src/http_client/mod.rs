@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT as USER_AGENT_HEADER};
 use reqwest::{Certificate, Client, Method, NoProxy, Proxy, Url};
@@ -126,6 +127,10 @@ impl NoAnswer {
     fn of(error: &reqwest::Error) -> Self {
         Self { is_unsent: error.is_connect(), is_timeout: error.is_timeout(), cause: root_cause(error) }
     }
+
+    fn cut_off() -> Self {
+        Self { is_unsent: false, is_timeout: false, cause: "the response was cut off".to_owned() }
+    }
 }
 
 /// Type of the sent bodies.
@@ -235,9 +240,23 @@ impl Http {
         let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
         let (bytes, whole) = read(&mut response, MAX_FILE).await;
         if !whole {
-            return Err(NoAnswer { is_unsent: false, is_timeout: false, cause: "the response was cut off".to_owned() });
+            return Err(NoAnswer::cut_off());
         }
         Ok(Called { status, headers, bytes })
+    }
+
+    /// Sends any request, and returns the response with its body.
+    pub(crate) async fn pass(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let request = reqwest::Request::try_from(request).map_err(|error| NoAnswer::of(&error))?;
+        let mut response = self.0.client.execute(request).await.map_err(|error| NoAnswer::of(&error))?;
+        let (bytes, whole) = read(&mut response, MAX_FILE).await;
+        if !whole {
+            return Err(NoAnswer::cut_off());
+        }
+        let mut passed = http::Response::new(Bytes::from(bytes));
+        *passed.status_mut() = response.status();
+        *passed.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(passed)
     }
 
     /// Requests the first page of a webhook's server, whatever that is: any response shows that the server is reachable.

@@ -17,6 +17,7 @@ use poem::http::uri::Scheme;
 use poem::http::{HeaderValue, StatusCode, Version, header};
 use poem::web::{LocalAddr, RemoteAddr};
 use poem::{Addr, Endpoint, Request, Response};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -25,7 +26,7 @@ use tokio::time::{sleep, timeout};
 use super::answer;
 use super::connections::{Connection, Connections};
 use crate::telemetry::LogLimit;
-use crate::tls::Identity;
+use crate::tls;
 
 /// Time within which a request's headers must arrive.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,8 +56,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_
 /// way.
 const FIRST_REQUEST: Duration = Duration::from_secs(3);
 
-/// Returns the current certificate of a listener; `None` for plain HTTP.
-pub(super) type Tls = Arc<dyn Fn() -> Option<Arc<Identity>> + Send + Sync>;
+/// Returns the current TLS settings of a listener; `None` for plain HTTP.
+pub(super) type Tls = Arc<dyn Fn() -> Option<Arc<ServerConfig>> + Send + Sync>;
 
 /// Accepts connections until `stopped` is true, then waits up to `grace` for the requests in progress.
 pub(super) async fn run(
@@ -115,7 +116,7 @@ async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) {
     let local = stream.local_addr().ok();
-    let Some(identity) = (shared.tls)() else {
+    let Some(config) = (shared.tls)() else {
         return exchange(stream, Scheme::HTTP, (local, peer), open, shared, stopped).await;
     };
     let stopping = async {
@@ -129,12 +130,13 @@ async fn serve(
         }
     };
     let handshake = tokio::select! {
-        handshake = identity.accept(stream) => handshake,
+        handshake = tls::accept(config, stream) => handshake,
         () = open.closed() => return,
         () = too_long => return open.timed_out(),
     };
     match handshake {
-        Ok(stream) => exchange(stream, Scheme::HTTPS, (local, peer), open, shared, stopped).await,
+        Ok(None) => {}
+        Ok(Some(stream)) => exchange(stream, Scheme::HTTPS, (local, peer), open, shared, stopped).await,
         Err(error) => {
             let help = is_plain_http(&error).then_some("the client uses http; use https");
             let client = peer.ip();

@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::config::Live;
+use crate::service::acme::Acme;
 use crate::service::health::supervise_service;
 use crate::service::intake::Intake;
 use crate::service::operations::Operations;
@@ -73,7 +74,7 @@ pub async fn serve(
     let (public_limits, admin_limits) = Limits::for_open_files(listeners.open_files);
     let of_public = Connections::new("public", public_limits, live.clone());
     let of_admin = Connections::new("admin", admin_limits, live.clone());
-    let (public_tls, admin_tls) = tls_of(&live);
+    let (public_tls, admin_tls) = tls_of(&live, service.acme.clone());
     let (stopping, stopped) = watch::channel(false);
     let public = accept::run(listeners.public, public_tls, of_public, endpoint(Arc::new(app)), stopped.clone(), GRACE);
     let admin = accept::run(listeners.admin, admin_tls, of_admin, admin_endpoint, stopped, GRACE);
@@ -117,10 +118,15 @@ pub async fn serve_admin(
     tokio::join!(served, stop);
 }
 
-/// Returns the certificates of both listeners, as of the configuration in use.
-fn tls_of(live: &Live) -> (Tls, Tls) {
+/// Returns the TLS settings of both listeners, as of the configuration in use.
+fn tls_of(live: &Live, acme: Arc<Acme>) -> (Tls, Tls) {
     let (public, admin) = (live.clone(), live.clone());
-    (Arc::new(move || public.now().tls.clone()), Arc::new(move || admin.now().admin.tls.clone()))
+    let of_public = move || {
+        let settings = public.now();
+        let given = settings.tls.as_ref().map(|identity| identity.config());
+        given.or_else(|| settings.acme.as_ref().and_then(|_| acme.config()))
+    };
+    (Arc::new(of_public), Arc::new(move || admin.now().admin.tls.as_ref().map(|identity| identity.config())))
 }
 
 fn endpoint(app: Arc<App>) -> BoxEndpoint<'static, Response> {

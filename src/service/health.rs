@@ -11,7 +11,6 @@ use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::event::SourceName;
 use crate::store::Store;
 use crate::time::{Millis, timestamp};
 
@@ -36,7 +35,8 @@ struct Inner {
     panics: Mutex<BTreeMap<String, Panics>>,
     config: Mutex<Option<ConfigFailure>>,
     notes: Mutex<Vec<String>>,
-    silent: Mutex<BTreeMap<SourceName, String>>,
+    /// Problems that last until they are reported as solved, by name.
+    lasting: Mutex<BTreeMap<String, String>>,
 }
 
 /// An invalid configuration.
@@ -132,12 +132,12 @@ impl Health {
         entry.last = Instant::now();
     }
 
-    /// Reports that a source is silent, in words, or that it is not.
-    pub(super) fn source_silent(&self, source: &SourceName, words: Option<String>) {
-        let mut silent = locked(&self.0.silent);
-        match words {
-            Some(words) => drop(silent.insert(source.clone(), words)),
-            None => drop(silent.remove(source)),
+    /// Reports a problem of this name, in one sentence, or that there is none.
+    pub(super) fn report(&self, name: &str, problem: Option<String>) {
+        let mut lasting = locked(&self.0.lasting);
+        match problem {
+            Some(problem) => drop(lasting.insert(name.to_owned(), problem)),
+            None => drop(lasting.remove(name)),
         }
     }
 
@@ -168,11 +168,8 @@ impl Health {
         let config = locked(&self.0.config).as_ref().map(|ConfigFailure { errors, since, in_use }| {
             format!("the configuration has been invalid since {}; {in_use}: {errors}", timestamp(*since))
         });
-        let silent = locked(&self.0.silent);
-        let silent = silent.iter().map(|(source, words)| {
-            format!("source `{source}` is silent: {words}; check its webhook on the host, or change `expect_every`")
-        });
-        store.into_iter().chain(config).chain(recent).chain(silent).collect()
+        let lasting = locked(&self.0.lasting);
+        store.into_iter().chain(config).chain(recent).chain(lasting.values().cloned()).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`intake`] takes in requests, [`delivery`] sends messages, [`operations`] are for people who run Hookbell. In the
 //! background, the configuration is [reloaded](reload) and expired data is deleted.
 
+pub mod acme;
 mod addresses;
 pub mod check;
 pub mod delivery;
@@ -29,6 +30,7 @@ use crate::config::{Live, Watched};
 use crate::problem::Problem;
 use crate::store::{Store, StoreError};
 use crate::time::{SteadyClock, now};
+use acme::Acme;
 use delivery::Dispatcher;
 use health::{Health, supervise_service};
 use intake::{Intake, Records};
@@ -57,6 +59,8 @@ pub struct Service {
     pub intake: Arc<Intake>,
     /// Operations for people who run the service.
     pub operations: Arc<Operations>,
+    /// Certificate of the public listener, if it is requested from an authority.
+    pub acme: Arc<Acme>,
     store: Arc<dyn Store>,
     records: Records,
     background: JoinSet<()>,
@@ -81,6 +85,12 @@ impl Service {
             move || retention::prune(store.clone(), live.clone())
         };
         background.spawn(supervise_service(health.clone(), "retention", prune));
+        let acme = Arc::new(Acme::new(&live.now().store));
+        let certify = {
+            let (acme, live, health) = (acme.clone(), live.clone(), health.clone());
+            move || acme.clone().run(live.clone(), health.clone())
+        };
+        background.spawn(supervise_service(health.clone(), "certificate renewal", certify));
         let silence = {
             let (store, live, health, uses) =
                 (store.clone(), live.clone(), health.clone(), records.source_uses.clone());
@@ -109,6 +119,7 @@ impl Service {
         Ok(Self {
             intake: Arc::new(intake),
             operations: Arc::new(operations),
+            acme,
             store,
             records,
             background,

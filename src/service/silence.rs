@@ -56,7 +56,7 @@ impl Watch {
         known.retain(|name, _| {
             let is_watched = settings.sources.get(name).is_some_and(|entry| entry.expect_every.is_some());
             if !is_watched {
-                self.health.source_silent(name, None);
+                self.health.report(&problem(name), None);
             }
             is_watched
         });
@@ -70,8 +70,11 @@ impl Watch {
             let Some(known) = known.get_mut(name) else { continue };
             let last = self.uses.last_request(name).or(known.before);
             let silent_since = silent_since(last, self.started, every, now);
-            let told = silent_since.map(|since| format!("no request since {}", timestamp(since)));
-            self.health.source_silent(name, told);
+            let described = silent_since.map(|since| {
+                let since = timestamp(since);
+                format!("source `{name}` is silent: no request since {since}; check its webhook on the host, or change `expect_every`")
+            });
+            self.health.report(&problem(name), described);
             metrics::gauge!("hookbell_source_silent", "source" => name.to_string()).set(if silent_since.is_some() {
                 1.0
             } else {
@@ -96,6 +99,11 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Returns the name of the problem in the service's health.
+fn problem(source: &SourceName) -> String {
+    format!("silent {source}")
 }
 
 /// Returns since when a source is silent; `None` if it is not. A source that never sent anything counts from the start.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod acme;
 mod answers;
 mod attacks;
 mod bitbucket_api;
@@ -21,9 +22,11 @@ mod hooks;
 mod init;
 mod older_store;
 mod operations;
+mod pebble;
 mod power;
 mod program;
 mod programs;
+mod proxies;
 mod reload;
 mod restart;
 mod senders;

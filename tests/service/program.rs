@@ -279,7 +279,11 @@ pub(crate) fn request(client: &Client, url: &str, key: &str, id: &str, body: &st
 
 /// Sends a signed request; returns the status and the response.
 pub(crate) async fn post(service: &Service, key: &str, id: &str, body: &Value) -> (u16, Value) {
-    let url = service.url("/hooks/bitbucket");
-    let response = request(&Client::new(), &url, key, id, &body.to_string()).send().await.unwrap();
+    post_to(&Client::new(), &service.url("/hooks/bitbucket"), key, id, body).await
+}
+
+/// Sends a signed request to a URL; returns the status and the response.
+pub(crate) async fn post_to(client: &Client, url: &str, key: &str, id: &str, body: &Value) -> (u16, Value) {
+    let response = request(client, url, key, id, &body.to_string()).send().await.unwrap();
     (response.status().as_u16(), response.json().await.unwrap())
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Finding;
-use crate::cli::{Failure, tally};
+use crate::cli::{Failure, certificate, tally};
 use crate::config::{self, Loaded};
 use crate::server::admin::token_path;
 use crate::store::StoreUrl;
@@ -15,7 +15,7 @@ use crate::tls::Identity;
 pub(super) fn findings(config: &Path, loaded: &Loaded) -> Vec<Finding> {
     let mut findings = vec![look_at_config(config, loaded)];
     if let Some(settings) = &loaded.settings {
-        findings.extend(settings.tls.as_deref().map(|tls| look_at_certificate("listen", tls)));
+        findings.extend(certificate(settings).map(|tls| look_at_certificate("listen", &tls)));
         findings.extend(settings.admin.tls.as_deref().map(|tls| look_at_certificate("admin_listen", tls)));
     }
     if let Ok(store) = config::store(config) {
@@ -36,7 +36,8 @@ fn look_at_config(config: &Path, loaded: &Loaded) -> Finding {
     if loaded.is_sound() { Finding::fine("config", text) } else { Finding::problem("config", text) }
 }
 
-/// Time before the end of a certificate from which it is a problem: public authorities and their clients renew earlier.
+/// Time before the end of a certificate from which it is a problem, but at most a quarter of its life: public authorities
+/// and their clients renew earlier.
 const RENEW: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 fn look_at_certificate(listener: &str, tls: &Identity) -> Finding {
@@ -44,7 +45,9 @@ fn look_at_certificate(listener: &str, tls: &Identity) -> Finding {
     let found = |verb: &str| format!("the certificate of `{listener}` {verb} on {date}");
     match left {
         left if left <= SignedDuration::ZERO => Finding::problem("tls", found("expired")),
-        left if left < RENEW => Finding::problem("tls", format!("{}: renew it", found("expires"))),
+        left if left < RENEW.min(tls.until.duration_since(tls.since) / 4) => {
+            Finding::problem("tls", format!("{}: renew it", found("expires")))
+        }
         _ => Finding::fine("tls", found("expires")),
     }
 }

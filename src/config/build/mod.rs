@@ -181,6 +181,7 @@ impl<'a> Builder<'a> {
         let settings = Settings {
             listen: server.listen,
             tls: server.tls,
+            acme: server.acme,
             trusted_proxies: server.trusted_proxies,
             generation: self.before.map_or(Generation::default(), |before| before.generation).next(),
             admin,

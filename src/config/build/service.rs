@@ -7,12 +7,13 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::Builder;
 use super::values::{address, duration, network};
+use super::{Builder, service_url};
 use crate::config::problems::ConfigProblem;
 use crate::config::secret::is_public;
 use crate::config::section::Section;
-use crate::config::{Admin, AdminToken, Listen, Role, Secrets};
+use crate::config::{AcmeSettings, Admin, AdminToken, Listen, Role, Secrets};
+use crate::problem::Place;
 use crate::store::{Retention, StoreUrl};
 use crate::tls::{Identity, TlsError};
 
@@ -24,9 +25,56 @@ const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST)
 pub(super) struct Server {
     pub(super) listen: Listen,
     pub(super) tls: Option<Arc<Identity>>,
+    pub(super) acme: Option<AcmeSettings>,
     pub(super) admin_listen: SocketAddr,
     pub(super) admin_tls: Option<Arc<Identity>>,
     pub(super) trusted_proxies: Vec<IpNet>,
+}
+
+/// Default authority: Let's Encrypt.
+const AUTHORITY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// The certificate that Hookbell requests.
+fn acme(section: &mut Section<'_>) -> Option<AcmeSettings> {
+    let mut table = section.optional("acme")?;
+    let (place, domains) = (table.place(), table.strings("domains"));
+    let email = table.string("email").map(|email| email.value);
+    let directory = table.string("directory");
+    let mut is_wrong = false;
+    let mut note = |problem: ConfigProblem, place: &Place| {
+        table.note(&problem, place.clone());
+        is_wrong = true;
+    };
+    if domains.as_ref().is_none_or(Vec::is_empty) {
+        note(ConfigProblem::AcmeWithoutDomains, &place);
+    }
+    let domains = domains.unwrap_or_default();
+    for wrong in domains.iter().filter(|domain| !is_domain(&domain.value)) {
+        note(ConfigProblem::NotADomain(wrong.value.clone()), &wrong.place);
+    }
+    let directory = directory.map_or(Some(AUTHORITY.to_owned()), |taken| {
+        let url = service_url(&taken.value).filter(|url| url.scheme() == "https");
+        if url.is_none() {
+            note(ConfigProblem::NotAnAuthority(taken.value), &taken.place);
+        }
+        url.map(String::from)
+    });
+    table.finish();
+    let domains = domains.into_iter().map(|domain| domain.value.to_ascii_lowercase()).collect();
+    let directory = directory.filter(|_| !is_wrong)?;
+    Some(AcmeSettings { domains, email, directory })
+}
+
+/// Returns true for a name that a public authority can check by a connection: a complete one without wildcards.
+fn is_domain(name: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_inner = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.contains('.') && name.split('.').all(is_label) && name.parse::<IpAddr>().is_err()
 }
 
 impl Builder<'_> {
@@ -40,10 +88,15 @@ impl Builder<'_> {
         let admin_listen = section.string("admin_listen");
         let admin_listen = admin_listen.map_or(ADMIN_LISTEN, |text| address(&section, &text, ADMIN_LISTEN));
         let (tls, admin_tls) = (self.tls(&mut section, "tls"), self.tls(&mut section, "admin_tls"));
+        let acme_place = section.place_of("acme");
+        let acme = acme(&mut section);
+        if acme.is_some() && tls.is_some() {
+            section.note(&ConfigProblem::TlsAndAcme, acme_place);
+        }
         let trusted_proxies = section.strings("trusted_proxies").unwrap_or_default();
         let trusted_proxies = trusted_proxies.iter().filter_map(|text| network(&section, text, &[])).collect();
         section.finish();
-        Server { listen, tls, admin_listen, admin_tls, trusted_proxies }
+        Server { listen, tls, acme, admin_listen, admin_tls, trusted_proxies }
     }
 
     /// The certificate and key of a listener.

@@ -97,6 +97,14 @@ pub(in crate::config) enum ConfigProblem {
     SelfSigned(String),
     #[error("TLS needs a certificate and its key")]
     HalfTls,
+    #[error("`tls` and `acme` cannot be combined")]
+    TlsAndAcme,
+    #[error("`acme` requires `domains`")]
+    AcmeWithoutDomains,
+    #[error("`{0}` is not a complete domain name")]
+    NotADomain(String),
+    #[error("`{0}` is not the directory URL of an authority")]
+    NotAnAuthority(String),
     #[error("the secret file `{0}` no longer exists")]
     LostSecretFile(String),
     #[error("a secret is in plain text in a file that other users can read")]
@@ -231,6 +239,14 @@ impl Describe for ConfigProblem {
                  change what the host sends"
             }
             Self::HalfTls => "write `{ cert = \"cert.pem\", key = \"key.pem\" }`; both are files in PEM format",
+            Self::TlsAndAcme => "remove `tls` to let Hookbell request the certificate, or `acme` to use the files",
+            Self::AcmeWithoutDomains => {
+                "add the names at which hosts reach Hookbell: `domains = \"hookbell.acme.example\"`"
+            }
+            Self::NotADomain(_) => "write a name such as `hookbell.acme.example`, without `*`, a scheme or a port",
+            Self::NotAnAuthority(_) => {
+                "remove `directory` for Let's Encrypt, or write an `https://` URL without `?` and `#`"
+            }
             Self::OptionalSecret(_) | Self::Tls { is_optional: true, .. } => {
                 "`hookbell serve` needs it; this command works without it"
             }
