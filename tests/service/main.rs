@@ -20,6 +20,7 @@ mod fakes;
 mod faults;
 mod hooks;
 mod init;
+mod links;
 mod older_store;
 mod operations;
 mod pebble;
