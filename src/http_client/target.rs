@@ -54,7 +54,7 @@ impl Target {
         Url::clone(&self.0)
     }
 
-    /// Returns the URL of the server alone, which is no secret.
+    /// Returns the URL of the server alone, which is not secret.
     pub(super) fn server(&self) -> Url {
         let mut url = self.url();
         // A URL with a host can have neither.
