@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::health::Health;
 use crate::config::{AcmeSettings, Live, Settings};
-use crate::http_client::Http;
+use crate::http_client::{Http, NoAnswer};
 use crate::store::StoreUrl;
 use crate::tls::{Identity, TlsError, serving_challenges};
 use kept::Kept;
@@ -52,7 +52,9 @@ pub struct Acme {
 #[derive(Debug, Error)]
 enum AcmeError {
     #[error("{0}")]
-    Acme(#[from] instant_acme::Error),
+    Acme(instant_acme::Error),
+    #[error("cannot reach the authority: {0}")]
+    Unreachable(NoAnswer),
     #[error("the authority cannot check {domain} by TLS-ALPN-01")]
     NoChallenge { domain: String },
     #[error("the authority refuses {domain}: {reason}")]
@@ -67,6 +69,34 @@ enum AcmeError {
     File { path: PathBuf, error: std::io::Error },
     #[error("`[http]` is not valid")]
     NoHttp,
+}
+
+impl From<instant_acme::Error> for AcmeError {
+    fn from(error: instant_acme::Error) -> Self {
+        match error {
+            instant_acme::Error::Other(cause) => match cause.downcast::<NoAnswer>() {
+                Ok(none) => Self::Unreachable(*none),
+                Err(cause) => Self::Acme(instant_acme::Error::Other(cause)),
+            },
+            error => Self::Acme(error),
+        }
+    }
+}
+
+impl AcmeError {
+    /// Advice on how to fix the error.
+    const fn help(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) | Self::NoHttp => "check the network, `directory`, and `[http] proxy` and `ca`",
+            Self::File { .. } => "make the file and its directory writable for the user that runs Hookbell",
+            _ => "the authority must reach port 443 of each name here, with TLS passed through unchanged",
+        }
+    }
+
+    /// Returns true if another try costs the authority nothing.
+    const fn is_free(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::NoHttp | Self::File { .. })
+    }
 }
 
 /// Returns the certificate that was last received for a store; `None` if there is none.
@@ -98,6 +128,8 @@ impl Acme {
         let mut settings = live.now();
         let mut pause = PAUSES.0;
         loop {
+            // True if the next change of the configuration may solve the problem.
+            let mut is_free = false;
             let wait = match &settings.acme {
                 None => {
                     health.report(PROBLEM, None);
@@ -113,12 +145,13 @@ impl Acme {
                         let (domains, wait) = (wanted.domains.join(", "), pause);
                         tracing::error!(%error, domains, seconds = wait.as_secs(), "no certificate; trying again");
                         health.report(PROBLEM, Some(described(&domains, &error)));
+                        is_free = error.is_free();
                         pause = (pause * GROWTH).min(PAUSES.1);
                         wait
                     }
                 },
             };
-            settings = changed(&live, settings, Instant::now() + wait).await;
+            settings = changed(&live, settings, Instant::now() + wait, is_free).await;
         }
     }
 
@@ -217,19 +250,17 @@ impl Acme {
 const PROBLEM: &str = "certificate";
 
 fn described(domains: &str, error: &AcmeError) -> String {
-    format!(
-        "no new certificate for {domains}: {error}; the authority must reach port 443 of each name here, with TLS passed \
-         through unchanged"
-    )
+    format!("no new certificate for {domains}: {error}; {}", error.help())
 }
 
-/// Waits until this time, or until the settings of the certificate have changed. Returns the settings in use.
-async fn changed(live: &Live, mut settings: Arc<Settings>, due: Instant) -> Arc<Settings> {
+/// Waits until this time, or until the settings of the certificate have changed, or any if `any` is true. Returns the
+/// settings in use.
+async fn changed(live: &Live, mut settings: Arc<Settings>, due: Instant, any: bool) -> Arc<Settings> {
     loop {
         tokio::select! {
             () = tokio::time::sleep_until(due) => return live.now(),
             new = live.after(&settings) => {
-                let has_changed = new.acme != settings.acme;
+                let has_changed = any || new.acme != settings.acme;
                 settings = new;
                 if has_changed {
                     return settings;
