@@ -16,7 +16,7 @@ use super::host::Host;
 use super::print::outln;
 use super::shown::in_line;
 use super::{Failure, certificate};
-use crate::config::{self, Secrets, Settings};
+use crate::config::{self, Secrets, Settings, SourceEntry};
 use crate::event::ChannelName;
 use crate::http_client::{Trust, last_cause};
 use crate::service::payload::sample;
@@ -90,7 +90,7 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         own => Trust::SystemAnd(own.as_deref()),
     };
     let client = super::client(Duration::from_secs(15), trust)?;
-    let (url, secret) = target(provider, &settings, to)?;
+    let (url, entry, secret) = target(provider, &settings, to)?;
     let runtime = super::runtime()?;
     let story = provider.story(sample);
     if let [before @ .., _] = story.as_slice()
@@ -100,10 +100,10 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
         outln!("`{}` requires {}, which is sent first", sample.name, names.join(" and "));
     }
     for sample in story {
-        let body = unique(&as_of_now(sample.body));
+        let body = unique(&as_of_now(&in_allowed_place(provider, sample, entry)));
         let (status, answer) =
             runtime.block_on(post(&client, provider, sample.key, &body, &url, &secret)).map_err(|error| {
-                let help = not_sent(&url, &error, settings.has_tls());
+                let help = not_sent(&url, &error, &settings);
                 Failure::NotSent { url: url.clone(), reason: last_cause(&error).to_string(), help }
             })?;
         if !(200..300).contains(&status) {
@@ -117,9 +117,12 @@ fn send(provider: &'static Provider, sample: &'static Body, to: Option<String>, 
 }
 
 /// Advice on a sample that was not sent.
-fn not_sent(url: &str, error: &reqwest::Error, has_tls: bool) -> Option<&'static str> {
+fn not_sent(url: &str, error: &reqwest::Error, settings: &Settings) -> Option<&'static str> {
     match url.split_once("://") {
-        Some(("http", _)) if has_tls => Some("Hookbell is configured for TLS: use `https://`"),
+        Some(("http", _)) if settings.has_tls() => Some("Hookbell is configured for TLS: use `https://`"),
+        Some(("https", _)) if settings.acme.is_some() && certificate(settings).is_none() => {
+            Some("Hookbell has no certificate yet: `hookbell doctor` says why")
+        }
         Some(("http" | "https", _)) => {
             error.is_connect().then_some("is Hookbell running? start it in another terminal")
         }
@@ -146,6 +149,33 @@ fn show(name: &str, status: u16, receipt: Option<Receipt>) {
 fn unique(body: &str) -> String {
     body.replacen('{', &format!("{{\"hookbell_sample\": \"{}\",", Ulid::generate()), 1)
 }
+
+/// Returns the body with a repository that the source allows, if it does not allow the sample's own and a pattern tells
+/// one.
+fn in_allowed_place(provider: &Provider, sample: &'static Body, entry: &SourceEntry) -> String {
+    let body = sample.body;
+    let parsed = provider.parse_sample(sample).ok();
+    let place = parsed.and_then(|parsed| Some(parsed.events.first()?.place()?.to_owned()));
+    let Some((workspace, slug)) = place.as_deref().and_then(|place| place.split_once('/')) else {
+        return body.to_owned();
+    };
+    let slug_or_default = if slug.is_empty() { DEFAULT_SLUG } else { slug };
+    if entry.repo.matches(&format!("{workspace}/{slug}")) {
+        return body.to_owned();
+    }
+    let named = entry.repo.texts().map(|pattern| pattern.replace("**", slug_or_default).replace('*', slug_or_default));
+    let allowed = named.filter(|named| entry.repo.matches(named)).find_map(|named| {
+        let (workspace, slug) = named.split_once('/')?;
+        Some((workspace.to_owned(), slug.to_owned()))
+    });
+    let Some((new_workspace, new_slug)) = allowed else { return body.to_owned() };
+    body.replace(&format!("{workspace}/{slug_or_default}"), &format!("{new_workspace}/{new_slug}"))
+        .replace(&format!("/{workspace}/"), &format!("/{new_workspace}/"))
+        .replace(&format!("\"{workspace}\""), &format!("\"{new_workspace}\""))
+}
+
+/// Repository of the samples that name one.
+const DEFAULT_SLUG: &str = "api";
 
 /// Timestamps in bodies.
 #[expect(clippy::expect_used, reason = "a literal, which a test compiles")]
@@ -191,7 +221,11 @@ fn routing_of(event: &EventReceipt) -> String {
     }
 }
 
-fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Result<(String, SecretString), Failure> {
+fn target<'a>(
+    provider: &Provider,
+    settings: &'a Settings,
+    to: Option<String>,
+) -> Result<(String, &'a SourceEntry, SecretString), Failure> {
     let wanted = to.as_deref().and_then(|url| url.split(['?', '#']).next()?.rsplit('/').next());
     let of_kind = || settings.sources.iter().filter(|(_, entry)| entry.provider.kind == provider.kind);
     let named = of_kind().find(|(name, _)| Some(name.as_str()) == wanted);
@@ -209,7 +243,7 @@ fn target(provider: &Provider, settings: &Settings, to: Option<String>) -> Resul
     let scheme = scheme(settings.has_tls());
     let url =
         to.map_or_else(|| format!("{scheme}://{}/hooks/{name}", reachable(settings)), |url| whole(url, name.as_str()));
-    Ok((url, secret))
+    Ok((url, entry, secret))
 }
 
 /// Adds the webhook path to a base URL.

@@ -89,7 +89,10 @@ impl SecretError {
         match self {
             Self::NoVariable(_) => "set it before starting Hookbell",
             Self::UnreadableFile { error, .. } => match error.kind() {
-                io::ErrorKind::NotFound => "create it, or, for a source, generate it with `generate = true`",
+                io::ErrorKind::NotFound => {
+                    "create it with the secret; for a channel, that is the webhook URL from the chat; for a source, \
+                     `generate = true` creates it"
+                }
                 io::ErrorKind::PermissionDenied => "make it readable for the user that runs Hookbell",
                 _ => "use a regular text file that contains only the secret",
             },

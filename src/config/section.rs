@@ -303,7 +303,7 @@ impl<'a> Section<'a> {
             Value::Dict(_, values) => values,
             other => {
                 let place = self.document.place(&path, tag, What::Value);
-                self.wrong(key, Expected::Table, &other, place);
+                self.wrong(&names(&path), Expected::Table, &other, place);
                 Dict::new()
             }
         };

@@ -98,7 +98,7 @@ fn wrong_arguments_name_the_right_ones() {
     for (arguments, expected) in [
         (&["--chat", "slak"][..], "unknown chat `slak`; did you mean `slack`?"),
         (&["--chat", "webhook"], "unknown chat `webhook`"),
-        (&["--webhook-url", "slack=https://x.example/s3cret"], "needs the name of a chosen chat"),
+        (&["--webhook-url", "slack=https://x.example/s3cret"], "needs the name of a chat in `--chat`"),
         (&["--chat", "slack", "--webhook-url", "slack=s3cret"], "this is not a webhook URL for slack"),
         (
             &["--chat", "slack", "--webhook-url", "slack=https://discord.com/s3cret"],
@@ -126,4 +126,46 @@ fn managed_webhooks_only_need_their_comment_signs_removed() {
     assert_eq!((code, error.as_str()), (0, ""), "{out}");
     let (code, _, error) = home.run(&["hooks", "sync", "--dry-run"]);
     assert!(code == 2 && error.contains("put it in the environment variable BITBUCKET_TOKEN"), "{error}");
+}
+
+#[test]
+fn sample_is_of_a_repository_that_the_source_allows() {
+    for (repo, pattern, sent) in [
+        ("mycompany", "mycompany/*", "mycompany/api"),
+        ("https://bitbucket.org/mycompany", "mycompany/*", "mycompany/api"),
+        ("https://bitbucket.org/mycompany/web/", "mycompany/web", "mycompany/web"),
+        ("mycompany/backend-*", "mycompany/backend-*", "mycompany/backend-api"),
+    ] {
+        let home = Home::empty();
+        let (code, _, error) = home.run(&["init", "--chat", "console", "--repo", repo]);
+        assert_eq!(code, 0, "{error}");
+        let text = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
+        assert!(text.contains(&format!("repo = \"{pattern}\"")), "{text}");
+        home.write_config(&text.replace("127.0.0.1:8080", "127.0.0.1:0").replace("127.0.0.1:8081", "127.0.0.1:0"));
+        let service = home.serve();
+        let (code, out, error) = home.run(&["sample", "send", "push", "--to", &service.url("/hooks/bitbucket")]);
+        assert_eq!(code, 0, "{out}{error}");
+        let (_, events, _) = home.run(&["events"]);
+        assert!(events.contains(sent), "{sent}: {events}");
+    }
+    let (code, _, error) = Home::empty().run(&["init", "--chat", "console", "--repo", "acme workspace"]);
+    assert!(code == 2 && error.contains("`acme workspace` is not a workspace or a pattern"), "{error}");
+}
+
+#[test]
+fn all_documented_files_are_ignored_by_git() {
+    let page = include_str!("../../docs/getting-started.md");
+    let rows =
+        page.lines().skip_while(|line| !line.starts_with("| file | content |")).take_while(|line| !line.is_empty());
+    let files: Vec<_> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert!(files.len() > 6 && files.contains(&"hookbell.db.acme"), "{files:?}");
+    let home = Home::empty();
+    home.run(&["init", "--chat", "console"]);
+    let git = |arguments: &[&str]| {
+        std::process::Command::new("git").args(arguments).current_dir(home.path()).output().unwrap().status.success()
+    };
+    assert!(git(&["init", "-q"]));
+    for file in files {
+        assert!(git(&["check-ignore", "-q", file]), "{file} is not ignored");
+    }
 }

@@ -26,7 +26,7 @@ pub(super) struct Answers {
 pub(in crate::cli) enum AnswerError {
     #[error("unknown chat `{name}`; {}", near.as_deref().map_or_else(|| format!("chats: {}", known.join(", ")), did_you_mean))]
     UnknownChat { name: String, near: Option<String>, known: Vec<&'static str> },
-    #[error("`--webhook-url` needs the name of a chosen chat and its URL, as in `slack=https://…`")]
+    #[error("`--webhook-url` needs the name of a chat in `--chat` and its URL, as in `slack=https://…`")]
     UrlWithoutChat,
     #[error("this is not a webhook URL for {0}; copy the complete URL, which begins with `https://`")]
     NotWebhookUrl(&'static str),
@@ -34,6 +34,8 @@ pub(in crate::cli) enum AnswerError {
     UrlOf { other: &'static str, chat: &'static str },
     #[error("`{0}` is not an address such as `https://hookbell.acme.example`")]
     NotPublicUrl(String),
+    #[error("`{0}` is not a workspace or a pattern, such as `acme` or `acme/api-*`")]
+    NotRepositories(String),
     #[error("the input ended before all questions were answered")]
     Ended,
 }
@@ -97,7 +99,7 @@ impl Answers {
         Ok(Self {
             chats,
             public_url: init.public_url.as_deref().map(public_url).transpose()?,
-            repo: init.repo.as_deref().map_or_else(|| ALL.to_owned(), repositories),
+            repo: init.repo.as_deref().map_or_else(|| Ok(ALL.to_owned()), repositories)?,
         })
     }
 
@@ -119,7 +121,7 @@ impl Answers {
             answers.public_url = terminal.ask(ADDRESS, |line| optional(line, public_url))?;
         }
         if init.repo.is_none() {
-            let repo = terminal.ask(REPOSITORIES, |line| optional(line, |name| Ok(repositories(name))))?;
+            let repo = terminal.ask(REPOSITORIES, |line| optional(line, repositories))?;
             answers.repo = repo.unwrap_or_else(|| ALL.to_owned());
         }
         Ok(answers)
@@ -184,13 +186,18 @@ fn webhook_url(kind: &dyn Kind, text: &str) -> Result<String, AnswerError> {
 
 fn public_url(text: &str) -> Result<String, AnswerError> {
     let wrong = || AnswerError::NotPublicUrl(text.to_owned());
-    let url = service_url(text).ok_or_else(wrong)?;
+    let url = service_url(text).filter(|url| !url.path().contains("/hooks/")).ok_or_else(wrong)?;
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// Returns the pattern for a workspace, or a pattern as it is.
-fn repositories(name: &str) -> String {
-    if name.contains(['/', '*']) { name.to_owned() } else { format!("{name}/*") }
+/// Returns the pattern for a workspace, or a pattern as it is. Takes the URL of a workspace or of a repository too.
+fn repositories(text: &str) -> Result<String, AnswerError> {
+    let path = Url::parse(text).ok().filter(|url| url.has_host()).map(|url| url.path().trim_matches('/').to_owned());
+    let name = path.as_deref().unwrap_or(text).trim_end_matches('/');
+    if name.is_empty() || name.contains([' ', ':', '?', '#']) {
+        return Err(AnswerError::NotRepositories(text.to_owned()));
+    }
+    Ok(if name.contains(['/', '*']) { name.to_owned() } else { format!("{name}/*") })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) struct Init {
 }
 
 /// Files that a repository of the configuration must not contain.
-const IGNORED: &str = "*.secret\n*.db\n*.db-shm\n*.db-wal\n*.db.lock\n*.db.seq\n*.db.token\n*.db.version-*\n*.pem\n";
+const IGNORED: &str = "*.secret\n*.db\n*.db-*\n*.db.*\n*.pem\n";
 
 impl Init {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {

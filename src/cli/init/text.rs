@@ -47,10 +47,12 @@ admin_listen = "127.0.0.1:8081"         # /api/v1 (needs a token), /metrics
     if let Some(url) = public_url {
         let _ = write!(
             text,
-            r#"# The code host posts to {url}{}, where a proxy on this machine terminates TLS.
+            r#"# The code host posts to {url}{}, where a proxy on this machine terminates TLS. Without a proxy:
+# listen = "0.0.0.0:443" and acme = {{ domains = {} }}
 trusted_proxies = ["127.0.0.1"]         # networks whose X-Forwarded-For is trusted
 "#,
-            hook()
+            hook(),
+            quoted(url.split("://").nth(1).unwrap_or_default().split(['/', ':']).next().unwrap_or_default()),
         );
     }
     let _ = write!(

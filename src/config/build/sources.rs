@@ -43,7 +43,12 @@ impl Builder<'_> {
         let (secrets, secret_origins, unsigned) = self.secrets(section, name);
         let repo = section.strings("repo").map_or_else(
             || patterns(section, vec![Taken { value: "**".to_owned(), place: section.place() }], Key::Repo.style()),
-            |texts| patterns(section, texts, Key::Repo.style()),
+            |texts| {
+                for wrong in texts.iter().filter(|text| text.value.contains("://") || text.value.contains(' ')) {
+                    section.note(&ConfigProblem::NotARepository(wrong.value.clone()), wrong.place.clone());
+                }
+                patterns(section, texts, Key::Repo.style())
+            },
         );
         let bots = section.strings("bots").unwrap_or_default();
         let bots = patterns(section, bots, Style { separator: false, ignore_case: true });

@@ -118,6 +118,8 @@ pub(in crate::config) enum ConfigProblem {
     NoSource,
     #[error("`{0}` is not a valid source name")]
     InvalidSourceName(String),
+    #[error("`{0}` matches no repository")]
+    NotARepository(String),
     #[error("source `{0}` requires `secret`")]
     SourceWithoutSecret(String),
     #[error("`secret` and `unsigned` cannot be combined")]
@@ -164,9 +166,7 @@ impl Describe for ConfigProblem {
 
     fn help(&self) -> Option<String> {
         let help = match self {
-            Self::UnreadableFile(_) => {
-                "pass another file with `--config FILE`, or start from the `config.toml` that ships with Hookbell"
-            }
+            Self::UnreadableFile(_) => "run `hookbell init` to write one, or pass another file with `--config FILE`",
             Self::UnreadableDirectory { .. } => "make it readable for the user that runs Hookbell",
             Self::MissingIncludedFile(_) => "create the file, or fix the path; paths are relative to the config file",
             Self::NoFileMatches(_) => "fix the pattern; paths are relative to the config file",
@@ -263,6 +263,7 @@ impl Describe for ConfigProblem {
             Self::SourcesRemoved => "add `[sources.NAME]`; to run without sources, restart Hookbell",
             Self::NoSource => "add `[sources.bitbucket]` with `kind` and `secret`",
             Self::InvalidSourceName(_) => "use letters, digits, `-` and `_`: the name is part of the webhook URL",
+            Self::NotARepository(_) => "write the names as in URLs, without the address: `acme/*`, `acme/api`",
             Self::SourceWithoutSecret(_) => {
                 "add `secret = { file = \"bitbucket.secret\", generate = true }`, then copy the content of that file \
                  to the webhook's *Secret* field"
