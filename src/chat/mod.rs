@@ -93,9 +93,18 @@ pub trait Chat: Send + Sync {
 
     /// Checks that the chat responds, and if possible that the destination exists. Posts nothing. `None` if there is
     /// nothing to check.
-    async fn probe(&self) -> Option<Result<(), Failure>> {
+    async fn probe(&self) -> Option<Result<Probed, Failure>> {
         None
     }
+}
+
+/// What a successful [`Chat::probe`] has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// The chat responds. Only a message shows whether the destination exists.
+    Chat,
+    /// The destination exists.
+    Destination,
 }
 
 /// Something to do in a conversation.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::pace::Limit;
 use super::{
     Action, AddressError, Body, Capabilities, ChannelKey, Chat, Failure, Instead, KeyType, Keys, Kind, MessageRef,
-    Outcome, Pace, Posted, Reason, Sent,
+    Outcome, Pace, Posted, Probed, Reason, Sent,
 };
 use crate::event::DeliveryId;
 use crate::http_client::{Answer, Http, Target, USER_AGENT};
@@ -186,14 +186,15 @@ impl<S: Service> Chat for Webhook<S> {
         }
     }
 
-    async fn probe(&self) -> Option<Result<(), Failure>> {
+    async fn probe(&self) -> Option<Result<Probed, Failure>> {
         let mut outcome = self.http.probe(&self.target).await.err().map(Outcome::from);
         if outcome.is_none() && self.service.is_readable() {
             let nothing = Body(String::new());
             outcome = Some(self.request(Method::GET, &self.target, &DeliveryId::from("probe"), &nothing).await.outcome);
         }
         Some(match outcome {
-            None | Some(Outcome::Delivered(_) | Outcome::Accepted) => Ok(()),
+            None => Ok(Probed::Chat),
+            Some(Outcome::Delivered(_) | Outcome::Accepted) => Ok(Probed::Destination),
             Some(
                 Outcome::Retry { failure, .. }
                 | Outcome::Rejected(failure)

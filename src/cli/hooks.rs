@@ -83,6 +83,9 @@ async fn list(hooks: &Hooks, json: bool) -> Result<(), Failure> {
             Err(error) => failures.add(error)?,
         }
     }
+    if rows.is_empty() && failures.0 > 0 {
+        return failures.result();
+    }
     let heading = ["PLACE", "ID", "MANAGED", "TITLE", "URL", "EVENTS", "STATE"];
     table(&rows, json, "no webhooks", heading, |row| {
         let state = match (row.active, row.secret) {
@@ -104,7 +107,7 @@ async fn list(hooks: &Hooks, json: bool) -> Result<(), Failure> {
 }
 
 fn row(place: &Place, Listed { hook, is_ours }: Listed) -> Row {
-    let Hook { id, settings: HookSettings { url, title, active, events }, has_secret, .. } = hook;
+    let Hook { id, settings: HookSettings { url, title, active, events, .. }, has_secret } = hook;
     let url = if is_ours { url } else { server(&url) };
     let events = events.into_iter().collect();
     Row { place: place.to_string(), id, managed: is_ours, title, url, active, events, secret: has_secret }
@@ -224,13 +227,19 @@ fn show(place: &Place, step: &Step, is_plan: bool) {
 
 fn differences(from: &HookSettings, to: &HookSettings) {
     if from.url != to.url {
-        outln!("  url       {} → {}", in_line(&server(&from.url)), to.url);
+        // The URL of a webhook that somebody else made may be a secret.
+        let shown =
+            if server(&from.url) == server(&to.url) { from.url.clone() } else { format!("{}/…", server(&from.url)) };
+        outln!("  url       {} → {}", in_line(&shown), to.url);
     }
     if from.title != to.title {
         outln!("  title     {} → {}", in_line(&from.title), to.title);
     }
     if from.active != to.active {
         outln!("  state     inactive → active");
+    }
+    if from.verifies_certificate != to.verifies_certificate {
+        outln!("  tls       any certificate → only valid ones");
     }
     let added = to.events.difference(&from.events).map(|event| format!("+{event}"));
     let removed = from.events.difference(&to.events).map(|event| format!("-{event}"));

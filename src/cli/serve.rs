@@ -170,6 +170,16 @@ fn passed_in() -> Result<TcpListener, Failure> {
     TcpListener::from_std(listener).map_err(Failure::UnusableSocket)
 }
 
+/// Returns the URL that the code host posts to, if the configuration says under which address it reaches Hookbell.
+fn public_url(settings: &Settings) -> Option<String> {
+    let managed = settings.hooks.as_ref().map(config::ManagedHooks::url);
+    managed.or_else(|| {
+        let domain = settings.acme.as_ref()?.domains.first()?;
+        let (source, _) = settings.sources.first_key_value()?;
+        Some(format!("https://{domain}/hooks/{source}"))
+    })
+}
+
 /// Prints the banner: the webhook URLs and a first command.
 fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketAddr) {
     use anstyle::Style;
@@ -183,6 +193,9 @@ fn greet(config: &Path, settings: &Settings, address: SocketAddr, admin: SocketA
         if let Some(origin) = entry.secret_origins.last() {
             errln!("  secret    {origin}{dim}: enter it as the webhook's secret{dim:#}");
         }
+    }
+    if let Some(url) = public_url(settings) {
+        errln!("  public    {bold}{url}{bold:#} {dim}URL for the code host{dim:#}");
     }
     let channels: Vec<_> = settings.channels.keys().map(ToString::to_string).collect();
     if settings.is_routing_invalid {

@@ -415,7 +415,12 @@ fn channel_keys() -> Vec<Entry> {
             "shows the picture of the person who caused the event; the chat loads it",
         ),
         entry("pace", Shape::Pace, "the chat's own limits", "maximum rate of messages"),
-        entry("insecure", Shape::Flag, "false", "allows `http://`; use it only on a network that you trust"),
+        entry(
+            "insecure",
+            Shape::Flag,
+            "false",
+            "allows `http://` to other machines; use it only on a network that you trust",
+        ),
         entry(
             "accept",
             Shape::Accept,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -78,6 +77,8 @@ pub struct HookSettings {
     pub active: bool,
     /// Event keys that the host sends.
     pub events: BTreeSet<String>,
+    /// `false` if the host accepts any certificate.
+    pub verifies_certificate: bool,
 }
 
 /// A webhook, as the host describes it. The host never returns the secret.
@@ -89,8 +90,6 @@ pub struct Hook {
     pub settings: HookSettings,
     /// `true` if the host signs the requests; `None` if the host does not say.
     pub has_secret: Option<bool>,
-    /// `true` if the host accepts any certificate.
-    pub skips_verification: bool,
 }
 
 /// Client of an API that manages webhooks.
@@ -140,8 +139,6 @@ pub enum ApiErrorKind {
     Local,
     /// Every other request would fail too.
     General,
-    /// Too many requests; the API may say how long to wait.
-    Busy(Option<Duration>),
     /// The place or the webhook does not exist, or is hidden from the token.
     NotFound,
 }

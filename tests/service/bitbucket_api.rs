@@ -299,6 +299,9 @@ impl Hook {
         self.url = text("url").unwrap();
         self.description = text("description").unwrap();
         self.active = body["active"].as_bool().unwrap();
+        if let Some(skip) = body["skip_cert_verification"].as_bool() {
+            self.skip_cert_verification = skip;
+        }
         self.events =
             body["events"].as_array().unwrap().iter().map(|event| event.as_str().unwrap().to_owned()).collect();
         if let Some(secret) = body.get("secret") {

@@ -125,10 +125,11 @@ async fn webhook_that_somebody_edited_is_repaired() {
     for (change, said) in [
         (
             (|hook| hook.url = "https://old.example/hook".to_owned()) as fn(&mut Hook),
-            "url       https://old.example → ",
+            "url       https://old.example/… → ",
         ),
         (|hook| hook.description = "mine".to_owned(), "title     mine → Hookbell"),
         (|hook| hook.active = false, "state     inactive → active"),
+        (|hook| hook.skip_cert_verification = true, "tls       any certificate → only valid ones"),
         (|hook| hook.events.retain(|event| event != "repo:push"), "events    +repo:push"),
         (|hook| hook.events.extend(["repo:fork".to_owned()]), "events    -repo:fork"),
         (|hook| hook.secret = None, "secret    set: the webhook has none"),
@@ -214,7 +215,7 @@ async fn webhook_of_somebody_else_can_be_taken_over() {
     assert_eq!(api.changes(), Vec::<String>::new());
     // With or without braces.
     let out = output_of(&home, &["hooks", "sync", "--adopt", id.trim_matches(['{', '}'])]);
-    assert!(out.contains("url       https://ci.example → https://hookbell.acme.example"), "{out}");
+    assert!(out.contains("url       https://ci.example/… → https://hookbell.acme.example"), "{out}");
     assert_eq!(api.changes(), [format!("PUT workspaces/acme/hooks/{id}")]);
     let hooks = api.hooks(WORKSPACE);
     assert_eq!((hooks[0].description.as_str(), hooks[1].url.as_str()), ("CI 1", OURS));

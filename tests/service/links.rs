@@ -80,7 +80,8 @@ fn commands(page: &str) -> Vec<String> {
         let end = ends.iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
         let command = line[..end].trim();
         // Alternatives, and lists of them, are not commands.
-        let is_command = command.starts_with("hookbell ") && command != "hookbell help" && !command.contains(['|', '…', '[']);
+        let is_command =
+            command.starts_with("hookbell ") && command != "hookbell help" && !command.contains(['|', '…', '[']);
         is_command.then(|| command.to_owned())
     });
     all.collect()

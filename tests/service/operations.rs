@@ -159,9 +159,17 @@ async fn doctor_asks_chats_without_posting() {
     let home = Home::new(&text.replace(&discord.url, &discord.url.replace("/1/", "/2/")));
     let service = home.serve();
     let (code, out, _) = home.run(&["doctor"]);
-    assert!(code == 1 && out.contains("ok     chat     `slack`: slack responds\n"), "{out}");
+    assert!(
+        code == 1
+            && out.contains("ok     chat     `slack`: slack responds; `hookbell channels test slack` checks the URL\n"),
+        "{out}"
+    );
     let gone = "error  chat     `discord`: status 404: not found; no webhook exists at this URL: create a new one and set its URL\n";
     assert!(out.contains(gone), "{out}");
+    assert!(slack.came().is_empty() && discord.came().is_empty());
+    home.write_config(&text);
+    let right = output_of(&home, &["doctor"]);
+    assert!(right.contains("ok     chat     `discord`: the discord webhook exists\n"), "{right}");
     assert!(slack.came().is_empty() && discord.came().is_empty());
     let offline = output_of(&home, &["doctor", "--offline"]);
     assert!(!offline.contains("  chat  "), "{offline}");

@@ -42,9 +42,10 @@ pub(super) fn outcome(answer: &Answer) -> Outcome {
             (None, 404 | 410) => {
                 closed(Reason::Gone, "no webhook exists at this URL: create a new one and set its URL")
             }
-            (None, 401 | 403) => {
-                closed(Reason::Forbidden, "the workspace does not allow this webhook to post: ask a workspace owner")
-            }
+            (None, 401 | 403) => closed(
+                Reason::Forbidden,
+                "the webhook URL is wrong, or the workspace does not allow it to post: copy the URL again, or ask an owner",
+            ),
             (None, 200..=299) => answer.not_the_chat(),
             (None, _) => answer.unexpected(),
         },

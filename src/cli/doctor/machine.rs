@@ -48,6 +48,10 @@ fn look_at_certificate(listener: &str, tls: &Identity) -> Finding {
         left if left < RENEW.min(tls.until.duration_since(tls.since) / 4) => {
             Finding::problem("tls", format!("{}: renew it", found("expires")))
         }
+        _ if tls.is_self_signed => Finding::note(
+            "tls",
+            format!("the certificate of `{listener}` is self-signed: code hosts reject it; it expires on {date}"),
+        ),
         _ => Finding::fine("tls", found("expires")),
     }
 }

@@ -60,7 +60,7 @@ impl Doctor {
         let (running, repositories) = running::findings(&self.server, config);
         findings.extend(running);
         if let Some(settings) = loaded.settings.as_ref().filter(|_| !self.offline) {
-            findings.extend(super::runtime()?.block_on(outside::findings(settings, &repositories)));
+            findings.extend(super::runtime()?.block_on(outside::findings(settings, loaded.is_sound(), &repositories)));
         }
         let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
         for Finding { item, level, text } in findings {

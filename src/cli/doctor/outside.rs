@@ -6,15 +6,19 @@ use futures_util::future::join_all;
 use jiff::SignedDuration;
 
 use super::Finding;
+use crate::chat::Probed;
 use crate::config::Settings;
 use crate::service::check::doubled_builds;
 use crate::service::hooks::{Hooks, HooksError, Plan, Step};
 use crate::source::hooks::Place;
 
 /// Asks the chats and the code host. `repositories` sent the last events.
-pub(super) async fn findings(settings: &Settings, repositories: &BTreeSet<String>) -> Vec<Finding> {
+pub(super) async fn findings(settings: &Settings, is_sound: bool, repositories: &BTreeSet<String>) -> Vec<Finding> {
     let mut findings = chats(settings).await;
-    if settings.hooks.is_some() {
+    if settings.hooks.is_some() && !is_sound {
+        // Without the routes, nobody knows which events are needed.
+        findings.push(Finding::note("hooks", "not checked: the configuration has errors"));
+    } else if settings.hooks.is_some() {
         findings.extend(hooks(settings, repositories).await);
     }
     findings.extend(builds(settings));
@@ -27,7 +31,13 @@ pub(super) async fn findings(settings: &Settings, repositories: &BTreeSet<String
 async fn chats(settings: &Settings) -> Vec<Finding> {
     let probes = settings.channels.iter().map(|(name, channel)| async move {
         Some(match channel.chat.probe().await? {
-            Ok(()) => Finding::fine("chat", format!("`{name}`: {} responds", channel.kind.name())),
+            Ok(Probed::Destination) => {
+                Finding::fine("chat", format!("`{name}`: the {} webhook exists", channel.kind.name()))
+            }
+            Ok(Probed::Chat) => Finding::fine(
+                "chat",
+                format!("`{name}`: {} responds; `hookbell channels test {name}` checks the URL", channel.kind.name()),
+            ),
             Err(failure) => {
                 let help = failure.help.unwrap_or("check the network, and `[http] proxy` and `ca`");
                 Finding::problem("chat", format!("`{name}`: {}; {help}", failure.response))
@@ -114,26 +124,16 @@ fn compared(plan: &Plan) -> Vec<Finding> {
                     (!missing.is_empty()).then(|| format!("lacks the events {}", missing.join(", "))),
                     (!surplus.is_empty()).then(|| format!("sends events that no route uses: {}", surplus.join(", "))),
                     (given.title != wanted.title).then(|| "has another title".to_owned()),
+                    (!given.verifies_certificate).then(|| {
+                        "accepts any certificate, so that anybody in between can read and change what is sent"
+                            .to_owned()
+                    }),
                 ];
                 let differs: Vec<_> = differs.into_iter().flatten().collect();
                 findings.push(problem(format!("webhook {}: {}", hook.id, differs.join("; "))));
             }
         }
     }
-    let checked = plan.steps.iter().filter_map(|step| match step {
-        Step::Keep(hook) | Step::Change { hook, .. } => Some(hook),
-        _ => None,
-    });
-    findings.extend(checked.filter(|hook| hook.skips_verification).map(|hook| {
-        Finding::problem(
-            "hooks",
-            format!(
-                "{place}: webhook {} accepts any certificate, so that anybody in between can read and change requests; \
-                 use a certificate of a public authority, and switch *Skip certificate verification* off",
-                hook.id
-            ),
-        )
-    }));
     findings
 }
 
@@ -159,9 +159,9 @@ async fn doubled(hooks: &Hooks, repositories: &BTreeSet<String>) -> Vec<Finding>
             Finding::problem(
                 "hooks",
                 format!(
-                    "{place}: webhook {} sends the events a second time: a repository and its workspace need only one; \
-                     remove it on the host",
-                    listed.hook.id
+                    "{place}: webhook {} sends the events a second time: a repository and its workspace need only one; {}",
+                    listed.hook.id,
+                    if hooks.left_places().contains(&place) { "run `hookbell hooks sync`" } else { "remove it on the host" }
                 ),
             )
         }));

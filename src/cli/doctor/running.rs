@@ -27,7 +27,7 @@ pub(super) fn findings(server: &Server, config: &Path) -> (Vec<Finding>, BTreeSe
     };
     let mut findings = vec![];
     if sources.started.is_none() {
-        findings.push(Finding::fine("service", "not running; the store was read directly"));
+        findings.push(Finding::note("service", "not running; the store was read directly"));
     }
     findings.extend(sources.sources.iter().flat_map(|source| secrets(source, sources.started)));
     findings.extend(answer.problems.iter().map(|problem| Finding::problem("service", problem)));
@@ -45,6 +45,7 @@ fn channel(status: &ChannelStatus) -> Finding {
     let queue = lane.oldest.map(|oldest| format!(", {} queued, oldest {}", messages(lane.queued), ago(oldest)));
     let queue = queue.unwrap_or_default();
     let reason = lane.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let help = lane.help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
     let problem = |text| Finding::problem("channel", text);
     match (lane.state, lane.next_at) {
         (ChannelState::Open, None) => Finding::fine("channel", format!("`{name}` is open{queue}")),
@@ -53,7 +54,7 @@ fn channel(status: &ChannelStatus) -> Finding {
             timestamp(next)
         )),
         (ChannelState::Closed, _) => {
-            problem(format!("`{name}` is closed{reason}{queue}; then run `hookbell channels reopen {name}`"))
+            problem(format!("`{name}` is closed{reason}{queue}{help}; then run `hookbell channels reopen {name}`"))
         }
         (ChannelState::Paused, _) => {
             problem(format!("`{name}` is paused{reason}{queue}; to reopen it, run `hookbell channels reopen {name}`"))

@@ -33,7 +33,13 @@ impl Builder<'_> {
         }
         section.finish();
         let ((source, api), public_url) = (source?, public_url??);
-        if public_url.scheme() == "http" {
+        if public_url.path().contains("/hooks/") {
+            root.note(&HooksProblem::WebhookUrl, public_url_place);
+            return None;
+        }
+        if is_private(&public_url) {
+            root.note(&HooksProblem::PrivateUrl, public_url_place);
+        } else if public_url.scheme() == "http" {
             root.note(&HooksProblem::PlainPublicUrl, public_url_place);
         }
         let api_url = match api_url {
@@ -68,9 +74,10 @@ impl Builder<'_> {
         let token = match secret::read(&form, directory, Secrets::Leave) {
             Ok(token) => token,
             Err(error) if error.is_missing() => None,
+            // An error only of the commands that need it.
             Err(error) => {
-                section.note(&ConfigProblem::Secret(error), taken.place);
-                return None;
+                section.note(&HooksProblem::Token(error), taken.place.clone());
+                None
             }
         };
         if let Some(problem) = secret::exposed(&form, directory, section.document, &taken.place) {
@@ -78,6 +85,16 @@ impl Builder<'_> {
         }
         Some(HookToken { token, origin: form.shown(directory) })
     }
+}
+
+/// Returns true for an address that no code host can reach.
+fn is_private(url: &Url) -> bool {
+    is_loopback(url)
+        || match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_private() || ip.is_link_local() || ip.is_unspecified(),
+            Some(url::Host::Ipv6(ip)) => ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified(),
+            _ => false,
+        }
 }
 
 fn missing(key: &'static str) -> HooksProblem {

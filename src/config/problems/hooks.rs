@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::config::secret::SecretError;
 use crate::problem::{Describe, Severity, nearest, one_of};
 
 /// Problem with `[hooks]`.
@@ -17,8 +18,14 @@ pub(in crate::config) enum HooksProblem {
     NotAName(String),
     #[error("the list of repositories is empty")]
     NoRepos,
+    #[error("`token` cannot be used: {0}")]
+    Token(SecretError),
     #[error("`{0}` is not the URL of a service")]
     NotAServiceUrl(String),
+    #[error("`public_url` is the whole URL of a webhook")]
+    WebhookUrl,
+    #[error("the code host cannot reach this address")]
+    PrivateUrl,
     #[error("the code host would post to this URL without encryption (`http://`)")]
     PlainPublicUrl,
     #[error("the token would be sent without encryption (`http://`)")]
@@ -28,7 +35,7 @@ pub(in crate::config) enum HooksProblem {
 impl Describe for HooksProblem {
     fn severity(&self) -> Severity {
         match self {
-            Self::PlainPublicUrl => Severity::Warning,
+            Self::PlainPublicUrl | Self::PrivateUrl | Self::Token(_) => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -51,6 +58,13 @@ impl Describe for HooksProblem {
             Self::NotAName(_) => "write short names, as in URLs: `workspace = \"acme\"`, `repos = [\"api\", \"web\"]`",
             Self::NoRepos => "add repositories, or remove `repos` for one webhook of the whole workspace",
             Self::NotAServiceUrl(_) => "write a URL such as `https://hookbell.acme.example`, without `?` and `#`",
+            Self::WebhookUrl => {
+                "write only the address, `https://hookbell.acme.example`: Hookbell adds `/hooks/` and the source"
+            }
+            Self::PrivateUrl => "write the public address, `https://hookbell.acme.example`",
+            Self::Token(_) => {
+                "put the token of the host's API there; only `hookbell hooks` and `hookbell doctor` need it"
+            }
             Self::PlainPublicUrl => "use `https://`, so that nobody in between can read what the host sends",
             Self::PlainApiUrl => "use `https://`; `http://` is for this machine only",
         };

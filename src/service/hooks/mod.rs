@@ -161,7 +161,7 @@ pub struct Hooks {
 
 /// Returns the event keys that a webhook must have: those that routes use, and those that name and complete the events
 /// of these.
-pub fn needed_events(settings: &Settings, hooks: &ManagedHooks, provider: &Provider) -> BTreeSet<String> {
+fn needed_events(settings: &Settings, hooks: &ManagedHooks, provider: &Provider) -> BTreeSet<String> {
     let source = hooks.source.as_str();
     let is_used = |key: &str, kinds: &[_]| kinds.iter().any(|kind| settings.router.may_send(*kind, key, source));
     let used = provider.keys.iter().filter(|key| is_used(key.name, key.kinds)).map(|key| key.name);
@@ -239,7 +239,13 @@ impl Hooks {
     pub async fn plan(&mut self, place: &Place, adopted: Option<&str>) -> Result<Plan, HooksError> {
         let hooks = self.api.list(place).await.map_err(at(place))?;
         let (events, not_offered) = self.events_of(place).await?;
-        let wanted = HookSettings { url: self.url.clone(), title: TITLE.to_owned(), active: true, events };
+        let wanted = HookSettings {
+            url: self.url.clone(),
+            title: TITLE.to_owned(),
+            active: true,
+            events,
+            verifies_certificate: true,
+        };
         let known = self.known.find(&self.source, place);
         let rank = |hook: &Hook| match () {
             () if adopted.is_some_and(|id| bare(id) == bare(&hook.id)) => 0,

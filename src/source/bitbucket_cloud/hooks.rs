@@ -89,9 +89,9 @@ impl From<Answer> for Hook {
                 title: hook.description.unwrap_or_default(),
                 active: hook.active.unwrap_or(true),
                 events: hook.events,
+                verifies_certificate: !hook.skip_cert_verification.unwrap_or(false),
             },
             has_secret: hook.secret_set,
-            skips_verification: hook.skip_cert_verification.unwrap_or(false),
         }
     }
 }
@@ -103,6 +103,7 @@ struct Wanted<'a> {
     url: &'a str,
     active: bool,
     events: &'a BTreeSet<String>,
+    skip_cert_verification: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
@@ -224,7 +225,7 @@ impl Client {
         for _ in 0..MAX_PAGES {
             let page: Page<T> = self.parsed(&self.call(Method::GET, url.clone(), None, place).await?)?;
             values.extend(page.values);
-            let Some(next) = page.next.and_then(|next| Url::parse(&next).ok()) else { break };
+            let Some(next) = page.next.and_then(|next| Url::parse(&next).ok()) else { return Ok(values) };
             if next.origin() == url.origin() {
                 url = next;
             } else {
@@ -232,7 +233,11 @@ impl Client {
                 url.set_query(next.query());
             }
         }
-        Ok(values)
+        Err(ApiError {
+            message: format!("{} returned more than {MAX_PAGES} pages", self.server()),
+            help: Some("check `api_url` in `[hooks]`".to_owned()),
+            kind: ApiErrorKind::General,
+        })
     }
 
     async fn write(&self, method: Method, url: Url, wanted: &Wanted<'_>, place: &Place) -> Result<Hook, ApiError> {
@@ -268,7 +273,7 @@ impl Client {
             }
             (404, _) => {
                 let help = match place {
-                    Place::Workspace(_) => self.rights(place),
+                    Place::Workspace(_) => format!("{}; if `api_url` is set, check it too", self.rights(place)),
                     Place::Repository { .. } => format!(
                         "check `workspace` and `repos` in `[hooks]`: a repository is named as in its URL; {}",
                         self.rights(place)
@@ -285,13 +290,18 @@ impl Client {
                         "run the command again{}; what is done stays done",
                         when.unwrap_or_else(|| " in an hour".to_owned())
                     )),
-                    ApiErrorKind::Busy(wait),
+                    ApiErrorKind::General,
                 )
             }
             (500.., _) => failed(
                 format!("Bitbucket failed: {said}"),
                 Some("run the command again later; see https://bitbucket.status.atlassian.com".to_owned()),
                 ApiErrorKind::Local,
+            ),
+            (300..=399, _) => failed(
+                format!("{} redirects: {said}", self.server()),
+                Some("check `api_url` in `[hooks]`".to_owned()),
+                ApiErrorKind::General,
             ),
             _ => failed(format!("Bitbucket refuses the request: {said}"), None, ApiErrorKind::Local),
         }
@@ -403,6 +413,7 @@ fn body<'a>(wanted: &'a HookSettings, secret: Option<&'a SecretString>) -> Wante
         url: &wanted.url,
         active: wanted.active,
         events: &wanted.events,
+        skip_cert_verification: !wanted.verifies_certificate,
         secret: secret.map(ExposeSecret::expose_secret),
     }
 }
