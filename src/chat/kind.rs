@@ -122,6 +122,9 @@ pub enum KeyType {
 
 /// Keys of a channel in the configuration. Each problem is recorded with its position when the key is read.
 pub trait Keys {
+    /// Returns true if the configuration sets this key.
+    fn is_set(&self, key: &'static str) -> bool;
+
     /// Returns a required secret, such as a token. `None` if it is missing.
     fn secret(&mut self, key: &'static str) -> Option<SecretString>;
 

@@ -15,6 +15,29 @@ pub struct Sent {
     pub status: Option<u16>,
 }
 
+impl Sent {
+    /// Returns the cause if the chat rejects the form of the message, so that another form may be accepted.
+    pub(super) fn rejected_form(&self) -> Option<&Failure> {
+        match &self.outcome {
+            Outcome::Rejected(failure) if failure.reason == Reason::InvalidMessage => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Completes the result of sending a replacement, which differs as `what` says, for a rejected body. `None` if it is
+    /// rejected too.
+    pub(super) fn of_replacement(self, body: Body, what: &str, rejected: &Failure) -> Option<Self> {
+        match self.outcome {
+            Outcome::Delivered(posted) => {
+                let instead = Some(Instead { body, why: format!("{what} ({})", rejected.response) });
+                Some(Self { outcome: Outcome::Delivered(Posted { instead, ..posted }), ..self })
+            }
+            Outcome::Rejected(_) => None,
+            outcome => Some(Self { outcome, ..self }),
+        }
+    }
+}
+
 impl From<Outcome> for Sent {
     fn from(outcome: Outcome) -> Self {
         Self { outcome, status: None }
@@ -41,6 +64,18 @@ pub enum Outcome {
     Closed(Failure),
     /// The message was sent, but no response came: it may or may not have arrived.
     Unknown(Failure),
+}
+
+impl Outcome {
+    /// Returns the cause, unless the attempt succeeded.
+    pub fn into_failure(self) -> Option<Failure> {
+        match self {
+            Self::Delivered(_) | Self::Accepted => None,
+            Self::Retry { failure, .. } | Self::Rejected(failure) | Self::Closed(failure) | Self::Unknown(failure) => {
+                Some(failure)
+            }
+        }
+    }
 }
 
 /// Response of a chat to a message that it shows.

@@ -256,13 +256,17 @@ pub(crate) fn short(outcome: &super::Outcome) -> String {
     }
 }
 
-/// Keys of a channel: secrets by key.
+/// Keys of a channel: strings and secrets by key.
 pub(crate) struct GivenKeys {
     secrets: BTreeMap<&'static str, String>,
     rejected: Option<AddressError>,
 }
 
 impl Keys for GivenKeys {
+    fn is_set(&self, key: &'static str) -> bool {
+        self.secrets.contains_key(key)
+    }
+
     fn secret(&mut self, key: &'static str) -> Option<SecretString> {
         self.secrets.get(key).map(|secret| secret.clone().into())
     }
@@ -271,8 +275,8 @@ impl Keys for GivenKeys {
         self.secret(key)
     }
 
-    fn text(&mut self, _key: &'static str) -> Option<String> {
-        None
+    fn text(&mut self, key: &'static str) -> Option<String> {
+        self.secrets.get(key).cloned()
     }
 
     fn flag(&mut self, _key: &'static str) -> bool {

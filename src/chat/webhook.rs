@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::pace::Limit;
 use super::{
-    Action, AddressError, Body, Capabilities, ChannelKey, Chat, Failure, Instead, KeyType, Keys, Kind, MessageRef,
-    Outcome, Pace, Posted, Probed, Reason, Sent,
+    Action, AddressError, Body, Capabilities, ChannelKey, Chat, Failure, KeyType, Keys, Kind, MessageRef, Outcome,
+    Pace, Probed, Sent,
 };
 use crate::event::DeliveryId;
 use crate::http_client::{Answer, Http, Target, USER_AGENT};
@@ -26,7 +26,7 @@ pub(super) fn to_json(payload: &impl Serialize) -> String {
 }
 
 /// Key of the URL.
-const URL: &str = "webhook_url";
+pub(super) const URL: &str = "webhook_url";
 
 /// The key of the URL, for the documentation.
 pub(super) const URL_KEY: ChannelKey = ChannelKey {
@@ -131,20 +131,11 @@ impl<S: Service> Webhook<S> {
     /// Posts a message. If the chat rejects its format, tries the replacements.
     async fn post(&self, delivery: &DeliveryId, body: &Body) -> Sent {
         let sent = self.request(Method::POST, &self.target, delivery, body).await;
-        let Outcome::Rejected(refused) = &sent.outcome else { return sent };
-        if refused.reason != Reason::InvalidMessage {
-            return sent;
-        }
+        let Some(rejected) = sent.rejected_form() else { return sent };
         for (body, what) in self.service.poorer(body) {
             let again = self.request(Method::POST, &self.target, delivery, &body).await;
-            match again.outcome {
-                Outcome::Delivered(posted) => {
-                    let why = format!("{what} ({})", refused.response);
-                    let instead = Some(Instead { body, why });
-                    return Sent { outcome: Outcome::Delivered(Posted { instead, ..posted }), ..again };
-                }
-                Outcome::Rejected(_) => {}
-                outcome => return Sent { outcome, ..again },
+            if let Some(again) = again.of_replacement(body, what, rejected) {
+                return again;
             }
         }
         // The first rejection explains more than the rejections of the replacements.
@@ -194,13 +185,7 @@ impl<S: Service> Chat for Webhook<S> {
         }
         Some(match outcome {
             None => Ok(Probed::Chat),
-            Some(Outcome::Delivered(_) | Outcome::Accepted) => Ok(Probed::Destination),
-            Some(
-                Outcome::Retry { failure, .. }
-                | Outcome::Rejected(failure)
-                | Outcome::Closed(failure)
-                | Outcome::Unknown(failure),
-            ) => Err(failure),
+            Some(outcome) => outcome.into_failure().map_or(Ok(Probed::Destination), Err),
         })
     }
 }

@@ -295,6 +295,7 @@ const NOT_SECRET: &[&str] = &[
     "email",
     "source",
     "domains",
+    "channel",
 ];
 
 /// A line that sets a key.

@@ -31,6 +31,7 @@ mod proxies;
 mod reload;
 mod restart;
 mod senders;
+mod slack_bot;
 mod templates;
 mod tls;
 

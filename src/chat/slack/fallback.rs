@@ -9,9 +9,20 @@ use serde_json::{Value, json};
 
 use super::limits;
 use super::payload::Plain;
+use crate::chat::Body;
 use crate::message::WebUrl;
 use crate::message::people::MAX_PINGS;
 use crate::text::cut_text;
+
+/// Returns replacements for a rejected body, best first, each with how it differs: the message without its pictures, then
+/// as plain text with its links.
+pub(super) fn poorer(body: &Body) -> Vec<(Body, &'static str)> {
+    let poorer = [
+        (without_pictures(&body.0), "sent without pictures because Slack rejected the blocks"),
+        (plain(&body.0), "sent as plain text because Slack rejected the blocks"),
+    ];
+    poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))).collect()
+}
 
 /// Converts a rendered message to plain text. Links and pings are kept.
 pub(super) fn plain(drawn: &str) -> Option<String> {

@@ -1,7 +1,9 @@
-//! Slack incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>).
+//! Slack: incoming webhooks (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>), and bot tokens
+//! (`bot/`).
 
 mod answer;
 mod block_kit;
+mod bot;
 mod draw;
 mod fallback;
 mod native;
@@ -10,7 +12,7 @@ mod payload;
 use std::time::Duration;
 
 use super::pace::Limit;
-use super::webhook::{Address, Service, URL_KEY};
+use super::webhook::{Address, Service, URL, URL_KEY};
 use super::{
     AddressError, Body, Capabilities, ChannelKey, Chat, Finish, KeyType, Keys, Kind, Members, Mentions, Outcome,
 };
@@ -36,6 +38,9 @@ impl Kind for Slack {
     fn keys(&self) -> &'static [ChannelKey] {
         &[
             URL_KEY,
+            bot::KEYS[0],
+            bot::KEYS[1],
+            bot::KEYS[2],
             ChannelKey {
                 key: INTERACTIVITY,
                 value: KeyType::Flag,
@@ -46,8 +51,19 @@ impl Kind for Slack {
     }
 
     fn build(&self, keys: &mut dyn Keys) -> Option<Box<dyn Chat>> {
-        let (interactivity, address) = (keys.flag(INTERACTIVITY), Address::read(keys));
-        address?.channel(keys, IncomingWebhook { interactivity }, checked)
+        let interactivity = keys.flag(INTERACTIVITY);
+        let (channel, api_url) = (keys.text(bot::CHANNEL), keys.text(bot::API_URL));
+        if keys.is_set(bot::TOKEN) {
+            if keys.is_set(URL) {
+                keys.secret(URL);
+                keys.reject(URL, BOTH);
+            }
+            return bot::build(keys, (channel, api_url), interactivity);
+        }
+        if channel.is_some() {
+            keys.reject(bot::CHANNEL, CHANNEL_WITHOUT_TOKEN);
+        }
+        Address::read(keys)?.channel(keys, IncomingWebhook { interactivity }, checked)
     }
 
     fn draw(&self, message: &Message) -> String {
@@ -75,6 +91,16 @@ impl Kind for Slack {
         &["slack.com", "slack-gov.com"]
     }
 }
+
+const BOTH: AddressError = AddressError {
+    message: "`token` and `webhook_url` cannot be combined",
+    help: "remove `webhook_url`: with the token, the bot posts to `channel`",
+};
+
+const CHANNEL_WITHOUT_TOKEN: AddressError = AddressError {
+    message: "`channel` requires `token`",
+    help: "a webhook URL posts to the channel that it was made for: remove `channel`, or use a bot token",
+};
 
 /// Key that makes links buttons.
 const INTERACTIVITY: &str = "interactivity";
@@ -174,13 +200,8 @@ impl Service for IncomingWebhook {
         answer::outcome(answer)
     }
 
-    /// The message without its pictures, then as plain text with its links.
     fn poorer(&self, body: &Body) -> Vec<(Body, &'static str)> {
-        let poorer = [
-            (fallback::without_pictures(&body.0), "sent without pictures because Slack rejected the blocks"),
-            (fallback::plain(&body.0), "sent as plain text because Slack rejected the blocks"),
-        ];
-        poorer.into_iter().filter_map(|(body, what)| Some((Body(body?), what))).collect()
+        fallback::poorer(body)
     }
 }
 

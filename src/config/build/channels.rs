@@ -126,6 +126,10 @@ impl ChannelKeys<'_, '_> {
 }
 
 impl Keys for ChannelKeys<'_, '_> {
+    fn is_set(&self, key: &'static str) -> bool {
+        self.section.placed(key).is_some()
+    }
+
     fn secret(&mut self, key: &'static str) -> Option<SecretString> {
         self.note_place(key);
         let what = format!("channel `{}`", self.name);

@@ -308,7 +308,7 @@ type Places = Vec<(ChannelName, Place)>;
 #[cfg(test)]
 pub(super) fn asked_keys() -> std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>> {
     let text = "[server]\n[store]\n[admin]\n[[admin.tokens]]\n[delivery]\n[http]\n[hooks]\n[sources.s]\nkind = \"bitbucket-cloud\"\n\
-                [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n[channels.b]\nkind = \"slack\"\n[people.a]\n\
+                [channels.a]\nkind = \"webhook\"\n[channels.a.accept]\n[channels.a.accept.unless]\n[channels.b]\nkind = \"slack\"\n[channels.c]\nkind = \"slack\"\ntoken = \"xoxb-1\"\n[people.a]\n\
                 [[mutes]]\n[mutes.unless]\n[[routes]]\n[routes.unless]\n";
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.toml");
