@@ -31,6 +31,14 @@ pub(super) struct Channels {
 
 #[derive(Subcommand)]
 enum What {
+    /// List all channels, as without a subcommand
+    List {
+        /// JSON output, one object per line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Post a test message to a channel, and show the response of the chat and how to fix errors
     Test {
         /// Name of the channel; `hookbell channels` lists them
@@ -57,8 +65,13 @@ enum What {
 
 impl Channels {
     pub(super) fn run(self, config: &Path) -> Result<(), Failure> {
+        let mut json = self.json;
         let answer = match self.what {
             None => self.server.caller(config)?.channels()?,
+            Some(What::List { json: as_json, server }) => {
+                json |= as_json;
+                server.caller(config)?.channels()?
+            }
             Some(What::Test { name }) => {
                 let loaded = config::load(config, Secrets::Leave);
                 let Some(name) = name.map(ChannelName::from) else { return list(loaded) };
@@ -73,8 +86,8 @@ impl Channels {
             Some(What::Pause { name, reason, server }) => server.caller(config)?.pause(&name, Reason { reason })?,
             Some(What::Reopen { name, server }) => server.caller(config)?.reopen(&name)?,
         };
-        rows(&answer.channels, self.json, "no channels are configured", line);
-        if !self.json {
+        rows(&answer.channels, json, "no channels are configured", line);
+        if !json {
             answer.problems.iter().for_each(|problem| errln!("warning: {}", in_line(problem)));
         }
         Ok(())

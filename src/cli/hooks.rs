@@ -133,12 +133,7 @@ async fn sync(hooks: &mut Hooks, dry_run: bool, adopt: Option<&str>) -> Result<(
     }
     // A failure may mean that the webhook that replaces these does not exist yet.
     if failures.0 == 0 {
-        for place in changes.hooks().left_places() {
-            let plan = changes.hooks().plan_left(&place);
-            if let Err(error) = carry_out(&mut changes, Ok(plan)).await {
-                failures.add(error)?;
-            }
-        }
+        remove_left(&mut changes, &mut failures).await?;
     }
     failures.result()
 }
@@ -146,15 +141,25 @@ async fn sync(hooks: &mut Hooks, dry_run: bool, adopt: Option<&str>) -> Result<(
 async fn remove(hooks: &mut Hooks, dry_run: bool) -> Result<(), Failure> {
     let mut changes = if dry_run { Way::Show(hooks) } else { Way::Change(hooks.changes()?) };
     let mut failures = Failures::default();
-    let mut places = changes.hooks().places().to_vec();
-    places.extend(changes.hooks().left_places());
-    for place in places {
+    for place in changes.hooks().places().to_vec() {
         let plan = changes.hooks().plan_removal(&place).await;
         if let Err(error) = carry_out(&mut changes, plan).await {
             failures.add(error)?;
         }
     }
+    remove_left(&mut changes, &mut failures).await?;
     failures.result()
+}
+
+/// Removes the webhooks of places that the configuration no longer names.
+async fn remove_left(changes: &mut Way<'_>, failures: &mut Failures) -> Result<(), Failure> {
+    for place in changes.hooks().left_places() {
+        let plan = changes.hooks().plan_left(&place);
+        if let Err(error) = carry_out(changes, Ok(plan)).await {
+            failures.add(error)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether plans are carried out, or only shown.

@@ -270,7 +270,7 @@ impl Http {
 
     /// Returns how far the local clock is ahead of that of the server that was [probed](Self::probe) or
     /// [called](Self::call) last; negative if it is behind, `None` if no response had a `Date` header.
-    pub fn clock_ahead(&self) -> Option<SignedDuration> {
+    pub(crate) fn clock_ahead(&self) -> Option<SignedDuration> {
         *self.0.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

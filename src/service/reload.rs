@@ -253,7 +253,8 @@ impl Reloader {
             error
         })?;
         self.health.config_accepted();
-        tracing::info!(changes = changes.join(", "), "configuration reloaded");
+        let listed = if changes.is_empty() { "none, but the errors are gone".to_owned() } else { changes.join(", ") };
+        tracing::info!(changes = listed, "configuration reloaded");
         if was_refused {
             self.report_recovery().await;
         }

@@ -68,6 +68,7 @@ async fn paused_channel_waits_and_dropped_messages_are_not_sent() {
     discord.wait_for(3).await;
     assert_eq!(slack.came().len(), 0);
     assert!(output_of(&home, &["channels"]).contains("3 messages queued"));
+    assert_eq!(output_of(&home, &["channels", "list", "--json"]), output_of(&home, &["channels", "--json"]));
     let id = first(&home, &["--channel", "slack", "--state", "queued"]);
     let (code, out, err) = home.run(&["drop", &id]);
     assert!(code == 0 && out.trim() == id && err.starts_with("1 message dropped"), "{out}{err}");

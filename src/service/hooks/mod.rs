@@ -127,13 +127,6 @@ pub struct Plan {
     pub not_offered: Vec<String>,
 }
 
-impl Plan {
-    /// Returns true if there is nothing to do.
-    pub fn is_done(&self) -> bool {
-        self.steps.iter().all(|step| matches!(step, Step::Keep(_)))
-    }
-}
-
 /// Webhook of a place, and whether it is Hookbell's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
