@@ -17,7 +17,7 @@ use thiserror::Error;
 use crate::tls::Identity;
 pub(crate) use answer::{Answer, seconds_of, wait_of};
 pub use target::{AddressError, is_exposed};
-pub(crate) use target::{Target, is_loopback};
+pub(crate) use target::{Target, below, is_loopback};
 
 /// Maximum time to establish a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ pub struct Http(Arc<Shared>);
 
 struct Shared {
     client: Client,
-    /// Time of the local clock minus that of the last [probed](Http::probe) or [called](Http::call) server.
+    /// Time of the local clock minus that of the last server of a [probe](Http::probe) or an API.
     ahead: Mutex<Option<SignedDuration>>,
 }
 
@@ -78,13 +78,6 @@ pub(crate) fn to_hookbell(timeout: Duration, trust: Trust<'_>) -> reqwest::Resul
         },
     };
     builder.build()
-}
-
-/// Response of an API.
-pub(crate) struct Called {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) bytes: Vec<u8>,
 }
 
 /// Error in the settings, described without secrets.
@@ -126,10 +119,6 @@ pub(crate) struct NoAnswer {
 impl NoAnswer {
     fn of(error: &reqwest::Error) -> Self {
         Self { is_unsent: error.is_connect(), is_timeout: error.is_timeout(), cause: root_cause(error) }
-    }
-
-    fn cut_off() -> Self {
-        Self { is_unsent: false, is_timeout: false, cause: "the response was cut off".to_owned() }
     }
 }
 
@@ -228,35 +217,35 @@ impl Http {
         url: Url,
         authorization: &HeaderValue,
         body: Option<String>,
-    ) -> Result<Called, NoAnswer> {
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
         let request = self.0.client.request(method, url).header(AUTHORIZATION, authorization);
         let request = request.header(USER_AGENT_HEADER, USER_AGENT);
         let request = match body {
             Some(body) => request.header(CONTENT_TYPE, JSON).body(body),
             None => request,
         };
-        let mut response = request.send().await.map_err(|error| NoAnswer::of(&error))?;
-        self.compare_clocks(&response);
-        let (status, headers) = (response.status().as_u16(), std::mem::take(response.headers_mut()));
-        let (bytes, whole) = read(&mut response, MAX_FILE).await;
-        if !whole {
-            return Err(NoAnswer::cut_off());
-        }
-        Ok(Called { status, headers, bytes })
+        self.exchange(request.build()).await
     }
 
-    /// Sends any request, and returns the response with its body.
+    /// Sends any request.
     pub(crate) async fn pass(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
-        let request = reqwest::Request::try_from(request).map_err(|error| NoAnswer::of(&error))?;
+        self.exchange(reqwest::Request::try_from(request)).await
+    }
+
+    /// Sends a request, and returns the response with its body, of at most [`MAX_FILE`] bytes.
+    async fn exchange(&self, request: reqwest::Result<reqwest::Request>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let request = request.map_err(|error| NoAnswer::of(&error))?;
         let mut response = self.0.client.execute(request).await.map_err(|error| NoAnswer::of(&error))?;
+        self.compare_clocks(&response);
         let (bytes, whole) = read(&mut response, MAX_FILE).await;
         if !whole {
-            return Err(NoAnswer::cut_off());
+            let cause = "the response was cut off".to_owned();
+            return Err(NoAnswer { is_unsent: false, is_timeout: false, cause });
         }
-        let mut passed = http::Response::new(Bytes::from(bytes));
-        *passed.status_mut() = response.status();
-        *passed.headers_mut() = std::mem::take(response.headers_mut());
-        Ok(passed)
+        let mut answer = http::Response::new(Bytes::from(bytes));
+        *answer.status_mut() = response.status();
+        *answer.headers_mut() = std::mem::take(response.headers_mut());
+        Ok(answer)
     }
 
     /// Requests the first page of a webhook's server, whatever that is: any response shows that the server is reachable.
@@ -268,8 +257,7 @@ impl Http {
         Ok(())
     }
 
-    /// Returns how far the local clock is ahead of that of the server that was [probed](Self::probe) or
-    /// [called](Self::call) last; negative if it is behind, `None` if no response had a `Date` header.
+    /// Returns how far the local clock is ahead of that of the last server of a [probe](Self::probe) or an API; negative if it is behind, `None` if no response had a `Date` header.
     pub(crate) fn clock_ahead(&self) -> Option<SignedDuration> {
         *self.0.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -131,18 +131,23 @@ impl Target {
 
     /// Returns the URL with further segments of the path, and the same query.
     pub(crate) fn below(&self, segments: &[&str]) -> Self {
-        let mut url = Url::clone(&self.0);
-        // A URL with a host always has segments.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        Self(url.into())
+        Self(below(&self.0, segments).into())
     }
 
     /// Returns an identifier of the destination that reveals nothing about the URL.
     pub(crate) fn destination(&self, kind: &str) -> String {
         format!("{kind}:{}", hex::encode(&Sha256::digest(self.0.as_str().as_bytes())[..8]))
     }
+}
+
+/// Returns a URL with further segments of the path. Each segment is encoded.
+pub(crate) fn below(url: &Url, segments: &[&str]) -> Url {
+    let mut url = url.clone();
+    // A URL with a host always has segments.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
 }
 
 /// Returns true if a URL is one of this machine.

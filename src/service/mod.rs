@@ -85,7 +85,7 @@ impl Service {
             move || retention::prune(store.clone(), live.clone())
         };
         background.spawn(supervise_service(health.clone(), "retention", prune));
-        let acme = Arc::new(Acme::new(&live.now().store));
+        let acme = Arc::new(Acme::new(&live.now()));
         let certify = {
             let (acme, live, health) = (acme.clone(), live.clone(), health.clone());
             move || acme.clone().run(live.clone(), health.clone())

@@ -4,7 +4,7 @@
 mod kept;
 mod resolver;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub struct Acme {
     path: PathBuf,
 }
 
-/// Reason why there is no new certificate.
+/// Reason why no new certificate was received.
 #[derive(Debug, Error)]
 enum AcmeError {
     #[error("{0}")]
@@ -109,13 +109,15 @@ fn path(store: &StoreUrl) -> PathBuf {
 }
 
 impl Acme {
-    /// Starts with the certificate that was received before, if there is one.
-    pub fn new(store: &StoreUrl) -> Self {
+    /// Starts with the certificate that was received before, if these settings request one.
+    pub fn new(settings: &Settings) -> Self {
         let resolver = Arc::new(Resolver::default());
-        if let Some(identity) = last_certificate(store) {
+        if settings.acme.is_some()
+            && let Some(identity) = last_certificate(&settings.store)
+        {
             resolver.set(identity.key());
         }
-        Self { config: serving_challenges(resolver.clone()).ok(), resolver, path: path(store) }
+        Self { config: serving_challenges(resolver.clone()).ok(), resolver, path: path(&settings.store) }
     }
 
     /// Returns the settings of a listener: it shows the current certificate, and answers challenges.
@@ -158,7 +160,7 @@ impl Acme {
     /// Requests a certificate if there is none for these domains, or if it is time to renew it. Returns the time until
     /// the next check.
     async fn keep_valid(&self, wanted: &AcmeSettings, http: Option<&Http>) -> Result<Duration, AcmeError> {
-        let kept = self.read().await?;
+        let kept = self.on_disk(Kept::read).await?;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.fits(wanted))
             && let Ok(identity) = kept.identity()
         {
@@ -181,7 +183,7 @@ impl Acme {
             key,
         };
         let identity = kept.identity()?;
-        self.write(kept).await?;
+        self.on_disk(move |path| kept.write(path)).await?;
         self.resolver.set(identity.key());
         tracing::info!(domains = wanted.domains.join(", "), until = %identity.until, "certificate received");
         Ok(until_renewal(&identity, Timestamp::now()).unwrap_or(CHECK).min(CHECK))
@@ -233,16 +235,14 @@ impl Acme {
         Ok((order.poll_certificate(&retries).await?, key))
     }
 
-    async fn read(&self) -> Result<Option<Kept>, AcmeError> {
+    /// Reads or writes the file, on a thread that may wait.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, AcmeError> {
         let path = self.path.clone();
-        let read = tokio::task::spawn_blocking(move || Kept::read(&path)).await.map_err(std::io::Error::other);
-        read.and_then(|kept| kept).map_err(|error| AcmeError::File { path: self.path.clone(), error })
-    }
-
-    async fn write(&self, kept: Kept) -> Result<(), AcmeError> {
-        let path = self.path.clone();
-        let written = tokio::task::spawn_blocking(move || kept.write(&path)).await.map_err(std::io::Error::other);
-        written.and_then(|written| written).map_err(|error| AcmeError::File { path: self.path.clone(), error })
+        let done = tokio::task::spawn_blocking(move || work(&path)).await.map_err(std::io::Error::other);
+        done.flatten().map_err(|error| AcmeError::File { path: self.path.clone(), error })
     }
 }
 

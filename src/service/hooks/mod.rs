@@ -230,7 +230,7 @@ impl Hooks {
 
     /// Plans what makes the webhook of a place right. `adopted` is the id of a webhook to take over.
     pub async fn plan(&mut self, place: &Place, adopted: Option<&str>) -> Result<Plan, HooksError> {
-        let hooks = self.api.list(place).await.map_err(at(place))?;
+        let listed = self.list(place).await?;
         let (events, not_offered) = self.events_of(place).await?;
         let wanted = HookSettings {
             url: self.url.clone(),
@@ -245,8 +245,9 @@ impl Hooks {
             () if known.is_some_and(|known| bare(&known.id) == bare(&hook.id)) => 1,
             () => 2,
         };
-        let count = hooks.len();
-        let mut ours: Vec<_> = hooks.into_iter().filter(|hook| rank(hook) < 2 || self.is_ours(place, hook)).collect();
+        let count = listed.len();
+        let ours = listed.into_iter().filter(|listed| listed.is_ours || rank(&listed.hook) == 0);
+        let mut ours: Vec<_> = ours.map(|listed| listed.hook).collect();
         ours.sort_by_key(rank);
         let mut ours = ours.into_iter();
         let first = match ours.next() {

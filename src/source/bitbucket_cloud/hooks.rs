@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Response;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 use url::Url;
 
-use crate::http_client::{Called, Http, wait_of};
+use crate::http_client::{Http, below, wait_of};
 use crate::source::hooks::{Access, ApiError, ApiErrorKind, Hook, HookApi, HookApiKind, HookSettings, Place};
 use crate::text::cut_text;
 
@@ -166,27 +168,23 @@ impl Client {
         Self { http: access.http, url: access.url, authorization, is_of_account: access.email.is_some() }
     }
 
-    /// Returns the URL of a resource. Each segment is encoded.
-    fn at(&self, segments: &[&str]) -> Url {
-        let mut url = self.url.clone();
-        // An HTTP URL always has segments.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
-    }
-
     fn hooks(&self, place: &Place, id: Option<&str>) -> Url {
         let mut segments = match place {
             Place::Workspace(workspace) => vec!["workspaces", workspace, "hooks"],
             Place::Repository { workspace, repo } => vec!["repositories", workspace, repo, "hooks"],
         };
         segments.extend(id);
-        self.at(&segments)
+        below(&self.url, &segments)
     }
 
     /// Sends a request and returns a successful response. Waits for a rate limit if the API says how long.
-    async fn call(&self, method: Method, url: Url, body: Option<String>, place: &Place) -> Result<Called, ApiError> {
+    async fn call(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<String>,
+        place: &Place,
+    ) -> Result<Response<Bytes>, ApiError> {
         let mut waits = 0;
         loop {
             let called = self.http.call(method.clone(), url.clone(), &self.authorization, body.clone()).await;
@@ -195,12 +193,12 @@ impl Client {
                 help: Some("check the network, `[http] proxy`, and `api_url` in `[hooks]`".to_owned()),
                 kind: ApiErrorKind::General,
             })?;
-            match wait_of(&called.headers) {
-                Some(wait) if called.status == 429 && wait <= PATIENCE.0 && waits < PATIENCE.1 => {
+            match wait_of(called.headers()) {
+                Some(wait) if called.status() == 429 && wait <= PATIENCE.0 && waits < PATIENCE.1 => {
                     waits += 1;
                     sleep(wait).await;
                 }
-                _ if (200..300).contains(&called.status) => return Ok(called),
+                _ if called.status().is_success() => return Ok(called),
                 _ => return Err(self.error(&called, place)),
             }
         }
@@ -210,8 +208,8 @@ impl Client {
         self.url.host_str().unwrap_or_default()
     }
 
-    fn parsed<T: DeserializeOwned>(&self, called: &Called) -> Result<T, ApiError> {
-        serde_json::from_slice(&called.bytes).map_err(|error| ApiError {
+    fn parsed<T: DeserializeOwned>(&self, called: &Response<Bytes>) -> Result<T, ApiError> {
+        serde_json::from_slice(called.body()).map_err(|error| ApiError {
             message: format!("unexpected response from {}: {error}", self.server()),
             help: Some("check `api_url` in `[hooks]`".to_owned()),
             kind: ApiErrorKind::General,
@@ -248,11 +246,11 @@ impl Client {
     }
 
     /// Describes an error response.
-    fn error(&self, called: &Called, place: &Place) -> ApiError {
-        let Failure { error } = serde_json::from_slice(&called.bytes).unwrap_or_default();
-        let said = said(called.status, &error);
+    fn error(&self, called: &Response<Bytes>, place: &Place) -> ApiError {
+        let Failure { error } = serde_json::from_slice(called.body()).unwrap_or_default();
+        let said = said(called.status().as_u16(), &error);
         let failed = |message: String, help: Option<String>, kind| ApiError { message, help, kind };
-        match (called.status, error.detail) {
+        match (called.status().as_u16(), error.detail) {
             (401, _) => failed(
                 format!("Bitbucket does not accept the token: {said}"),
                 Some(self.new_token()),
@@ -282,7 +280,7 @@ impl Client {
                 failed(format!("Bitbucket does not find it: {said}"), Some(help), ApiErrorKind::NotFound)
             }
             (429, _) => {
-                let wait = wait_of(&called.headers);
+                let wait = wait_of(called.headers());
                 let when = wait.map(|wait| format!(" in {} min", wait.as_secs().div_ceil(60)));
                 failed(
                     "Bitbucket's rate limit is reached".to_owned(),
@@ -378,7 +376,7 @@ impl HookApi for Client {
             Place::Workspace(_) => "workspace",
             Place::Repository { .. } => "repository",
         };
-        let offered: Vec<Offered> = self.all(self.at(&["hook_events", subject]), place).await?;
+        let offered: Vec<Offered> = self.all(below(&self.url, &["hook_events", subject]), place).await?;
         Ok(offered.into_iter().map(|offered| offered.event).collect())
     }
 

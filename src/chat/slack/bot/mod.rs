@@ -175,15 +175,27 @@ impl Bot {
         sent
     }
 
-    /// Edits a message. What an edit leaves out may stay, so everything that the new message lacks is emptied.
-    async fn edit(&self, at: Option<(&str, &str)>, body: &Body) -> Sent {
-        let Some((channel, ts)) = at else { return unknown_message() };
-        let mut arguments = json!({
-            "channel": channel, "ts": ts, "text": "", "blocks": [], "attachments": [], "parse": "none",
-        });
-        add(&mut arguments, parsed(body));
-        self.outcome("chat.update", &arguments).await
+    /// Calls a method about a message, with arguments made from its channel and timestamp.
+    async fn about(
+        &self,
+        message: &MessageRef,
+        method: &str,
+        arguments: impl FnOnce(&str, &str) -> Value + Send,
+    ) -> Sent {
+        match parts(message) {
+            Some((channel, ts)) => self.outcome(method, &arguments(channel, ts)).await,
+            None => unknown_message(),
+        }
     }
+}
+
+/// Returns the arguments of an edit. What an edit leaves out may stay, so everything that the new message lacks is
+/// emptied.
+fn edited(channel: &str, ts: &str, body: &Body) -> Value {
+    let mut arguments =
+        json!({ "channel": channel, "ts": ts, "text": "", "blocks": [], "attachments": [], "parse": "none" });
+    add(&mut arguments, parsed(body));
+    arguments
 }
 
 /// Adds fields to an object.
@@ -244,7 +256,7 @@ impl Chat for Bot {
     async fn perform(&self, _: &DeliveryId, action: Action<'_>) -> Sent {
         match action {
             Action::Post(body) => self.post(body, &json!({})).await,
-            Action::Edit { message, body } => self.edit(parts(message), body).await,
+            Action::Edit { message, body } => self.about(message, "chat.update", |at, ts| edited(at, ts, body)).await,
             Action::Reply { to, body, also_in_channel } => match parts(to) {
                 Some((channel, ts)) => {
                     let more = json!({ "channel": channel, "thread_ts": ts, "reply_broadcast": also_in_channel });
@@ -252,17 +264,13 @@ impl Chat for Bot {
                 }
                 None => unknown_message(),
             },
-            Action::React { to, reaction } => match parts(to) {
-                Some((channel, ts)) => {
-                    let arguments = json!({ "channel": channel, "timestamp": ts, "name": reaction });
-                    self.outcome("reactions.add", &arguments).await
-                }
-                None => unknown_message(),
-            },
-            Action::Delete(message) => match parts(message) {
-                Some((channel, ts)) => self.outcome("chat.delete", &json!({ "channel": channel, "ts": ts })).await,
-                None => unknown_message(),
-            },
+            Action::React { to, reaction } => {
+                let arguments = |at: &str, ts: &str| json!({ "channel": at, "timestamp": ts, "name": reaction });
+                self.about(to, "reactions.add", arguments).await
+            }
+            Action::Delete(message) => {
+                self.about(message, "chat.delete", |at, ts| json!({ "channel": at, "ts": ts })).await
+            }
         }
     }
 
